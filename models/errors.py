@@ -1,0 +1,203 @@
+"""The domain's errors: one vocabulary from an integration to an activity, a workflow and an HTTP answer.
+
+    HubError
+    ├── RequestInvalid            422, with one detail per problem
+    ├── RequestMalformed          400
+    ├── IdentityUnknown           401  no or no valid token
+    ├── ActionForbidden           403
+    ├── RecordMissing             404
+    ├── StateConflict             409
+    ├── RecordChanged             412  a stale If-Match
+    ├── ContentTooLarge           413
+    ├── MediaTypeUnsupported      415
+    ├── RequestThrottled          429
+    ├── DependencyUnavailable     503
+    │   ├── HubUnavailable
+    │   │   └── HubThrottled
+    │   ├── ProviderUnavailable
+    │   ├── DatabaseUnavailable
+    │   ├── VaultUnavailable
+    │   └── VolumeUnavailable
+    ├── HubRefused                JupyterHub says no, and would again
+    │   └── HubUserMissing
+    └── SpawnFailed               a server did not become ready
+
+The errors know nothing of HTTP but the number that their kind stands for.
+"""
+
+from typing import ClassVar
+
+from msgspec import Struct
+
+
+class ProblemDetail(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One thing wrong with a request: where (`/name`), a code, a sentence."""
+
+    path: str
+    code: str
+    message: str
+    info: dict[str, object] = {}
+
+
+class HubError(Exception):
+    """An expected failure. `message` says what is wrong, `hint` what to do next."""
+
+    status: ClassVar[int] = 500
+    name: ClassVar[str] = "InternalServerError"
+    code: str = "INTERNAL"
+
+    def __init__(self, message: str, *, hint: str = "", code: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+        if code is not None:
+            self.code = code
+
+
+class RequestInvalid(HubError):
+    """The request can be read but breaks the contract; nothing was done."""
+
+    status, name, code = 422, "UnprocessableEntityError", "VALIDATION_FAILED"
+
+    def __init__(self, details: list[ProblemDetail], message: str = "") -> None:
+        text = message or "The request is not valid: " + "; ".join(
+            f"{detail.path or '/'} {detail.message}" for detail in details[:5]
+        )
+        super().__init__(text)
+        self.details = details
+
+    @classmethod
+    def of(cls, path: str, code: str, message: str, **info: object) -> "RequestInvalid":
+        """The error with a single detail."""
+        return cls([ProblemDetail(path=path, code=code, message=message, info=info)])
+
+
+class RequestMalformed(HubError):
+    """The request cannot be read."""
+
+    status, name, code = 400, "BadRequestError", "MALFORMED"
+
+
+class IdentityUnknown(HubError):
+    """Nobody is known by the given token."""
+
+    status, name, code = 401, "UnauthorizedError", "UNAUTHENTICATED"
+
+
+class ActionForbidden(HubError):
+    """The caller sees the object, and may not do this to it."""
+
+    status, name, code = 403, "ForbiddenError", "FORBIDDEN"
+
+
+class RecordMissing(HubError):
+    """No such object, or none that the caller may know of."""
+
+    status, name, code = 404, "NotFoundError", "ENTITY_NOT_FOUND"
+
+    @classmethod
+    def of(cls, kind: str, identity: object) -> "RecordMissing":
+        """The error for the record `identity` of a kind such as `server`."""
+        return cls(f"There is no {kind} with the id {str(identity)[:64]!r}.")
+
+
+class StateConflict(HubError):
+    """The object is in a state in which this cannot be done."""
+
+    status, name, code = 409, "ConflictError", "CONFLICT"
+
+
+class RecordChanged(HubError):
+    """The object is no longer the version that the caller named."""
+
+    status, name, code = 412, "PreconditionFailedError", "STALE"
+
+
+class ContentTooLarge(HubError):
+    """The request is larger than a setting allows."""
+
+    status, name, code = 413, "PayloadTooLargeError", "TOO_LARGE"
+
+
+class MediaTypeUnsupported(HubError):
+    """The body is not in a format that is read here."""
+
+    status, name, code = 415, "UnsupportedMediaTypeError", "MEDIA_TYPE"
+
+
+class RequestThrottled(HubError):
+    """Too many requests; `retry_after` is in seconds."""
+
+    status, name, code = 429, "TooManyRequestsError", "THROTTLED"
+
+    def __init__(self, message: str, *, retry_after: float = 1, hint: str = "") -> None:
+        super().__init__(message, hint=hint)
+        self.retry_after = retry_after
+
+
+class DependencyUnavailable(HubError):
+    """A part that this needs does not answer; the same request may succeed later (`retry_after` seconds)."""
+
+    status, name, code = 503, "ServiceUnavailableError", "DEPENDENCY_UNAVAILABLE"
+
+    def __init__(self, message: str, *, retry_after: float = 5, hint: str = "") -> None:
+        super().__init__(message, hint=hint)
+        self.retry_after = retry_after
+
+
+class HubUnavailable(DependencyUnavailable):
+    """JupyterHub does not answer, or answers with a failure of its own."""
+
+    code = "JUPYTERHUB_UNAVAILABLE"
+
+
+class HubThrottled(HubUnavailable):
+    """JupyterHub asks to come back later."""
+
+    code = "JUPYTERHUB_THROTTLED"
+
+
+class ProviderUnavailable(DependencyUnavailable):
+    """The OpenID Connect provider does not answer."""
+
+    code = "PROVIDER_UNAVAILABLE"
+
+
+class DatabaseUnavailable(DependencyUnavailable):
+    """PostgreSQL does not answer."""
+
+    code = "DATABASE_UNAVAILABLE"
+
+
+class VaultUnavailable(DependencyUnavailable):
+    """Vault does not answer or is sealed."""
+
+    code = "VAULT_UNAVAILABLE"
+
+
+class VolumeUnavailable(DependencyUnavailable):
+    """A directory of the shared file system cannot be used."""
+
+    code = "VOLUME_UNAVAILABLE"
+
+
+class HubRefused(HubError):
+    """JupyterHub understood the request and refuses it; asking again would not help."""
+
+    status, name, code = 502, "BadGatewayError", "JUPYTERHUB_REFUSED"
+
+
+class HubUserMissing(HubRefused):
+    """JupyterHub has no such user yet."""
+
+    code = "JUPYTERHUB_USER_MISSING"
+
+
+class SpawnFailed(HubError):
+    """A server did not become ready. `log` holds its last lines, free of tokens."""
+
+    status, name, code = 502, "BadGatewayError", "SPAWN_FAILED"
+
+    def __init__(self, message: str, *, log: str = "", hint: str = "") -> None:
+        super().__init__(message, hint=hint)
+        self.log = log

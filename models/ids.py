@@ -1,0 +1,19 @@
+"""Record ids: UUIDv7, so that ids made later sort later."""
+
+from uuid import UUID
+
+from uuid_utils.compat import uuid7
+
+
+def new_id() -> UUID:
+    """A fresh id."""
+    return uuid7()
+
+
+def parse_id(text: str) -> UUID | None:
+    """The id that `text` spells in the one accepted form, or None: such an id cannot exist."""
+    try:
+        parsed = UUID(text)
+    except ValueError:
+        return None
+    return parsed if str(parsed) == text else None

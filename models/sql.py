@@ -1,0 +1,30 @@
+"""Hand-written statements: one round trip where a query builder would need several.
+
+Parameters are `{}` in the text and never part of it; Piccolo sends them apart from the statement.
+"""
+
+from typing import Any
+
+import msgspec
+
+from models.tables import Operation
+
+Row = dict[str, Any]
+
+
+async def rows(statement: str, *parameters: object) -> list[Row]:
+    """Run one statement and return its rows."""
+    # The table only lends its engine and the transaction of this task.
+    result: list[Row] = await Operation.raw(statement, *parameters)
+    return result
+
+
+async def row(statement: str, *parameters: object) -> Row | None:
+    """Run one statement and return its first row, if any."""
+    found = await rows(statement, *parameters)
+    return found[0] if found else None
+
+
+def to_json(value: object) -> str | None:
+    """A JSONB parameter: PostgreSQL takes it as text."""
+    return None if value is None else msgspec.json.encode(value).decode()

@@ -1,0 +1,235 @@
+"""The tables. What people asked for, what was seen, and the ledger of the work between the two."""
+
+from piccolo.columns import (
+    JSONB,
+    UUID,
+    Array,
+    BigInt,
+    Boolean,
+    Bytea,
+    Integer,
+    Text,
+    Timestamptz,
+    Varchar,
+)
+from piccolo.columns.defaults.timestamptz import TimestamptzNow
+from piccolo.constraints import Unique
+from piccolo.table import Table
+
+from models.database import DB
+
+
+class Person(Table, db=DB):
+    """Who has signed in. An e-mail belongs to one person at a time; `released_at` gives it up."""
+
+    id = UUID(primary_key=True, default=None)
+    issuer = Text()
+    subject = Text()
+    email = Varchar(length=320)
+    released_at = Timestamptz(null=True, default=None)
+    created_at = Timestamptz(default=TimestamptzNow())
+    seen_at = Timestamptz(default=TimestamptzNow())
+    initialized_at = Timestamptz(null=True, default=None)
+
+    person_issuer_subject = Unique([issuer, subject])
+
+
+class PersonOrg(Table, db=DB):
+    """The organisations that a person's last token named."""
+
+    id = UUID(primary_key=True)
+    person = UUID()
+    org = Text()
+
+    person_once_per_org = Unique([person, org])
+
+
+class Session(Table, db=DB):
+    """A signed-in access token, found by its SHA-256."""
+
+    token_hash = Bytea(primary_key=True, default=None)
+    person = UUID(index=True)
+    admin = Boolean(default=False)
+    orgs = Array(base_column=Text())
+    expires_at = Timestamptz(index=True)
+    refresh_token_encrypted = Bytea(null=True, default=None, secret=True)
+    id_token_hash = Bytea(null=True, default=None, index=True)
+    sid = Text(null=True, default=None)
+    created_at = Timestamptz(default=TimestamptzNow())
+
+
+class LoginTransaction(Table, db=DB):
+    """A sign-in that a browser has begun; used once."""
+
+    state_hash = Bytea(primary_key=True, default=None)
+    cookie_hash = Bytea(index=True, default=b"")
+    nonce = Text(secret=True)
+    code_verifier = Text(secret=True)
+    redirect_uri = Text()
+    created_at = Timestamptz(default=TimestamptzNow())
+    expires_at = Timestamptz(index=True)
+
+
+class Template(Table, db=DB):
+    """The settings from which servers are made."""
+
+    id = UUID(primary_key=True, default=None)
+    creator = UUID(index=True)
+    name = Text()
+    description = Text(default="")
+    type = Text(index=True)
+    application_type = Text()
+    hardware = Text()
+    public = Boolean(default=False)
+    featured_image = Text(null=True, default=None)
+    file_path = Text(null=True, default=None)
+    datasets = Array(base_column=Text())
+    modules = Array(base_column=Text())
+    secrets = Array(base_column=Text())
+    tags = Array(base_column=Text())
+    server_name = Text()
+    servers_made = Integer(default=0)
+    created_at = Timestamptz(default=TimestamptzNow())
+    version = Integer(default=1)
+
+
+class Server(Table, db=DB):
+    """A server: what is wished of it, and what was last seen.
+
+    `generation` numbers the wishes. `observed_generation` is the generation that was reached or
+    given up last; the server is settled when the two are equal. `process_generation` is that of the
+    process which was last seen alive; one of at least `process_floor` fulfils the wish to run.
+    """
+
+    id = UUID(primary_key=True, default=None)
+    owner = UUID()
+    name = Text()
+    template = UUID(index=True)
+    made_with_template = Boolean(default=False)
+    template_data = JSONB()
+    wish = Text(default="stopped")
+    generation = BigInt(default=0)
+    observed = Text(default="stopped")
+    observed_generation = BigInt(default=0)
+    process_generation = BigInt(null=True, default=None)
+    process_floor = BigInt(default=0)
+    observed_at = Timestamptz(default=TimestamptzNow())
+    started_once = Boolean(default=False)
+    last_error = JSONB(null=True, default=None)
+    share_url = Text(null=True, default=None)
+    share_expires_at = Timestamptz(null=True, default=None)
+    shared_with = JSONB(null=True, default=None)
+    share_as_of = Timestamptz(null=True, default=None)
+    created_at = Timestamptz(default=TimestamptzNow())
+    version = Integer(default=1)
+
+    server_owner_name = Unique([owner, name])
+
+
+class ServerTombstone(Table, db=DB):
+    """Proof that a server was ours and is no longer wanted."""
+
+    id = UUID(primary_key=True, default=None)
+    hub_user = Text()
+    name = Text()
+    deleted_at = Timestamptz(default=TimestamptzNow())
+
+
+class Operation(Table, db=DB):
+    """One thing that somebody asked for, and how it ended."""
+
+    id = UUID(primary_key=True, default=None)
+    kind = Text()
+    subject = UUID()
+    subject_kind = Text()
+    subject_owner = UUID(null=True, default=None)
+    actor = UUID(null=True, default=None)
+    status = Text(default="queued")
+    generation = BigInt(null=True, default=None)
+    superseded_by = UUID(null=True, default=None)
+    error = JSONB(null=True, default=None)
+    left_out = JSONB(null=True, default=None)
+    workflow_id = Text(null=True, default=None)
+    run_id = Text(null=True, default=None)
+    created_at = Timestamptz(default=TimestamptzNow())
+    started_at = Timestamptz(null=True, default=None)
+    ended_at = Timestamptz(null=True, default=None)
+    progressed_at = Timestamptz(default=TimestamptzNow())
+    version = Integer(default=1)
+
+
+class OperationStep(Table, db=DB):
+    """A step of an operation, told to people."""
+
+    id = UUID(primary_key=True)
+    operation = UUID()
+    position = Integer()
+    name = Text()
+    status = Text()
+    detail = Text(null=True, default=None)
+    started_at = Timestamptz(default=TimestamptzNow())
+    ended_at = Timestamptz(null=True, default=None)
+
+    operation_step_name = Unique([operation, name])
+
+
+class OperationResult(Table, db=DB):
+    """What an operation came to for one principal."""
+
+    id = UUID(primary_key=True, default=None)
+    operation = UUID()
+    entity = Text()
+    type = Text()
+    outcome = Text()
+    detail = Text(null=True, default=None)
+
+    operation_result_entity = Unique([operation, type, entity])
+
+
+class Audit(Table, db=DB):
+    """Who changed what, when. Rows are only ever added."""
+
+    id = UUID(primary_key=True, default=None)
+    at = Timestamptz(default=TimestamptzNow())
+    actor = UUID(null=True, default=None)
+    actor_name = Text()
+    action = Text()
+    subject_kind = Text()
+    subject = UUID()
+    operation = UUID(null=True, default=None)
+    request_id = Text(null=True, default=None)
+    detail = JSONB(null=True, default=None)
+
+
+class Idempotency(Table, db=DB):
+    """The first answer to a write that carried an `Idempotency-Key`."""
+
+    id = UUID(primary_key=True)
+    person = UUID()
+    method = Text()
+    path = Text()
+    key = Text()
+    request_digest = Bytea(default=b"")
+    operation = UUID(null=True, default=None)
+    status_code = Integer(null=True, default=None)
+    headers = JSONB(null=True, default=None)
+    body = Bytea(null=True, default=None)
+    created_at = Timestamptz(default=TimestamptzNow(), index=True)
+
+    idempotency_request = Unique([person, method, path, key])
+
+
+TABLES = (
+    Person,
+    PersonOrg,
+    Session,
+    LoginTransaction,
+    Template,
+    Server,
+    ServerTombstone,
+    Operation,
+    OperationStep,
+    OperationResult,
+    Audit,
+    Idempotency,
+)

@@ -1,0 +1,55 @@
+"""The values that every package speaks of: states, identities and references."""
+
+from enum import StrEnum
+from uuid import UUID
+
+from msgspec import Struct
+
+
+class ServerStatus(StrEnum):
+    """What a server is doing, as far as it was last seen."""
+
+    STOPPED = "stopped"
+    STARTING = "starting"
+    RUNNING = "running"
+    STOPPING = "stopping"
+
+
+class Wish(StrEnum):
+    """What the people who may decide want a server to be. `DELETED` is final."""
+
+    RUNNING = "running"
+    STOPPED = "stopped"
+    DELETED = "deleted"
+
+
+class OperationStatus(StrEnum):
+    """The life of an operation; the last three are ends."""
+
+    QUEUED = "queued"
+    RUNNING = "running"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+    @property
+    def ended(self) -> bool:
+        """Whether nothing about the operation will change any more."""
+        return self not in (OperationStatus.QUEUED, OperationStatus.RUNNING)
+
+
+class Caller(Struct, frozen=True, kw_only=True):
+    """The person behind a request, as its token says."""
+
+    id: UUID
+    email: str
+    admin: bool = False
+    orgs: tuple[str, ...] = ()
+    token_hash: bytes = b""
+
+
+class Subject(Struct, frozen=True):
+    """The record that an operation is about; `kind` is a word such as `server` or `person`."""
+
+    kind: str
+    id: UUID
