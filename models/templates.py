@@ -1,5 +1,7 @@
 """Templates: making, changing, finding and removing them."""
 
+import re
+import unicodedata
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
@@ -64,6 +66,19 @@ class TagCount(Struct, frozen=True, kw_only=True):
 
     name: str
     count: int
+
+
+# JupyterHub's names of servers: at most 30 characters, of which the end of the id takes nine.
+_LONGEST_SLUG = 21
+
+
+def slug(name: str) -> str:
+    """The part of a server's name in JupyterHub that tells people which template it is from."""
+    plain = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode().lower()
+    words = re.sub(r"[^a-z0-9]+", "-", plain).strip("-")
+    # The first character has to be a letter.
+    words = words.lstrip("-0123456789")[:_LONGEST_SLUG].strip("-")
+    return words or "server"
 
 
 _SELECT = """
