@@ -208,27 +208,28 @@ async def list_results(operation: UUID, *, after: tuple[str, str] | None, limit:
     return msgspec.convert(found, list[ResultRecord])
 
 
+_STEP = """
+    WITH live AS (
+      UPDATE operation SET progressed_at = now(), version = version + 1
+       WHERE {{}} = {condition} AND status IN ('queued', 'running') RETURNING id)
+    INSERT INTO operation_step (id, operation, position, name, status, detail, ended_at)
+    SELECT gen_random_uuid(), live.id,
+           (SELECT coalesce(max(position), 0) + 1 FROM operation_step WHERE operation = live.id),
+           {{}}::text, {{}}::text, {{}}::text, CASE WHEN {{}}::boolean THEN now() END
+      FROM live
+    ON CONFLICT (operation, name) DO UPDATE
+       SET status = excluded.status, detail = excluded.detail, ended_at = excluded.ended_at
+"""
+
+
 async def step(operation: UUID, name: str, status: OperationStatus, detail: str | None = None) -> None:
     """Begin (`running`) or end a step of an operation that has not ended, by its name; repeating it is harmless."""
-    await row(
-        """
-        WITH live AS (
-          UPDATE operation SET progressed_at = now(), version = version + 1
-           WHERE id = {} AND status IN ('queued', 'running') RETURNING id)
-        INSERT INTO operation_step (id, operation, position, name, status, detail, ended_at)
-        SELECT gen_random_uuid(), live.id,
-               (SELECT coalesce(max(position), 0) + 1 FROM operation_step WHERE operation = live.id),
-               {}::text, {}::text, {}::text, CASE WHEN {}::boolean THEN now() END
-          FROM live
-        ON CONFLICT (operation, name) DO UPDATE
-           SET status = excluded.status, detail = excluded.detail, ended_at = excluded.ended_at
-        """,
-        operation,
-        name,
-        str(status),
-        detail,
-        status.ended,
-    )
+    await row(_STEP.format(condition="id"), operation, name, str(status), detail, status.ended)
+
+
+async def step_all(subject: UUID, name: str, status: OperationStatus, detail: str | None = None) -> None:
+    """Begin or end a step of every operation of a subject that has not ended."""
+    await row(_STEP.format(condition="subject"), subject, name, str(status), detail, status.ended)
 
 
 async def progress(subject: UUID) -> None:
@@ -238,12 +239,37 @@ async def progress(subject: UUID) -> None:
     )
 
 
-async def succeed(operation: UUID) -> None:
-    """End an operation that is not the settlement of a record's wish."""
+async def begin(subject: UUID, workflow_id: str, run_id: str) -> None:
+    """Note on the unsettled operations of a subject which workflow run works on them."""
     await row(
-        """UPDATE operation SET status = 'succeeded', ended_at = now(), progressed_at = now(), version = version + 1
-            WHERE id = {} AND status IN ('queued', 'running')""",
-        operation,
+        """UPDATE operation SET status = 'running', started_at = coalesce(started_at, now()), progressed_at = now(),
+                  workflow_id = {}, run_id = {}, version = version + 1
+            WHERE subject = {} AND status IN ('queued', 'running')""",
+        workflow_id,
+        run_id,
+        subject,
+    )
+
+
+async def succeed_all(subject: UUID) -> None:
+    """End the operations of a subject that were being worked on; one that came later stays queued."""
+    await row(
+        """WITH ended AS (
+             UPDATE operation SET status = 'succeeded', ended_at = now(), progressed_at = now(), version = version + 1
+              WHERE subject = {} AND status = 'running' RETURNING id)
+           UPDATE operation_step s SET status = 'succeeded', ended_at = now() FROM ended
+            WHERE s.operation = ended.id AND s.ended_at IS NULL""",
+        subject,
+    )
+
+
+async def unsettled(subject: UUID) -> bool:
+    """Whether a subject has operations that have not ended."""
+    return (
+        await row(
+            "SELECT 1 AS one FROM operation WHERE subject = {} AND status IN ('queued', 'running') LIMIT 1", subject
+        )
+        is not None
     )
 
 

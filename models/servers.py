@@ -104,8 +104,8 @@ class ServerPlan(Struct, frozen=True, kw_only=True):
     process_generation: int | None
     process_floor: int
     initialized: bool
+    share_expires_at: datetime | None = None
     operation: UUID | None
-    operation_started_at: datetime | None
 
     @property
     def settled(self) -> bool:
@@ -288,31 +288,46 @@ async def intend(server: UUID, wish: Wish, caller: Caller, *, request_id: str | 
     return Intent(operation=operation, settled=False)
 
 
-async def begin(server: UUID, workflow_id: str, run_id: str) -> ServerPlan | None:
-    """Read the plan, and note on the unsettled operations which workflow run works on them. None: no such server."""
-    found = await row(
-        """
-        WITH started AS (
-          UPDATE operation SET status = 'running', started_at = coalesce(started_at, now()), progressed_at = now(),
-                 workflow_id = {}::text, run_id = {}::text, version = version + 1
-           WHERE subject = {} AND status IN ('queued', 'running')
-             AND (status = 'queued' OR run_id IS DISTINCT FROM {}::text))
+_PLAN = """
         SELECT s.id AS server_id, s.owner AS owner_id, p.email AS hub_user, s.name AS hub_name,
                s.template_data AS template, s.wish, s.generation, s.observed, s.observed_generation,
-               s.process_generation, s.process_floor, p.initialized_at IS NOT NULL AS initialized,
-               o.id AS operation, o.created_at AS operation_started_at
+               s.process_generation, s.process_floor, p.initialized_at IS NOT NULL AS initialized, s.share_expires_at,
+               o.id AS operation
           FROM server s JOIN person p ON p.id = s.owner
           LEFT JOIN operation o ON o.subject = s.id AND o.generation = s.generation
                                AND o.status IN ('queued', 'running')
          WHERE s.id = {}
-        """,
-        workflow_id,
-        run_id,
-        server,
-        run_id,
-        server,
-    )
+"""
+
+
+def _plan(found: Row | None) -> ServerPlan | None:
     return None if found is None else msgspec.convert(_decoded(found, "template"), ServerPlan)
+
+
+async def read_plan(server: UUID) -> ServerPlan | None:
+    """What is to be made true of a server; None: there is no such server."""
+    return _plan(await row(_PLAN, server))
+
+
+async def begin(server: UUID, workflow_id: str, run_id: str) -> ServerPlan | None:
+    """Read the plan, and note on the unsettled operations which workflow run works on them."""
+    return _plan(
+        await row(
+            f"""
+            WITH started AS (
+              UPDATE operation SET status = 'running', started_at = coalesce(started_at, now()),
+                     progressed_at = now(), workflow_id = {{}}::text, run_id = {{}}::text, version = version + 1
+               WHERE subject = {{}} AND status IN ('queued', 'running')
+                 AND (status = 'queued' OR run_id IS DISTINCT FROM {{}}::text))
+            {_PLAN}
+            """,
+            workflow_id,
+            run_id,
+            server,
+            run_id,
+            server,
+        )
+    )
 
 
 async def observe(server: UUID, generation: int, status: ServerStatus) -> bool:
@@ -555,17 +570,27 @@ async def note_shared(
     )
 
 
-async def observed_page(after: UUID | None, limit: int) -> list[ObservedServer]:
-    """Rows for the reconciler, in order of id."""
+_OBSERVED = """
+    SELECT s.id AS server_id, p.email AS hub_user, s.name AS hub_name, s.wish, s.generation, s.observed,
+           s.observed_generation, s.process_generation, s.process_floor, s.version
+      FROM server s JOIN person p ON p.id = s.owner
+"""
+
+
+async def watched(after: UUID | None, limit: int) -> list[ObservedServer]:
+    """Servers of which a process is thought to live, in order of id: few, however many servers there are."""
     found = await rows(
-        """SELECT s.id AS server_id, p.email AS hub_user, s.name AS hub_name, s.wish, s.generation, s.observed,
-                  s.observed_generation, s.process_generation, s.process_floor, s.version
-             FROM server s JOIN person p ON p.id = s.owner
-            WHERE ({}::uuid IS NULL OR s.id > {}) ORDER BY s.id LIMIT {}""",
+        _OBSERVED + "WHERE s.observed <> 'stopped' AND ({}::uuid IS NULL OR s.id > {}) ORDER BY s.id LIMIT {}",
         after,
         after,
         limit,
     )
+    return msgspec.convert(found, list[ObservedServer])
+
+
+async def observed(identities: list[UUID]) -> list[ObservedServer]:
+    """The named servers, as far as they exist."""
+    found = await rows(_OBSERVED + "WHERE s.id = ANY({}::uuid[])", identities)
     return msgspec.convert(found, list[ObservedServer])
 
 

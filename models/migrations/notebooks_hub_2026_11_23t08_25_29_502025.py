@@ -22,6 +22,7 @@ STATEMENTS = (
     "CREATE INDEX operation_unsettled ON operation (progressed_at) WHERE status IN ('queued', 'running')",
     "CREATE INDEX operation_subject_unsettled ON operation (subject, id) WHERE status IN ('queued', 'running')",
     "CREATE INDEX server_unsettled ON server (observed_at) WHERE generation <> observed_generation",
+    "CREATE INDEX server_watched ON server (id) WHERE observed <> 'stopped'",
     # One operation opened each wish.
     "CREATE UNIQUE INDEX operation_generation ON operation (subject, generation) WHERE generation IS NOT NULL",
     # Whoever listens learns of each change of an operation, whichever process made it.

@@ -1,0 +1,304 @@
+"""Activities on JupyterHub: starting, stopping and removing servers with proof, and looking at what runs.
+
+Each is told which server to look after, reads the wish itself, and writes down what it saw. So each may
+be repeated, interrupted or come late.
+"""
+
+import asyncio
+import time
+from collections import defaultdict
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from uuid import UUID
+
+import structlog
+from temporalio import activity
+
+from activities.messages import Done, FailedStart, Seen, ServerWish, WorkflowRun
+from integrations.jupyterhub import HubServer, JupyterHub, Process
+from models import crash_points, operations, persons, servers
+from models.errors import DependencyUnavailable, HubUserMissing, SpawnFailed
+from models.ids import parse_id
+from models.server_spec import ServerSpec, sign_spec
+from models.servers import ObservedServer, ServerPlan
+from models.settings import Settings
+from models.values import OperationStatus, ServerStatus, Subject, Wish
+
+log = structlog.get_logger(__name__)
+
+# A worker that was frozen must not start anything when it wakes: its order has expired by then.
+SPEC_SECONDS = 120
+# Between two looks at a stop that is under way.
+_LOOK_AGAIN = 0.2
+_PAGE = 1000
+
+ASK = "Ask JupyterHub to start it"
+READY = "Wait until it is ready"
+STOP = "Stop it"
+REMOVE = "Remove it from JupyterHub"
+USER = "Make the JupyterHub user"
+
+Wake = Callable[[Subject], Awaitable[bool]]
+
+
+class Hub:
+    """Activities that need JupyterHub, and the key that signs what may be started there."""
+
+    def __init__(self, hub: JupyterHub, settings: Settings, signing_key: bytes, wake: Wake) -> None:
+        self._hub = hub
+        self._settings = settings
+        self._signing_key = signing_key
+        self._wake = wake
+
+    @activity.defn
+    async def make_hub_user(self, run: WorkflowRun) -> None:
+        """Make a person's JupyterHub user where it is missing."""
+        email = await persons.email_of(run.subject)
+        await operations.step_all(run.subject, USER, OperationStatus.RUNNING)
+        await self._hub.ensure_user(email)
+        await operations.step_all(run.subject, USER, OperationStatus.SUCCEEDED)
+
+    @activity.defn
+    async def spawn_server(self, wish: ServerWish) -> Done:
+        """Have a server run for a wish, and say so once it is ready.
+
+        Raises `SpawnFailed` or `HubRefused`, of which no repetition is of use, and `DependencyUnavailable`.
+        """
+        plan = await servers.read_plan(wish.server_id)
+        if plan is None or plan.wish is not Wish.RUNNING or plan.generation != wish.generation:
+            return Done(done=False)
+        await servers.observe(plan.server_id, plan.generation, ServerStatus.STARTING)
+        async with _telling(plan, ASK):
+            found, failure = await asyncio.gather(
+                self._server_or_user(plan), self._hub.failure(str(plan.server_id), plan.generation)
+            )
+            if not found.active:
+                if failure is not None:
+                    # JupyterHub accepted this start before: there is one spawn to a start.
+                    raise SpawnFailed(failure.reason or "The server ended while it started.", log=failure.log)
+                await self._start(plan)
+                crash_points.reach("spawn_server.effect")
+            elif found.generation is None or found.generation < plan.process_floor:
+                # Not ours to wait for: it has to stop first.
+                return Done(done=False)
+        async with _telling(plan, READY, last=True):
+            process = await self._ready(plan)
+        await servers.settle_running(plan.server_id, plan.generation, process)
+        return Done(done=True)
+
+    @activity.defn
+    async def stop_server(self, wish: ServerWish) -> Done:
+        """See to it that no process of a server up to a generation lives, prove it, and say so."""
+        plan = await servers.read_plan(wish.server_id)
+        if plan is None:
+            return Done(done=False)
+        await self._stop(plan, wish.generation)
+        return Done(done=await servers.settle_stopped(plan.server_id, wish.generation))
+
+    @activity.defn
+    async def fail_start(self, failed: FailedStart) -> Done:
+        """Remove whatever a failed start left behind, prove it, and say that it failed."""
+        plan = await servers.read_plan(failed.server_id)
+        if plan is None:
+            return Done(done=False)
+        await self._stop(plan, failed.generation, tell=False)
+        return Done(
+            done=await servers.settle_failed_start(failed.server_id, failed.generation, failed.error, failed.log)
+        )
+
+    @activity.defn
+    async def delete_server(self, wish: ServerWish) -> Done:
+        """Stop a server and remove it from JupyterHub, prove both, and remove its record."""
+        plan = await servers.read_plan(wish.server_id)
+        if plan is None or plan.wish is not Wish.DELETED:
+            return Done(done=False)
+        await self._stop(plan, wish.generation)
+        async with _telling(plan, REMOVE, last=True):
+            while await self._hub.knows(plan.hub_user, plan.hub_name):
+                await self._hub.remove(plan.hub_user, plan.hub_name)
+                await asyncio.sleep(_LOOK_AGAIN)
+        return Done(done=await servers.settle_deleted(plan.server_id))
+
+    @activity.defn
+    async def note_shares(self, wish: ServerWish) -> None:
+        """Write down with whom a server is shared, with a link to share it that has some life left."""
+        plan = await servers.read_plan(wish.server_id)
+        if plan is None:
+            return
+        code = None
+        if plan.share_expires_at is None or plan.share_expires_at < datetime.now(UTC) + timedelta(hours=1):
+            code = await self._hub.make_share_code(
+                plan.hub_user, plan.hub_name, self._settings.share_link_lifetime, self._settings.browser_hub_url
+            )
+        shared_with = await self._hub.shared_with(plan.hub_user, plan.hub_name)
+        await servers.note_shared(
+            plan.server_id, code.url if code else None, code.expires_at if code else None, shared_with
+        )
+
+    @activity.defn
+    async def observe_servers(self) -> Seen:
+        """Compare every server of which a process lives, or should, with what really runs; write what differs."""
+        # Versions first: whatever changes while we look makes our write miss.
+        rows = await self._watched()
+        alive = defaultdict(list)
+        for process in await self._hub.all_processes():
+            alive[process.server_id].append(process)
+        vanished = [row for row in rows.values() if not alive[str(row.server_id)] and _should_run(row)]
+        for row in vanished:
+            # A second look, at this server alone: the first may be older than the start.
+            if not await self._hub.processes(str(row.server_id)):
+                await servers.note_vanished(row.server_id, row.generation, row.version)
+        others = [identity for identity in map(parse_id, alive) if identity is not None and identity not in rows]
+        unwanted, unknown = await self._look_after(others, alive) if others else (0, 0)
+        return Seen(watched=len(rows), vanished=len(vanished), unwanted=unwanted, unknown=unknown)
+
+    async def _watched(self) -> dict[UUID, ObservedServer]:
+        found: dict[UUID, ObservedServer] = {}
+        after: UUID | None = None
+        while True:
+            page = await servers.watched(after, _PAGE)
+            found |= {row.server_id: row for row in page}
+            if len(page) < _PAGE:
+                return found
+            after = page[-1].server_id
+
+    async def _look_after(self, others: list[UUID], alive: dict[str, list[Process]]) -> tuple[int, int]:
+        """Processes of servers that are stopped or gone: what is proven ours and unwanted goes, others are reported."""
+        known = {row.server_id: row for row in await servers.observed(others)}
+        deleted = await servers.tombstones([identity for identity in others if identity not in known])
+        unwanted = unknown = 0
+        for identity in others:
+            row = known.get(identity)
+            if row is None and identity in deleted:
+                generation = max(process.generation for process in alive[str(identity)])
+                await self._hub.end_processes(str(identity), generation)
+                unwanted += 1
+            elif row is None:
+                log.warning("unknown_server_process", server=str(identity))
+                unknown += 1
+            elif row.generation == row.observed_generation and row.wish is Wish.STOPPED:
+                processes = await self._hub.processes(str(identity))
+                if processes and await servers.note_unwanted(identity, processes[0].generation, row.version):
+                    await self._wake(Subject("server", identity))
+                    unwanted += 1
+        return unwanted, unknown
+
+    async def _server_or_user(self, plan: ServerPlan) -> HubServer:
+        """The server as JupyterHub sees it; its user is made where JupyterHub does not know it."""
+        try:
+            return await self._hub.server(plan.hub_user, plan.hub_name)
+        except HubUserMissing:
+            await self._hub.ensure_user(plan.hub_user)
+            return HubServer(user=plan.hub_user, name=plan.hub_name)
+
+    async def _start(self, plan: ServerPlan) -> None:
+        now = int(time.time())
+        spec = ServerSpec(
+            server_id=str(plan.server_id),
+            hub_user=plan.hub_user,
+            hub_name=plan.hub_name,
+            generation=plan.generation,
+            person_id=str(plan.owner_id),
+            application=plan.template.application_type,
+            hardware=plan.template.hardware,
+            file_path=plan.template.file_path or "",
+            home=str(Path(self._settings.notebook_location) / str(plan.owner_id)),
+            issued_at=now,
+            expires_at=now + SPEC_SECONDS,
+        )
+        token = sign_spec(spec, self._signing_key, self._settings.spec_key_id)
+        options = {"spec": token, "wrapped_secrets": []}
+        await self._hub.start(plan.hub_user, plan.hub_name, plan.template.name, options)
+
+    async def _ready(self, plan: ServerPlan) -> int:
+        """Wait until JupyterHub says that the server is ready; the generation of its process."""
+        try:
+            async with asyncio.timeout(self._settings.server_start_timeout):
+                while True:
+                    message = await self._follow(plan)
+                    found = await self._hub.server(plan.hub_user, plan.hub_name)
+                    if found.ready:
+                        return plan.generation if found.generation is None else found.generation
+                    if found.pending is None:
+                        failure = await self._hub.failure(str(plan.server_id), plan.generation)
+                        reason = failure.reason if failure and failure.reason else message
+                        raise SpawnFailed(
+                            reason or "The server ended while it started.", log=failure.log if failure else ""
+                        )
+                    await asyncio.sleep(_LOOK_AGAIN)
+        except TimeoutError:
+            seconds = self._settings.server_start_timeout
+            raise SpawnFailed(
+                f"The server was not ready within {seconds:g} s.",
+                hint="Look at the server's log; NBHUB_SERVER_START_TIMEOUT allows more time.",
+            ) from None
+
+    async def _follow(self, plan: ServerPlan) -> str:
+        """Follow a spawn to its end; what JupyterHub said last if it failed."""
+        async for event in self._hub.progress(plan.hub_user, plan.hub_name):
+            if event.failed:
+                return event.message
+            if event.ready:
+                break
+        return ""
+
+    async def _stop(self, plan: ServerPlan, up_to: int, *, tell: bool = True) -> None:
+        """Return once JupyterHub and the processes themselves show that nothing up to a generation lives."""
+        if plan.observed is not ServerStatus.STOPPED:
+            await servers.observe(plan.server_id, plan.generation, ServerStatus.STOPPING)
+        async with _telling(plan, STOP, tell=tell):
+            asked = False
+            while True:
+                old, processes = await asyncio.gather(
+                    self._active(plan, up_to), self._living(str(plan.server_id), up_to)
+                )
+                if not old and not processes:
+                    return
+                if old and not asked:
+                    # What the answer says is no proof; the next look is.
+                    await self._hub.stop(plan.hub_user, plan.hub_name)
+                    asked = True
+                    continue
+                if not old:
+                    # JupyterHub has forgotten a process that lives.
+                    await self._hub.end_processes(str(plan.server_id), up_to)
+                await asyncio.sleep(_LOOK_AGAIN)
+                asked = asked and old
+
+    async def _active(self, plan: ServerPlan, up_to: int) -> bool:
+        try:
+            found = await self._hub.server(plan.hub_user, plan.hub_name)
+        except HubUserMissing:
+            return False
+        return found.active and (found.generation is None or found.generation <= up_to)
+
+    async def _living(self, server_id: str, up_to: int) -> list[Process]:
+        return [process for process in await self._hub.processes(server_id) if process.generation <= up_to]
+
+
+def _should_run(row: ObservedServer) -> bool:
+    return row.generation == row.observed_generation and row.wish is Wish.RUNNING
+
+
+@asynccontextmanager
+async def _telling(plan: ServerPlan, step: str, *, tell: bool = True, last: bool = False) -> AsyncIterator[None]:
+    """Tell a step on the plan's operation: that it began, why it has to wait, and that it ended.
+
+    The `last` step is ended by the settlement that follows.
+    """
+    if not tell or plan.operation is None:
+        yield
+        return
+    await operations.step(plan.operation, step, OperationStatus.RUNNING)
+    try:
+        yield
+    except DependencyUnavailable as error:
+        await operations.step(plan.operation, step, OperationStatus.RUNNING, f"{error.message} Trying again.")
+        raise
+    except Exception as error:
+        await operations.step(plan.operation, step, OperationStatus.FAILED, str(error)[:500])
+        raise
+    if not last:
+        await operations.step(plan.operation, step, OperationStatus.SUCCEEDED)

@@ -1,0 +1,69 @@
+"""What workflows tell activities and hear from them: one struct in, one struct out.
+
+Fields may be added with defaults and never change their type, because an old worker has to read what a new one wrote.
+"""
+
+from uuid import UUID
+
+from msgspec import Struct
+
+from models.operations import OperationError
+from models.servers import ServerPlan
+
+
+class WorkflowRun(Struct, frozen=True, kw_only=True):
+    """Which run of a workflow works on a record."""
+
+    subject: UUID
+    workflow_id: str
+    run_id: str
+
+
+class PlanSeen(Struct, frozen=True, kw_only=True):
+    """The plan of a server, if there is one, and how long its start may take in seconds, waiting included."""
+
+    plan: ServerPlan | None
+    start_patience: float
+
+
+class ServerWish(Struct, frozen=True, kw_only=True):
+    """A server and the generation of the wish that is to be made true."""
+
+    server_id: UUID
+    generation: int
+
+
+class FailedStart(Struct, frozen=True, kw_only=True):
+    """A start that is given up, and why."""
+
+    server_id: UUID
+    generation: int
+    error: OperationError
+    log: str = ""
+
+
+class Done(Struct, frozen=True, kw_only=True):
+    """Whether the step was taken, or found that a later wish came first."""
+
+    done: bool
+
+
+class Seen(Struct, frozen=True, kw_only=True):
+    """What a look at everything came to, for the history."""
+
+    watched: int = 0
+    vanished: int = 0
+    unwanted: int = 0
+    unknown: int = 0
+
+
+class Woken(Struct, frozen=True, kw_only=True):
+    """How many subjects were woken."""
+
+    count: int
+
+
+class Cleaned(Struct, frozen=True, kw_only=True):
+    """How many expired rows were removed."""
+
+    rows: int

@@ -1,0 +1,82 @@
+"""Decrypts payloads for people who look at workflows in the Temporal web UI.
+
+The UI's codec endpoint is `{public_url}/codec/{codec_token}`: the browser cannot send our tokens, so the address
+itself is the capability, and nothing here logs addresses. Admins may use `/codec/decode` with their own token.
+"""
+
+import hmac
+from typing import Any
+
+from google.protobuf import json_format
+from litestar import Controller, Request, Response, post
+from litestar.di import NamedDependency
+from litestar.params import FromPath
+from temporalio.api.common.v1 import Payloads
+
+from api.policy import Policy, needs
+from models.errors import RecordMissing, RequestMalformed
+from models.settings import Settings
+from workflows.codec import EncryptionCodec, PayloadUnreadable
+
+
+class CodecController(Controller):
+    """The remote codec of the Temporal web UI."""
+
+    path = "/codec"
+    include_in_schema = False
+
+    @post("/{token:str}/decode", opt=needs(Policy.PUBLIC), status_code=200)
+    async def decode(
+        self, token: FromPath[str], request: Request[Any, Any, Any], settings: NamedDependency[Settings]
+    ) -> Response[bytes]:
+        """Decrypt for whoever holds the address."""
+        _require_token(token, settings)
+        return await _decoded(request, settings)
+
+    @post("/{token:str}/encode", opt=needs(Policy.PUBLIC), status_code=200)
+    async def encode(
+        self, token: FromPath[str], request: Request[Any, Any, Any], settings: NamedDependency[Settings]
+    ) -> Response[bytes]:
+        """Encrypt what is sent from the UI, for whoever holds the address."""
+        _require_token(token, settings)
+        payloads = await _read(request)
+        if settings.payload_keys:
+            payloads = Payloads(
+                payloads=await EncryptionCodec.from_setting(settings.payload_keys).encode(payloads.payloads)
+            )
+        return _answer(payloads)
+
+    @post("/decode", opt=needs(Policy.ADMIN), status_code=200)
+    async def decode_as_admin(
+        self, request: Request[Any, Any, Any], settings: NamedDependency[Settings]
+    ) -> Response[bytes]:
+        """Decrypt for an admin."""
+        return await _decoded(request, settings)
+
+
+def _require_token(token: str, settings: Settings) -> None:
+    expected = settings.codec_token.encode()
+    if not expected or not hmac.compare_digest(token.encode(errors="replace"), expected):
+        raise RecordMissing("There is nothing at this address.")
+
+
+async def _decoded(request: Request[Any, Any, Any], settings: Settings) -> Response[bytes]:
+    payloads = await _read(request)
+    if settings.payload_keys:
+        try:
+            decoded = await EncryptionCodec.from_setting(settings.payload_keys).decode(payloads.payloads)
+        except PayloadUnreadable as error:
+            raise RequestMalformed(f"A payload cannot be decrypted: {error}.") from None
+        payloads = Payloads(payloads=decoded)
+    return _answer(payloads)
+
+
+async def _read(request: Request[Any, Any, Any]) -> Payloads:
+    try:
+        return json_format.Parse(await request.body(), Payloads())
+    except (json_format.ParseError, UnicodeDecodeError, RecursionError):
+        raise RequestMalformed("The body is not a list of payloads.") from None
+
+
+def _answer(payloads: Payloads) -> Response[bytes]:
+    return Response(json_format.MessageToJson(payloads, indent=None).encode(), media_type="application/json")

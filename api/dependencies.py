@@ -1,0 +1,73 @@
+"""What handlers are given by name, and the words in which a record is refused.
+
+caller: NamedDependency[Caller]       who asks
+settings: NamedDependency[Settings]
+services: NamedDependency[Services]   the clients of this process
+page: NamedDependency[Page]           for lists, see `api.pagination`
+write: NamedDependency[Write]         for every change, see `api.idempotency`
+"""
+
+from typing import Any
+from uuid import UUID
+
+from litestar import Request
+from litestar.di import Provide
+from litestar.types import Dependencies
+
+from api.idempotency import provide_write
+from api.pagination import provide_page
+from api.services import Services
+from api.validation import printable
+from models.errors import ActionForbidden, RecordMissing
+from models.ids import parse_id
+from models.settings import Settings
+from models.values import Caller
+
+
+def provide_caller(request: Request[Caller, Any, Any]) -> Caller:
+    """The person behind the request's token."""
+    return request.user
+
+
+def provide_services(request: Request[Any, Any, Any]) -> Services:
+    """The clients of this process."""
+    services: Services = request.app.state.services
+    return services
+
+
+def provide_settings(request: Request[Any, Any, Any]) -> Settings:
+    """The settings of this process."""
+    return provide_services(request).settings
+
+
+DEPENDENCIES: Dependencies = {
+    "caller": Provide(provide_caller, sync_to_thread=False),
+    "page": Provide(provide_page, sync_to_thread=False),
+    "services": Provide(provide_services, sync_to_thread=False),
+    "settings": Provide(provide_settings, sync_to_thread=False),
+    "write": Provide(provide_write, sync_to_thread=False),
+}
+
+
+def authorise(kind: str, identity: object, *, sees: bool, may: bool) -> None:
+    """Refuse a record that the caller does not see as missing (404), one that it may not change so as such (403)."""
+    if not sees:
+        raise RecordMissing.of(kind, identity)
+    if not may:
+        raise ActionForbidden(f"You may see this {kind}, and not do this to it.")
+
+
+def own_email(caller: Caller, email: str | None) -> str:
+    """The e-mail that a request is about: the caller's own by default, another's for admins only."""
+    wanted = caller.email if email is None else email.strip().lower()
+    if wanted != caller.email and not caller.admin:
+        raise ActionForbidden("Only an admin may ask this about somebody else.")
+    return wanted
+
+
+def query_id(kind: str, text: str) -> UUID:
+    """The id of a record that is named in the query; one that cannot exist is missing, like any other."""
+    identity = parse_id(text)
+    if identity is None:
+        raise RecordMissing.of(kind, printable(text))
+    return identity

@@ -1,0 +1,220 @@
+"""Whether this service and what it depends on work, and which version it is.
+
+The checks run side by side, each with its own deadline, so that one failure neither hides nor delays another.
+"""
+
+import asyncio
+import os
+import time
+from collections.abc import Awaitable, Callable
+from importlib import metadata
+from pathlib import Path
+from typing import Annotated, Any
+from uuid import UUID
+
+import httpx
+import structlog
+from litestar import Controller, Request, Response, get
+from litestar.di import NamedDependency
+from litestar.params import QueryParameter
+
+from api.authentication import authenticate
+from api.dependencies import own_email
+from api.fields import AnswerBody
+from api.openapi import API_VERSION
+from api.policy import Policy, needs
+from api.services import Services
+from models import persons
+from models.errors import RecordMissing
+from models.settings import Settings
+from models.sql import row
+
+log = structlog.get_logger(__name__)
+
+DEADLINE_SECONDS = 2.0
+_VAULT_SERVES = (200, 429, 472, 473)  # active, or a standby that forwards
+
+Email = Annotated[
+    str | None,
+    QueryParameter(max_length=320, description="Also look at this person's folders: one's own, or any for an admin."),
+]
+
+
+class CheckFailed(Exception):
+    """A check did not find what it looked for; the message is fit to be shown."""
+
+
+class Check(AnswerBody, frozen=True, kw_only=True):
+    """How one part is."""
+
+    status: str
+    latency_ms: float
+    error: str | None = None
+
+
+class Health(AnswerBody, frozen=True, kw_only=True):
+    """`ok` when every check is, else `failed`."""
+
+    status: str
+    checks: dict[str, Check]
+    folders: dict[str, Check] | None = None
+
+
+class Version(AnswerBody, frozen=True, kw_only=True):
+    """Which version of the service this is, from which commit, and of which API."""
+
+    version: str
+    api: str
+    commit: str | None = None
+
+
+class HealthController(Controller):
+    """Health and version."""
+
+    tags = ("Service",)
+
+    @get(
+        "/healthcheck",
+        opt=needs(Policy.PUBLIC) | {"refusals": (401, 403, 404)},
+        operation_id="checkHealth",
+        summary="Health of the service",
+    )
+    async def healthcheck(
+        self, request: Request[Any, Any, Any], services: NamedDependency[Services], email: Email = None
+    ) -> Response[Health]:
+        """Look at the database, Temporal, its workers, JupyterHub, Vault and the volumes. 503 if anything failed."""
+        person = await _person(request, email)
+        probes = Probes(services)
+        checks, folders = await asyncio.gather(
+            run_checks(probes.all()), run_checks({} if person is None else probes.folders_of(person))
+        )
+        ok = all(check.status == "ok" for check in (*checks.values(), *folders.values()))
+        health = Health(status="ok" if ok else "failed", checks=checks, folders=folders or None)
+        return Response(health, status_code=200 if ok else 503, headers={} if ok else {"Retry-After": "5"})
+
+    @get(
+        "/version",
+        opt=needs(Policy.PUBLIC),
+        operation_id="getVersion",
+        summary="Version of the service",
+        sync_to_thread=False,
+    )
+    def version(self, settings: NamedDependency[Settings]) -> Version:
+        """The version of the service and of its API."""
+        return Version(version=metadata.version("notebooks-hub"), api=API_VERSION, commit=settings.commit or None)
+
+
+async def _person(request: Request[Any, Any, Any], email: str | None) -> UUID | None:
+    """Whose folders are looked at. The only part of the health that not everybody may see."""
+    if email is None:
+        return None
+    caller = await authenticate(request)
+    person = await persons.find_by_email(own_email(caller, email))
+    if person is None:
+        raise RecordMissing("Nobody with this e-mail has signed in.")
+    return person
+
+
+Probe = Callable[[], Awaitable[None]]
+
+
+async def run_checks(probes: dict[str, Probe]) -> dict[str, Check]:
+    """Run probes side by side; each that raises or takes too long has failed."""
+    results = await asyncio.gather(*map(_run, probes.values()))
+    return dict(zip(probes, results, strict=True))
+
+
+async def _run(probe: Probe) -> Check:
+    started = time.perf_counter()
+    error = None
+    try:
+        async with asyncio.timeout(DEADLINE_SECONDS):
+            await probe()
+    except CheckFailed as failure:
+        error = str(failure)
+    except TimeoutError:
+        error = f"no answer within {DEADLINE_SECONDS:g} s"
+    except Exception as failure:
+        # The text of a foreign exception may hold addresses and credentials.
+        log.warning("health_check_failed", error=type(failure).__name__)
+        error = f"no answer ({type(failure).__name__})"
+    latency = round((time.perf_counter() - started) * 1000, 1)
+    return Check(status="ok" if error is None else "failed", latency_ms=latency, error=error)
+
+
+class Probes:
+    """The checks of one request."""
+
+    def __init__(self, services: Services) -> None:
+        self._services = services
+        self._settings = services.settings
+
+    def all(self) -> dict[str, Probe]:
+        """What the service depends on; Vault only where it is configured."""
+        found: dict[str, Probe] = {
+            "database": self._database,
+            "temporal": self._services.workflows.ping,
+            "workers": self._workers,
+            "jupyterhub": self._jupyterhub,
+            "vault": self._vault,
+            "volumes": self._volumes,
+        }
+        if not self._settings.vault_url:
+            del found["vault"]
+        return found
+
+    def folders_of(self, person: UUID) -> dict[str, Probe]:
+        """The directories of one person."""
+        home = Path(self._settings.notebook_location, str(person))
+        return {"notebooks": lambda: _in_thread(_require_directory, "notebooks", home)}
+
+    async def _database(self) -> None:
+        await row("SELECT 1")
+
+    async def _workers(self) -> None:
+        if await self._services.workflows.count_pollers() == 0:
+            raise CheckFailed("no worker polls the task queue")
+
+    async def _jupyterhub(self) -> None:
+        status = await _get(f"{self._settings.jupyterhub_url.rstrip('/')}/hub/api/")
+        if status != 200:
+            raise CheckFailed(f"answered {status}")
+
+    async def _vault(self) -> None:
+        status = await _get(f"{self._settings.vault_url.rstrip('/')}/v1/sys/health")
+        if status not in _VAULT_SERVES:
+            raise CheckFailed({503: "is sealed", 501: "is not initialised"}.get(status, f"answered {status}"))
+
+    async def _volumes(self) -> None:
+        await _in_thread(_require_roots, self._settings)
+
+
+async def _get(url: str) -> int:
+    # A client of its own: a health check that shares connections would share their trouble.
+    async with httpx.AsyncClient(timeout=DEADLINE_SECONDS, trust_env=False) as client:
+        return (await client.get(url)).status_code
+
+
+_hanging: set[asyncio.Future[None]] = set()
+
+
+async def _in_thread(look: Callable[..., None], *arguments: object) -> None:
+    """Run a look at the file system in a thread; a hung mount must not use up the threads of the process."""
+    if len(_hanging) >= 4:
+        raise CheckFailed("earlier checks still hang")
+    future = asyncio.ensure_future(asyncio.to_thread(look, *arguments))
+    _hanging.add(future)
+    future.add_done_callback(_hanging.discard)
+    await asyncio.shield(future)
+
+
+def _require_roots(settings: Settings) -> None:
+    for name in ("dataset", "module", "notebook", "group"):
+        _require_directory(f"{name} location", Path(getattr(settings, f"{name}_location")))
+
+
+def _require_directory(name: str, path: Path) -> None:
+    if not path.is_dir():
+        raise CheckFailed(f"the {name} directory is missing")
+    if not os.access(path, os.R_OK | os.W_OK | os.X_OK):
+        raise CheckFailed(f"the {name} directory cannot be written")

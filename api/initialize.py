@@ -1,0 +1,60 @@
+"""Preparing a person's place: the JupyterHub user and the home directory."""
+
+from typing import Annotated
+from uuid import UUID
+
+from litestar import Controller, Response, put
+from litestar.di import NamedDependency
+from litestar.params import QueryParameter
+
+from api.dependencies import own_email
+from api.idempotency import Write
+from api.operation_view import OperationView
+from api.policy import Policy, needs
+from api.validation import printable
+from models import operations, persons
+from models.errors import RecordMissing
+from models.values import Caller, Subject
+
+# Most people are initialised faster than that, and a UI wants to go on when they are.
+WAIT_SECONDS = 10
+
+Email = Annotated[str | None, QueryParameter(max_length=320, description="Who is initialised. Default: the caller.")]
+
+
+class InitializeController(Controller):
+    """Preparing a person's place."""
+
+    tags = ("Persons",)
+
+    @put(
+        "/initialize",
+        opt=needs(Policy.RECORD),
+        status_code=200,
+        operation_id="initialize",
+        summary="Prepare a person's place",
+    )
+    async def initialize(self, write: NamedDependency[Write], email: Email = None) -> Response[OperationView]:
+        """Make the JupyterHub user and the home directory of a person, where they are missing.
+
+        It can be repeated at any time; the first start of a server does it too.
+        """
+        async with write:
+            person = await _person(email, write.caller)
+            operation = await operations.open_operation(
+                "person.initialize",
+                Subject("person", person),
+                owner=person,
+                actor=write.caller,
+                request_id=write.request_id,
+            )
+            write.accepts(operation, wakes=Subject("person", person), wait=WAIT_SECONDS)
+        return write.answer
+
+
+async def _person(email: str | None, caller: Caller) -> UUID:
+    wanted = own_email(caller, email)
+    person = await persons.find_by_email(wanted)
+    if person is None:
+        raise RecordMissing(f"Nobody with the e-mail {printable(wanted)!r} has signed in.")
+    return person

@@ -1,0 +1,170 @@
+"""The OpenAPI document, complete: what Litestar derives from the handlers, and what follows from the policies.
+
+Which refusals a route may answer with, and which headers it understands, is the same for all routes of a
+kind, so it is added here and not repeated at each handler. `python -m api.openapi` writes the document to
+`docs/openapi.json`.
+"""
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from litestar import Litestar, Request, Router
+from litestar.handlers import HTTPRouteHandler
+from litestar.openapi.config import OpenAPIConfig
+from litestar.openapi.plugins import OpenAPIRenderPlugin
+from litestar.openapi.spec import Components, SecurityScheme
+
+from api.errors import ErrorEnvelope
+from api.policy import Policy, handlers_of, needs, policy_of
+from api.validation import query_fields
+
+API_VERSION = "1.0.0"
+DOCUMENT = Path(__file__).parent.parent / "docs" / "openapi.json"
+
+_ENVELOPE, _COMPONENTS = msgspec.json.schema_components([ErrorEnvelope], ref_template="#/components/schemas/{name}")
+_REASONS = {
+    400: "The request cannot be read.",
+    401: "No valid access token was given.",
+    403: "The caller may not do this.",
+    404: "There is no such thing, or none that the caller may see.",
+    409: "The state of the thing, or a request at the same time, stands against it.",
+    412: "The record is no longer the version that `If-Match` names.",
+    413: "The body is too large.",
+    415: "The body is not JSON.",
+    422: "The request is not valid; `details` names every problem.",
+    429: "Too many requests.",
+    500: "A defect of this service.",
+    503: "Something that this needs does not answer at the moment.",
+}
+
+
+class SchemaFile(OpenAPIRenderPlugin):
+    """Serves the document at `/schema/openapi.json`."""
+
+    def __init__(self) -> None:
+        super().__init__(path="/openapi.json", media_type="application/json")  # type: ignore[arg-type]
+        self._encoded: bytes | None = None
+
+    def render(self, request: Request[Any, Any, Any], openapi_schema: dict[str, Any]) -> bytes:
+        """The encoded document, made once."""
+        if self._encoded is None:
+            self._encoded = msgspec.json.encode(complete(openapi_schema, request.app))
+        return self._encoded
+
+
+def config() -> OpenAPIConfig:
+    """The configuration that `api.app` gives to Litestar."""
+    return OpenAPIConfig(
+        title="Notebooks Hub API",
+        version=API_VERSION,
+        description="The control plane of notebook servers. A write is durable; long work is an operation to follow.",
+        use_handler_docstrings=True,
+        render_plugins=[SchemaFile()],
+        openapi_router=Router("/schema", route_handlers=[], include_in_schema=False, opt=needs(Policy.PUBLIC)),
+        security=[{"bearer": []}],
+        components=Components(
+            security_schemes={
+                "bearer": SecurityScheme(
+                    type="http", scheme="bearer", description="An access token from `POST /auth/token`."
+                )
+            }
+        ),
+    )
+
+
+def document(app: Litestar) -> dict[str, Any]:
+    """The complete document of an application."""
+    return complete(app.openapi_schema.to_schema(), app)
+
+
+def complete(schema: dict[str, Any], app: Litestar) -> dict[str, Any]:
+    """Add refusals, headers and exemptions to what Litestar derived. Doing it twice changes nothing."""
+    schema["components"].setdefault("schemas", {}).update(_COMPONENTS)
+    formats = {route.path: route.path_format for route in app.routes}
+    for path, handler in handlers_of(app):
+        operations = schema["paths"].get(formats[path])
+        if operations is None or not handler.resolve_include_in_schema():
+            continue
+        for method in handler.http_methods:
+            _complete_operation(operations[method.lower()], method, handler)
+    return schema
+
+
+def _complete_operation(operation: dict[str, Any], method: str, handler: HTTPRouteHandler) -> None:
+    policy = policy_of(handler)
+    responses = operation["responses"]
+    for status in sorted(_refusals(method, policy, handler, bool(operation.get("parameters")))):
+        responses[str(status)] = _refusal(status)
+    if "202" in responses and method == "DELETE":
+        responses.setdefault("204", {"description": "It is gone already."})
+    elif "202" in responses:
+        responses.setdefault("200", {**responses["202"], "description": "The work has ended already."})
+    # What Litestar adds for its own way of refusing is never sent.
+    if "400" in responses and handler.parsed_data_field is None:
+        del responses["400"]
+    if policy is Policy.PUBLIC:
+        operation["security"] = []
+        return
+    if method in ("POST", "PUT", "PATCH", "DELETE"):
+        names = {"Idempotency-Key": "The same request with the same key gets the first answer again, for a day."}
+        if "202" in responses:
+            names["Prefer"] = "`wait=N`: seconds, at most 60, to wait for the end of the work."
+        if policy is Policy.RECORD:
+            names["If-Match"] = "The `ETag` of the version to change."
+        given = {parameter["name"] for parameter in operation.get("parameters", [])}
+        operation.setdefault("parameters", []).extend(
+            {"name": name, "in": "header", "required": False, "description": text, "schema": {"type": "string"}}
+            for name, text in names.items()
+            if name not in given
+        )
+
+
+def _refusals(method: str, policy: Policy | None, handler: HTTPRouteHandler, has_parameters: bool) -> set[int]:
+    found = {500, 503, *handler.opt.get("refusals", ())}
+    if policy is not Policy.PUBLIC:
+        found.add(401)
+    if policy is Policy.ADMIN:
+        found.add(403)
+    if policy is Policy.RECORD:
+        found |= {403, 404}
+    if query_fields(handler) or has_parameters:
+        found.add(422)
+    if handler.parsed_data_field is not None:
+        found |= {400, 413, 415, 422}
+    if method != "GET" and policy is not Policy.PUBLIC:
+        found |= {409, 422}
+        if policy is Policy.RECORD:
+            found.add(412)
+    return found
+
+
+def _refusal(status: int) -> dict[str, Any]:
+    answer: dict[str, Any] = {
+        "description": _REASONS[status],
+        "content": {"application/json": {"schema": _ENVELOPE[0]}},
+    }
+    if status in (429, 503):
+        answer["headers"] = {
+            "Retry-After": {"description": "Seconds after which to try again.", "schema": {"type": "integer"}}
+        }
+    return answer
+
+
+def write(path: Path = DOCUMENT) -> None:
+    """Write the document of the application to a file."""
+    path.write_bytes(rendered())
+
+
+def rendered() -> bytes:
+    """The document of the application as it is kept in the repository: indented, with sorted keys."""
+    from api.app import create_app  # the application imports this module
+    from models.settings import Settings
+
+    schema = document(create_app(Settings(database_url="postgresql:///unused")))
+    return msgspec.json.format(msgspec.json.encode(schema, order="deterministic"), indent=2) + b"\n"
+
+
+if __name__ == "__main__":
+    write(*map(Path, sys.argv[1:2]))

@@ -1,0 +1,173 @@
+"""Operations: following the work that writes have asked for, and cancelling it."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime
+from typing import Annotated, Any
+from uuid import UUID
+
+import msgspec
+from litestar import Controller, Request, Response, get, post
+from litestar.di import NamedDependency
+from litestar.params import FromPath, FromQuery, HeaderParameter, QueryParameter
+from litestar.response import ServerSentEvent
+from litestar.response.sse import ServerSentEventMessage
+
+from api.authentication import token_expiry
+from api.etag import etag_of
+from api.idempotency import Write
+from api.operation_events import TROUBLE, OperationEvents
+from api.operation_view import OperationView, view_of
+from api.pagination import Page
+from api.policy import Policy, needs
+from api.services import Services
+from models import cancellation, operations
+from models.errors import RecordMissing
+from models.ids import parse_id
+from models.operations import ResultRecord
+from models.settings import Settings
+from models.values import Caller, OperationStatus, Subject
+
+KEEP_ALIVE_SECONDS = 15.0
+
+LastEventId = Annotated[
+    str | None, HeaderParameter(name="Last-Event-ID", description="Id of the last event that was received.")
+]
+
+
+class OperationsController(Controller):
+    """Operations: what was asked for, how far it is and how it ended."""
+
+    path = "/operations"
+    tags = ("Operations",)
+
+    @get(opt=needs(Policy.SIGNED_IN), operation_id="listOperations", summary="List operations")
+    async def index(
+        self,
+        caller: NamedDependency[Caller],
+        settings: NamedDependency[Settings],
+        page: NamedDependency[Page],
+        subject: Annotated[
+            str | None, QueryParameter(max_length=64, description="Id of the record it is about.")
+        ] = None,
+        status: FromQuery[OperationStatus | None] = None,
+        kind: Annotated[str | None, QueryParameter(max_length=64, description="For example `server.start`.")] = None,
+    ) -> Response[list[OperationView]]:
+        """Operations that the caller asked for or whose subject is the caller's, newest first; admins see all."""
+        about = _subject(subject)
+        found = await operations.list_visible(
+            caller, subject=about, status=status, kind=kind, before=page.before, limit=page.limit + 1
+        )
+        return page.answer(found, key=lambda one: (str(one.id),), view=lambda one: view_of(one, settings))
+
+    @get("/{id:str}", opt=needs(Policy.RECORD), operation_id="getOperation", summary="Read an operation")
+    async def read(
+        self, id: FromPath[UUID], caller: NamedDependency[Caller], settings: NamedDependency[Settings]
+    ) -> Response[OperationView]:
+        """Read an operation, with its steps, its outcome and the link to its workflow run."""
+        found = await operations.read_visible(id, caller)
+        return Response(view_of(found, settings), headers={"ETag": etag_of(found.version)})
+
+    @get("/{id:str}/results", opt=needs(Policy.RECORD), operation_id="listOperationResults", summary="List results")
+    async def results(
+        self, id: FromPath[UUID], caller: NamedDependency[Caller], page: NamedDependency[Page]
+    ) -> Response[list[ResultRecord]]:
+        """What the operation came to for each person, group or organisation, by type and name."""
+        await operations.read_visible(id, caller)
+        after = None if page.after is None else (page.after[0], page.after[1])
+        found = await operations.list_results(id, after=after, limit=page.limit + 1)
+        return page.answer(found, key=lambda one: (one.type, one.entity), view=lambda one: one)
+
+    @get(
+        "/{id:str}/events",
+        opt=needs(Policy.RECORD),
+        operation_id="followOperation",
+        summary="Follow an operation",
+        media_type="text/event-stream",
+    )
+    async def events(
+        self,
+        id: FromPath[UUID],
+        request: Request[Caller, Any, Any],
+        caller: NamedDependency[Caller],
+        services: NamedDependency[Services],
+        last_event_id: LastEventId = None,
+    ) -> ServerSentEvent:
+        """Server-sent events: `operation` at each change, at last `outcome`, or `expired` when the token does.
+
+        The data is the operation, the id its version; a client that comes back is told only what it missed.
+        """
+        await operations.read_visible(id, caller)
+        return ServerSentEvent(
+            follow(
+                id,
+                caller,
+                services.operation_events,
+                services.settings,
+                last_event_id=last_event_id,
+                expires_at=await token_expiry(request),
+            )
+        )
+
+    @post(
+        "/{id:str}/cancel",
+        opt=needs(Policy.RECORD),
+        status_code=202,
+        operation_id="cancelOperation",
+        summary="Cancel an operation",
+    )
+    async def cancel(self, id: FromPath[UUID], write: NamedDependency[Write]) -> Response[OperationView]:
+        """Cancel an operation. A start becomes a stop; what was not begun is taken back; all else is 409."""
+        async with write:
+            found = await operations.read_visible(id, write.caller)
+            write.require_match(found.version)
+            await cancellation.cancel(found, write.caller, request_id=write.request_id)
+            write.accepts(found.id, wakes=Subject(found.subject_kind, found.subject))
+        return write.answer
+
+
+def _subject(text: str | None) -> UUID | None:
+    """The subject to filter by: an id that cannot exist has no operations."""
+    return None if text is None else parse_id(text) or UUID(int=0)
+
+
+async def follow(
+    operation: UUID,
+    caller: Caller,
+    events: OperationEvents,
+    settings: Settings,
+    *,
+    last_event_id: str | None = None,
+    expires_at: datetime | None = None,
+) -> AsyncIterator[ServerSentEventMessage]:
+    """The messages of one stream. It reads anew at each change, so it also ends when the caller may see no more."""
+    sent = last_event_id
+    with events.watch(operation) as changed:
+        while True:
+            changed.clear()
+            try:
+                record = await operations.read_visible(operation, caller)
+            except RecordMissing:
+                return
+            except TROUBLE:
+                record = None  # the stream outlives a restart of the database
+            if record is not None and (record.status.ended or str(record.version) != sent):
+                sent = str(record.version)
+                yield ServerSentEventMessage(
+                    data=msgspec.json.encode(view_of(record, settings)).decode(),
+                    event="outcome" if record.status.ended else "operation",
+                    id=sent,
+                )
+                if record.status.ended:
+                    return
+            left = KEEP_ALIVE_SECONDS
+            if expires_at is not None:
+                left = min(left, (expires_at - datetime.now(UTC)).total_seconds())
+            if left <= 0:
+                yield ServerSentEventMessage(data="{}", event="expired")
+                return
+            try:
+                async with asyncio.timeout(left):
+                    await changed.wait()
+            except TimeoutError:
+                yield ServerSentEventMessage(comment="keep-alive", data=None)

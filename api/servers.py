@@ -1,0 +1,223 @@
+"""Servers: making them from templates, and what people wish of them."""
+
+from datetime import UTC, datetime
+from typing import Annotated, Any
+from urllib.parse import quote
+from uuid import UUID
+
+import msgspec
+from litestar import Controller, Response, delete, get, post, put
+from litestar.di import NamedDependency
+from litestar.params import FromPath, FromQuery, JSONBody, QueryParameter
+from msgspec import UNSET, UnsetType
+
+from api.dependencies import own_email, query_id
+from api.etag import etag_of
+from api.fields import AnswerBody
+from api.idempotency import Write
+from api.operation_view import OperationView
+from api.pagination import Page
+from api.policy import Policy, needs
+from api.services import Services
+from api.template_body import TemplateCreate, TemplateView, new_template, view_of
+from models import persons, servers, templates
+from models.servers import ServerRecord
+from models.settings import Settings
+from models.values import Caller, ServerStatus, Subject, Wish
+
+
+class LastErrorView(AnswerBody, frozen=True, kw_only=True):
+    """Why the server is not running."""
+
+    code: str
+    message: str
+    at: datetime
+    hint: str | None = None
+    log: str | None = None
+
+
+class ServerView(AnswerBody, frozen=True, kw_only=True):
+    """A server. `operation` is the one in progress."""
+
+    id: UUID = msgspec.field(name="_id")
+    name: str
+    owner: str
+    status: ServerStatus
+    template_id: UUID = msgspec.field(name="templateId")
+    template_data: TemplateView = msgspec.field(name="templateData")
+    application_type: str = msgspec.field(name="applicationType")
+    url: str
+    operation: UUID | None = None
+    last_error: LastErrorView | None = None
+
+
+class ShareView(msgspec.Struct, frozen=True, kw_only=True):
+    """How a server is shared in JupyterHub, as last seen. Without a link, `reason` says why."""
+
+    url: str | None
+    users: list[str]
+    groups: list[str]
+    as_of: datetime | UnsetType = UNSET
+    expires_at: datetime | UnsetType = UNSET
+    reason: str | UnsetType = UNSET
+
+
+TemplateId = Annotated[str, QueryParameter(name="templateId", max_length=64, description="Id of a template.")]
+
+
+class ServersController(Controller):
+    """Servers: application instances that JupyterHub launches."""
+
+    path = "/servers"
+    tags = ("Servers",)
+
+    @get(opt=needs(Policy.SIGNED_IN), operation_id="listServers", summary="List servers")
+    async def index(
+        self,
+        caller: NamedDependency[Caller],
+        settings: NamedDependency[Settings],
+        page: NamedDependency[Page],
+        owner: FromQuery[str | None] = None,
+        type: FromQuery[str | None] = None,
+        name: FromQuery[str | None] = None,
+    ) -> Response[list[ServerView]]:
+        """One's own servers, newest first. Admins see everybody's, or those of one `owner`."""
+        found = await servers.list_visible(
+            owner=await _owner(owner, caller), type=type, name=name, before=page.before, limit=page.limit + 1
+        )
+        return page.answer(found, key=lambda one: (str(one.id),), view=lambda one: _view(one, settings))
+
+    @post(
+        opt=needs(Policy.SIGNED_IN),
+        status_code=200,
+        operation_id="createServer",
+        summary="Make a server and its template",
+    )
+    async def create(
+        self, data: JSONBody[TemplateCreate], write: NamedDependency[Write], services: NamedDependency[Services]
+    ) -> Response[ServerView]:
+        """Make a template and, from it, a server, which is stopped."""
+        values = new_template(data, write.caller, services.profiles, services.settings)
+        async with write:
+            template = await templates.read_visible(await templates.create(write.caller.id, values), write.caller)
+            identity = await servers.create(
+                template.snapshot(), write.caller, made_with_template=True, request_id=write.request_id
+            )
+            await _answer_made(write, identity, services.settings)
+        return write.answer
+
+    @put(opt=needs(Policy.RECORD), operation_id="launchServer", summary="Make a server from a template")
+    async def launch(
+        self, template: TemplateId, write: NamedDependency[Write], settings: NamedDependency[Settings]
+    ) -> Response[ServerView]:
+        """Make a server, which is stopped, from a template that is public or one's own."""
+        async with write:
+            found = await templates.read_visible(query_id("template", template), write.caller, for_update=True)
+            identity = await servers.create(
+                found.snapshot(), write.caller, made_with_template=False, request_id=write.request_id
+            )
+            await _answer_made(write, identity, settings)
+        return write.answer
+
+    @get("/{id:str}", opt=needs(Policy.RECORD), operation_id="getServer", summary="Read a server")
+    async def read(
+        self, id: FromPath[UUID], caller: NamedDependency[Caller], settings: NamedDependency[Settings]
+    ) -> Response[ServerView]:
+        """Read a server. Its status follows JupyterHub and the real process within half a minute."""
+        found = await servers.read_visible(id, caller)
+        return Response(_view(found, settings), headers={"ETag": etag_of(found.version)})
+
+    @delete(
+        "/{id:str}", opt=needs(Policy.RECORD), status_code=202, operation_id="deleteServer", summary="Delete a server"
+    )
+    async def delete(self, id: FromPath[UUID], write: NamedDependency[Write]) -> Response[OperationView]:
+        """Delete a server; one that runs is stopped first.
+
+        Its template goes too if the two were made together, it is not public, and nobody else used it.
+        """
+        return await _intend(id, Wish.DELETED, write)
+
+    @put(
+        "/{id:str}/start",
+        opt=needs(Policy.RECORD),
+        status_code=202,
+        operation_id="startServer",
+        summary="Start a server",
+    )
+    async def start(self, id: FromPath[UUID], write: NamedDependency[Write]) -> Response[OperationView]:
+        """Start a server. One that is stopping starts once it has stopped; one that runs stays as it is."""
+        return await _intend(id, Wish.RUNNING, write)
+
+    @put(
+        "/{id:str}/stop", opt=needs(Policy.RECORD), status_code=202, operation_id="stopServer", summary="Stop a server"
+    )
+    async def stop(self, id: FromPath[UUID], write: NamedDependency[Write]) -> Response[OperationView]:
+        """Stop a server. A start that is under way is cancelled."""
+        return await _intend(id, Wish.STOPPED, write)
+
+    @get("/{id:str}/share", opt=needs(Policy.RECORD), operation_id="getServerShare", summary="How a server is shared")
+    async def share(self, id: FromPath[UUID], caller: NamedDependency[Caller]) -> ShareView:
+        """The link that shares the server in JupyterHub, and with whom it is shared, as last seen."""
+        return _share_view(await servers.read_visible(id, caller))
+
+
+async def _intend(id: UUID, wish: Wish, write: Write) -> Response[Any]:
+    async with write:
+        server = await servers.read_visible(id, write.caller)
+        write.require_match(server.version)
+        intent = await servers.intend(server.id, wish, write.caller, request_id=write.request_id)
+        write.accepts(intent.operation, wakes=Subject("server", server.id), deletes=wish is Wish.DELETED)
+    return write.answer
+
+
+async def _answer_made(write: Write, identity: UUID, settings: Settings) -> None:
+    made = await servers.read_visible(identity, write.caller)
+    write.done(_view(made, settings), version=made.version)
+
+
+async def _owner(email: str | None, caller: Caller) -> UUID | None:
+    """Whose servers are listed; None: everybody's."""
+    if email is None:
+        return None if caller.admin else caller.id
+    # An id that nobody has makes an empty list of an e-mail that nobody has.
+    return await persons.find_by_email(own_email(caller, email)) or UUID(int=0)
+
+
+def _view(server: ServerRecord, settings: Settings) -> ServerView:
+    error = server.last_error
+    return ServerView(
+        id=server.id,
+        name=server.name,
+        owner=server.owner,
+        status=server.status,
+        template_id=server.template,
+        template_data=view_of(server.template_data),
+        application_type=server.template_data.application_type,
+        url=f"{settings.browser_hub_url}/user/{quote(server.owner, safe='')}/{server.name}/",
+        operation=server.operation,
+        last_error=None
+        if error is None
+        else LastErrorView(
+            code=error.code, message=error.message, at=error.at, hint=error.hint or None, log=error.log or None
+        ),
+    )
+
+
+def _share_view(server: ServerRecord) -> ShareView:
+    shared = server.shared_with or {}
+    url, expires_at, reason = server.share_url, server.share_expires_at, None
+    if url is None or expires_at is None or expires_at <= datetime.now(UTC):
+        url, expires_at = None, None
+        reason = (
+            "The link has expired or was not made yet; start the server to get one."
+            if server.started_once
+            else "The server was never started; JupyterHub makes the link at its first start."
+        )
+    return ShareView(
+        url=url,
+        users=shared.get("users", []),
+        groups=shared.get("groups", []),
+        as_of=server.share_as_of or UNSET,
+        expires_at=expires_at or UNSET,
+        reason=reason or UNSET,
+    )

@@ -1,0 +1,21 @@
+"""What handlers use beside the database: made once in `api.app`, found at `app.state.services`."""
+
+from dataclasses import dataclass
+
+from integrations.oidc import OidcClient
+from workflows.client import Workflows
+
+from api.operation_events import OperationEvents
+from models.profiles import Profiles
+from models.settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """The clients of one API process."""
+
+    settings: Settings
+    profiles: Profiles
+    workflows: Workflows
+    operation_events: OperationEvents
+    oidc: OidcClient

@@ -1,0 +1,164 @@
+"""What clients send and see of templates, and the checks that need the configuration or other records."""
+
+from typing import Any
+
+import msgspec
+from msgspec import UNSET, UnsetType
+
+from api.fields import AnswerBody, Description, Line, Name, RecordIds, RequestBody, Tags, Word
+from models.errors import ProblemDetail, RequestInvalid
+from models.profiles import ProfileMismatch, Profiles
+from models.servers import TemplateData
+from models.settings import Settings
+from models.templates import TemplateRecord, slug
+from models.values import Caller
+
+FEATURED = "featured"
+
+
+class TemplateCreate(RequestBody, frozen=True, kw_only=True):
+    """The settings from which servers are made."""
+
+    name: Name
+    description: Description
+    type: Word
+    application_type: Word = msgspec.field(name="applicationType")
+    hardware: Word
+    public: bool
+    featured_image: Line | None = msgspec.field(name="featuredImage", default=None)
+    file_path: Line | None = msgspec.field(name="filePath", default=None)
+    datasets: RecordIds | None = None
+    modules: RecordIds | None = None
+    secrets: RecordIds | None = None
+    tags: Tags | None = None
+
+
+class TemplateUpdate(RequestBody, frozen=True, kw_only=True):
+    """What changes; a field that is absent stays as it is."""
+
+    name: Name | UnsetType = UNSET
+    description: Description | UnsetType = UNSET
+    application_type: Word | UnsetType = msgspec.field(name="applicationType", default=UNSET)
+    hardware: Word | UnsetType = UNSET
+    public: bool | UnsetType = UNSET
+    creator: Line | UnsetType = UNSET
+    featured_image: Line | None | UnsetType = msgspec.field(name="featuredImage", default=UNSET)
+    file_path: Line | None | UnsetType = msgspec.field(name="filePath", default=UNSET)
+    datasets: RecordIds | UnsetType = UNSET
+    modules: RecordIds | UnsetType = UNSET
+    secrets: RecordIds | UnsetType = UNSET
+    tags: Tags | UnsetType = UNSET
+
+
+class TemplateView(AnswerBody, frozen=True, kw_only=True):
+    """A template."""
+
+    id: str = msgspec.field(name="_id")
+    name: str
+    description: str
+    type: str
+    application_type: str = msgspec.field(name="applicationType")
+    hardware: str
+    public: bool
+    creator: str
+    server_name: str = msgspec.field(name="serverName")
+    timestamp: str
+    datasets: list[str]
+    modules: list[str]
+    secrets: list[str]
+    tags: list[str]
+    featured_image: str | None = msgspec.field(name="featuredImage", default=None)
+    file_path: str | None = msgspec.field(name="filePath", default=None)
+
+
+class TagView(AnswerBody, frozen=True, kw_only=True):
+    """A tag and the number of templates that have it."""
+
+    id: str = msgspec.field(name="_id")
+    name: str
+    count: int
+
+
+def view_of(data: TemplateData) -> TemplateView:
+    """A template, or a server's snapshot of one, as clients see it."""
+    return msgspec.convert(msgspec.to_builtins(data), TemplateView)
+
+
+def new_template(body: TemplateCreate, caller: Caller, profiles: Profiles, settings: Settings) -> dict[str, Any]:
+    """Column values of a new template; raises `RequestInvalid` with everything that is wrong."""
+    problems = _reference_problems(body)
+    values: dict[str, Any] = {
+        "name": body.name,
+        "server_name": slug(body.name),
+        "description": body.description,
+        "type": body.type,
+        "application_type": body.application_type,
+        "hardware": _hardware(profiles, body.hardware, problems),
+        "public": body.public,
+        "featured_image": body.featured_image or None,
+        "file_path": body.file_path or None,
+        "datasets": body.datasets or [],
+        "modules": body.modules or [],
+        "secrets": body.secrets or [],
+        "tags": _distinct(body.tags or []),
+    }
+    if body.type == FEATURED and settings.featured_by_admins_only and not caller.admin:
+        problems.append(ProblemDetail(path="/type", code="admin", message="only admins make featured templates here"))
+    _check_file(profiles, body.application_type, body.file_path, problems)
+    if problems:
+        raise RequestInvalid(problems)
+    return values
+
+
+def changed_template(body: TemplateUpdate, template: TemplateRecord, profiles: Profiles) -> dict[str, Any]:
+    """Column values that change, but for the creator; raises `RequestInvalid` with everything that is wrong."""
+    problems = _reference_problems(body)
+    given = {name: getattr(body, name) for name in body.__struct_fields__}
+    values = {name: value for name, value in given.items() if value is not UNSET and name != "creator"}
+    if "name" in values:
+        values["server_name"] = slug(values["name"])
+    if "hardware" in values:
+        values["hardware"] = _hardware(profiles, values["hardware"], problems)
+    if "tags" in values:
+        values["tags"] = _distinct(values["tags"])
+    for name in ("featured_image", "file_path"):
+        if name in values:
+            values[name] = values[name] or None
+    if "application_type" in values or "file_path" in values:
+        application = values.get("application_type", template.application_type)
+        _check_file(profiles, application, values.get("file_path", template.file_path), problems)
+    if problems:
+        raise RequestInvalid(problems)
+    return values
+
+
+def _distinct(words: list[str]) -> list[str]:
+    return list(dict.fromkeys(words))
+
+
+def _hardware(profiles: Profiles, name: str, problems: list[ProblemDetail]) -> str:
+    try:
+        return profiles.hardware_name(name)
+    except ProfileMismatch as mismatch:
+        problems.append(_problem(mismatch))
+        return name
+
+
+def _check_file(profiles: Profiles, application: str, path: str | None, problems: list[ProblemDetail]) -> None:
+    try:
+        profiles.check_file_path(application, path or "")
+    except ProfileMismatch as mismatch:
+        problems.append(_problem(mismatch))
+
+
+def _problem(mismatch: ProfileMismatch) -> ProblemDetail:
+    return ProblemDetail(path=f"/{mismatch.field}", code="profile", message=mismatch.message)
+
+
+def _reference_problems(body: TemplateCreate | TemplateUpdate) -> list[ProblemDetail]:
+    """One problem for each dataset, module or secret that does not exist: at present there are none at all."""
+    return [
+        ProblemDetail(path=f"/{kind}/{index}", code="unknown", message=f"there is no such {kind[:-1]} that you may use")
+        for kind in ("datasets", "modules", "secrets")
+        for index, _ in enumerate(getattr(body, kind) or ())
+    ]

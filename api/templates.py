@@ -1,0 +1,161 @@
+"""Templates: the settings from which servers are made."""
+
+from typing import Annotated
+from uuid import UUID
+
+import msgspec
+from litestar import Controller, Response, delete, get, patch, post
+from litestar.di import NamedDependency
+from litestar.params import FromQuery, JSONBody, QueryParameter
+
+from api.dependencies import query_id
+from api.etag import etag_of
+from api.idempotency import Write
+from api.pagination import Page
+from api.policy import Policy, needs
+from api.services import Services
+from api.template_body import (
+    TagView,
+    TemplateCreate,
+    TemplateUpdate,
+    TemplateView,
+    changed_template,
+    new_template,
+    view_of,
+)
+from models import audit, operations, persons, templates
+from models.errors import RequestInvalid
+from models.values import Caller, OperationStatus, Subject
+
+TemplateId = Annotated[str, QueryParameter(name="templateId", max_length=64, description="Id of a template.")]
+IdQuery = Annotated[str, QueryParameter(name="id", max_length=64, description="Id of a template.")]
+"""The reference names the parameter of a deletion `id`, that of all else `templateId`."""
+
+
+class TemplatesController(Controller):
+    """Templates: the settings from which servers are made."""
+
+    tags = ("Templates",)
+
+    @post(
+        "/template",
+        opt=needs(Policy.SIGNED_IN),
+        status_code=200,
+        operation_id="createTemplate",
+        summary="Make a template",
+    )
+    async def create(
+        self, data: JSONBody[TemplateCreate], write: NamedDependency[Write], services: NamedDependency[Services]
+    ) -> Response[TemplateView]:
+        """Make a template. `hardware` and `applicationType` have to be configured ones."""
+        values = new_template(data, write.caller, services.profiles, services.settings)
+        async with write:
+            identity = await templates.create(write.caller.id, values)
+            await operations.open_operation(
+                "template.create",
+                Subject("template", identity),
+                owner=write.caller.id,
+                actor=write.caller,
+                status=OperationStatus.SUCCEEDED,
+                request_id=write.request_id,
+            )
+            made = await templates.read_visible(identity, write.caller)
+            write.done(view_of(made.snapshot()), version=made.version)
+        return write.answer
+
+    @get("/template", opt=needs(Policy.RECORD), operation_id="getTemplate", summary="Read a template")
+    async def read(self, template: TemplateId, caller: NamedDependency[Caller]) -> Response[TemplateView]:
+        """Read a template that is public or one's own."""
+        found = await templates.read_visible(query_id("template", template), caller)
+        return Response(view_of(found.snapshot()), headers={"ETag": etag_of(found.version)})
+
+    @patch("/template", opt=needs(Policy.RECORD), operation_id="updateTemplate", summary="Change a template")
+    async def update(
+        self,
+        template: TemplateId,
+        data: JSONBody[TemplateUpdate],
+        write: NamedDependency[Write],
+        services: NamedDependency[Services],
+    ) -> Response[TemplateView]:
+        """Change a template of one's own. Its creator's servers follow at their next start; others' do not."""
+        async with write:
+            found = await templates.read_changeable(query_id("template", template), write.caller)
+            values = changed_template(data, found, services.profiles)
+            if data.creator is not msgspec.UNSET and data.creator.lower() != found.creator:
+                values["creator"] = await _new_creator(data.creator, write.caller)
+            write.require_match(found.version)
+            if values:
+                await templates.update(found, values)
+                await audit.record(
+                    "template.update",
+                    Subject("template", found.id),
+                    write.caller,
+                    request_id=write.request_id,
+                    detail={"fields": sorted(values)},
+                )
+            changed = await templates.read_visible(found.id, write.caller)
+            write.done(view_of(changed.snapshot()), version=changed.version)
+        return write.answer
+
+    @delete(
+        "/template",
+        opt=needs(Policy.RECORD),
+        status_code=204,
+        operation_id="deleteTemplate",
+        summary="Delete a template",
+    )
+    async def delete(self, template: IdQuery, write: NamedDependency[Write]) -> Response[None]:
+        """Delete a template of one's own. Refused while servers of its creator use it; others' keep their snapshot."""
+        async with write:
+            found = await templates.read_changeable(query_id("template", template), write.caller)
+            write.require_match(found.version)
+            await templates.delete(found)
+            await operations.open_operation(
+                "template.delete",
+                Subject("template", found.id),
+                owner=found.creator_id,
+                actor=write.caller,
+                status=OperationStatus.SUCCEEDED,
+                request_id=write.request_id,
+            )
+            write.done()
+        return write.answer
+
+    @get("/templates", opt=needs(Policy.SIGNED_IN), operation_id="listTemplates", summary="List templates")
+    async def index(
+        self,
+        caller: NamedDependency[Caller],
+        page: NamedDependency[Page],
+        type: FromQuery[str | None] = None,
+        email: FromQuery[str | None] = None,
+    ) -> Response[list[TemplateView]]:
+        """Templates that are public or one's own, newest first; of one type, of one creator (`email`)."""
+        found = await templates.list_visible(
+            caller, type=type, email=_lower(email), before=page.before, limit=page.limit + 1
+        )
+        return page.answer(found, key=lambda one: (str(one.id),), view=lambda one: view_of(one.snapshot()))
+
+    @get("/templates/tags", opt=needs(Policy.SIGNED_IN), operation_id="listTemplateTags", summary="List tags")
+    async def tags_by_frequency(
+        self,
+        caller: NamedDependency[Caller],
+        type: FromQuery[str | None] = None,
+        email: FromQuery[str | None] = None,
+    ) -> list[TagView]:
+        """Tags of the templates that the caller sees, the most frequent first, then by name."""
+        found = await templates.list_tags(caller, type=type, email=_lower(email))
+        return [TagView(id=tag.name, name=tag.name, count=tag.count) for tag in found]
+
+
+def _lower(text: str | None) -> str | None:
+    return None if text is None else text.strip().lower()
+
+
+async def _new_creator(email: str, caller: Caller) -> UUID:
+    """The person to whom an admin hands a template."""
+    if not caller.admin:
+        raise RequestInvalid.of("/creator", "creator", "only an admin may give a template to somebody else")
+    person = await persons.find_by_email(email.lower())
+    if person is None:
+        raise RequestInvalid.of("/creator", "unknown", "nobody with this e-mail has signed in")
+    return person

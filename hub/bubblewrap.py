@@ -1,0 +1,170 @@
+"""Servers of this machine, each in a bubblewrap sandbox that shows it only what its order names.
+
+For one machine of people who trust each other: the network is shared. What a server cannot do: see another
+home, the hub's files or another server's processes; gain a capability; make a read-only mount writable.
+"""
+
+import os
+import shutil
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from hub.launch import ARGUMENTS_FD, LOCK_FD, STATUS_FD, LaunchPlan
+from hub.limits import limits_for
+from hub.order import Order, OrderRefused, check_mount_targets, check_program, file_on_machine, resolve_source
+from hub.program import DASHBOARD, INSIDE, SEARCH_PATH, SINGLEUSER, program_for
+from hub.recorded import RecordedSpawner
+from models.profiles import HOME
+
+# The person inside every sandbox.
+USER, USER_ID = "jovyan", 1000
+# What programs need of /etc, and nothing that is about this machine's accounts or services.
+_ETC = (
+    "alternatives",
+    "bash.bashrc",
+    "ca-certificates",
+    "ca-certificates.conf",
+    "fonts",
+    "host.conf",
+    "hosts",
+    "inputrc",
+    "java",
+    "ld.so.cache",
+    "ld.so.conf",
+    "ld.so.conf.d",
+    "lmod",
+    "localtime",
+    "mime.types",
+    "nsswitch.conf",
+    "pki",
+    "profile",
+    "profile.d",
+    "protocols",
+    "R",
+    "resolv.conf",
+    "services",
+    "ssl",
+    "terminfo",
+    "timezone",
+)
+_ROOT_DIRECTORIES = ("bin", "sbin", "lib", "lib32", "lib64", "libx32")
+# Each sandbox has its own.
+_TEMPORARY, _SHARED_MEMORY = "/tmp", "/dev/shm"  # noqa: S108 -- inside a sandbox nobody else writes there
+# With JupyterHub's own variables, all that a server's environment is made of.
+ENVIRONMENT = {
+    "HOME": str(HOME),
+    "USER": USER,
+    "LOGNAME": USER,
+    "SHELL": "/bin/bash",
+    "LANG": "C.UTF-8",
+    "PATH": SEARCH_PATH,
+    "TMPDIR": _TEMPORARY,
+    # Not in the home, which a person's servers share and which outlives a kill.
+    "JUPYTER_RUNTIME_DIR": f"{_TEMPORARY}/jupyter-runtime",
+}
+
+
+class BubblewrapSpawner(RecordedSpawner):
+    """Spawns in a sandbox."""
+
+    def plan(self, order: Order) -> LaunchPlan:
+        settings, spec = self.hub_settings, order.spec
+        bwrap = shutil.which("bwrap")
+        if bwrap is None:
+            raise OrderRefused("program-missing", "bubblewrap is not installed on this machine")
+        if order.hardware.gpu:
+            raise OrderRefused("hardware-refused", "sandboxes of this machine have no GPU: choose other hardware")
+        check_program(order, SEARCH_PATH)
+        check_mount_targets(spec.mounts)
+        home = resolve_source(spec.home, settings.allowed_roots)
+        mounts = tuple(
+            (resolve_source(mount.source, settings.allowed_roots), mount.target, mount.read_only)
+            for mount in spec.mounts
+        )
+        if order.file_path:
+            file_on_machine(order)
+        self.mem_limit, self.cpu_limit = order.hardware.memory_bytes, order.hardware.cpu
+        self.notebook_dir, self.default_url = str(HOME), order.application.default_url
+        program = program_for(order, self.server.base_url)
+        return LaunchPlan(
+            data_dir=settings.data_dir,
+            server_id=spec.server_id,
+            hub_user=self.user.name,
+            hub_name=self.name,
+            generation=spec.generation,
+            spawner="bubblewrap",
+            port=self.port,
+            program=bwrap,
+            arguments=("bwrap", "--args", str(ARGUMENTS_FD), "--", *program.command),
+            hidden_arguments=sandbox_arguments(
+                home=home,
+                mounts=mounts,
+                files=(
+                    *accounts(settings.data_dir),
+                    *((file, str(INSIDE / file.name)) for file in (DASHBOARD, SINGLEUSER)),
+                ),
+                readable=(Path(sys.prefix), Path(sys.base_prefix), *map(Path, settings.system_directories)),
+                memory_bytes=order.hardware.memory_bytes,
+            ),
+            environment={**self.get_env(), **ENVIRONMENT, **program.environment},
+            directory="/",
+            limits=limits_for(order.hardware, settings.cgroup, self.log),
+        )
+
+
+def sandbox_arguments(
+    *,
+    home: Path,
+    mounts: Sequence[tuple[Path, str, bool]],
+    files: Sequence[tuple[Path, str]],
+    readable: Sequence[Path],
+    memory_bytes: int,
+) -> tuple[str, ...]:
+    """Return bubblewrap's arguments: an allow-list of what is visible, and no way out of it."""
+    arguments = [
+        *("--unshare-user", "--disable-userns", "--uid", str(USER_ID), "--gid", str(USER_ID), "--cap-drop", "ALL"),
+        *("--unshare-pid", "--unshare-ipc", "--new-session"),
+        # The launcher belongs to init, so this ends the sandbox with its outer process and not with the hub.
+        "--die-with-parent",
+        *("--sync-fd", str(LOCK_FD), "--json-status-fd", str(STATUS_FD)),
+        *("--ro-bind", "/usr", "/usr"),
+    ]
+    for name in _ROOT_DIRECTORIES:
+        directory = Path("/", name)
+        if directory.is_symlink():
+            arguments += ["--symlink", os.readlink(directory), str(directory)]
+        elif directory.is_dir():
+            arguments += ["--ro-bind", str(directory), str(directory)]
+    for name in _ETC:
+        arguments += ["--ro-bind-try", f"/etc/{name}", f"/etc/{name}"]
+    for directory in dict.fromkeys(readable):
+        if not directory.is_relative_to("/usr"):
+            arguments += ["--ro-bind", str(directory), str(directory)]
+    for file, inside in files:
+        arguments += ["--ro-bind", str(file), inside]
+    size = str(memory_bytes)
+    arguments += ["--proc", "/proc", "--dev", "/dev", "--size", size, "--tmpfs", _SHARED_MEMORY]
+    arguments += ["--size", size, "--tmpfs", _TEMPORARY, "--bind", str(home), str(HOME)]
+    for source, target, read_only in mounts:
+        arguments += ["--ro-bind" if read_only else "--bind", str(source), target]
+    # The sandbox's own root is memory: nobody may fill it.
+    return (*arguments, "--remount-ro", "/", "--chdir", str(HOME))
+
+
+def scripts() -> tuple[tuple[Path, str], ...]:
+    """Return our scripts that run inside, and where they are there."""
+    return tuple((file, str(INSIDE / file.name)) for file in (DASHBOARD, SINGLEUSER))
+
+
+def accounts(data_dir: Path) -> tuple[tuple[Path, str], ...]:
+    """Return the account files of the sandboxes, made on demand, and where they are inside."""
+    directory = data_dir / "etc"
+    directory.mkdir(exist_ok=True)
+    entries = {
+        "passwd": f"{USER}:x:{USER_ID}:{USER_ID}::{HOME}:/bin/bash\n",
+        "group": f"{USER}:x:{USER_ID}:\n",
+    }
+    for name, text in entries.items():
+        (directory / name).write_text(text)
+    return tuple((directory / name, f"/etc/{name}") for name in entries)

@@ -1,0 +1,68 @@
+"""What Kubernetes and docker have in common: a server is one container of its application's image."""
+
+from pathlib import PurePosixPath
+
+from hub.order import Order, OrderRefused, check_mount_targets
+from models.profiles import HOME
+from models.server_spec import Mount
+
+# Labels by which the truth service finds what the spawner made.
+SERVER_ID_LABEL, GENERATION_LABEL = "notebooks-hub/server-id", "notebooks-hub/generation"
+HUB_USER_LABEL, HUB_NAME_LABEL = "notebooks-hub/hub-user", "notebooks-hub/hub-name"
+
+
+def labels(order: Order) -> dict[str, str]:
+    """Return the labels that say whose container it is; the values fit Kubernetes' rules."""
+    return {SERVER_ID_LABEL: order.spec.server_id, GENERATION_LABEL: str(order.spec.generation)}
+
+
+def names(order: Order) -> dict[str, str]:
+    """Return what JupyterHub calls the server; for annotations, since an e-mail is no label's value."""
+    return {HUB_USER_LABEL: order.spec.hub_user, HUB_NAME_LABEL: order.spec.hub_name}
+
+
+def image(order: Order) -> str:
+    """Return the image, or refuse an application that has none."""
+    if not order.application.image:
+        raise OrderRefused("program-missing", f"{order.application.title} has no container image in the profiles file")
+    return order.application.image
+
+
+def mounts(order: Order) -> tuple[Mount, ...]:
+    """Return all that is mounted, the home first."""
+    check_mount_targets(order.spec.mounts)
+    return (Mount(source=order.spec.home, target=str(HOME), read_only=False, kind="home"), *order.spec.mounts)
+
+
+def command(order: Order, base_url: str) -> list[str]:
+    """Return the container's command: a web program comes up behind the image's sign-in proxy."""
+    values = _values(order, base_url)
+    if order.application.kind == "jupyter":
+        return list(order.command(values))
+    # The proxy fills in the port itself, by the same placeholder; its other braces have to be doubled.
+    program = [argument.replace("{", "{{").replace("}", "}}") for argument in order.command(values)]
+    options = ["--ready-check-path", order.application.ready_path, "--ready-timeout", "60", "--no-force-alive"]
+    return [
+        *("jhsingle-native-proxy", "--last-activity-interval", "60", *options, "--"),
+        *(argument.replace("{{port}}", "{port}") for argument in program),
+    ]
+
+
+def environment(order: Order, base_url: str) -> dict[str, str]:
+    """Return the application's environment variables."""
+    return order.environment(_values(order, base_url))
+
+
+def literal(text: str) -> str:
+    """Return `text` so that a spawner's own templates (`{username}`) leave it as it is."""
+    return text.replace("{", "{{").replace("}", "}}")
+
+
+def _values(order: Order, base_url: str) -> dict[str, str]:
+    values = {"base_url": base_url}
+    if order.file_path:
+        path = PurePosixPath(order.file_path)
+        values["file"] = str(path)
+        # The hub cannot look into the volume: what has no suffix is taken for a folder.
+        values["directory"] = str(path.parent if path.suffix else path)
+    return values

@@ -1,0 +1,139 @@
+"""Servers as pods: an order in KubeSpawner's terms, and Kubernetes' own truth about the pods."""
+
+import asyncio
+import time
+from pathlib import PurePosixPath
+from typing import Any
+
+from kubernetes_asyncio import client, config
+
+from hub.containers import (
+    GENERATION_LABEL,
+    HUB_NAME_LABEL,
+    HUB_USER_LABEL,
+    SERVER_ID_LABEL,
+    command,
+    environment,
+    image,
+    labels,
+    literal,
+    mounts,
+    names,
+)
+from hub.order import Order, OrderRefused
+from hub.records import Records
+from hub.settings import HubSettings
+from hub.truth import Report
+from models.profiles import HOME
+
+_GPU = "nvidia.com/gpu"
+_ENDED = ("Succeeded", "Failed")
+_GRACE_SECONDS = 5
+_PROOF_SECONDS = 30.0
+
+
+class KubernetesTranslation:
+    """Turns orders into KubeSpawner's terms. `claims` maps directories to the claims that hold them."""
+
+    def __init__(self, claims: dict[str, str]) -> None:
+        self._claims = claims
+
+    def apply(self, spawner: Any, order: Order) -> None:
+        """Set on `spawner` everything that makes the pod of this order."""
+        base_url = spawner.server.base_url
+        spawner.image = image(order)
+        spawner.cmd = [literal(argument) for argument in command(order, base_url)]
+        spawner.environment = {
+            name: literal(value) for name, value in {"HOME": str(HOME), **environment(order, base_url)}.items()
+        }
+        spawner.working_dir = spawner.notebook_dir = str(HOME)
+        spawner.default_url = order.application.default_url
+        spawner.cpu_limit, spawner.mem_limit = order.hardware.cpu, order.hardware.memory_bytes
+        spawner.extra_resource_limits = {_GPU: str(order.hardware.gpu)} if order.hardware.gpu else {}
+        spawner.node_selector = dict(order.hardware.node_selector)
+        spawner.extra_labels = labels(order)
+        spawner.extra_annotations = {name: literal(value) for name, value in names(order).items()}
+        spawner.automount_service_account_token = False
+        spawner.volumes, spawner.volume_mounts = self._volumes(order)
+
+    def _volumes(self, order: Order) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+        volumes: dict[str, dict[str, Any]] = {}
+        volume_mounts = []
+        for mount in mounts(order):
+            claim, path = self._in_claim(PurePosixPath(mount.source))
+            volumes[claim] = {"name": claim, "persistentVolumeClaim": {"claimName": claim}}
+            volume_mounts.append(
+                {
+                    "name": claim,
+                    "mountPath": literal(mount.target),
+                    "subPath": literal(str(path)),
+                    "readOnly": mount.read_only,
+                }
+            )
+        return list(volumes.values()), volume_mounts
+
+    def _in_claim(self, source: PurePosixPath) -> tuple[str, PurePosixPath]:
+        for directory, claim in self._claims.items():
+            if PurePosixPath(directory) in source.parents and ".." not in source.parts:
+                return claim, source.relative_to(directory)
+        raise OrderRefused("mount-refused", f"{source} is on no volume that servers may see")
+
+
+class KubernetesBackend:
+    """The truth of the `kube` spawner: the pods that carry our labels."""
+
+    def __init__(self, pods: Any, namespace: str, records: Records) -> None:
+        self._pods = pods
+        self._namespace = namespace
+        self._records = records
+
+    @classmethod
+    async def connect(cls, settings: HubSettings) -> "KubernetesBackend":
+        """Use the pod's own service account."""
+        config.load_incluster_config()  # type: ignore[no-untyped-call]
+        return cls(client.CoreV1Api(), settings.kube_namespace, Records(settings.data_dir))
+
+    async def living(self) -> list[Report]:
+        return await self._living(SERVER_ID_LABEL)
+
+    async def living_of(self, server_id: str) -> list[Report]:
+        return await self._living(f"{SERVER_ID_LABEL}={server_id}")
+
+    async def end(self, server_id: str, up_to_generation: int) -> list[Report]:
+        with self._records.fence(server_id) as fence:
+            fence.raise_to(up_to_generation + 1)
+        deadline = time.monotonic() + _PROOF_SECONDS
+        asked: set[str] = set()
+        while True:
+            found = [report for report in await self.living_of(server_id) if report.generation <= up_to_generation]
+            if not found or time.monotonic() > deadline:
+                return found
+            for report in found:
+                if report.resource not in asked:
+                    asked.add(report.resource)
+                    await self._delete(report.resource)
+            await asyncio.sleep(0.5)
+
+    async def _living(self, selector: str) -> list[Report]:
+        answer = await self._pods.list_namespaced_pod(self._namespace, label_selector=selector)
+        return [_report(pod) for pod in answer.items if pod.status.phase not in _ENDED]
+
+    async def _delete(self, name: str) -> None:
+        try:
+            await self._pods.delete_namespaced_pod(name, self._namespace, grace_period_seconds=_GRACE_SECONDS)
+        except client.ApiException as problem:
+            if problem.status != 404:
+                raise
+
+
+def _report(pod: Any) -> Report:
+    annotations = pod.metadata.annotations or {}
+    return Report(
+        server_id=pod.metadata.labels[SERVER_ID_LABEL],
+        hub_user=annotations.get(HUB_USER_LABEL, ""),
+        hub_name=annotations.get(HUB_NAME_LABEL, ""),
+        generation=int(pod.metadata.labels[GENERATION_LABEL]),
+        alive=True,
+        started_at=pod.metadata.creation_timestamp.timestamp(),
+        resource=pod.metadata.name,
+    )

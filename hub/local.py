@@ -1,0 +1,51 @@
+"""Plain processes of this machine, where bubblewrap is missing: no isolation, so nothing that would need it."""
+
+import os
+from pathlib import Path, PurePosixPath
+
+from hub.launch import LaunchPlan
+from hub.limits import limits_for
+from hub.machine import SERVER_ID_VARIABLE
+from hub.order import Order, OrderRefused, check_program, resolve_source
+from hub.program import DASHBOARD, SEARCH_PATH, program_for
+from hub.recorded import RecordedSpawner
+
+
+class LocalSpawner(RecordedSpawner):
+    """Spawns as the hub's own user."""
+
+    def plan(self, order: Order) -> LaunchPlan:
+        settings, spec = self.hub_settings, order.spec
+        if spec.mounts or spec.modules:
+            raise OrderRefused(
+                "sandbox-missing",
+                "this machine has no sandbox (bubblewrap): servers with datasets, modules or groups are refused",
+            )
+        if order.file_path or order.hardware.gpu:
+            raise OrderRefused("sandbox-missing", "this machine runs notebooks only: it has no sandbox (bubblewrap)")
+        check_program(order, SEARCH_PATH)
+        home = resolve_source(spec.home, settings.allowed_roots)
+        self.mem_limit, self.cpu_limit = order.hardware.memory_bytes, order.hardware.cpu
+        self.notebook_dir, self.default_url = str(home), order.application.default_url
+        program = program_for(order, self.server.base_url, PurePosixPath(DASHBOARD.parent))
+        return LaunchPlan(
+            data_dir=settings.data_dir,
+            server_id=spec.server_id,
+            hub_user=self.user.name,
+            hub_name=self.name,
+            generation=spec.generation,
+            spawner="local",
+            port=self.port,
+            program=str(Path("/usr/bin/env")),
+            arguments=("env", *program.command),
+            environment={
+                **self.get_env(),
+                "HOME": str(home),
+                "LANG": os.environ.get("LANG", "C.UTF-8"),
+                "PATH": SEARCH_PATH,
+                SERVER_ID_VARIABLE: spec.server_id,
+                **program.environment,
+            },
+            directory=str(home),
+            limits=limits_for(order.hardware, settings.cgroup, self.log),
+        )

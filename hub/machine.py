@@ -1,0 +1,132 @@
+"""The servers of this machine: which of them live, and ending them with proof.
+
+`python -m hub.machine DATA_DIR` ends them all; the exit code says whether that is proven.
+"""
+
+import asyncio
+import signal
+import sys
+import time
+from collections.abc import Iterable
+from pathlib import Path
+
+from hub import processes
+from hub.limits import remove_cgroup
+from hub.processes import Process
+from hub.records import Failure, Record, Records
+from hub.redaction import redact
+
+# Marks every process of a server that has no sandbox to be found by.
+SERVER_ID_VARIABLE = "NBHUB_SERVER_ID"
+LOG_LINES, LOG_BYTES = 40, 8 * 1024
+GRACE_SECONDS = 2.0
+_PROOF_SECONDS = 10.0
+_LOOK_AGAIN_SECONDS = 0.02
+_LARGEST_LOG = 16 * 1024 * 1024
+
+
+class Machine:
+    """What the spawners and the truth service know and do about the processes of this machine."""
+
+    def __init__(self, records: Records, cgroup: str = "") -> None:
+        self.records = records
+        self._cgroup = cgroup
+
+    async def living(self) -> list[Record]:
+        """Return the records of all living servers."""
+        return self.records.all_living()
+
+    async def living_of(self, server_id: str) -> list[Record]:
+        """Return the record of this server if it lives; an empty list is a proof that nothing of it does."""
+        record = self.records.living(server_id)
+        return [] if record is None else [record]
+
+    async def end(
+        self, server_id: str, up_to_generation: int | None = None, grace: float = GRACE_SECONDS
+    ) -> list[Record]:
+        """End this server's process; return what still lives after a bounded time (empty: proven gone).
+
+        With `up_to_generation`, later generations stay untouched and unreported, and none up to it will start again.
+        """
+        if up_to_generation is not None:
+            with self.records.fence(server_id) as fence:
+                fence.raise_to(up_to_generation + 1)
+        deadline = time.monotonic() + _PROOF_SECONDS
+        gentle_until = time.monotonic() + grace
+        asked: set[Process] = set()
+        seen: set[Process] = set()
+        while True:
+            record = self.records.living(server_id)
+            if record is not None and up_to_generation is not None and record.generation > up_to_generation:
+                return []
+            # What was seen must be gone too: a dying sandbox lets go of its lock before its last processes end.
+            targets = {process for process in seen if processes.is_alive(process)}
+            if record is not None:
+                targets |= self._processes(record)
+                seen |= targets
+            if not targets and not self.records.is_held(server_id):
+                self.records.forget(server_id)
+                remove_cgroup(self._cgroup, server_id)
+                return []
+            if time.monotonic() > deadline:
+                return [] if record is None else [record]
+            gentle = time.monotonic() < gentle_until
+            programs = self._programs(record) if gentle and record is not None else targets
+            for process in programs - asked if gentle else programs:
+                processes.send(process, signal.SIGTERM if gentle else signal.SIGKILL)
+                asked.add(process)
+            await asyncio.sleep(_LOOK_AGAIN_SECONDS)
+
+    def keep_failure(self, server_id: str, generation: int, reason: str, secrets: Iterable[str] = ()) -> Failure:
+        """Keep why this server failed, with its last log lines, and return it."""
+        failure = Failure(
+            generation=generation,
+            reason=redact(reason, secrets),
+            log=redact(_last_lines(self.records.log_file(server_id)), secrets),
+        )
+        self.records.write_failure(server_id, failure)
+        return failure
+
+    def trim_log(self, server_id: str) -> None:
+        """Empty a log that has grown too large; the server goes on appending to it."""
+        log_file = self.records.log_file(server_id)
+        if log_file.exists() and log_file.stat().st_size > _LARGEST_LOG:
+            with log_file.open("r+b") as log:
+                log.truncate(0)
+
+    def _processes(self, record: Record) -> set[Process]:
+        """Return the living processes that hold this server up."""
+        found = {record.process} if processes.is_alive(record.process) else set()
+        if record.spawner == "bubblewrap":
+            # The kernel ends a sandbox with its first process, whatever else runs in it.
+            init = self.records.sandbox_init(record.server_id)
+            return found | ({init} if init is not None else set())
+        return found | set(processes.with_environment(f"{SERVER_ID_VARIABLE}={record.server_id}"))
+
+    def _programs(self, record: Record) -> set[Process]:
+        """Return the processes that can end a server gracefully."""
+        if record.spawner != "bubblewrap":
+            return {record.process}
+        init = self.records.sandbox_init(record.server_id)
+        return set(processes.children(init.pid)) if init is not None else set()
+
+
+def _last_lines(path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            file.seek(0, 2)
+            file.seek(max(0, file.tell() - LOG_BYTES))
+            text = file.read().decode(errors="replace")
+    except FileNotFoundError:
+        return ""
+    return "\n".join(text.splitlines()[-LOG_LINES:])
+
+
+async def _end_all(data_dir: Path) -> int:
+    machine = Machine(Records(data_dir))
+    left = await asyncio.gather(*(machine.end(record.server_id) for record in await machine.living()))
+    return 1 if any(left) else 0
+
+
+if __name__ == "__main__":
+    sys.exit(asyncio.run(_end_all(Path(sys.argv[1]))))

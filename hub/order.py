@@ -1,0 +1,121 @@
+"""An admitted order: the verified spec together with the profiles it names, ready for a spawner.
+
+Also what every spawner asks of an order: the command of its application, and where a path inside the server
+lies outside it.
+"""
+
+import importlib.util
+import os
+import re
+import shutil
+from collections.abc import Mapping, Sequence
+from pathlib import Path, PurePosixPath
+
+import msgspec
+
+from models.profiles import HOME, Application, Hardware
+from models.server_spec import Mount, ServerSpec
+
+# Below these a mount may appear inside a server.
+_TARGET_ROOTS = tuple(PurePosixPath(root) for root in ("/opt/datasets", "/opt/groups", "/opt/modules"))
+MODULE_FILES = PurePosixPath("/opt/modules/modulefiles")
+_PLACEHOLDER = re.compile(r"\{(file|directory|port|base_url)\}")
+
+
+class OrderRefused(Exception):
+    """An order that is not carried out; `code` for programs, the message for people."""
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+        self.message = message
+
+
+class Order(msgspec.Struct, frozen=True, kw_only=True):
+    """One start of one server, admitted."""
+
+    spec: ServerSpec
+    application: Application
+    hardware: Hardware
+    # The application's file or folder inside the server; empty when it opens none.
+    file_path: str = ""
+
+    def command(self, values: Mapping[str, str]) -> tuple[str, ...]:
+        """Return the application's command with its placeholders filled in."""
+        return tuple(expand(argument, values) for argument in self.application.command)
+
+    def environment(self, values: Mapping[str, str]) -> dict[str, str]:
+        """Return the environment variables of the application and of its modules."""
+        environment = {name: expand(value, values) for name, value in self.application.environment.items()}
+        targets = [PurePosixPath(mount.target) for mount in self.spec.mounts]
+        if self.spec.modules or any(target.is_relative_to(MODULE_FILES) for target in targets):
+            environment["MODULEPATH"] = str(MODULE_FILES)
+        if self.spec.modules:
+            environment["LMOD_SYSTEM_DEFAULT_MODULES"] = ",".join(self.spec.modules)
+        return environment
+
+
+def expand(text: str, values: Mapping[str, str]) -> str:
+    """Fill in `{file}`, `{directory}`, `{port}` and `{base_url}`; other braces stay."""
+    return _PLACEHOLDER.sub(lambda match: values.get(match[1], match[0]), text)
+
+
+def check_program(order: Order, search_path: str) -> None:
+    """Refuse an order whose program this machine does not have."""
+    program = order.application.command[0]
+    missing = [name for name in order.application.python_modules if importlib.util.find_spec(name) is None]
+    if shutil.which(program, path=search_path) is None:
+        missing.insert(0, program)
+    if missing:
+        raise OrderRefused(
+            "program-missing",
+            f"{order.application.title} cannot run here: {', '.join(missing)} is not installed on this machine",
+        )
+
+
+def check_mount_targets(mounts: Sequence[Mount]) -> None:
+    """Refuse mounts that would hide something else inside the server."""
+    targets = [PurePosixPath(mount.target) for mount in mounts]
+    for target in targets:
+        if ".." in target.parts or not any(root in target.parents for root in _TARGET_ROOTS):
+            raise OrderRefused("mount-refused", f"nothing may be mounted at {target}")
+    if len(set(targets)) != len(targets) or any(other in target.parents for target in targets for other in targets):
+        raise OrderRefused("mount-refused", "two mounts of this server overlap")
+
+
+def resolve_source(source: str, allowed_roots: Sequence[str]) -> Path:
+    """Return where `source` really is, or refuse it: it must exist inside one of the allowed roots."""
+    try:
+        resolved = Path(source).resolve(strict=True)
+    except OSError as problem:
+        raise OrderRefused("mount-missing", f"{source} cannot be mounted: {problem.strerror}") from None
+    if not any(resolved.is_relative_to(Path(root).resolve()) for root in allowed_roots):
+        raise OrderRefused("mount-refused", f"{source} is not inside a directory that servers may see")
+    return resolved
+
+
+def file_on_machine(order: Order) -> Path:
+    """Return the application's file or folder as this machine sees it, or refuse what leads out of its directory."""
+    path = PurePosixPath(order.file_path)
+    directories = [
+        (HOME, order.spec.home),
+        *((PurePosixPath(mount.target), mount.source) for mount in order.spec.mounts),
+    ]
+    for target, source in directories:
+        if path.is_relative_to(target):
+            root = Path(source).resolve()
+            found = Path(os.path.realpath(root / path.relative_to(target)))
+            if not found.is_relative_to(root):
+                raise OrderRefused("file-refused", f"{path} leads out of the directory it lies in")
+            return _openable(found, order)
+    raise OrderRefused("file-missing", f"{path} lies in no directory of this server")
+
+
+def _openable(found: Path, order: Order) -> Path:
+    application = order.application
+    if found.is_dir():
+        if application.file_suffixes and "/" not in application.file_suffixes:
+            raise OrderRefused("file-refused", f"{order.file_path} is a folder; {application.title} opens a file")
+    elif not found.is_file():
+        raise OrderRefused("file-missing", f"{order.file_path} does not exist")
+    return found

@@ -1,0 +1,184 @@
+"""What the spawners of this machine share: a process that outlives the hub, known by its record.
+
+The record is the state: after a restart of the hub, even one in the middle of a spawn, it says whether the
+server lives and where it answers.
+"""
+
+import asyncio
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+from jupyterhub.spawner import Spawner
+from jupyterhub.utils import random_port, url_path_join
+from tornado.httpclient import HTTPRequest
+from tornado.simple_httpclient import SimpleAsyncHTTPClient
+from traitlets import Any as AnyTrait
+from traitlets import default
+
+from hub.faults import armed, die_if_armed
+from hub.launch import LaunchPlan, encode_plan
+from hub.machine import GRACE_SECONDS, Machine
+from hub.order import Order, OrderRefused
+from hub.plugin import START_ELSEWHERE, refused
+from hub.records import Record, Records
+from hub.settings import HubSettings
+
+_LOOK_AGAIN_SECONDS = 0.05
+_ANSWER_SECONDS = 10.0
+_LAUNCH_SECONDS = 10.0
+_PROJECT = Path(__file__).resolve().parent.parent
+
+
+class RecordedSpawner(Spawner):  # type: ignore[misc]  # JupyterHub has no types
+    """Starts a process on this machine by `hub.launch` and finds it again by its record."""
+
+    hub_settings: Any = AnyTrait(help="The `HubSettings` of JupyterHub's side.").tag(config=True)
+
+    order: Order | None = None
+    server_id = ""
+    generation = -1
+
+    @default("env_keep")
+    def _nothing_of_the_hubs_environment(self) -> list[str]:
+        return []
+
+    @default("ip")
+    def _loopback_only(self) -> str:
+        return "127.0.0.1"
+
+    @property
+    def machine(self) -> Machine:
+        settings: HubSettings = self.hub_settings
+        return Machine(Records(settings.data_dir), settings.cgroup)
+
+    def plan(self, order: Order) -> LaunchPlan:
+        """Return how this order is launched; raises `OrderRefused` for what cannot be."""
+        raise NotImplementedError
+
+    async def start(self) -> str:
+        """Start the server of the admitted order and return its URL once it answers."""
+        order, self.order = self.order, None
+        if order is None:
+            raise refused(OrderRefused("unsigned", START_ELSEWHERE))
+        self.server_id, self.generation = order.spec.server_id, order.spec.generation
+        self.port = random_port()
+        try:
+            plan = self.plan(order)
+            if await self.machine.end(self.server_id):
+                raise OrderRefused("still-running", "an earlier process of this server does not end")
+            await self._launch_and_wait(plan)
+        except OrderRefused as refusal:
+            self._keep_failure(refusal.message)
+            raise refused(refusal) from None
+        return self._url(self.port)
+
+    async def poll(self) -> int | None:
+        """Return None while the server's process lives, else its exit code."""
+        record = self._living()
+        if record is not None:
+            self.machine.trim_log(record.server_id)
+            return None
+        code = self.machine.records.exit_code(self.server_id) if self.server_id else 0
+        return 0 if code is None else code
+
+    async def poll_and_notify(self) -> int | None:
+        """As `poll`; a server that ended unasked leaves a note why."""
+        status = await self.poll()
+        if status is not None and self.server_id:
+            self._keep_failure(f"The server ended by itself (exit code {status})")
+        await super().poll_and_notify()
+        return status
+
+    async def stop(self, now: bool = False) -> None:
+        """End the server's process; raises if it cannot be proven gone."""
+        if armed(self.hub_settings.crash_points, "stop.raises"):
+            raise RuntimeError("a test wants this stop to fail")
+        record = self._living()
+        if record is not None and await self.machine.end(record.server_id, grace=0.0 if now else GRACE_SECONDS):
+            raise RuntimeError(f"the process of server {record.server_id} does not end")
+
+    async def get_url(self) -> str:
+        """Return the address of the living process: JupyterHub's own note of it may never have been written."""
+        record = self._living()
+        return self._url(record.port) if record is not None else str(await super().get_url())
+
+    def get_state(self) -> dict[str, Any]:
+        return {**super().get_state(), "server_id": self.server_id, "generation": self.generation}
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        super().load_state(state)
+        self.server_id, self.generation = state.get("server_id", ""), state.get("generation", -1)
+
+    def clear_state(self) -> None:
+        super().clear_state()
+        self.server_id, self.generation = "", -1
+
+    def _living(self) -> Record | None:
+        records = self.machine.records
+        if self.server_id:
+            return records.living(self.server_id)
+        record = records.living_of(self.user.name, self.name)
+        if record is not None:
+            # Started by a hub that was killed before it could save this.
+            self.server_id, self.generation = record.server_id, record.generation
+        return record
+
+    async def _launch_and_wait(self, plan: LaunchPlan) -> None:
+        launching = asyncio.ensure_future(self._launch(plan))
+        try:
+            # Shielded: a launch that is cut in half could still become a process that nobody ends.
+            await asyncio.shield(launching)
+            die_if_armed(self.hub_settings.crash_points, "spawn.launched")
+            await self._until_it_answers()
+        except BaseException:
+            await asyncio.wait([launching], timeout=_LAUNCH_SECONDS)
+            await self.machine.end(plan.server_id, grace=0)
+            raise
+
+    async def _launch(self, plan: LaunchPlan) -> None:
+        launcher = await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-m",
+            "hub.launch",
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            cwd=_PROJECT,
+            env={**os.environ, "PYTHONPATH": str(_PROJECT)},
+        )
+        problem, _ = await launcher.communicate(encode_plan(plan))
+        if problem:
+            raise OrderRefused("launch-failed", f"The server could not be launched: {problem.decode(errors='replace')}")
+
+    async def _until_it_answers(self) -> None:
+        """Wait for the first answer of the server, of any kind; looking often, since people wait for it too."""
+        client = SimpleAsyncHTTPClient(force_instance=True)
+        request = HTTPRequest(
+            url_path_join(self._url(self.port), self.server.base_url, "api"),
+            connect_timeout=_ANSWER_SECONDS,
+            request_timeout=_ANSWER_SECONDS,
+            follow_redirects=False,
+        )
+        try:
+            while self._living() is not None:
+                try:
+                    await client.fetch(request, raise_error=False)
+                    return
+                except OSError:
+                    await asyncio.sleep(_LOOK_AGAIN_SECONDS)
+        finally:
+            client.close()
+        code = self.machine.records.exit_code(self.server_id)
+        raise OrderRefused("server-exited", f"The server ended while it was starting (exit code {code})")
+
+    def _keep_failure(self, reason: str) -> None:
+        self.machine.keep_failure(self.server_id, self.generation, reason, secrets=[self.api_token])
+
+    def _url(self, port: int) -> str:
+        return f"http://{self.ip}:{port}"
+
+
+def take_order(spawner: RecordedSpawner, order: Order) -> None:
+    """Give the admitted order to the spawner for its next start."""
+    spawner.order = order

@@ -1,0 +1,247 @@
+"""Durable records of server processes, and the locks that keep them true.
+
+Everything lives in files under one directory, because three processes share it and each may be killed at
+any moment: the hub, the launcher of a server, the truth service. Per server id:
+
+`records/<id>.json`    who runs: written durably before the server's program is executed
+`records/<id>.lock`    held (flock) by the launcher and then by the running server itself. It is what decides
+                       between alive and dead, and why one server never has two processes
+`records/<id>.status`  what bubblewrap reports: the first process of the sandbox, later the exit code
+`fences/<id>`          the lowest generation that may still be started
+`failures/<id>.json`   why the last start failed or the server ended, with its last log lines
+`logs/<id>.log`        output of the server's process
+"""
+
+import fcntl
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import TypeVar
+
+import msgspec
+
+from hub import processes
+from hub.processes import Process
+
+
+class ServerBusy(Exception):
+    """A process of this server still lives."""
+
+
+class GenerationFenced(Exception):
+    """A later generation of this server was already asked for."""
+
+
+class Record(msgspec.Struct, frozen=True, kw_only=True):
+    """One process of one server."""
+
+    server_id: str
+    hub_user: str
+    hub_name: str
+    generation: int
+    spawner: str
+    process: Process
+    port: int
+    started_at: float
+
+
+class Failure(msgspec.Struct, frozen=True, kw_only=True):
+    """Why a server did not start or is gone."""
+
+    generation: int
+    reason: str
+    log: str
+
+
+class Records:
+    """The records below one directory."""
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+        for name in ("records", "fences", "failures", "logs"):
+            (directory / name).mkdir(parents=True, exist_ok=True, mode=0o700)
+
+    # Processes
+
+    def claim(self, server_id: str, patience: float = 2.0) -> int:
+        """Return a descriptor that holds this server's lock; raise `ServerBusy` if it stays held by another."""
+        descriptor = os.open(self._lock(server_id), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        deadline = time.monotonic() + patience
+        while True:
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                return descriptor
+            except BlockingIOError:
+                if time.monotonic() > deadline:
+                    os.close(descriptor)
+                    raise ServerBusy(f"server {server_id} still has a process") from None
+                time.sleep(0.01)
+
+    def is_held(self, server_id: str) -> bool:
+        """Say whether a process of this server lives (or is just being launched)."""
+        try:
+            descriptor = os.open(self._lock(server_id), os.O_RDWR | os.O_CLOEXEC)
+        except FileNotFoundError:
+            return False
+        try:
+            # Shared, so that two who look at the same time do not take each other for the server.
+            fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+        finally:
+            os.close(descriptor)
+        return False
+
+    def write(self, record: Record) -> None:
+        """Write the record durably; the caller holds the server's lock."""
+        _write_durably(self._record(record.server_id), msgspec.json.encode(record))
+
+    def living(self, server_id: str) -> Record | None:
+        """Return the record of this server's process if it lives."""
+        record = _read(self._record(server_id), Record)
+        return record if record is not None and self.is_held(server_id) else None
+
+    def all_living(self) -> list[Record]:
+        """Return the records of all living processes."""
+        ids = sorted(file.stem for file in (self._directory / "records").glob("*.json"))
+        return [record for server_id in ids if (record := self.living(server_id)) is not None]
+
+    def living_of(self, hub_user: str, hub_name: str) -> Record | None:
+        """Return the record of the living process of JupyterHub's server of this name."""
+        for record in self.all_living():
+            if record.hub_user == hub_user and record.hub_name == hub_name:
+                return record
+        return None
+
+    def forget(self, server_id: str) -> None:
+        """Drop the record of a process that is proven gone."""
+        with suppress(ServerBusy):
+            descriptor = self.claim(server_id, patience=0)
+            try:
+                self._record(server_id).unlink(missing_ok=True)
+            finally:
+                os.close(descriptor)
+
+    # What bubblewrap reports
+
+    def open_status(self, server_id: str) -> int:
+        """Return a descriptor of an emptied status file."""
+        return os.open(self._status(server_id), os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+
+    def sandbox_init(self, server_id: str) -> Process | None:
+        """Return the first process of the server's sandbox, if it lives."""
+        pid = self._reported(server_id, "child-pid")
+        return None if pid is None else processes.identify(pid)
+
+    def exit_code(self, server_id: str) -> int | None:
+        """Return the exit code of the server's program, once reported."""
+        return self._reported(server_id, "exit-code")
+
+    # Fences
+
+    @contextmanager
+    def fence(self, server_id: str) -> Iterator["Fence"]:
+        """Hold this server's fence: nobody else reads or raises it meanwhile."""
+        fences = self._directory / "fences"
+        descriptor = os.open(fences / server_id, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            yield Fence(descriptor, fences)
+        finally:
+            os.close(descriptor)
+
+    # Failures and logs
+
+    def log_file(self, server_id: str) -> Path:
+        """Return the file that takes the output of this server's process."""
+        return self._directory / "logs" / f"{server_id}.log"
+
+    def write_failure(self, server_id: str, failure: Failure) -> None:
+        """Keep why this server's last process failed."""
+        _write_durably(self._failure(server_id), msgspec.json.encode(failure))
+
+    def failure(self, server_id: str) -> Failure | None:
+        """Return why this server's last process failed, if one did."""
+        return _read(self._failure(server_id), Failure)
+
+    def _record(self, server_id: str) -> Path:
+        return self._directory / "records" / f"{server_id}.json"
+
+    def _lock(self, server_id: str) -> Path:
+        return self._directory / "records" / f"{server_id}.lock"
+
+    def _status(self, server_id: str) -> Path:
+        return self._directory / "records" / f"{server_id}.status"
+
+    def _failure(self, server_id: str) -> Path:
+        return self._directory / "failures" / f"{server_id}.json"
+
+    def _reported(self, server_id: str, name: str) -> int | None:
+        try:
+            lines = self._status(server_id).read_bytes().splitlines()
+        except FileNotFoundError:
+            return None
+        for line in lines:
+            with suppress(msgspec.DecodeError):
+                value = msgspec.json.decode(line, type=dict[str, int]).get(name)
+                if value is not None:
+                    return value
+        return None
+
+
+class Fence:
+    """The lowest generation of one server that may be started; held while this object is in use."""
+
+    # A fixed width, so that raising it is one overwrite in place.
+    _WIDTH = 20
+
+    def __init__(self, descriptor: int, directory: Path) -> None:
+        self._descriptor = descriptor
+        self._directory = directory
+
+    @property
+    def lowest(self) -> int:
+        return int(os.pread(self._descriptor, self._WIDTH, 0) or b"0")
+
+    def raise_to(self, generation: int) -> None:
+        """Refuse everything below `generation` from now on, durably. A fence is never lowered."""
+        if generation > self.lowest:
+            os.pwrite(self._descriptor, b"%0*d" % (self._WIDTH, generation), 0)
+            os.fsync(self._descriptor)
+            _sync_directory(self._directory)
+
+    def check(self, generation: int) -> None:
+        """Raise `GenerationFenced` if this generation may not be started any more."""
+        if generation < self.lowest:
+            raise GenerationFenced("a later start or stop of this server was already asked for")
+
+
+_T = TypeVar("_T")
+
+
+def _read(path: Path, kind: type[_T]) -> _T | None:
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=kind)
+    except (FileNotFoundError, msgspec.DecodeError):
+        return None
+
+
+def _write_durably(path: Path, content: bytes) -> None:
+    """Replace a file so that a crash leaves the old content or the new, and success survives a power cut."""
+    temporary = path.with_suffix(f".{os.getpid()}.tmp")
+    with open(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.rename(path)
+    _sync_directory(path.parent)
+
+
+def _sync_directory(path: Path) -> None:
+    directory = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(directory)
+    finally:
+        os.close(directory)

@@ -1,0 +1,205 @@
+"""The truth service: what really runs, told and ended on request. JupyterHub manages it as a process of its own.
+
+JupyterHub's answers are no proof of a stop, and it may forget a process it was starting when it died. This
+service asks the spawner's backend itself: the records of this machine, Kubernetes, or docker. Callers need a
+JupyterHub token with the scope `access:services!service=nbhub-truth`.
+"""
+
+import asyncio
+import ctypes
+import logging
+import os
+import signal
+import sys
+from collections.abc import Callable
+from typing import Any, Protocol
+from urllib.parse import urlparse
+
+import msgspec
+from jupyterhub.services.auth import HubAuth
+from tornado import web
+
+from hub.machine import Machine
+from hub.records import Record, Records
+from hub.settings import HubSettings
+from models.server_spec import SERVER_ID
+
+# How long a revoked token may still be believed.
+_TOKEN_CACHE_SECONDS = 10
+_PR_SET_PDEATHSIG = 1
+
+
+class Report(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One living process of one server."""
+
+    server_id: str
+    hub_user: str
+    hub_name: str
+    generation: int
+    alive: bool
+    started_at: float
+    pid: int | None = None
+    # What the backend calls it: a pod's or a container's name.
+    resource: str = ""
+
+
+class Backend(Protocol):
+    """A spawner's own truth."""
+
+    async def living(self) -> list[Report]:
+        """Return every living process of every server."""
+
+    async def living_of(self, server_id: str) -> list[Report]:
+        """Return the living processes of one server; an empty list is a proof."""
+
+    async def end(self, server_id: str, up_to_generation: int) -> list[Report]:
+        """End this server's processes up to this generation; return those that still live."""
+
+
+class MachineBackend:
+    """The truth of bubblewrap and local: the records of this machine."""
+
+    def __init__(self, machine: Machine) -> None:
+        self._machine = machine
+
+    async def living(self) -> list[Report]:
+        return [_report(record) for record in await self._machine.living()]
+
+    async def living_of(self, server_id: str) -> list[Report]:
+        return [_report(record) for record in await self._machine.living_of(server_id)]
+
+    async def end(self, server_id: str, up_to_generation: int) -> list[Report]:
+        return [_report(record) for record in await self._machine.end(server_id, up_to_generation)]
+
+
+def _report(record: Record) -> Report:
+    return Report(
+        server_id=record.server_id,
+        hub_user=record.hub_user,
+        hub_name=record.hub_name,
+        generation=record.generation,
+        alive=True,
+        started_at=record.started_at,
+        pid=record.process.pid,
+    )
+
+
+class TruthHandler(web.RequestHandler):
+    """What all requests share: who may ask, and JSON."""
+
+    def initialize(self, auth: HubAuth, backend: Backend, records: Records, spawner: str) -> None:
+        self.auth, self.backend, self.records, self.spawner = auth, backend, records, spawner
+
+    async def prepare(self) -> None:
+        scheme, _, token = self.request.headers.get("Authorization", "").partition(" ")
+        if scheme.lower() not in ("token", "bearer") or not token:
+            raise web.HTTPError(401)
+        try:
+            caller = await self.auth.user_for_token(token, sync=False)
+        except web.HTTPError:
+            # JupyterHub cannot be asked: that is nobody's fault here, and no answer either.
+            raise web.HTTPError(503) from None
+        if caller is None:
+            raise web.HTTPError(401)
+        if not self.auth.check_scopes(self.auth.access_scopes, caller):
+            raise web.HTTPError(403)
+
+    def check_xsrf_cookie(self) -> None:
+        """Callers prove themselves by a header that no browser sends by itself; cookies mean nothing here."""
+
+    def answer(self, content: object) -> None:
+        self.set_header("Content-Type", "application/json")
+        self.set_header("Cache-Control", "no-store")
+        self.finish(msgspec.json.encode(content))
+
+    def write_error(self, status_code: int, **details: Any) -> None:
+        self.answer({"status": status_code, "message": self._reason})
+
+    def number(self, name: str) -> int:
+        """Return a query parameter that must be a whole number."""
+        try:
+            return int(self.get_query_argument(name))
+        except ValueError:
+            raise web.HTTPError(422, reason=f"{name} must be a whole number") from None
+
+
+class ServersHandler(TruthHandler):
+    """`GET /servers`: everything that lives."""
+
+    async def get(self) -> None:
+        self.answer({"servers": await self.backend.living(), "spawner": self.spawner, "complete": True})
+
+
+class ServerHandler(TruthHandler):
+    """`GET` and `DELETE /servers/{server_id}`: one server."""
+
+    async def get(self, server_id: str) -> None:
+        self.answer({"processes": await self.backend.living_of(server_id)})
+
+    async def delete(self, server_id: str) -> None:
+        self.answer({"processes": await self.backend.end(server_id, self.number("up_to_generation"))})
+
+
+class FailureHandler(TruthHandler):
+    """`GET /failure/{server_id}?generation=`: why a start failed or a server ended."""
+
+    async def get(self, server_id: str) -> None:
+        failure = self.records.failure(server_id)
+        if failure is None or failure.generation != self.number("generation"):
+            raise web.HTTPError(404)
+        self.answer({"reason": failure.reason, "log": failure.log})
+
+
+def make_app(auth: HubAuth, backend: Backend, records: Records, spawner: str, prefix: str) -> web.Application:
+    """Return the service below `prefix` (which ends with a slash)."""
+    shared = {"auth": auth, "backend": backend, "records": records, "spawner": spawner}
+    server = f"({SERVER_ID.pattern})"
+    routes: list[tuple[str, type[TruthHandler]]] = [
+        ("servers", ServersHandler),
+        (f"servers/{server}", ServerHandler),
+        (f"failure/{server}", FailureHandler),
+    ]
+    return web.Application([(prefix + path, handler, shared) for path, handler in routes])
+
+
+async def backend_for(settings: HubSettings) -> Backend:
+    """Return the truth of the spawner in use. Imports only what is used."""
+    kind = settings.spawner_in_use
+    if kind == "kube":
+        from hub.kubernetes import KubernetesBackend
+
+        return await KubernetesBackend.connect(settings)
+    if kind == "docker":
+        from hub.docker import DockerBackend
+
+        return DockerBackend.connect(settings)
+    return MachineBackend(Machine(Records(settings.data_dir), settings.cgroup))
+
+
+def _end_with_the_hub(exit_now: Callable[[int], None] = sys.exit) -> None:
+    """A hub that is killed leaves its services behind, and the next hub needs this port."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+        if os.getppid() == 1:
+            exit_now(1)
+
+
+async def main() -> None:
+    logging.basicConfig(level=logging.INFO)
+    # The access log would only repeat what the hub's proxy sees; problems still show.
+    logging.getLogger("tornado.access").setLevel(logging.WARNING)
+    settings = HubSettings.from_environment()
+    auth = HubAuth(cache_max_age=_TOKEN_CACHE_SECONDS)
+    address = urlparse(os.environ["JUPYTERHUB_SERVICE_URL"])
+    prefix = os.environ["JUPYTERHUB_SERVICE_PREFIX"]
+    app = make_app(auth, await backend_for(settings), Records(settings.data_dir), settings.spawner_in_use, prefix)
+    app.listen(address.port or 80, address.hostname or "127.0.0.1")
+    ended = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, ended.set)
+    await ended.wait()
+
+
+if __name__ == "__main__":
+    _end_with_the_hub()
+    asyncio.run(main())

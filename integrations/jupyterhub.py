@@ -1,0 +1,352 @@
+"""JupyterHub's REST API and the truth service beside it, for JupyterHub 5 and 6.
+
+Answers mean less than they say: 202 and 204 are no outcomes, 400 has many reasons, and a timed-out request
+may have been carried out. So nothing here concludes from a status what a look could tell; callers ask
+`server` and `processes` what is so. Errors are those of `models.errors`: `HubUnavailable` where asking
+again may help, `HubRefused` where it would not.
+"""
+
+import base64
+import binascii
+from collections.abc import AsyncIterator
+from datetime import datetime
+from typing import Any, TypeVar
+from urllib.parse import quote
+
+import httpx
+import msgspec
+from msgspec import Struct
+
+from models.errors import HubRefused, HubThrottled, HubUnavailable, HubUserMissing, SpawnFailed
+
+T = TypeVar("T")
+
+PAGE_SIZE = 200
+"""The most that JupyterHub gives at once."""
+_PAGES = "application/jupyterhub-pagination+json"
+_DEADLINE = httpx.Timeout(15, connect=3)
+# JupyterHub sends a blank line every 8 s.
+_PROGRESS_DEADLINE = httpx.Timeout(15, connect=3, read=30)
+
+
+class HubServer(Struct, frozen=True, kw_only=True):
+    """A server as JupyterHub sees it. `generation` is that of the signed spec it was last started with."""
+
+    user: str
+    name: str
+    ready: bool = False
+    stopped: bool = True
+    pending: str | None = None
+    generation: int | None = None
+
+    @property
+    def active(self) -> bool:
+        """Whether it runs, or is on its way to or from that."""
+        return self.ready or self.pending is not None or not self.stopped
+
+
+class Progress(Struct, frozen=True, kw_only=True):
+    """An event of a spawn."""
+
+    message: str = ""
+    progress: float = 0
+    ready: bool = False
+    failed: bool = False
+
+
+class Process(Struct, frozen=True, kw_only=True):
+    """A living process of a server, by the spawner's own truth."""
+
+    server_id: str
+    hub_user: str
+    hub_name: str
+    generation: int
+
+
+class Failure(Struct, frozen=True, kw_only=True):
+    """Why a start failed, with the last lines of its log, free of tokens."""
+
+    reason: str = ""
+    log: str = ""
+
+
+class ShareCode(Struct, frozen=True, kw_only=True):
+    """A link by which others may accept a share of a server."""
+
+    url: str
+    expires_at: datetime | None
+
+
+class _ServerModel(Struct, frozen=True, kw_only=True):
+    name: str
+    ready: bool = False
+    stopped: bool = False
+    pending: str | None = None
+    user_options: dict[str, Any] | None = None
+
+
+class _UserModel(Struct, frozen=True, kw_only=True):
+    name: str
+    servers: dict[str, _ServerModel] | None = None
+
+
+class _Next(Struct, frozen=True, kw_only=True):
+    offset: int
+
+
+class _Pagination(Struct, frozen=True, kw_only=True):
+    next: _Next | None = None
+
+
+class _UserPage(Struct, frozen=True, kw_only=True):
+    items: list[_UserModel]
+    pagination: _Pagination = msgspec.field(name="_pagination")
+
+
+class _ProcessList(Struct, frozen=True, kw_only=True):
+    processes: list[Process]
+
+
+class _AllProcesses(Struct, frozen=True, kw_only=True):
+    servers: list[Process]
+
+
+class _Version(Struct, frozen=True):
+    version: str
+
+
+class _Shares(Struct, frozen=True, kw_only=True):
+    items: list[dict[str, Any]]
+
+
+class _NewShareCode(Struct, frozen=True, kw_only=True):
+    accept_url: str
+    expires_at: datetime | None = None
+
+
+class JupyterHub:
+    """A client with one pool of connections; `close` it at the end."""
+
+    def __init__(
+        self, url: str, token: str, truth_url: str, *, transport: httpx.AsyncBaseTransport | None = None
+    ) -> None:
+        self._url = url.rstrip("/")
+        self._api = f"{self._url}/hub/api"
+        self._truth = truth_url.rstrip("/")
+        self._client = httpx.AsyncClient(
+            headers={"Authorization": f"token {token}"},
+            timeout=_DEADLINE,
+            transport=transport,
+            limits=httpx.Limits(max_connections=100, max_keepalive_connections=20),
+        )
+        self._major: int | None = None
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._client.aclose()
+
+    async def major_version(self) -> int:
+        """JupyterHub's major version, asked once; after a failure it is asked again."""
+        if self._major is None:
+            answer = await self._ask("GET", f"{self._api}/")
+            self._major = int(_decoded(answer, _Version).version.split(".")[0])
+        return self._major
+
+    async def server(self, user: str, name: str) -> HubServer:
+        """A server as it is now; one that JupyterHub does not know is stopped. Raises `HubUserMissing`."""
+        answer = await self._ask("GET", self._user(user), params={"include_stopped_servers": "1"}, accept=(404,))
+        if answer.status_code == 404:
+            raise HubUserMissing(f"JupyterHub has no user {user}.")
+        model = (_decoded(answer, _UserModel).servers or {}).get(name)
+        return HubServer(user=user, name=name) if model is None else _server(user, model)
+
+    async def knows(self, user: str, name: str) -> bool:
+        """Whether JupyterHub has a record of the server, running or not."""
+        answer = await self._ask("GET", self._user(user), params={"include_stopped_servers": "1"}, accept=(404,))
+        return answer.status_code != 404 and name in (_decoded(answer, _UserModel).servers or {})
+
+    async def active_servers(self) -> AsyncIterator[HubServer]:
+        """Every server that is not stopped, page by page."""
+        offset: int | None = 0
+        while offset is not None:
+            answer = await self._ask(
+                "GET",
+                f"{self._api}/users",
+                params={"state": "active", "offset": str(offset), "limit": str(PAGE_SIZE)},
+                headers={"Accept": _PAGES},
+            )
+            page = _decoded(answer, _UserPage)
+            for user in page.items:
+                for model in (user.servers or {}).values():
+                    yield _server(user.name, model)
+            offset = page.pagination.next.offset if page.pagination.next else None
+
+    async def ensure_user(self, user: str) -> None:
+        """Make the user, unless there is one."""
+        answer = await self._ask("POST", self._user(user), accept=(409,))
+        if answer.status_code == 409:
+            return
+
+    async def start(self, user: str, name: str, display_name: str, options: dict[str, Any]) -> None:
+        """Ask for a start. That it was accepted says nothing of the outcome.
+
+        Raises `HubUserMissing`; `SpawnFailed` when the spawn was tried and failed at once; `HubRefused`.
+        """
+        # JupyterHub 6 keeps the options beside the display name; 5 takes the whole body for the options.
+        body = {"display_name": display_name, "user_options": options} if await self.major_version() >= 6 else options
+        answer = await self._ask("POST", self._server(user, name), json=body, accept=(400, 403, 404, 409, 422, 500))
+        if answer.status_code == 404:
+            raise HubUserMissing(f"JupyterHub has no user {user}.")
+        if answer.status_code in (201, 202):
+            return
+        now = await self.server(user, name)
+        if now.active and answer.status_code == 400:
+            return
+        message = _message(answer)
+        if answer.status_code == 500:
+            raise SpawnFailed(message or "JupyterHub failed to start the server.")
+        raise HubRefused(message or f"JupyterHub refuses the start ({answer.status_code}).")
+
+    async def progress(self, user: str, name: str) -> AsyncIterator[Progress]:
+        """Events of a spawn that is under way, until it ends; nothing when there is none."""
+        url = f"{self._server(user, name)}/progress"
+        try:
+            async with self._client.stream("GET", url, timeout=_PROGRESS_DEADLINE) as answer:
+                if answer.status_code in (400, 404):
+                    return
+                if answer.status_code >= 500:
+                    raise HubUnavailable(f"JupyterHub answers {answer.status_code}.")
+                answer.raise_for_status()
+                async for line in answer.aiter_lines():
+                    if line.startswith("data:"):
+                        yield msgspec.json.decode(line.removeprefix("data:"), type=Progress)
+        except httpx.HTTPStatusError as error:
+            raise HubRefused(f"JupyterHub answers {error.response.status_code} about the progress.") from None
+        except httpx.HTTPError as error:
+            self._major = None
+            raise HubUnavailable(f"JupyterHub does not answer ({type(error).__name__}).") from None
+        except msgspec.DecodeError:
+            raise HubUnavailable("JupyterHub sends progress that cannot be read.") from None
+
+    async def stop(self, user: str, name: str) -> None:
+        """Ask for a stop. The answer proves nothing: look at `server` and `processes`."""
+        await self._ask("DELETE", self._server(user, name), accept=(400, 404))
+
+    async def remove(self, user: str, name: str) -> None:
+        """Ask for the server's record to be removed. Look at `knows` for whether it was."""
+        await self._ask("DELETE", self._server(user, name), json={"remove": True}, accept=(400, 404))
+
+    async def processes(self, server_id: str) -> list[Process]:
+        """Living processes of one server; an empty list proves that there is none."""
+        answer = await self._ask("GET", f"{self._truth}/servers/{quote(server_id, safe='')}")
+        return _decoded(answer, _ProcessList).processes
+
+    async def end_processes(self, server_id: str, up_to_generation: int) -> list[Process]:
+        """End processes of one server up to a generation; those that still live."""
+        answer = await self._ask(
+            "DELETE",
+            f"{self._truth}/servers/{quote(server_id, safe='')}",
+            params={"up_to_generation": str(up_to_generation)},
+        )
+        return _decoded(answer, _ProcessList).processes
+
+    async def all_processes(self) -> list[Process]:
+        """Living processes of every server."""
+        return _decoded(await self._ask("GET", f"{self._truth}/servers"), _AllProcesses).servers
+
+    async def failure(self, server_id: str, generation: int) -> Failure | None:
+        """Why the start of a generation failed, if it did."""
+        answer = await self._ask(
+            "GET",
+            f"{self._truth}/failure/{quote(server_id, safe='')}",
+            params={"generation": str(generation)},
+            accept=(404,),
+        )
+        return None if answer.status_code == 404 else _decoded(answer, Failure)
+
+    async def make_share_code(self, user: str, name: str, seconds: int, public_url: str) -> ShareCode:
+        """A new link to share a server, which lives for that long."""
+        answer = await self._ask("POST", self._of_server("share-codes", user, name), json={"expires_in": seconds})
+        code = _decoded(answer, _NewShareCode)
+        return ShareCode(url=f"{public_url.rstrip('/')}{code.accept_url}", expires_at=code.expires_at)
+
+    async def shared_with(self, user: str, name: str) -> dict[str, list[str]]:
+        """Names of the users and groups with whom a server is shared."""
+        answer = await self._ask("GET", self._of_server("shares", user, name), accept=(404,))
+        items = [] if answer.status_code == 404 else _decoded(answer, _Shares).items
+        return {
+            "users": sorted(item["user"]["name"] for item in items if item.get("user")),
+            "groups": sorted(item["group"]["name"] for item in items if item.get("group")),
+        }
+
+    def _user(self, user: str) -> str:
+        return f"{self._api}/users/{quote(user, safe='')}"
+
+    def _server(self, user: str, name: str) -> str:
+        return f"{self._user(user)}/servers/{quote(name, safe='')}"
+
+    def _of_server(self, what: str, user: str, name: str) -> str:
+        return f"{self._api}/{what}/{quote(user, safe='')}/{quote(name, safe='')}"
+
+    async def _ask(self, method: str, url: str, *, accept: tuple[int, ...] = (), **more: Any) -> httpx.Response:
+        try:
+            answer = await self._client.request(method, url, **more)
+        except httpx.HTTPError as error:
+            # Whoever answers next may be of another version.
+            self._major = None
+            raise HubUnavailable(f"JupyterHub does not answer ({type(error).__name__}).") from None
+        if answer.is_success or answer.status_code in accept:
+            return answer
+        if answer.status_code == 429:
+            raise HubThrottled("JupyterHub is busy starting other servers.", retry_after=_retry_after(answer))
+        if answer.status_code >= 500 or answer.is_redirect:
+            raise HubUnavailable(f"JupyterHub answers {answer.status_code} to {method}.")
+        if answer.status_code in (401, 403):
+            raise HubRefused(
+                f"JupyterHub does not let Notebooks Hub do this ({answer.status_code}): {_message(answer)}",
+                hint="Compare the token of the service nbhub-worker on both sides, and its scopes.",
+            )
+        raise HubRefused(f"JupyterHub answers {answer.status_code}: {_message(answer)}")
+
+
+def _decoded(answer: httpx.Response, kind: type[T]) -> T:
+    try:
+        return msgspec.json.decode(answer.content, type=kind)
+    except msgspec.DecodeError:
+        raise HubUnavailable("JupyterHub answers something that cannot be read.") from None
+
+
+def _server(user: str, model: _ServerModel) -> HubServer:
+    return HubServer(
+        user=user,
+        name=model.name,
+        ready=model.ready,
+        stopped=model.stopped,
+        pending=model.pending,
+        generation=_generation(model.user_options),
+    )
+
+
+def _generation(options: dict[str, Any] | None) -> int | None:
+    """The generation in a signed spec. Not verified: it only tells which of our own starts this was."""
+    try:
+        payload = str((options or {})["spec"]).split(".")[1]
+        content = base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4))
+        generation = msgspec.json.decode(content)["generation"]
+    except (KeyError, IndexError, TypeError, binascii.Error, ValueError, msgspec.DecodeError):
+        return None
+    return generation if isinstance(generation, int) else None
+
+
+def _message(answer: httpx.Response) -> str:
+    try:
+        return str(answer.json().get("message", ""))[:500]
+    except (ValueError, AttributeError):
+        return ""
+
+
+def _retry_after(answer: httpx.Response) -> float:
+    try:
+        return min(60.0, max(1.0, float(answer.headers.get("Retry-After", "5"))))
+    except ValueError:
+        return 5.0

@@ -1,0 +1,32 @@
+"""People who are signed in on the whole stack."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+
+import pytest
+from stack.supervisor import Stack
+
+from tests.e2e.people import Member
+
+
+@pytest.fixture(scope="session")
+async def alice(stack: Stack) -> AsyncIterator[Member]:
+    async with Member.signed_in(stack.info.api, "alice@example.org", await stack.token("alice@example.org")) as member:
+        yield member
+
+
+@pytest.fixture(scope="session")
+async def bob(stack: Stack) -> AsyncIterator[Member]:
+    async with Member.signed_in(stack.info.api, "bob@example.org", await stack.token("bob@example.org")) as member:
+        yield member
+
+
+@pytest.fixture(scope="session")
+async def admin(stack: Stack) -> AsyncIterator[Member]:
+    async with Member.signed_in(stack.info.api, "admin@example.org", await stack.token("admin@example.org")) as member:
+        yield member
+
+
+@pytest.fixture(scope="session")
+def hub_token(stack: Stack) -> Callable[[str], Awaitable[str]]:
+    """A JupyterHub token of a person, with the rights of a browser session."""
+    return stack.hub_token

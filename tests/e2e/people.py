@@ -1,0 +1,124 @@
+"""What a person does with the API, for tests that watch the whole stack from outside."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Any, Self, TypeVar
+
+import httpx
+
+Json = dict[str, Any]
+T = TypeVar("T")
+
+TEMPLATE: Json = {
+    "name": "A lab",
+    "description": "made by a test",
+    "type": "user",
+    "applicationType": "jupyterlab",
+    "hardware": "small",
+    "public": False,
+}
+ENDED = ("succeeded", "failed", "cancelled")
+
+
+async def until(look: Callable[[], Awaitable[T]], holds: Callable[[T], bool], *, within: float, what: str) -> T:
+    """What `look` answers once it holds; fails with the last answer after `within` seconds."""
+    deadline = time.monotonic() + within
+    while True:
+        seen = await look()
+        if holds(seen):
+            return seen
+        assert time.monotonic() < deadline, f"{what}: not within {within} s, last seen {seen}"
+        await asyncio.sleep(0.1)
+
+
+class Member:
+    """A signed-in person."""
+
+    def __init__(self, email: str, api: httpx.AsyncClient) -> None:
+        self.email = email
+        self.api = api
+
+    @classmethod
+    @asynccontextmanager
+    async def signed_in(cls, api_url: str, email: str, token: str) -> AsyncIterator[Self]:
+        headers = {"Authorization": f"Bearer {token}"}
+        async with httpx.AsyncClient(base_url=api_url, headers=headers, timeout=30) as client:
+            yield cls(email, client)
+
+    async def call(self, method: str, path: str, *, expect: int | tuple[int, ...] = 200, **more: Any) -> Any:
+        """The answer's body; fails with what the API said when the status is not the expected one."""
+        response = await self.api.request(method, path, **more)
+        expected = (expect,) if isinstance(expect, int) else expect
+        assert response.status_code in expected, f"{method} {path}: {response.status_code} {response.text}"
+        return response.json() if response.content else None
+
+    async def make_server(self, **fields: Any) -> Json:
+        """A stopped server with a template of its own."""
+        server: Json = await self.call("POST", "/servers", json={**TEMPLATE, **fields})
+        return server
+
+    async def make_template(self, **fields: Any) -> Json:
+        template: Json = await self.call("POST", "/template", json={**TEMPLATE, **fields})
+        return template
+
+    async def launch(self, template: str) -> Json:
+        """A stopped server from somebody's template."""
+        server: Json = await self.call("PUT", "/servers", params={"templateId": template})
+        return server
+
+    async def wish(self, server: Json, verb: str, **headers: str) -> Json:
+        """Ask for `start` or `stop`; the operation."""
+        operation: Json = await self.call("PUT", f"/servers/{server['_id']}/{verb}", expect=(200, 202), headers=headers)
+        return operation
+
+    async def delete(self, server: Json) -> Json:
+        operation: Json = await self.call("DELETE", f"/servers/{server['_id']}", expect=202)
+        return operation
+
+    async def see(self, server: Json) -> Json:
+        seen: Json = await self.call("GET", f"/servers/{server['_id']}")
+        return seen
+
+    async def becomes(self, server: Json, status: str, *, within: float = 60) -> Json:
+        """The server once it has a status."""
+        return await until(
+            lambda: self.see(server), lambda seen: seen["status"] == status, within=within, what=f"status {status}"
+        )
+
+    async def gone(self, server: Json, *, within: float = 60) -> None:
+        """Returns once the server's record is gone."""
+
+        async def look() -> int:
+            return (await self.api.get(f"/servers/{server['_id']}")).status_code
+
+        await until(look, lambda status: status == 404, within=within, what="the server is deleted")
+
+    async def ended(self, operation: Json, *, within: float = 90) -> Json:
+        """The operation once it has ended. Bears an API that is away for a while."""
+
+        async def look() -> Json:
+            try:
+                response = await self.api.get(f"/operations/{operation['_id']}")
+            except httpx.TransportError as error:
+                return {"status": f"no answer: {error!r}"}
+            if response.status_code >= 500:
+                return {"status": f"no answer: {response.status_code}"}
+            assert response.status_code == 200, response.text
+            found: Json = response.json()
+            return found
+
+        return await until(look, lambda seen: seen["status"] in ENDED, within=within, what="the operation ends")
+
+    async def succeeded(self, operation: Json, *, within: float = 90) -> Json:
+        """The operation once it has succeeded; fails with its error when it ends otherwise."""
+        found = await self.ended(operation, within=within)
+        assert found["status"] == "succeeded", found
+        return found
+
+    async def started(self, **fields: Any) -> Json:
+        """A running server of one's own."""
+        server = await self.make_server(**fields)
+        await self.succeeded(await self.wish(server, "start"))
+        return await self.see(server)

@@ -1,0 +1,203 @@
+"""A real JupyterHub with its proxy and the spawner under test, as a process that tests may kill and start again."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import uuid
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import httpx
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from models.server_spec import Mount, ServerSpec, sign_spec
+
+PROJECT = Path(__file__).resolve().parents[3]
+USER = "alice@example.org"
+
+
+def free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])
+
+
+def until(condition: Callable[[], Any], seconds: float, what: str) -> Any:
+    """Return the first true value of `condition`, looking often, or fail."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        value = condition()
+        if value:
+            return value
+        time.sleep(0.1)
+    raise AssertionError(f"not within {seconds} s: {what}")
+
+
+class HubUnderTest:
+    """One hub below one directory."""
+
+    def __init__(self, directory: Path, proxy_command: list[str], spawner: str = "bubblewrap") -> None:
+        self.directory = directory
+        self.data_dir = directory / "hub"
+        self.roots = {name: directory / "files" / name for name in ("notebooks", "datasets", "groups", "modules")}
+        for root in self.roots.values():
+            root.mkdir(parents=True)
+        (self.roots["notebooks"] / USER).mkdir()
+        self._keys = directory / "keys"
+        self._keys.mkdir()
+        self.private_key = self._new_key("1")
+        self.worker_token, self.admin_token = uuid.uuid4().hex, uuid.uuid4().hex
+        self.url = f"http://127.0.0.1:{free_port()}"
+        self.environment = {
+            **{name: value for name, value in os.environ.items() if name in ("PATH", "HOME", "LANG")},
+            "PYTHONPATH": str(PROJECT),
+            "NBHUB_HUB_BIND_URL": self.url,
+            "NBHUB_HUB_PORT": str(free_port()),
+            "NBHUB_HUB_PROXY_API_PORT": str(free_port()),
+            "NBHUB_HUB_TRUTH_PORT": str(free_port()),
+            "NBHUB_HUB_DATA_DIR": str(self.data_dir),
+            "NBHUB_HUB_WORKER_TOKEN": self.worker_token,
+            "NBHUB_HUB_ADMIN_TOKEN": self.admin_token,
+            "NBHUB_HUB_PROXY_TOKEN": uuid.uuid4().hex,
+            "NBHUB_HUB_SPEC_KEYS": str(self._keys),
+            "NBHUB_HUB_SPAWNER": spawner,
+            "NBHUB_HUB_PROXY_COMMAND": json.dumps(proxy_command),
+            "NBHUB_HUB_ALLOWED_ROOTS": ",".join(str(root) for root in self.roots.values()),
+        }
+        self.api = httpx.Client(
+            base_url=f"{self.url}/hub/api/", headers={"Authorization": f"token {self.worker_token}"}, timeout=30
+        )
+        self.truth = httpx.Client(
+            base_url=f"{self.url}/services/nbhub-truth/", headers={"Authorization": f"token {self.worker_token}"}
+        )
+        self.process: subprocess.Popen[bytes] | None = None
+        self.log_file = directory / "hub.log"
+
+    def start(self) -> None:
+        with self.log_file.open("ab") as log:
+            self.process = subprocess.Popen(
+                [
+                    *(sys.executable, "-m", "jupyterhub"),
+                    *("-f", str(Path(__file__).with_name("jupyterhub_test_config.py"))),
+                ],
+                env=self.environment,
+                cwd=self.directory,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+        until(self._is_up, 60, "JupyterHub answers")
+
+    def kill(self) -> None:
+        """As a power cut would for this process; proxy and servers stay."""
+        assert self.process is not None
+        self.process.kill()
+        self.process.wait()
+
+    def close(self) -> None:
+        if self.process is not None and self.process.poll() is None:
+            self.process.send_signal(signal.SIGTERM)
+            try:
+                self.process.wait(20)
+            except subprocess.TimeoutExpired:
+                self.process.kill()
+                self.process.wait()
+        subprocess.run([sys.executable, "-m", "hub.machine", str(self.data_dir)], cwd=PROJECT, check=True)
+
+    def spec(self, **changes: Any) -> ServerSpec:
+        now = int(time.time())
+        server_id = changes.pop("server_id", str(uuid.uuid4()))
+        values: dict[str, Any] = {
+            "server_id": server_id,
+            "hub_user": USER,
+            "hub_name": f"s-{server_id[-8:]}",
+            "generation": 1,
+            "person_id": "p",
+            "application": "jupyterlab",
+            "hardware": "cpuMedium",
+            "home": str(self.roots["notebooks"] / USER),
+            "issued_at": now,
+            "expires_at": now + 120,
+        }
+        return ServerSpec(**(values | changes))
+
+    def dataset(self, name: str, read_only: bool = True) -> Mount:
+        source = self.roots["datasets"] / uuid.uuid4().hex
+        source.mkdir()
+        (source / "data.txt").write_text("some data")
+        return Mount(source=str(source), target=f"/opt/datasets/{name}", read_only=read_only)
+
+    def order(self, spec: ServerSpec, private_key: bytes | None = None) -> httpx.Response:
+        return self.post(spec, {"spec": sign_spec(spec, private_key or self.private_key, "1"), "wrapped_secrets": []})
+
+    def post(self, spec: ServerSpec, options: dict[str, Any], **arguments: Any) -> httpx.Response:
+        self.api.post(f"users/{quote(USER)}")
+        return self.api.post(self.path(spec), json={"display_name": "", "user_options": options}, **arguments)
+
+    def path(self, spec: ServerSpec) -> str:
+        return f"users/{quote(USER)}/servers/{spec.hub_name}"
+
+    def model(self, spec: ServerSpec) -> dict[str, Any]:
+        answer = self.api.get(f"users/{quote(USER)}", params={"include_stopped_servers": 1})
+        answer.raise_for_status()
+        servers: dict[str, dict[str, Any]] = answer.json()["servers"]
+        return servers.get(spec.hub_name, {})
+
+    def spawn(self, spec: ServerSpec) -> float:
+        """Order this server, wait until it is ready, and return how many seconds that took."""
+        began = time.monotonic()
+        answer = self.order(spec)
+        assert answer.status_code in (201, 202), answer.text
+        until(lambda: self._settled(spec), 60, "the server is ready")
+        assert self.model(spec)["ready"], self.failure(spec)
+        return time.monotonic() - began
+
+    def failure(self, spec: ServerSpec) -> dict[str, Any]:
+        answer = self.truth.get(f"failure/{spec.server_id}", params={"generation": spec.generation})
+        return answer.json() if answer.status_code == 200 else {}
+
+    def processes(self, spec: ServerSpec) -> list[dict[str, Any]]:
+        answer = self.truth.get(f"servers/{spec.server_id}")
+        answer.raise_for_status()
+        found: list[dict[str, Any]] = answer.json()["processes"]
+        return found
+
+    def user_client(self) -> httpx.Client:
+        """A client with a token of the user, as a browser session would have."""
+        answer = httpx.post(
+            f"{self.url}/hub/api/users/{quote(USER)}/tokens",
+            headers={"Authorization": f"token {self.admin_token}"},
+            json={"expires_in": 600},
+        )
+        answer.raise_for_status()
+        token = answer.json()["token"]
+        return httpx.Client(base_url=self.url, headers={"Authorization": f"token {token}"}, timeout=60)
+
+    def _settled(self, spec: ServerSpec) -> bool:
+        model = self.model(spec)
+        return bool(model) and (model["ready"] or not model["pending"])
+
+    def _is_up(self) -> bool:
+        assert self.process is not None
+        assert self.process.poll() is None, self.log_file.read_text()[-4000:]
+        try:
+            return self.api.get("").status_code == 200
+        except httpx.TransportError:
+            return False
+
+    def _new_key(self, key_id: str) -> bytes:
+        key = Ed25519PrivateKey.generate()
+        public = key.public_key().public_bytes(
+            serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
+        )
+        (self._keys / f"{key_id}.pem").write_bytes(public)
+        return key.private_bytes(
+            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+        )

@@ -1,0 +1,74 @@
+"""What tests of the plumbing work with: sample applications on a real database, callers named by a header."""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+from uuid import UUID
+
+import httpx
+from litestar.middleware import ASGIMiddleware
+from litestar.types import ASGIApp, ControllerRouterHandler, Receive, Scope, Send
+
+from api.app import assemble
+from api.services import Services
+from models.errors import IdentityUnknown
+from models.settings import Settings
+from models.sql import row
+from models.values import Caller, OperationStatus, Subject
+
+
+class HeaderIdentity(ASGIMiddleware):
+    """Stands in for the authentication: the caller is who the request says."""
+
+    exclude_opt_key = "exclude_from_auth"
+
+    def __init__(self, callers: dict[str, Caller]) -> None:
+        self.callers = callers
+
+    async def handle(self, scope: Scope, receive: Receive, send: Send, next_app: ASGIApp) -> None:
+        given = dict(scope["headers"]).get(b"x-caller", b"").decode()
+        if given not in self.callers:
+            raise IdentityUnknown("A valid access token is needed.")
+        scope["user"] = self.callers[given]
+        scope["auth"] = None
+        await next_app(scope, receive, send)
+
+
+class RecordedWakes:
+    """Stands in for Temporal: remembers who was woken."""
+
+    def __init__(self) -> None:
+        self.subjects: list[Subject] = []
+        self.woken = asyncio.Event()
+
+    async def wake(self, subject: Subject) -> bool:
+        self.subjects.append(subject)
+        self.woken.set()
+        return True
+
+
+@dataclass
+class Bench:
+    """What a test of the plumbing works with."""
+
+    settings: Settings
+    services: Services
+    callers: dict[str, Caller]
+    wakes: RecordedWakes
+
+    def client(self, handlers: Sequence[ControllerRouterHandler], caller: str | None = "alice") -> httpx.AsyncClient:
+        """A client of an application of `handlers`."""
+        app = assemble(handlers, settings=self.settings, middleware=[HeaderIdentity(self.callers)])
+        app.state.services = self.services
+        headers = {} if caller is None else {"x-caller": caller}
+        transport = httpx.ASGITransport(app=app, raise_app_exceptions=False)
+        return httpx.AsyncClient(transport=transport, base_url="http://api.test", headers=headers, timeout=30)
+
+
+async def end(operation: UUID, status: OperationStatus) -> None:
+    """End an operation as a workflow would."""
+    await row(
+        "UPDATE operation SET status = {}, ended_at = now(), version = version + 1 WHERE id = {}",
+        str(status),
+        operation,
+    )

@@ -1,0 +1,286 @@
+"""Operations: who sees them, how they are followed, and what cancelling them means."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
+from uuid import UUID
+
+import asyncpg
+import httpx
+import msgspec
+import pytest
+
+from api.operation_events import CHANNEL
+from api.operations import OperationsController, follow
+from models import operations, servers, templates
+from models.database import transaction
+from models.ids import new_id
+from models.operations import LeftOut, OperationError
+from models.sql import row
+from models.values import OperationStatus, Subject, Wish
+from tests.unit.api.bench import Bench, end
+
+
+@pytest.fixture
+def api(bench: Bench) -> httpx.AsyncClient:
+    return bench.client([OperationsController])
+
+
+async def open_one(
+    bench: Bench,
+    kind: str = "person.initialize",
+    *,
+    actor: str = "alice",
+    owner: str | None = None,
+    subject: UUID | None = None,
+) -> UUID:
+    return await operations.open_operation(
+        kind,
+        Subject(kind.partition(".")[0], subject or new_id()),
+        owner=bench.callers[owner or actor].id,
+        actor=bench.callers[actor],
+    )
+
+
+async def run(operation: UUID) -> None:
+    await row("UPDATE operation SET status = 'running', started_at = now() WHERE id = {}", operation)
+
+
+async def test_a_view_of_everything(bench: Bench, api: httpx.AsyncClient) -> None:
+    operation = await operations.open_operation(
+        "server.start",
+        Subject("server", new_id()),
+        owner=bench.callers["alice"].id,
+        actor=bench.callers["alice"],
+        left_out=[LeftOut(kind="dataset", id="x", reason="not yours")],
+    )
+    await operations.step(operation, "spawn", OperationStatus.RUNNING)
+    await operations.fail(operation, OperationError(code="SPAWN_FAILED", message="no", hint="try"))
+    answer = await api.get(f"/operations/{operation}")
+    body = answer.json()
+    assert answer.headers["etag"].strip('"').isdigit()
+    assert body["error"] == {"code": "SPAWN_FAILED", "message": "no", "hint": "try"}
+    assert body["left_out"] == [{"kind": "dataset", "_id": "x", "reason": "not yours"}]
+    assert [(step["name"], step["status"]) for step in body["steps"]] == [("spawn", "failed")]
+    assert body["subject_kind"] == "server"
+    assert "workflow_url" not in body
+    assert "superseded_by" not in body
+
+
+async def test_actor_owner_and_admin_see_an_operation(bench: Bench) -> None:
+    operation = await open_one(bench, actor="admin", owner="alice")
+    foreign = await open_one(bench, actor="bob")
+    for caller, sees in (("alice", 200), ("admin", 200), ("bob", 404)):
+        client = bench.client([OperationsController], caller=caller)
+        assert (await client.get(f"/operations/{operation}")).status_code == sees
+        assert (await client.get(f"/operations/{operation}/results")).status_code == sees
+        listed = {one["_id"] for one in (await client.get("/operations")).json()}
+        assert (str(operation) in listed) == (sees == 200)
+        assert (str(foreign) in listed) == (caller != "alice")
+        if sees == 404:
+            assert (await client.get(f"/operations/{operation}/events")).status_code == 404
+            assert (await client.post(f"/operations/{operation}/cancel")).status_code == 404
+
+
+async def test_filters(bench: Bench, api: httpx.AsyncClient) -> None:
+    subject = new_id()
+    first = await open_one(bench, "server.start", subject=subject)
+    second = await open_one(bench, "server.stop", subject=subject)
+    await end(first, OperationStatus.SUCCEEDED)
+
+    async def listed(**query: str) -> list[str]:
+        return [one["_id"] for one in (await api.get("/operations", params=query)).json()]
+
+    about = {"subject": str(subject)}
+    assert await listed(**about) == [str(second), str(first)]
+    assert await listed(**about, status="succeeded") == [str(first)]
+    assert await listed(**about, kind="server.stop") == [str(second)]
+    assert await listed(**about, kind="nothing.at-all") == []
+    assert await listed(subject="not-an-id") == []
+    assert (await api.get("/operations?status=asleep")).status_code == 422
+    page = await api.get("/operations", params={**about, "limit": "1"})
+    assert [one["_id"] for one in page.json()] == [str(second)]
+    rest = await api.get(page.links["next"]["url"])
+    assert [one["_id"] for one in rest.json()] == [str(first)]
+
+
+async def test_results_are_paged(bench: Bench, api: httpx.AsyncClient) -> None:
+    operation = await open_one(bench)
+    for type, entity in (("user", "b"), ("user", "a"), ("group", "z")):
+        await row(
+            "INSERT INTO operation_result (id, operation, entity, type, outcome) VALUES ({}, {}, {}, {}, 'done')",
+            new_id(),
+            operation,
+            entity,
+            type,
+        )
+    first = await api.get(f"/operations/{operation}/results?limit=2")
+    rest = await api.get(first.links["next"]["url"])
+    seen = [(one["type"], one["entity"], one["outcome"]) for one in first.json() + rest.json()]
+    assert seen == [("group", "z", "done"), ("user", "a", "done"), ("user", "b", "done")]
+
+
+# --- following ---------------------------------------------------------------------------------------------
+
+
+@contextlib.asynccontextmanager
+async def stream(bench: Bench, operation: UUID, **more: object) -> AsyncIterator[asyncio.Queue[tuple[str | None, str]]]:
+    """The events of a stream as they come: name and the operation's status; comments have no name."""
+    queue: asyncio.Queue[tuple[str | None, str]] = asyncio.Queue()
+
+    async def read() -> None:
+        events = follow(operation, bench.callers["alice"], bench.services.operation_events, bench.settings, **more)  # type: ignore[arg-type]
+        async for message in events:
+            data = msgspec.json.decode(message.data) if message.data else {}
+            await queue.put((message.event, data.get("status", "")))
+        await queue.put((None, "end"))
+
+    task = asyncio.create_task(read())
+    try:
+        yield queue
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+async def test_a_stream_tells_changes_at_once_and_ends_with_the_outcome(bench: Bench) -> None:
+    operation = await open_one(bench)
+    async with asyncio.timeout(10), stream(bench, operation) as events:
+        assert await events.get() == ("operation", "queued")
+        await asyncio.sleep(0.3)  # the listening connection may only just be opened
+        for name in ("one", "two"):
+            started = asyncio.get_running_loop().time()
+            await operations.step(operation, name, OperationStatus.RUNNING)
+            assert await events.get() == ("operation", "queued")
+            assert asyncio.get_running_loop().time() - started < 1
+        await end(operation, OperationStatus.SUCCEEDED)
+        assert await events.get() == ("outcome", "succeeded")
+        assert await events.get() == (None, "end")
+
+
+async def test_a_client_that_comes_back_is_told_what_it_missed(bench: Bench) -> None:
+    operation = await open_one(bench)
+    version = str((await operations.read(operation)).version)
+    async with asyncio.timeout(10), stream(bench, operation, last_event_id=version) as events:
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(events.get(), 0.3)
+        await end(operation, OperationStatus.SUCCEEDED)
+        assert await events.get() == ("outcome", "succeeded")
+    ended = str((await operations.read(operation)).version)
+    for seen in (version, ended, "garbage"):
+        async with asyncio.timeout(5), stream(bench, operation, last_event_id=seen) as events:
+            assert await events.get() == ("outcome", "succeeded")
+
+
+async def test_a_stream_ends_with_the_token(bench: Bench) -> None:
+    operation = await open_one(bench)
+    soon = datetime.now(UTC) + timedelta(seconds=0.5)
+    async with asyncio.timeout(5), stream(bench, operation, expires_at=soon) as events:
+        assert await events.get() == ("operation", "queued")
+        seen = [await events.get() for _ in range(3)]
+    assert seen[-2:] == [("expired", ""), (None, "end")]
+
+
+async def test_a_silent_stream_is_kept_alive(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("api.operations.KEEP_ALIVE_SECONDS", 0.2)
+    operation = await open_one(bench)
+    async with asyncio.timeout(5), stream(bench, operation) as events:
+        assert await events.get() == ("operation", "queued")
+        assert await events.get() == (None, "")
+
+
+async def test_a_lost_notification_is_made_up_for(bench: Bench, postgres: str) -> None:
+    """The listening connection is cut; changes are then found by looking, and it comes back."""
+    operation = await open_one(bench)
+    async with asyncio.timeout(20), stream(bench, operation) as events:
+        assert await events.get() == ("operation", "queued")
+        await asyncio.sleep(0.3)
+        connection = await asyncpg.connect(postgres)
+        cut = await connection.fetchval(
+            "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE query LIKE $1", f'LISTEN "{CHANNEL}"%'
+        )
+        await connection.close()
+        assert cut >= 1
+        await end(operation, OperationStatus.SUCCEEDED)
+        while (event := await events.get()) != ("outcome", "succeeded"):
+            assert event[0] == "operation"
+
+
+async def test_the_stream_over_http(bench: Bench, api: httpx.AsyncClient) -> None:
+    operation = await open_one(bench)
+    await end(operation, OperationStatus.SUCCEEDED)
+    answer = await api.get(f"/operations/{operation}/events", headers={"last-event-id": "1"})
+    assert answer.headers["content-type"].startswith("text/event-stream")
+    lines = answer.text.splitlines()
+    assert "event: outcome" in lines
+    assert any(line.startswith("id: ") for line in lines)
+    (data,) = [line.removeprefix("data: ") for line in lines if line.startswith("data: ")]
+    assert msgspec.json.decode(data)["_id"] == str(operation)
+
+
+# --- cancelling --------------------------------------------------------------------------------------------
+
+
+async def make_server(bench: Bench) -> UUID:
+    alice = bench.callers["alice"]
+    async with transaction():
+        template = await templates.create(
+            alice.id,
+            {"name": "t", "type": "user", "application_type": "jupyterlab", "hardware": "small", "server_name": "t"},
+        )
+        found = await templates.read_visible(template, alice)
+        return await servers.create(found.snapshot(), alice, made_with_template=True)
+
+
+async def intend(bench: Bench, server: UUID, wish: Wish) -> UUID:
+    async with transaction():
+        return (await servers.intend(server, wish, bench.callers["alice"])).operation
+
+
+async def test_cancelling_a_start_stops_the_server(bench: Bench, api: httpx.AsyncClient) -> None:
+    server = await make_server(bench)
+    start = await intend(bench, server, Wish.RUNNING)
+    answer = await api.post(f"/operations/{start}/cancel")
+    assert (answer.status_code, answer.json()["_id"]) == (202, str(start))
+    assert answer.headers["location"] == f"/operations/{start}"
+    assert (await servers.read_visible(server, bench.callers["alice"])).wish is Wish.STOPPED
+    assert bench.wakes.subjects == [Subject("server", server)]
+    assert await servers.settle_stopped(server, 2)
+    assert (await api.get(f"/operations/{start}")).json()["status"] == "cancelled"
+    assert (await api.post(f"/operations/{start}/cancel")).status_code == 409
+
+
+async def test_cancelling_a_start_that_was_overtaken_leaves_the_later_wish(
+    bench: Bench, api: httpx.AsyncClient
+) -> None:
+    server = await make_server(bench)
+    first = await intend(bench, server, Wish.RUNNING)
+    await intend(bench, server, Wish.STOPPED)
+    await intend(bench, server, Wish.RUNNING)
+    assert (await api.post(f"/operations/{first}/cancel")).status_code == 202
+    assert (await servers.read_visible(server, bench.callers["alice"])).wish is Wish.RUNNING
+
+
+async def test_a_stop_or_deletion_cannot_be_cancelled(bench: Bench, api: httpx.AsyncClient) -> None:
+    server = await make_server(bench)
+    await intend(bench, server, Wish.RUNNING)
+    for wish in (Wish.STOPPED, Wish.DELETED):
+        answer = await api.post(f"/operations/{await intend(bench, server, wish)}/cancel")
+        assert answer.status_code == 409
+        assert answer.json()["error"]["hint"]
+    for kind in ("dataset.share", "dataset.revoke"):
+        assert (await api.post(f"/operations/{await open_one(bench, kind)}/cancel")).status_code == 409
+
+
+async def test_what_was_not_begun_is_taken_back(bench: Bench, api: httpx.AsyncClient) -> None:
+    operation = await open_one(bench)
+    answer = await api.post(f"/operations/{operation}/cancel")
+    assert (answer.status_code, answer.json()["status"]) == (200, "cancelled")
+    audited = await row("SELECT action FROM audit WHERE operation = {} ORDER BY id DESC LIMIT 1", operation)
+    assert audited == {"action": "operation.cancel"}
+    begun = await open_one(bench)
+    await run(begun)
+    assert (await api.post(f"/operations/{begun}/cancel")).status_code == 409
+    await end(begun, OperationStatus.SUCCEEDED)
+    assert (await api.post(f"/operations/{begun}/cancel")).status_code == 409

@@ -1,0 +1,60 @@
+"""Every route says who may use it, and is used by nobody else."""
+
+import pytest
+from litestar import get
+
+from api.app import assemble
+from api.policy import Policy, PolicyMissing, needs
+from models.settings import Settings
+from tests.unit.api.bench import Bench
+
+
+@get("/silent", sync_to_thread=False)
+def silent() -> None:
+    """A route without a policy."""
+
+
+@get("/public", opt=needs(Policy.PUBLIC), sync_to_thread=False)
+def public() -> str:
+    """For everybody."""
+    return "public"
+
+
+@get("/own", opt=needs(Policy.SIGNED_IN), sync_to_thread=False)
+def own() -> str:
+    """For whoever is signed in."""
+    return "own"
+
+
+@get("/admin", opt=needs(Policy.ADMIN), sync_to_thread=False)
+def admin() -> str:
+    """For admins."""
+    return "admin"
+
+
+def test_an_application_with_a_silent_route_does_not_start() -> None:
+    with pytest.raises(PolicyMissing, match="GET /silent"):
+        assemble([public, silent], settings=Settings(database_url="postgresql:///unused"))
+
+
+@pytest.mark.parametrize(
+    ("caller", "statuses"), [(None, [200, 401, 401]), ("alice", [200, 200, 403]), ("admin", [200, 200, 200])]
+)
+async def test_policies(bench: Bench, caller: str | None, statuses: list[int]) -> None:
+    client = bench.client([public, own, admin], caller=caller)
+    assert [(await client.get(path)).status_code for path in ("/public", "/own", "/admin")] == statuses
+
+
+async def test_a_route_that_no_authentication_looked_at_is_closed() -> None:
+    import httpx
+
+    app = assemble([own], settings=Settings(database_url="postgresql:///unused"))
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app=app), base_url="http://api.test") as client:
+        answer = await client.get("/own")
+    assert answer.status_code == 401
+    assert answer.headers["www-authenticate"] == "Bearer"
+
+
+async def test_options_needs_no_token(bench: Bench) -> None:
+    answer = await bench.client([own], caller=None).options("/own")
+    assert answer.status_code in (204, 401)

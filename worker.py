@@ -1,0 +1,136 @@
+"""One worker process: settings → clients → activities → Worker. Run as many as wanted: `python worker.py`."""
+
+import asyncio
+import signal
+import sys
+from collections.abc import Sequence
+from contextlib import suppress
+from datetime import timedelta
+from pathlib import Path
+
+import structlog
+from temporalio.client import Client
+from temporalio.service import RPCError
+from temporalio.worker import Worker
+
+from activities.filesystem import Filesystem
+from activities.jupyterhub import Hub
+from activities.records import Records
+from integrations.jupyterhub import JupyterHub
+from models import database, logging
+from models.settings import Settings, SettingsInvalid
+from workflows.client import Workflows, connect
+from workflows.janitor import JanitorWorkflow
+from workflows.reconcile import ReconcileWorkflow
+from workflows.schedules import converge
+from workflows.server import ServerWorkflow
+from workflows.user import UserWorkflow
+
+log = structlog.get_logger(__name__)
+
+WORKFLOWS: Sequence[type] = (ServerWorkflow, UserWorkflow, ReconcileWorkflow, JanitorWorkflow)
+
+# Temporal's database may be lost while this process lives; so often it is looked at.
+_CONVERGE_EVERY = 30.0
+_GRACE = timedelta(seconds=10)
+
+
+def make_worker(client: Client, settings: Settings, hub: JupyterHub) -> Worker:
+    """A worker with everything that it can do."""
+    workflows = Workflows(client, settings)
+    signing_key = Path(settings.spec_signing_key_file).read_bytes()
+    records = Records(settings, workflows.wake)
+    servers = Hub(hub, settings, signing_key, workflows.wake)
+    files = Filesystem(settings)
+    return Worker(
+        client,
+        task_queue=settings.temporal_task_queue,
+        workflows=WORKFLOWS,
+        activities=[
+            records.begin_server,
+            records.revert_server,
+            records.begin_person,
+            records.settle_person,
+            records.wake_stalled,
+            records.remove_expired,
+            servers.make_hub_user,
+            servers.spawn_server,
+            servers.stop_server,
+            servers.fail_start,
+            servers.delete_server,
+            servers.note_shares,
+            servers.observe_servers,
+            files.make_home,
+        ],
+        graceful_shutdown_timeout=_GRACE,
+        # A cancelled activity learns of it with its next heartbeat: within a second, not a minute.
+        max_heartbeat_throttle_interval=timedelta(seconds=1),
+        default_heartbeat_throttle_interval=timedelta(seconds=1),
+    )
+
+
+async def run(settings: Settings) -> None:
+    """Work until the process is told to end, then let what is under way come to a good place."""
+    ended = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, ended.set)
+    hub = JupyterHub(settings.jupyterhub_url, settings.jupyterhub_token, settings.truth_url)
+    try:
+        async with database.pool(settings):
+            client = await _connected(settings, ended)
+            if client is None:
+                return
+            keeping = asyncio.create_task(_keep_converged(client, settings))
+            async with make_worker(client, settings, hub):
+                log.info("worker_started", task_queue=settings.temporal_task_queue)
+                await ended.wait()
+                log.info("worker_ending")
+            keeping.cancel()
+            with suppress(asyncio.CancelledError):
+                await keeping
+    finally:
+        await hub.close()
+    # The SDK's own threads may still finish a call; an interpreter that ends meanwhile crashes
+    # (https://github.com/temporalio/sdk-python/issues/300).
+    await asyncio.sleep(0.5)
+
+
+async def _connected(settings: Settings, ended: asyncio.Event) -> Client | None:
+    """A client whose server is there. A worker is of no use before; it waits rather than dies."""
+    client = await connect(settings)
+    while not ended.is_set():
+        try:
+            await Workflows(client, settings).ping()
+        except (RPCError, RuntimeError) as error:
+            log.warning("temporal_is_away", address=settings.temporal_address, error=type(error).__name__)
+            with suppress(TimeoutError):
+                await asyncio.wait_for(ended.wait(), 0.5)
+        else:
+            return client
+    return None
+
+
+async def _keep_converged(client: Client, settings: Settings) -> None:
+    while True:
+        try:
+            await converge(client, settings)
+        except (RPCError, RuntimeError) as error:
+            log.warning("schedules_not_converged", error=type(error).__name__)
+        await asyncio.sleep(_CONVERGE_EVERY)
+
+
+def main() -> int:
+    """Run a worker; the exit code tells."""
+    try:
+        settings = Settings.from_environment()
+    except SettingsInvalid as error:
+        print(error, file=sys.stderr)  # noqa: T201
+        return 2
+    logging.configure(settings)
+    asyncio.run(run(settings))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,101 @@
+"""Temporal as the API and the workers reach it: connecting, the ids of workflows, and waking them."""
+
+from collections.abc import Awaitable, Callable
+from datetime import timedelta
+from typing import Any
+from urllib.parse import quote
+
+import structlog
+from temporalio.api.enums.v1 import TaskQueueType
+from temporalio.api.taskqueue.v1 import TaskQueue
+from temporalio.api.workflowservice.v1 import DescribeTaskQueueRequest
+from temporalio.client import Client
+from temporalio.common import WorkflowIDConflictPolicy, WorkflowIDReusePolicy
+from temporalio.service import RPCError
+
+from models.settings import Settings
+from models.values import Subject
+from workflows.plugin import plugin
+from workflows.server import ServerWorkflow
+from workflows.user import UserWorkflow
+
+log = structlog.get_logger(__name__)
+
+# A request waits no longer for a wake-up: the reconciler makes up for one that is lost.
+WAKE_DEADLINE = timedelta(seconds=2)
+
+_PREFIXES = {"server": "server", "person": "user"}
+_SUMMARIES = {"server": "Make a server what is wished of it", "person": "Prepare a person's place"}
+_WORKFLOWS: dict[str, Callable[[Any, Subject], Awaitable[None]]] = {
+    "server": ServerWorkflow.run,
+    "person": UserWorkflow.run,
+}
+
+
+async def connect(settings: Settings) -> Client:
+    """A client that connects when it is first used, so that a process starts while Temporal is away."""
+    return await Client.connect(
+        settings.temporal_address,
+        namespace=settings.temporal_namespace,
+        plugins=[plugin(settings.payload_keys)],
+        lazy=True,
+    )
+
+
+def workflow_id(subject: Subject) -> str:
+    """The id of the one workflow that works on a subject: the id is the lock."""
+    return f"{_PREFIXES[subject.kind]}-{subject.id}"
+
+
+def run_link(settings: Settings, workflow: str, run: str) -> str:
+    """Where the Temporal web UI shows a run."""
+    parts = ("namespaces", settings.temporal_namespace, "workflows", workflow, run, "history")
+    return "/".join((settings.temporal_ui_url.rstrip("/"), *(quote(part, safe="") for part in parts)))
+
+
+class Workflows:
+    """Wakes workflows and tells whether Temporal is there."""
+
+    def __init__(self, client: Client, settings: Settings) -> None:
+        self._client = client
+        self._settings = settings
+
+    async def wake(self, subject: Subject) -> bool:
+        """Tell a subject's workflow to look at the wish again, starting it if none runs. False: Temporal is away.
+
+        A wake-up too many is harmless; one that is lost is made up for by the reconciler.
+        """
+        try:
+            await self._client.start_workflow(
+                _WORKFLOWS[subject.kind],
+                subject,
+                id=workflow_id(subject),
+                task_queue=self._settings.temporal_task_queue,
+                id_reuse_policy=WorkflowIDReusePolicy.ALLOW_DUPLICATE,
+                id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
+                start_signal="woken",
+                static_summary=_SUMMARIES[subject.kind],
+                rpc_timeout=WAKE_DEADLINE,
+            )
+        except (RPCError, RuntimeError) as error:
+            # A lazy client that cannot connect raises RuntimeError.
+            log.warning("wake_up_lost", subject=str(subject.id), kind=subject.kind, error=type(error).__name__)
+            return False
+        return True
+
+    async def ping(self) -> None:
+        """Raise if Temporal does not serve."""
+        if not await self._client.service_client.check_health(timeout=WAKE_DEADLINE):
+            raise RuntimeError("Temporal does not serve")
+
+    async def count_pollers(self) -> int:
+        """How many workers asked for workflow tasks of late."""
+        answer = await self._client.workflow_service.describe_task_queue(
+            DescribeTaskQueueRequest(
+                namespace=self._settings.temporal_namespace,
+                task_queue=TaskQueue(name=self._settings.temporal_task_queue),
+                task_queue_type=TaskQueueType.TASK_QUEUE_TYPE_WORKFLOW,
+            ),
+            timeout=WAKE_DEADLINE,
+        )
+        return len(answer.pollers)

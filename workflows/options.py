@@ -1,0 +1,38 @@
+"""Options of activities, by kind of step: what it may take, and when it is tried again.
+
+Errors say themselves whether trying again may help (see `workflows.plugin`), so none is listed here.
+"""
+
+from datetime import timedelta
+
+from temporalio.common import RetryPolicy
+from temporalio.workflow import ActivityCancellationType, ActivityConfig
+
+_STEADILY = RetryPolicy(
+    initial_interval=timedelta(milliseconds=500), backoff_coefficient=2, maximum_interval=timedelta(seconds=10)
+)
+
+
+def records(summary: str) -> ActivityConfig:
+    """A statement or two in PostgreSQL: tried until it succeeds."""
+    return ActivityConfig(summary=summary, start_to_close_timeout=timedelta(seconds=20), retry_policy=_STEADILY)
+
+
+def outside(summary: str) -> ActivityConfig:
+    """Makes something true outside and proves it: tried until it is."""
+    return ActivityConfig(
+        summary=summary,
+        start_to_close_timeout=timedelta(seconds=150),
+        heartbeat_timeout=timedelta(seconds=5),
+        retry_policy=_STEADILY,
+        cancellation_type=ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,
+    )
+
+
+def best_effort(summary: str) -> ActivityConfig:
+    """Nice to have: two tries, and nobody waits for it."""
+    return ActivityConfig(
+        summary=summary,
+        start_to_close_timeout=timedelta(seconds=10),
+        retry_policy=RetryPolicy(initial_interval=timedelta(seconds=1), maximum_attempts=2),
+    )

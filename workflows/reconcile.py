@@ -1,0 +1,30 @@
+"""Wakes what was forgotten and compares what is written with what runs. Runs by a schedule."""
+
+from temporalio import workflow
+from temporalio.exceptions import ActivityError
+
+from activities.jupyterhub import Hub
+from activities.messages import Seen
+from activities.records import Records
+from workflows.options import best_effort
+
+
+@workflow.defn
+class ReconcileWorkflow:
+    """One look at everything that is under way or runs."""
+
+    @workflow.run
+    async def run(self) -> Seen:
+        """Wake first: that needs neither JupyterHub nor anything else outside."""
+        try:
+            await workflow.execute_activity_method(Records.wake_stalled, **best_effort("Wake what made no progress"))
+        except ActivityError:
+            workflow.logger.warning("nothing could be woken")
+        try:
+            return await workflow.execute_activity_method(
+                Hub.observe_servers, **best_effort("Compare what is written with what runs")
+            )
+        except ActivityError:
+            # The next pass looks again; until then what was last seen stands.
+            workflow.logger.warning("JupyterHub could not be looked at")
+            return Seen()

@@ -1,0 +1,186 @@
+"""Makes a server what is wished of it. One workflow to a server: its id is the lock.
+
+It reads the wish, makes it true, and looks again, until wish and world agree; then it completes. Whoever
+changes the wish wakes it. A wake-up that arrives while it works is never lost: `woken` is reset before
+the wish is read, and the workflow returns only if it is still unset, with no await in between.
+"""
+
+import asyncio
+from datetime import timedelta
+
+from temporalio import workflow
+from temporalio.common import SearchAttributeKey
+from temporalio.exceptions import ActivityError, ApplicationError, is_cancelled_exception
+
+from activities.jupyterhub import Hub
+from activities.messages import Done, FailedStart, PlanSeen, ServerWish, WorkflowRun
+from activities.records import Records
+from models.operations import OperationError
+from models.servers import ServerPlan
+from models.values import ServerStatus, Subject, Wish
+from workflows.options import best_effort, outside, records
+from workflows.user import prepare_person
+
+WISH = SearchAttributeKey.for_keyword("NotebooksHubWish")
+"""What is wished of the server on which a workflow works, to find workflows by."""
+
+
+@workflow.defn
+class ServerWorkflow:
+    """Makes a server what is wished of it."""
+
+    def __init__(self) -> None:
+        self._woken = False
+
+    @workflow.signal
+    def woken(self) -> None:
+        """The wish may have changed."""
+        self._woken = True
+
+    @workflow.run
+    async def run(self, subject: Subject) -> None:
+        """Work until wish and world agree."""
+        while True:
+            # Before the wish is read: in the other order a wake-up between the two would be lost.
+            self._woken = False
+            seen = await self._begin(subject)
+            plan = seen.plan
+            if plan is None or plan.settled:
+                if not self._woken:
+                    return
+                continue
+            workflow.set_current_details(_story(plan))
+            if workflow.info().typed_search_attributes.get(WISH) != plan.wish:
+                workflow.upsert_search_attributes([WISH.value_set(str(plan.wish))])
+            try:
+                await self._make_true(subject, plan, seen.start_patience)
+            except (ActivityError, asyncio.CancelledError) as error:
+                if not is_cancelled_exception(error):
+                    raise
+                # An operator cancelled the workflow: the wish goes back, and the world follows it.
+                await self._revert(plan)
+            if workflow.info().is_continue_as_new_suggested():
+                workflow.continue_as_new(subject)
+
+    async def _make_true(self, subject: Subject, plan: ServerPlan, start_patience: float) -> None:
+        match plan.wish:
+            case Wish.RUNNING:
+                if _has_older_business(plan):
+                    await self._stop(plan, plan.process_floor - 1)
+                else:
+                    if not plan.initialized:
+                        await prepare_person(plan.owner_id)
+                    await self._start(subject, plan, start_patience)
+            case Wish.STOPPED:
+                await self._stop(plan, plan.generation)
+            case Wish.DELETED:
+                await workflow.execute_activity_method(
+                    Hub.delete_server, _wish(plan), **outside("Stop it, remove it from JupyterHub")
+                )
+
+    async def _start(self, subject: Subject, plan: ServerPlan, patience: float) -> None:
+        """Start the server; give the start up when a later wish comes first."""
+        spawn = asyncio.create_task(self._spawn(plan, patience))
+        try:
+            while not spawn.done():
+                await workflow.wait_condition(lambda: spawn.done() or self._woken)
+                if spawn.done():
+                    break
+                self._woken = False
+                now = (await self._begin(subject)).plan
+                if now is None or now.generation != plan.generation:
+                    break
+        finally:
+            if not spawn.done():
+                # Returns once the activity is known to do nothing more.
+                spawn.cancel()
+                await asyncio.wait([spawn])
+        if spawn.cancelled():
+            return
+        error = spawn.exception()
+        if isinstance(error, ActivityError) and not is_cancelled_exception(error):
+            await self._fail(plan, error)
+        elif error is None and spawn.result().done:
+            await self._note_shares(plan)
+
+    async def _spawn(self, plan: ServerPlan, patience: float) -> Done:
+        options = outside("Start it and wait until it is ready")
+        # One try follows a spawn to its end; all tries together wait as long as a person would for a dependency.
+        options["start_to_close_timeout"] = options["schedule_to_close_timeout"] = timedelta(seconds=patience)
+        return await workflow.execute_activity_method(Hub.spawn_server, _wish(plan), **options)
+
+    async def _stop(self, plan: ServerPlan, up_to: int) -> None:
+        await workflow.execute_activity_method(
+            Hub.stop_server,
+            ServerWish(server_id=plan.server_id, generation=up_to),
+            **outside("Stop it and prove that no process lives"),
+        )
+
+    async def _fail(self, plan: ServerPlan, error: ActivityError) -> None:
+        reason, log = _reason(error)
+        await workflow.execute_activity_method(
+            Hub.fail_start,
+            FailedStart(server_id=plan.server_id, generation=plan.generation, error=reason, log=log),
+            **outside(f"Give the start up: {reason.message}"[:200]),
+        )
+
+    async def _note_shares(self, plan: ServerPlan) -> None:
+        try:
+            await workflow.execute_activity_method(
+                Hub.note_shares, _wish(plan), **best_effort("Keep the link that shares it")
+            )
+        except ActivityError as error:
+            if is_cancelled_exception(error):
+                raise
+            workflow.logger.warning("the share link could not be kept")
+
+    async def _begin(self, subject: Subject) -> PlanSeen:
+        info = workflow.info()
+        return await workflow.execute_activity_method(
+            Records.begin_server,
+            WorkflowRun(subject=subject.id, workflow_id=info.workflow_id, run_id=info.run_id),
+            **records("Read what is wished"),
+        )
+
+    async def _revert(self, plan: ServerPlan) -> None:
+        await workflow.execute_activity_method(
+            Records.revert_server, _wish(plan), **records("Cancelled: take the wish back")
+        )
+
+
+def _wish(plan: ServerPlan) -> ServerWish:
+    return ServerWish(server_id=plan.server_id, generation=plan.generation)
+
+
+def _has_older_business(plan: ServerPlan) -> bool:
+    """Whether something of an earlier generation has to be stopped, or proven stopped, before a start."""
+    if plan.process_generation is not None:
+        return plan.process_generation < plan.process_floor
+    if plan.observed_generation < plan.process_floor - 1:
+        return True
+    return plan.observed in (ServerStatus.RUNNING, ServerStatus.STOPPING)
+
+
+def _reason(error: ActivityError) -> tuple[OperationError, str]:
+    """What people are told of a start that failed."""
+    cause = error.cause
+    if isinstance(cause, ApplicationError) and len(cause.details) == 2:
+        reason, log = cause.details
+        return OperationError(**reason) if isinstance(reason, dict) else reason, str(log)
+    return (
+        OperationError(
+            code="DEPENDENCY_UNAVAILABLE",
+            message="The server could not be started: JupyterHub was not there for too long.",
+            hint="Ask an operator to look at JupyterHub, then start the server again.",
+        ),
+        "",
+    )
+
+
+def _story(plan: ServerPlan) -> str:
+    """What the Temporal web UI shows on top of a workflow."""
+    verb = {Wish.RUNNING: "run", Wish.STOPPED: "be stopped", Wish.DELETED: "be deleted"}[plan.wish]
+    return (
+        f"**{plan.template.name}** (`{plan.hub_name}`) of {plan.hub_user} is to {verb}: "
+        f"wish {plan.generation}, last seen {plan.observed}."
+    )
