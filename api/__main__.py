@@ -1,15 +1,30 @@
 """Runs the API: `python -m api`. One process; more of them may run beside each other."""
 
+import socket
 import sys
 
 import uvicorn
+from litestar import Litestar
 
 from api.app import create_app
 from models import logging
 from models.settings import Settings, SettingsInvalid
 
-# Open requests get this long when the process is told to stop; streams are cut then.
+# Open requests get this long when the process is told to stop.
 SHUTDOWN_SECONDS = 8
+
+
+class Server(uvicorn.Server):
+    """A server that lets streams and waiting requests go first when it is told to stop."""
+
+    def __init__(self, app: Litestar, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self._app = app
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Stop; clients of streams come back to another process with the id of their last event."""
+        self._app.state.services.operation_events.close()
+        await super().shutdown(sockets)
 
 
 def main() -> int:
@@ -20,8 +35,9 @@ def main() -> int:
         sys.stderr.write(f"{error}\n")
         return 2
     logging.configure(settings)
-    uvicorn.run(
-        create_app(settings),
+    app = create_app(settings)
+    config = uvicorn.Config(
+        app,
         host=settings.api_host,
         port=settings.api_port,
         access_log=False,
@@ -33,7 +49,9 @@ def main() -> int:
         timeout_keep_alive=30,
         ws="none",
     )
-    return 0
+    server = Server(app, config)
+    server.run()
+    return 0 if server.started else 3
 
 
 if __name__ == "__main__":

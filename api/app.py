@@ -1,24 +1,91 @@
-"""Puts the API together: settings → clients → controllers → application."""
+"""Puts the API together: settings → clients → controllers → application.
 
-from collections.abc import Callable, Sequence
+`assemble` gives any handlers the rules that hold for all of them; `create_app` is the application itself.
+"""
+
+import contextlib
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
+from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from litestar import Litestar, Request
 from litestar.config.cors import CORSConfig
 from litestar.types import ControllerRouterHandler, Middleware
 
 from api import openapi
+from api.auth import AuthController
+from api.authentication import Authentication
+from api.codec import CodecController
 from api.dependencies import DEPENDENCIES
+from api.docs_page import docs_page
 from api.errors import EXCEPTION_HANDLERS
 from api.headers import add_headers
+from api.health import HealthController
 from api.idempotency import Replayed, handle_replayed
+from api.initialize import InitializeController
 from api.logging import log_requests
+from api.operation_events import OperationEvents
+from api.operations import OperationsController
 from api.policy import check_policy, require_policies
+from api.servers import ServersController
+from api.services import Services
+from api.templates import TemplatesController
 from api.validation import check_request
+from api.volume import VolumeController
+from integrations.oidc import OidcClient
+from models.database import pool
+from models.profiles import load_profiles
 from models.settings import Settings
+from workflows.client import Workflows, connect
 
 Lifespan = Callable[[Litestar], AbstractAsyncContextManager[None]]
+
+HANDLERS: tuple[ControllerRouterHandler, ...] = (
+    AuthController,
+    CodecController,
+    HealthController,
+    InitializeController,
+    OperationsController,
+    ServersController,
+    TemplatesController,
+    VolumeController,
+    docs_page,
+)
+
+
+def create_app(settings: Settings) -> Litestar:
+    """The application. Nothing is connected to before it starts."""
+    return assemble(HANDLERS, settings=settings, lifespan=[_clients(settings)], middleware=[Authentication()])
+
+
+def _clients(settings: Settings) -> Lifespan:
+    @contextlib.asynccontextmanager
+    async def connected(app: Litestar) -> AsyncIterator[None]:
+        events = OperationEvents(settings)
+        oidc = OidcClient(
+            settings.oidc_issuer,
+            settings.oidc_client_id,
+            settings.oidc_client_secret,
+            scopes=settings.oidc_scopes,
+            audiences=settings.oidc_audiences,
+            trusted_clients=settings.oidc_trusted_clients,
+        )
+        async with contextlib.AsyncExitStack() as open_things:
+            open_things.push_async_callback(oidc.close)
+            await open_things.enter_async_context(pool(settings))
+            await open_things.enter_async_context(events.running())
+            app.state.services = Services(
+                settings=settings,
+                profiles=load_profiles(Path(settings.profiles_file) if settings.profiles_file else None),
+                workflows=Workflows(await connect(settings), settings),
+                operation_events=events,
+                oidc=oidc,
+            )
+            yield
+
+    return connected
 
 
 def assemble(
@@ -57,10 +124,14 @@ async def before_request(request: Request[Any, Any, Any]) -> None:
 
 
 def _cors(settings: Settings) -> CORSConfig | None:
-    if not settings.cors_origins:
+    origins = list(settings.cors_origins)
+    if settings.codec_token and settings.temporal_ui_url:
+        # The Temporal web UI asks for payloads to be decrypted from the browser.
+        origins.append(origin_of(settings.temporal_ui_url))
+    if not origins:
         return None
     return CORSConfig(
-        allow_origins=list(settings.cors_origins),
+        allow_origins=origins,
         # The sign-in is bound to a cookie of this API.
         allow_credentials="*" not in settings.cors_origins,
         allow_headers=[
@@ -70,8 +141,15 @@ def _cors(settings: Settings) -> CORSConfig | None:
             "If-Match",
             "Last-Event-ID",
             "Prefer",
+            "X-Namespace",
             "X-Request-Id",
         ],
         allow_methods=["GET", "POST", "PUT", "PATCH", "DELETE"],
         expose_headers=["ETag", "Link", "Location", "Retry-After", "X-Request-Id"],
     )
+
+
+def origin_of(url: str) -> str:
+    """Scheme, host and port of an address, as browsers send them in `Origin`."""
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc}"

@@ -38,7 +38,7 @@ function kind(schema) {
   if (schema.type === 'array') return kind(schema.items) + '[]'
   const bounds = ['minLength', 'maxLength', 'minimum', 'maximum', 'pattern', 'format', 'maxItems']
     .filter(k => schema[k] !== undefined).map(k => k + ' ' + schema[k])
-  const words = schema.enum ? schema.enum.map(v => JSON.stringify(v)).join(' | ') : [schema.type ?? 'any'].flat().join(' | ')
+  const words = (schema.enum?.map(v => JSON.stringify(v)) ?? [schema.type ?? 'any'].flat()).join(' | ')
   return words + (bounds.length ? ' (' + bounds.join(', ') + ')' : '')
 }
 function fields(schema) {

@@ -61,6 +61,13 @@ class ErrorEnvelope(Struct, frozen=True):
     error: ErrorBody
 
 
+_CLASHES = (
+    asyncpg.LockNotAvailableError,
+    asyncpg.DeadlockDetectedError,
+    asyncpg.SerializationError,
+    asyncpg.UniqueViolationError,
+)
+
 # The framework's own refusals, by status, in the words of the domain.
 _OF_FRAMEWORK: dict[int, tuple[type[HubError], str]] = {
     400: (RequestMalformed, "The request cannot be read."),
@@ -138,8 +145,12 @@ def _details_of(error: ValidationException) -> list[ProblemDetail]:
 
 
 def handle_database_error(request: Request[Any, Any, Any], error: Exception) -> Response[ErrorEnvelope]:
-    """What asyncpg raises: a lost server is 503, a lock that was waited for too long 409."""
-    if isinstance(error, asyncpg.LockNotAvailableError | asyncpg.DeadlockDetectedError | asyncpg.SerializationError):
+    """What asyncpg raises: a lost server is 503, a lock that was waited for too long 409, unstorable input 422."""
+    if isinstance(error, asyncpg.DataError | ValueError):
+        # A check is missing somewhere, but the fault is in what was sent.
+        log.error("input_not_storable", error=type(error).__name__)
+        return answer_for(RequestInvalid.of("", "format", "a value cannot be stored"))
+    if isinstance(error, _CLASHES):
         return answer_for(
             StateConflict("Another request is changing the same thing.", hint="Repeat the request in a moment.")
         )

@@ -7,10 +7,10 @@ kind, so it is added here and not repeated at each handler. `python -m api.opena
 
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args, get_origin
 
 import msgspec
-from litestar import Litestar, Request, Router
+from litestar import Litestar, Request, Response, Router
 from litestar.handlers import HTTPRouteHandler
 from litestar.openapi.config import OpenAPIConfig
 from litestar.openapi.plugins import OpenAPIRenderPlugin
@@ -23,7 +23,7 @@ from api.validation import query_fields
 API_VERSION = "1.0.0"
 DOCUMENT = Path(__file__).parent.parent / "docs" / "openapi.json"
 
-_ENVELOPE, _COMPONENTS = msgspec.json.schema_components([ErrorEnvelope], ref_template="#/components/schemas/{name}")
+_REFERENCE = "#/components/schemas/{name}"
 _REASONS = {
     400: "The request cannot be read.",
     401: "No valid access token was given.",
@@ -81,7 +81,7 @@ def document(app: Litestar) -> dict[str, Any]:
 
 def complete(schema: dict[str, Any], app: Litestar) -> dict[str, Any]:
     """Add refusals, headers and exemptions to what Litestar derived. Doing it twice changes nothing."""
-    schema["components"].setdefault("schemas", {}).update(_COMPONENTS)
+    schema["components"].setdefault("schemas", {}).update(_components(app))
     formats = {route.path: route.path_format for route in app.routes}
     for path, handler in handlers_of(app):
         operations = schema["paths"].get(formats[path])
@@ -90,6 +90,44 @@ def complete(schema: dict[str, Any], app: Litestar) -> dict[str, Any]:
         for method in handler.http_methods:
             _complete_operation(operations[method.lower()], method, handler)
     return schema
+
+
+def _components(app: Litestar) -> dict[str, Any]:
+    """The schemas of all bodies as msgspec writes them: Litestar's leave out the constraints of list entries, and
+    that unknown fields are refused."""
+    bodies: list[Any] = [ErrorEnvelope]
+    for _, handler in handlers_of(app):
+        if handler.resolve_include_in_schema():
+            if handler.parsed_data_field is not None:
+                bodies.append(handler.parsed_data_field.annotation)
+            bodies.extend(_answer_types(handler.parsed_return_field.annotation))
+    _, components = msgspec.json.schema_components(bodies, ref_template=_REFERENCE)
+    for component in components.values():
+        if component.get("additionalProperties") is not False:  # an answer: what has no value is absent
+            for name, field in component.get("properties", {}).items():
+                if name not in component.get("required", ()):
+                    _forget_null(field)
+    return components
+
+
+def _answer_types(annotation: Any) -> list[Any]:
+    """The types that msgspec encodes in an answer of this annotation."""
+    if annotation is None or annotation is type(None):
+        return []
+    if isinstance(get_origin(annotation), type) and issubclass(get_origin(annotation), Response):
+        return [argument for argument in get_args(annotation) if argument is not type(None)]
+    if isinstance(annotation, type) and issubclass(annotation, Response):
+        return []
+    return [annotation]
+
+
+def _forget_null(field: dict[str, Any]) -> None:
+    choices = [choice for choice in field.get("anyOf", ()) if choice != {"type": "null"}]
+    if len(choices) == 1:
+        del field["anyOf"]
+        field.update(choices[0])
+    if "default" in field and field["default"] is None:
+        del field["default"]
 
 
 def _complete_operation(operation: dict[str, Any], method: str, handler: HTTPRouteHandler) -> None:
@@ -143,7 +181,7 @@ def _refusals(method: str, policy: Policy | None, handler: HTTPRouteHandler, has
 def _refusal(status: int) -> dict[str, Any]:
     answer: dict[str, Any] = {
         "description": _REASONS[status],
-        "content": {"application/json": {"schema": _ENVELOPE[0]}},
+        "content": {"application/json": {"schema": {"$ref": _REFERENCE.format(name="ErrorEnvelope")}}},
     }
     if status in (429, 503):
         answer["headers"] = {

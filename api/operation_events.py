@@ -35,6 +35,7 @@ class OperationEvents:
         self._settings = settings
         self._watchers: dict[UUID, set[asyncio.Event]] = {}
         self._versions: dict[UUID, int] = {}
+        self.closing = False
 
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -46,6 +47,12 @@ class OperationEvents:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
+
+    def close(self) -> None:
+        """Let everybody who waits go: the process is about to end."""
+        self.closing = True
+        for operation in self._watchers:
+            self._tell(operation)
 
     @contextlib.contextmanager
     def watch(self, operation: UUID) -> Iterator[asyncio.Event]:
@@ -66,14 +73,15 @@ class OperationEvents:
         with self.watch(operation) as changed:
             try:
                 async with asyncio.timeout(seconds):
-                    while True:
+                    while not self.closing:
                         changed.clear()
                         record = await operations.read(operation)
                         if record.status.ended:
                             return record
                         await changed.wait()
             except TimeoutError:
-                return None
+                pass
+        return None
 
     def _tell(self, operation: UUID) -> None:
         for event in self._watchers.get(operation, ()):

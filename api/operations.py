@@ -143,7 +143,7 @@ async def follow(
     """The messages of one stream. It reads anew at each change, so it also ends when the caller may see no more."""
     sent = last_event_id
     with events.watch(operation) as changed:
-        while True:
+        while not events.closing:
             changed.clear()
             try:
                 record = await operations.read_visible(operation, caller)

@@ -76,8 +76,6 @@ def configure_rights(c: Any, settings: HubSettings) -> None:
                 *("read:hub", "read:metrics", f"access:services!service={TRUTH_SERVICE}"),
             ],
         },
-        # The truth service asks the hub whose token it was given, and nothing else.
-        {"name": TRUTH_SERVICE, "services": [TRUTH_SERVICE], "scopes": ["read:users:name"]},
     ]
     if settings.admin_token:
         # Development stacks only: makes tokens of people, for scripts that look into their servers.

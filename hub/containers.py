@@ -3,6 +3,7 @@
 from pathlib import PurePosixPath
 
 from hub.order import Order, OrderRefused, check_mount_targets
+from hub.program import DASHBOARD
 from models.profiles import HOME
 from models.server_spec import Mount
 
@@ -35,17 +36,8 @@ def mounts(order: Order) -> tuple[Mount, ...]:
 
 
 def command(order: Order, base_url: str) -> list[str]:
-    """Return the container's command: a web program comes up behind the image's sign-in proxy."""
-    values = _values(order, base_url)
-    if order.application.kind == "jupyter":
-        return list(order.command(values))
-    # The proxy fills in the port itself, by the same placeholder; its other braces have to be doubled.
-    program = [argument.replace("{", "{{").replace("}", "}}") for argument in order.command(values)]
-    options = ["--ready-check-path", order.application.ready_path, "--ready-timeout", "60", "--no-force-alive"]
-    return [
-        *("jhsingle-native-proxy", "--last-activity-interval", "60", *options, "--"),
-        *(argument.replace("{{port}}", "{port}") for argument in program),
-    ]
+    """Return the container's command. Our proxy of web programs is given as text: no image has to hold it."""
+    return list(order.command(_values(order, base_url), ("python3", "-c", DASHBOARD.read_text())))
 
 
 def environment(order: Order, base_url: str) -> dict[str, str]:

@@ -19,7 +19,8 @@ from models.server_spec import Mount, ServerSpec
 # Below these a mount may appear inside a server.
 _TARGET_ROOTS = tuple(PurePosixPath(root) for root in ("/opt/datasets", "/opt/groups", "/opt/modules"))
 MODULE_FILES = PurePosixPath("/opt/modules/modulefiles")
-_PLACEHOLDER = re.compile(r"\{(file|directory|port|base_url)\}")
+# `{port}` is filled in by `hub.dashboard`, where the program runs.
+_PLACEHOLDER = re.compile(r"\{(file|directory|base_url)\}")
 
 
 class OrderRefused(Exception):
@@ -40,9 +41,16 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
     # The application's file or folder inside the server; empty when it opens none.
     file_path: str = ""
 
-    def command(self, values: Mapping[str, str]) -> tuple[str, ...]:
-        """Return the application's command with its placeholders filled in."""
-        return tuple(expand(argument, values) for argument in self.application.command)
+    def command(self, values: Mapping[str, str], dashboard: tuple[str, ...]) -> tuple[str, ...]:
+        """Return the application's command with its placeholders filled in.
+
+        `dashboard` is the command of `hub.dashboard` where the server runs: a web program is started by it.
+        """
+        command = tuple(expand(argument, values) for argument in self.application.command)
+        if self.application.kind == "jupyter":
+            return command
+        prefix = () if self.application.strip_prefix else ("--keep-prefix",)
+        return (*dashboard, *prefix, self.application.ready_path, *command)
 
     def environment(self, values: Mapping[str, str]) -> dict[str, str]:
         """Return the environment variables of the application and of its modules."""
@@ -56,7 +64,7 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def expand(text: str, values: Mapping[str, str]) -> str:
-    """Fill in `{file}`, `{directory}`, `{port}` and `{base_url}`; other braces stay."""
+    """Fill in `{file}`, `{directory}` and `{base_url}`; other braces stay."""
     return _PLACEHOLDER.sub(lambda match: values.get(match[1], match[0]), text)
 
 

@@ -1,6 +1,5 @@
 """The program of a server on this machine: its command line and its part of the environment."""
 
-import socket
 import sys
 from pathlib import Path, PurePosixPath
 
@@ -28,27 +27,15 @@ class Program(msgspec.Struct, frozen=True):
 
 def program_for(order: Order, base_url: str, helpers: PurePosixPath = INSIDE) -> Program:
     """Return how the application of this order is run; `helpers` is where the server sees this package's scripts."""
-    web = order.application.kind == "web"
     values = {"base_url": base_url}
-    if web:
-        values["port"] = str(_free_port())
     if order.file_path:
         is_folder = file_on_machine(order).is_dir()
         values["file"] = order.file_path
         values["directory"] = order.file_path if is_folder else str(PurePosixPath(order.file_path).parent)
-    command = order.command(values)
-    if web:
-        dashboard = (sys.executable, str(helpers / DASHBOARD.name), values["port"], order.application.ready_path)
-        command = (*dashboard, *command)
-    elif command[0] == "jupyterhub-singleuser":
+    command = order.command(values, (sys.executable, str(helpers / DASHBOARD.name)))
+    if command[0] == "jupyterhub-singleuser":
         command = (sys.executable, str(helpers / SINGLEUSER.name), *command[1:])
     environment = order.environment(values)
     if "MODULEPATH" in environment and _LMOD.exists():
         command = ("bash", "-c", _LOAD_MODULES, "bash", str(_LMOD), *command)
     return Program(command, environment)
-
-
-def _free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])

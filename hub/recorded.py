@@ -12,7 +12,7 @@ from typing import Any
 
 from jupyterhub.spawner import Spawner
 from jupyterhub.utils import random_port, url_path_join
-from tornado.httpclient import HTTPRequest
+from tornado.httpclient import HTTPClientError, HTTPRequest
 from tornado.simple_httpclient import SimpleAsyncHTTPClient
 from traitlets import Any as AnyTrait
 from traitlets import default
@@ -165,7 +165,7 @@ class RecordedSpawner(Spawner):  # type: ignore[misc]  # JupyterHub has no types
                 try:
                     await client.fetch(request, raise_error=False)
                     return
-                except OSError:
+                except (OSError, HTTPClientError):
                     await asyncio.sleep(_LOOK_AGAIN_SECONDS)
         finally:
             client.close()

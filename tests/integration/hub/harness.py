@@ -50,6 +50,8 @@ class HubUnderTest:
         for root in self.roots.values():
             root.mkdir(parents=True)
         (self.roots["notebooks"] / USER).mkdir()
+        self.faults = directory / "faults"
+        self.faults.mkdir()
         self._keys = directory / "keys"
         self._keys.mkdir()
         self.private_key = self._new_key("1")
@@ -69,6 +71,7 @@ class HubUnderTest:
             "NBHUB_HUB_SPEC_KEYS": str(self._keys),
             "NBHUB_HUB_SPAWNER": spawner,
             "NBHUB_HUB_PROXY_COMMAND": json.dumps(proxy_command),
+            "NBHUB_CRASH_POINTS": str(self.faults),
             "NBHUB_HUB_ALLOWED_ROOTS": ",".join(str(root) for root in self.roots.values()),
         }
         self.api = httpx.Client(

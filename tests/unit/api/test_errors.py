@@ -41,6 +41,8 @@ FAILURES: dict[str, tuple[Exception, int, str]] = {
     "interface": (asyncpg.InterfaceError(SECRET), 503, "DATABASE_UNAVAILABLE"),
     "locked": (asyncpg.LockNotAvailableError(SECRET), 409, "CONFLICT"),
     "deadlock": (asyncpg.DeadlockDetectedError(SECRET), 409, "CONFLICT"),
+    "unique": (asyncpg.UniqueViolationError(SECRET), 409, "CONFLICT"),
+    "data": (asyncpg.CharacterNotInRepertoireError(SECRET), 422, "VALIDATION_FAILED"),
     "syntax": (asyncpg.PostgresSyntaxError(SECRET), 500, "INTERNAL"),
     "framework": (InternalServerException(SECRET), 500, "INTERNAL"),
     "teapot": (HTTPException(SECRET, status_code=418), 400, "MALFORMED"),

@@ -207,6 +207,16 @@ async def test_a_lost_notification_is_made_up_for(bench: Bench, postgres: str) -
             assert event[0] == "operation"
 
 
+async def test_streams_and_waits_end_when_the_process_does(bench: Bench) -> None:
+    operation = await open_one(bench)
+    waiting = asyncio.create_task(bench.services.operation_events.end_of(operation, 30))
+    async with asyncio.timeout(5), stream(bench, operation) as events:
+        assert await events.get() == ("operation", "queued")
+        bench.services.operation_events.close()
+        assert await events.get() == (None, "end")
+        assert await waiting is None
+
+
 async def test_the_stream_over_http(bench: Bench, api: httpx.AsyncClient) -> None:
     operation = await open_one(bench)
     await end(operation, OperationStatus.SUCCEEDED)

@@ -22,7 +22,7 @@ class Call(RequestBody, frozen=True, kw_only=True):
     """A nested part."""
 
     id: Name
-    arguments: list[str] = []
+    arguments: list[str] = field(default_factory=list)
 
 
 class Thing(RequestBody, frozen=True, kw_only=True):

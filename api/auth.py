@@ -1,0 +1,279 @@
+"""Signing in and out, and who one is."""
+
+import secrets
+from datetime import UTC, datetime, timedelta
+from typing import Annotated, Any
+
+import msgspec
+import structlog
+from cryptography.fernet import Fernet, InvalidToken
+from litestar import Controller, Request, Response, get, post
+from litestar.datastructures import Cookie
+from litestar.di import NamedDependency
+from litestar.params import JSONBody, QueryParameter
+
+from api.authentication import identity_of
+from api.fields import AnswerBody, RequestBody
+from api.policy import Policy, needs
+from api.services import Services
+from integrations.oidc import Claims, TokenAnswer
+from models import persons, sessions
+from models.errors import DependencyUnavailable, IdentityUnknown, RequestInvalid, RequestMalformed
+from models.sessions import BegunLogin
+from models.settings import Settings
+from models.values import Caller
+
+log = structlog.get_logger(__name__)
+
+Token = Annotated[str, msgspec.Meta(min_length=1, max_length=16_384)]
+Address = Annotated[str, msgspec.Meta(min_length=1, max_length=2048)]
+
+NO_STORE = {"Cache-Control": "no-store", "Pragma": "no-cache"}
+
+
+class AuthorizeRequest(RequestBody, frozen=True, kw_only=True):
+    """Where the browser is to come back to: one of the configured addresses."""
+
+    redirect_uri: Address | None = None
+
+
+class AuthorizeAnswer(AnswerBody, frozen=True, kw_only=True):
+    """Where the browser signs in."""
+
+    authorization_url: str = msgspec.field(name="authorizationUrl")
+
+
+class TokenRequest(RequestBody, frozen=True, kw_only=True):
+    """What the provider sent the browser back with."""
+
+    code: Token
+    state: Token | None = None
+
+
+class RefreshRequest(RequestBody, frozen=True, kw_only=True):
+    """A refresh token."""
+
+    refresh_token: Token
+
+
+class LogoutRequest(RequestBody, frozen=True, kw_only=True):
+    """The id token of the session that ends, expired or not."""
+
+    id_token: Token
+
+
+class LogoutAnswer(AnswerBody, frozen=True, kw_only=True):
+    """Where the browser signs out of the provider."""
+
+    logout_url: str = msgspec.field(name="logoutUrl")
+
+
+class TokenView(AnswerBody, frozen=True, kw_only=True):
+    """Tokens. `expires_at` is in seconds since 1970, `expires_in` in seconds from now."""
+
+    access_token: str
+    expires_at: int
+    expires_in: int
+    id_token: str
+    scope: str
+    token_type: str
+    refresh_token: str | None = None
+
+
+class AuthController(Controller):
+    """Signing in and out, and who one is."""
+
+    tags = ("Sign-in",)
+
+    @post(
+        "/auth/authorize",
+        opt=needs(Policy.PUBLIC),
+        status_code=200,
+        operation_id="beginSignIn",
+        summary="Begin a sign-in",
+    )
+    async def authorize(
+        self, services: NamedDependency[Services], data: JSONBody[AuthorizeRequest | None] = None
+    ) -> Response[AuthorizeAnswer]:
+        """Begin a sign-in. It is bound to this browser by a cookie, lasts ten minutes, and can be completed once."""
+        settings = services.settings
+        redirect_uri = _redirect_uri(settings, data.redirect_uri if data else None)
+        login = await services.oidc.begin(redirect_uri)
+        cookie = secrets.token_urlsafe(32)
+        begun = BegunLogin(nonce=login.nonce, code_verifier=login.code_verifier, redirect_uri=redirect_uri)
+        await sessions.begin_login(login.state, cookie, begun)
+        answer = AuthorizeAnswer(authorization_url=login.url)
+        return Response(answer, cookies=[_cookie(settings, cookie)], headers=NO_STORE)
+
+    @post(
+        "/auth/token",
+        opt=needs(Policy.PUBLIC),
+        status_code=200,
+        operation_id="completeSignIn",
+        summary="Complete a sign-in",
+    )
+    async def token(
+        self, data: JSONBody[TokenRequest], request: Request[Any, Any, Any], services: NamedDependency[Services]
+    ) -> Response[TokenView]:
+        """Exchange the code for tokens. The sign-in is known by its `state`, by the browser's cookie, or both."""
+        settings = services.settings
+        cookie = request.cookies.get(cookie_name(settings))
+        login = await sessions.take_login(state=data.state, cookie=cookie)
+        if login is None:
+            if not settings.allow_code_only_login or data.state is not None or cookie is not None:
+                raise RequestMalformed(
+                    "This code belongs to no sign-in that this browser has begun.",
+                    hint="Begin at POST /auth/authorize; a sign-in lasts ten minutes and can be completed once.",
+                    code="SIGN_IN_UNKNOWN",
+                )
+            log.warning("sign_in_by_code_alone")
+        redirect_uri = login.redirect_uri if login else _redirect_uri(settings, None)
+        tokens = await services.oidc.exchange(data.code, redirect_uri, login.code_verifier if login else None)
+        if tokens.id_token is None:
+            raise RequestMalformed("The sign-in provider gave no id token.", code="CODE_REJECTED")
+        claims = await services.oidc.read_id_token(tokens.id_token, nonce=login.nonce if login else None)
+        await _keep_session(services, tokens, claims, tokens.id_token)
+        response = Response(_view(tokens, tokens.id_token), headers=NO_STORE)
+        response.set_cookie(_cookie(settings, "", max_age=0))
+        return response
+
+    @post(
+        "/auth/refresh",
+        opt=needs(Policy.PUBLIC),
+        status_code=200,
+        operation_id="refreshTokens",
+        summary="Refresh tokens",
+    )
+    async def refresh(self, data: JSONBody[RefreshRequest], services: NamedDependency[Services]) -> Response[TokenView]:
+        """Exchange a refresh token for fresh tokens."""
+        tokens = await services.oidc.refresh(data.refresh_token)
+        if tokens.id_token is None:
+            raise IdentityUnknown("The sign-in provider gave no id token.", hint="Sign in again.")
+        claims = await services.oidc.read_id_token(tokens.id_token, nonce=None)
+        await _keep_session(services, tokens, claims, tokens.id_token)
+        return Response(_view(tokens, tokens.id_token), headers=NO_STORE)
+
+    @post("/auth/logout", opt=needs(Policy.PUBLIC), status_code=200, operation_id="signOut", summary="Sign out")
+    async def logout(
+        self, data: JSONBody[LogoutRequest], services: NamedDependency[Services]
+    ) -> Response[LogoutAnswer]:
+        """End the session of an id token at once. The answer says where the browser ends its own at the provider."""
+        claims = await services.oidc.read_logout_hint(data.id_token)
+        ended = await sessions.end(
+            issuer=services.settings.oidc_issuer,
+            subject=str(claims["sub"]),
+            id_token_hash=sessions.digest(data.id_token),
+            sid=_sid(claims),
+        )
+        for session in ended:
+            await _revoke(services, session.refresh_token_encrypted)
+        url = await services.oidc.logout_url(data.id_token, services.settings.oidc_post_logout_redirect_uri)
+        return Response(LogoutAnswer(logout_url=url), headers=NO_STORE)
+
+    @get(
+        "/authenticated",
+        opt=needs(Policy.SIGNED_IN),
+        operation_id="isSignedIn",
+        summary="Whether one is signed in",
+        sync_to_thread=False,
+    )
+    def authenticated(self) -> str:
+        """Answers 200 to a valid token."""
+        return "authenticated route"
+
+    @get("/whoami", opt=needs(Policy.SIGNED_IN), operation_id="whoAmI", summary="Who one is", sync_to_thread=False)
+    def whoami(self, caller: NamedDependency[Caller]) -> str:
+        """The user name: the e-mail in lower case."""
+        return caller.email
+
+    @post(
+        "/persons/release",
+        opt=needs(Policy.ADMIN),
+        status_code=204,
+        operation_id="releaseEmail",
+        summary="Release an e-mail address",
+    )
+    async def release(
+        self, email: Annotated[str, QueryParameter(max_length=320)], caller: NamedDependency[Caller]
+    ) -> None:
+        """Let another account sign in with an e-mail address. It inherits nothing of the person who had it."""
+        await persons.release(email.strip().lower(), caller)
+
+
+def cookie_name(settings: Settings) -> str:
+    """Browsers take a cookie of the prefixed name only from https."""
+    return "__Secure-nbhub_login" if _is_https(settings) else "nbhub_login"
+
+
+def _cookie(settings: Settings, value: str, *, max_age: int = sessions.TRANSACTION_SECONDS) -> Cookie:
+    # Not below Path=/: that would also be sent to people's own servers on another port of this host.
+    return Cookie(
+        key=cookie_name(settings),
+        value=value,
+        path="/auth",
+        max_age=max_age,
+        httponly=True,
+        samesite="lax",
+        secure=_is_https(settings),
+    )
+
+
+def _is_https(settings: Settings) -> bool:
+    return settings.browser_api_url.startswith("https://")
+
+
+def _redirect_uri(settings: Settings, wanted: str | None) -> str:
+    allowed = settings.oidc_redirect_uris
+    if wanted is None and allowed:
+        return allowed[0]
+    if wanted not in allowed:
+        raise RequestInvalid.of("/redirect_uri", "allowed", "is not one of the configured redirect URIs")
+    return wanted
+
+
+async def _keep_session(services: Services, tokens: TokenAnswer, claims: Claims, id_token: str) -> None:
+    """Bind the person of an id token, and keep the session of the access token that came with it."""
+    identity = identity_of(claims, services.settings)
+    if not identity.email:
+        # Some providers put the e-mail into userinfo alone.
+        more = await services.oidc.userinfo(tokens.access_token, identity.subject)
+        identity = identity_of({**more, **claims}, services.settings)
+    person = await persons.bind(identity)
+    fernet = Fernet(services.settings.session_key)
+    await sessions.keep(
+        sessions.digest(tokens.access_token),
+        person=person,
+        admin=identity.admin,
+        orgs=identity.orgs,
+        expires_at=datetime.now(UTC) + timedelta(seconds=tokens.expires_in),
+        refresh_token_encrypted=fernet.encrypt(tokens.refresh_token.encode()) if tokens.refresh_token else None,
+        id_token_hash=sessions.digest(id_token),
+        sid=_sid(claims),
+    )
+
+
+async def _revoke(services: Services, encrypted: bytes | None) -> None:
+    """Have a refresh token forgotten. The session has ended already, even if the provider is away now."""
+    if encrypted is None:
+        return
+    try:
+        await services.oidc.revoke(Fernet(services.settings.session_key).decrypt(encrypted).decode())
+    except (DependencyUnavailable, InvalidToken) as error:
+        log.warning("refresh_token_not_revoked", error=type(error).__name__)
+
+
+def _sid(claims: Claims) -> str | None:
+    sid = claims.get("sid")
+    return sid if isinstance(sid, str) else None
+
+
+def _view(tokens: TokenAnswer, id_token: str) -> TokenView:
+    return TokenView(
+        access_token=tokens.access_token,
+        expires_at=int(datetime.now(UTC).timestamp() + tokens.expires_in),
+        expires_in=int(tokens.expires_in),
+        id_token=id_token,
+        scope=tokens.scope or "",
+        token_type=tokens.token_type,
+        refresh_token=tokens.refresh_token,
+    )

@@ -1,0 +1,391 @@
+"""An OpenID Connect provider, any conforming one: what it can do is found by discovery and nothing is assumed.
+
+What a token says is believed only after every check here: a signature of a fixed list of algorithms by a
+key that the provider publishes, issuer, audience, times, nonce. Errors are those of `models.errors`, and
+none quotes the provider or a token.
+"""
+
+import asyncio
+import time
+from collections.abc import Mapping
+from typing import Any, Self, TypeVar
+from urllib.parse import quote, urlencode, urlsplit, urlunsplit
+
+import httpx
+import msgspec
+import structlog
+from authlib.common.security import generate_token
+from authlib.oauth2.rfc6749.parameters import prepare_grant_uri
+from authlib.oauth2.rfc7636 import create_s256_code_challenge
+from joserfc import jws
+from joserfc.errors import JoseError
+from joserfc.jwk import KeySet
+from msgspec import Struct
+
+from models.errors import IdentityUnknown, ProviderUnavailable, RequestMalformed
+from models.settings import Settings
+
+log = structlog.get_logger(__name__)
+
+# Never what the provider's metadata or a token's header asks for.
+ALGORITHMS = ["RS256", "ES256", "EdDSA", "Ed25519"]
+LEEWAY_SECONDS = 30
+METADATA_SECONDS = 3600.0
+KEYS_SECONDS = 600.0
+# An unknown key id makes us ask for the keys again, and no more often than this.
+KEYS_FLOOR_SECONDS = 60.0
+LARGEST_TOKEN = 16_384
+_DEADLINE = httpx.Timeout(5, connect=3)
+_ACCESS_TYPES = {"at+jwt", "application/at+jwt", "jwt", None}
+
+Claims = dict[str, Any]
+T = TypeVar("T")
+
+
+class TokenAnswer(Struct, frozen=True, kw_only=True):
+    """Tokens of the provider."""
+
+    access_token: str
+    token_type: str = "Bearer"  # noqa: S105 - the name of a kind
+    expires_in: float = 300
+    id_token: str | None = None
+    refresh_token: str | None = None
+    scope: str | None = None
+
+
+class Login(Struct, frozen=True, kw_only=True):
+    """A sign-in that begins: where the browser goes, and what has to be remembered until it comes back."""
+
+    url: str
+    state: str
+    nonce: str
+    code_verifier: str
+
+
+class _Metadata(Struct, frozen=True, kw_only=True):
+    issuer: str
+    authorization_endpoint: str
+    token_endpoint: str
+    jwks_uri: str
+    userinfo_endpoint: str | None = None
+    introspection_endpoint: str | None = None
+    revocation_endpoint: str | None = None
+    end_session_endpoint: str | None = None
+    token_endpoint_auth_methods_supported: list[str] = ["client_secret_basic"]
+
+
+class OidcClient:
+    """A client of one provider, to be closed at the end. Nothing is asked before the first use."""
+
+    def __init__(
+        self,
+        issuer: str,
+        client_id: str,
+        client_secret: str = "",
+        *,
+        scopes: str = "openid profile email",
+        audiences: tuple[str, ...] = (),
+        trusted_clients: tuple[str, ...] = (),
+        transport: httpx.AsyncBaseTransport | None = None,
+    ) -> None:
+        """`audiences` are accepted in JWT access tokens besides the client id; `trusted_clients` may ask for them."""
+        self._issuer = issuer
+        self._client_id = client_id
+        self._secret = client_secret
+        self._scopes = scopes
+        self._audiences = {client_id, *audiences}
+        self._clients = {client_id, *trusted_clients}
+        self._http = httpx.AsyncClient(timeout=_DEADLINE, transport=transport, follow_redirects=False)
+        self._metadata: _Metadata | None = None
+        self._metadata_until = 0.0
+        self._keys: KeySet | None = None
+        self._keys_at = float("-inf")
+        self._lock = asyncio.Lock()
+
+    @classmethod
+    def from_settings(cls, settings: Settings) -> Self:
+        """The client that the settings describe."""
+        return cls(
+            settings.oidc_issuer,
+            settings.oidc_client_id,
+            settings.oidc_client_secret,
+            scopes=settings.oidc_scopes,
+            audiences=settings.oidc_audiences,
+            trusted_clients=settings.oidc_trusted_clients,
+        )
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._http.aclose()
+
+    async def begin(self, redirect_uri: str) -> Login:
+        """A sign-in with a fresh state, nonce and PKCE verifier."""
+        metadata = await self._discover()
+        state, nonce, verifier = generate_token(43), generate_token(43), generate_token(64)
+        url = prepare_grant_uri(
+            metadata.authorization_endpoint,
+            self._client_id,
+            "code",
+            redirect_uri,
+            self._scopes,
+            state,
+            nonce=nonce,
+            code_challenge=create_s256_code_challenge(verifier),
+            code_challenge_method="S256",
+        )
+        return Login(url=url, state=state, nonce=nonce, code_verifier=verifier)
+
+    async def exchange(self, code: str, redirect_uri: str, code_verifier: str | None) -> TokenAnswer:
+        """The tokens for a code; raises `RequestMalformed` if the provider does not accept it."""
+        form = {"grant_type": "authorization_code", "code": code, "redirect_uri": redirect_uri}
+        if code_verifier is not None:
+            form["code_verifier"] = code_verifier
+        answer = await self._post((await self._discover()).token_endpoint, form)
+        if answer.is_client_error:
+            raise RequestMalformed(
+                "The sign-in provider does not accept this code.", hint="Begin the sign-in again.", code="CODE_REJECTED"
+            )
+        return _decoded(answer, TokenAnswer)
+
+    async def refresh(self, refresh_token: str) -> TokenAnswer:
+        """Fresh tokens; raises `IdentityUnknown` if the refresh token is no longer accepted."""
+        form = {"grant_type": "refresh_token", "refresh_token": refresh_token}
+        answer = await self._post((await self._discover()).token_endpoint, form)
+        if answer.is_client_error:
+            raise IdentityUnknown("The refresh token is no longer accepted.", hint="Sign in again.")
+        return _decoded(answer, TokenAnswer)
+
+    async def revoke(self, refresh_token: str) -> None:
+        """Have a refresh token forgotten, where the provider can."""
+        endpoint = (await self._discover()).revocation_endpoint
+        if endpoint is not None:
+            await self._post(endpoint, {"token": refresh_token, "token_type_hint": "refresh_token"})
+
+    async def logout_url(self, id_token: str, redirect_uri: str) -> str:
+        """Where a browser ends its session at the provider; without such an address, where it would land afterwards."""
+        endpoint = (await self._discover()).end_session_endpoint
+        if endpoint is None:
+            return redirect_uri
+        query = {"id_token_hint": id_token, "client_id": self._client_id}
+        if redirect_uri:
+            query["post_logout_redirect_uri"] = redirect_uri
+        parts = urlsplit(endpoint)
+        joined = "&".join(part for part in (parts.query, urlencode(query)) if part)
+        return urlunsplit((*parts[:3], joined, ""))
+
+    async def read_id_token(self, token: str, *, nonce: str | None) -> Claims:
+        """The claims of an id token that was issued to us just now; raises `IdentityUnknown`.
+
+        A `nonce` of None is for a refresh, whose id token need not have one.
+        """
+        claims = await self._id_token_claims(token)
+        _check_times(claims)
+        if nonce is not None and claims.get("nonce") != nonce:
+            raise _refused("it belongs to another sign-in")
+        return claims
+
+    async def read_logout_hint(self, token: str) -> Claims:
+        """The claims of an id token that was once issued to us, expired or not; raises `IdentityUnknown`."""
+        return await self._id_token_claims(token)
+
+    async def _id_token_claims(self, token: str) -> Claims:
+        claims = await self._verified(token)
+        audience = _listed(claims.get("aud"))
+        if self._client_id not in audience:
+            raise _refused("it was issued to another client")
+        authorized = claims.get("azp")
+        if (authorized is not None or len(audience) > 1) and authorized != self._client_id:
+            raise _refused("it was issued to another client")
+        if not _number(claims.get("exp")) or not _number(claims.get("iat")):
+            raise _refused("it does not say when it was issued")
+        return claims
+
+    async def read_access_token(self, token: str) -> Claims:
+        """The claims of an access token of this provider, a JWT or not; raises `IdentityUnknown`.
+
+        A JWT is checked by the provider's keys, any other by asking the provider (RFC 7662). Where they do not hold the
+        e-mail, it comes from the provider's userinfo.
+        """
+        if len(token) > LARGEST_TOKEN:
+            raise _refused("it is too long")
+        claims = await self._jwt_access_token(token) if token.count(".") == 2 else await self._introspect(token)
+        if not claims.get("email"):
+            claims = claims | await self.userinfo(token, str(claims["sub"]))
+        return claims
+
+    async def _jwt_access_token(self, token: str) -> Claims:
+        header = _header(token)
+        if str(header.get("typ") or "jwt").lower() not in _ACCESS_TYPES:
+            raise _refused("it is no access token")
+        claims = await self._verified(token)
+        _check_times(claims)
+        # What an id token has and an access token has not.
+        if "nonce" in claims or "at_hash" in claims or claims.get("typ") in ("ID", "Refresh", "Logout"):
+            raise _refused("it is no access token")
+        client = claims.get("azp", claims.get("client_id"))
+        audience = _listed(claims.get("aud"))
+        if client is None and set(audience) == {self._client_id} and header.get("typ") != "at+jwt":
+            # An id token names its client as audience and says no more; an access token says who asked for it.
+            raise _refused("it is no access token")
+        if not (self._audiences & set(audience) or client in self._clients):
+            raise _refused("it was issued for another service")
+        if client is not None and client not in self._clients:
+            raise _refused("it was issued to another client")
+        return claims
+
+    async def _introspect(self, token: str) -> Claims:
+        endpoint = (await self._discover()).introspection_endpoint
+        if endpoint is None or not self._secret:
+            raise _refused("it is unknown here")
+        answer = await self._post(endpoint, {"token": token, "token_type_hint": "access_token"})
+        claims = _decoded(answer, Claims) if answer.is_success else {}
+        if claims.get("active") is not True or claims.get("client_id") not in self._clients:
+            raise _refused("it is unknown here, or no longer valid")
+        if claims.get("token_use", "access_token") != "access_token" or claims.get("iss", self._issuer) != self._issuer:
+            raise _refused("it is no access token of this provider")
+        if not isinstance(claims.get("sub"), str):
+            raise _refused("it names nobody")
+        return claims
+
+    async def userinfo(self, token: str, subject: str) -> Claims:
+        """What the provider tells of the person of an access token; nothing if it tells of somebody else."""
+        endpoint = (await self._discover()).userinfo_endpoint
+        if endpoint is None:
+            return {}
+        answer = await self._send("GET", endpoint, headers={"Authorization": f"Bearer {token}"})
+        claims = _decoded(answer, Claims) if answer.is_success else {}
+        # Required by OpenID Connect Core 5.3.2: another subject's answer is not to be used.
+        return claims if claims.get("sub") == subject else {}
+
+    async def _verified(self, token: str) -> Claims:
+        """The claims of a JWT of this provider, its signature and issuer checked."""
+        header = _header(token)
+        if header.get("alg") not in ALGORITHMS or "crit" in header:
+            raise _refused("its signature is of no accepted kind")
+        kid = header.get("kid")
+        keys = await self._key_set(kid if isinstance(kid, str) else None)
+        try:
+            payload = jws.deserialize_compact(token, keys, ALGORITHMS).payload
+            claims = msgspec.json.decode(payload, type=Claims)
+        except (JoseError, ValueError, TypeError):
+            raise _refused("its signature does not fit") from None
+        if claims.get("iss") != (await self._discover()).issuer:
+            raise _refused("it is of another provider")
+        if not isinstance(claims.get("sub"), str) or not claims["sub"]:
+            raise _refused("it names nobody")
+        return claims
+
+    async def _key_set(self, kid: str | None) -> KeySet:
+        """The provider's keys, asked for again when they are old or have no key of this id, by one task at a time."""
+        if self._keys is not None and not self._keys_due(kid):
+            return self._keys
+        async with self._lock:
+            if self._keys is None or self._keys_due(kid):
+                await self._fetch_keys()
+        assert self._keys is not None
+        return self._keys
+
+    def _keys_due(self, kid: str | None) -> bool:
+        age = time.monotonic() - self._keys_at
+        unknown = kid is not None and all(key.kid != kid for key in (self._keys.keys if self._keys else ()))
+        return age > KEYS_SECONDS or (unknown and age > KEYS_FLOOR_SECONDS)
+
+    async def _fetch_keys(self) -> None:
+        metadata = await self._discover()
+        try:
+            answer = await self._send("GET", metadata.jwks_uri)
+            found = _decoded(answer, dict[str, list[dict[str, Any]]])
+            usable = [
+                key
+                for key in found["keys"]
+                # A symmetric key would let anybody who knows it sign; one for encryption signs nothing.
+                if key.get("kty") in ("RSA", "EC", "OKP") and key.get("use", "sig") == "sig"
+            ]
+            self._keys = KeySet.import_key_set({"keys": [_public(key) for key in usable]})
+        except (ProviderUnavailable, JoseError, KeyError, ValueError) as error:
+            if self._keys is None:
+                raise ProviderUnavailable("The sign-in provider's keys cannot be had at the moment.") from None
+            log.warning("old_keys_kept", error=type(error).__name__)
+        # After a failure too: a provider in trouble is not asked by every request.
+        self._keys_at = time.monotonic()
+
+    async def _discover(self) -> _Metadata:
+        now = time.monotonic()
+        if self._metadata is not None and now < self._metadata_until:
+            return self._metadata
+        try:
+            answer = await self._send("GET", f"{self._issuer.rstrip('/')}/.well-known/openid-configuration")
+            metadata = _decoded(answer, _Metadata) if answer.is_success else None
+        except ProviderUnavailable:
+            metadata = None
+        if metadata is None or metadata.issuer != self._issuer:
+            if self._metadata is None:
+                raise ProviderUnavailable("The sign-in provider does not answer, or is another than configured.")
+            self._metadata_until = now + KEYS_FLOOR_SECONDS
+            return self._metadata
+        self._metadata, self._metadata_until = metadata, now + METADATA_SECONDS
+        return metadata
+
+    async def _post(self, url: str, form: Mapping[str, str]) -> httpx.Response:
+        """A request as this client, authenticated as the provider wants it."""
+        methods = (await self._discover()).token_endpoint_auth_methods_supported
+        if not self._secret:
+            return await self._send("POST", url, data={**form, "client_id": self._client_id})
+        if "client_secret_basic" in methods:
+            return await self._send(
+                "POST", url, data=dict(form), auth=(quote(self._client_id, safe=""), quote(self._secret, safe=""))
+            )
+        return await self._send("POST", url, data={**form, "client_id": self._client_id, "client_secret": self._secret})
+
+    async def _send(self, method: str, url: str, **more: Any) -> httpx.Response:
+        try:
+            answer = await self._http.request(method, url, **more)
+        except httpx.HTTPError as error:
+            raise ProviderUnavailable(f"The sign-in provider does not answer ({type(error).__name__}).") from None
+        if answer.is_server_error or answer.is_redirect:
+            raise ProviderUnavailable(f"The sign-in provider answers {answer.status_code}.")
+        return answer
+
+
+def _public(key: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in key.items() if name not in ("d", "p", "q", "dp", "dq", "qi", "oth", "k")}
+
+
+def _decoded(answer: httpx.Response, kind: type[T]) -> T:
+    try:
+        return msgspec.json.decode(answer.content, type=kind)
+    except msgspec.DecodeError:
+        raise ProviderUnavailable("The sign-in provider answers something that cannot be read.") from None
+
+
+def _header(token: str) -> dict[str, Any]:
+    if len(token) > LARGEST_TOKEN:
+        raise _refused("it is too long")
+    try:
+        return dict(jws.extract_compact(token.encode("ascii")).headers())
+    except (JoseError, ValueError):
+        raise _refused("it cannot be read") from None
+
+
+def _listed(audience: object) -> list[str]:
+    found = audience if isinstance(audience, list) else [audience]
+    return [one for one in found if isinstance(one, str)]
+
+
+def _number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _check_times(claims: Claims) -> None:
+    now = time.time()
+    for name in ("exp", "nbf", "iat"):
+        if name in claims and not _number(claims[name]):
+            raise _refused("its times cannot be read")
+    if claims.get("exp", 0) + LEEWAY_SECONDS <= now:
+        raise _refused("it has expired")
+    if claims.get("nbf", 0) - LEEWAY_SECONDS > now or claims.get("iat", 0) - LEEWAY_SECONDS > now:
+        raise _refused("it is not valid yet")
+
+
+def _refused(reason: str) -> IdentityUnknown:
+    return IdentityUnknown(f"The token is not accepted: {reason}.", hint="Sign in again.")

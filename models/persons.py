@@ -1,0 +1,134 @@
+"""Persons: who has signed in, by which e-mail they are known, and to which organisations they belong."""
+
+import re
+from uuid import UUID
+
+import asyncpg
+from msgspec import Struct
+
+from models import audit
+from models.database import transaction
+from models.errors import ActionForbidden, RecordMissing, StateConflict
+from models.ids import new_id
+from models.sql import row, rows
+from models.values import Caller, Subject
+
+_EMAIL = re.compile(r"[a-z0-9._%+-]+@[a-z0-9.-]+")
+_LONGEST_EMAIL = 254
+
+
+class Identity(Struct, frozen=True, kw_only=True):
+    """What a validated token says of a person."""
+
+    issuer: str
+    subject: str
+    email: str
+    email_verified: bool | None = None
+    admin: bool = False
+    orgs: tuple[str, ...] = ()
+
+
+async def bind(identity: Identity) -> UUID:
+    """The person of an identity, made at the first sign-in, with the organisations that it has now.
+
+    Raises `ActionForbidden` for an e-mail that is not verified, not of an accepted form, or another person's.
+    """
+    email = identity.email.strip().lower()
+    if identity.email_verified is False:
+        raise ActionForbidden(
+            "The e-mail address of this account is not verified.", hint="Verify it at the sign-in provider."
+        )
+    if not _EMAIL.fullmatch(email) or len(email) > _LONGEST_EMAIL:
+        raise ActionForbidden("This account has no e-mail address that can be used as a user name here.")
+    try:
+        found = await row(
+            """
+            WITH known AS (
+              UPDATE person SET seen_at = now(), released_at = NULL,
+                     email = CASE WHEN released_at IS NULL THEN email ELSE {} END
+               WHERE issuer = {} AND subject = {} RETURNING id, email),
+            made AS (
+              INSERT INTO person (id, issuer, subject, email)
+              SELECT {}, {}, {}, {} WHERE NOT EXISTS (SELECT 1 FROM known)
+              ON CONFLICT (issuer, subject) DO UPDATE SET seen_at = now() RETURNING id, email)
+            SELECT id, email FROM known UNION ALL SELECT id, email FROM made
+            """,
+            email,
+            identity.issuer,
+            identity.subject,
+            new_id(),
+            identity.issuer,
+            identity.subject,
+            email,
+        )
+    except asyncpg.UniqueViolationError:
+        raise ActionForbidden(
+            f"The e-mail address {email} belongs to another account here.",
+            hint="Ask an administrator to release it: POST /persons/release.",
+            code="EMAIL_TAKEN",
+        ) from None
+    if found is None or found["email"] != email:
+        raise ActionForbidden(
+            "The e-mail address of this account has changed since its first sign-in here.",
+            hint="Ask an administrator to release the old address: POST /persons/release.",
+            code="EMAIL_CHANGED",
+        )
+    await _keep_orgs(found["id"], identity.orgs)
+    person: UUID = found["id"]
+    return person
+
+
+async def _keep_orgs(person: UUID, orgs: tuple[str, ...]) -> None:
+    """Work in the background knows a person's organisations from here. Nothing is written when nothing differs."""
+    await row(
+        """
+        WITH gone AS (DELETE FROM person_org WHERE person = {} AND NOT org = ANY({}::text[]))
+        INSERT INTO person_org (id, person, org)
+        SELECT gen_random_uuid(), {}, org FROM unnest({}::text[]) org
+         WHERE NOT EXISTS (SELECT 1 FROM person_org p WHERE p.person = {} AND p.org = org)
+        ON CONFLICT DO NOTHING
+        """,
+        person,
+        list(orgs),
+        person,
+        list(dict.fromkeys(orgs)),
+        person,
+    )
+
+
+async def find_by_email(email: str) -> UUID | None:
+    """The person who has this e-mail now."""
+    found = await row("SELECT id FROM person WHERE email = {} AND released_at IS NULL", email)
+    return None if found is None else found["id"]
+
+
+async def email_of(person: UUID) -> str:
+    """A person's e-mail, which is the name in JupyterHub; raises `RecordMissing`."""
+    found = await row("SELECT email FROM person WHERE id = {}", person)
+    if found is None:
+        raise RecordMissing.of("person", person)
+    email: str = found["email"]
+    return email
+
+
+async def mark_initialized(person: UUID) -> None:
+    """Note that a person's home and JupyterHub user were made."""
+    await row("UPDATE person SET initialized_at = coalesce(initialized_at, now()) WHERE id = {}", person)
+
+
+async def release(email: str, caller: Caller) -> None:
+    """Give an e-mail up, so that another account may sign in with it and inherits nothing.
+
+    Raises `RecordMissing`, or `StateConflict` while its person has servers: their JupyterHub user has that name.
+    """
+    async with transaction():
+        person = await find_by_email(email)
+        if person is None:
+            raise RecordMissing("Nobody has this e-mail address here.")
+        used = await rows("SELECT name FROM server WHERE owner = {} LIMIT 5", person)
+        if used:
+            names = ", ".join(one["name"] for one in used)
+            raise StateConflict(f"The person has servers: {names}.", hint="Delete these servers first.", code="IN_USE")
+        await row("UPDATE person SET released_at = now() WHERE id = {}", person)
+        await row("DELETE FROM session WHERE person = {}", person)
+        await audit.record("person.release", Subject("person", person), caller)

@@ -1,0 +1,85 @@
+"""Signs development users in as a browser would: through the provider's own form."""
+
+from html.parser import HTMLParser
+from urllib.parse import urljoin, urlsplit
+
+import httpx
+import msgspec
+from msgspec import Struct
+
+
+class SignInFailed(Exception):
+    """The sign-in did not come to its end; the message says where it stopped."""
+
+
+class Tokens(Struct, frozen=True, kw_only=True):
+    """What `POST /auth/token` answers."""
+
+    access_token: str
+    id_token: str
+    expires_at: float
+    expires_in: float
+    scope: str
+    token_type: str
+    refresh_token: str | None = None
+
+
+class _Form(HTMLParser):
+    """The first form of a page: where it goes and what it holds already."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.found = False
+        self.action = ""
+        self.fields: dict[str, str] = {}
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        values = dict(attrs)
+        if tag == "form" and not self.found:
+            self.found, self.action = True, values.get("action") or ""
+        elif tag == "input" and values.get("name"):
+            self.fields[str(values["name"])] = values.get("value") or ""
+
+
+async def sign_in(
+    authorize_url: str, email: str, password: str | None = None, *, client: httpx.AsyncClient, until: str
+) -> str:
+    """Follow the sign-in that begins at `authorize_url`; the URL below `until` to which it leads in the end.
+
+    That URL is not fetched. `client` keeps the cookies. A development user's password is the default.
+    """
+    answer = await client.get(authorize_url)
+    for _ in range(15):
+        if answer.is_redirect:
+            target = urljoin(str(answer.url), answer.headers["location"])
+            if target.startswith(until):
+                return target
+            answer = await client.get(target)
+            continue
+        if answer.status_code != 200:
+            raise SignInFailed(f"{urlsplit(str(answer.url)).path} answers {answer.status_code}")
+        form = _Form()
+        form.feed(answer.text)
+        if not form.found or "password" not in form.fields:
+            raise SignInFailed(f"{urlsplit(str(answer.url)).path} shows no sign-in form")
+        fields = form.fields | {"email": email, "password": password or email.partition("@")[0]}
+        answer = await client.post(urljoin(str(answer.url), form.action), data=fields)
+    raise SignInFailed("the sign-in goes in circles")
+
+
+async def api_tokens(api_url: str, email: str) -> Tokens:
+    """Sign in at the API: begin at `/auth/authorize`, fill the provider's form, exchange the code."""
+    async with httpx.AsyncClient(timeout=30) as client:
+        begun = await client.post(f"{api_url}/auth/authorize")
+        begun.raise_for_status()
+        authorize_url = begun.json()["authorizationUrl"]
+        redirect_uri = httpx.URL(authorize_url).params["redirect_uri"]
+        landed = httpx.URL(await sign_in(authorize_url, email, client=client, until=redirect_uri))
+        if "code" not in landed.params:
+            raise SignInFailed(f"the provider answers {landed.params.get('error', 'without a code')}")
+        answer = await client.post(
+            f"{api_url}/auth/token", json={"code": landed.params["code"], "state": landed.params["state"]}
+        )
+        if answer.status_code != 200:
+            raise SignInFailed(f"/auth/token answers {answer.status_code}: {answer.text[:300]}")
+        return msgspec.json.decode(answer.content, type=Tokens)

@@ -1,0 +1,155 @@
+"""Starting and stopping servers: only what is signed, seen to run, and proven gone."""
+
+import asyncio
+import os
+import time
+import uuid
+
+import httpx
+import pytest
+
+from models.server_spec import sign_spec
+from tests.integration.hub.harness import USER, HubUnderTest, until
+
+
+def test_a_signed_spec_becomes_a_server(hub: HubUnderTest) -> None:
+    spec = hub.spec()
+    hub.spawn(spec)
+    (process,) = hub.processes(spec)
+    assert process["generation"] == 1
+    assert process["hub_user"] == USER
+    assert process["hub_name"] == spec.hub_name
+    assert process["alive"]
+    assert os.path.exists(f"/proc/{process['pid']}")
+    everything = hub.truth.get("servers").json()
+    assert process in everything["servers"]
+    assert everything["complete"]
+    assert everything["spawner"] == "bubblewrap"
+
+    answer = hub.api.delete(hub.path(spec))
+    assert answer.status_code in (202, 204)
+    until(lambda: not hub.model(spec).get("ready"), 10, "the hub says stopped")
+    until(lambda: hub.processes(spec) == [], 10, "no process lives")
+    assert not os.path.exists(f"/proc/{process['pid']}")
+
+
+def test_a_slow_start_is_answered_at_once(hub: HubUnderTest) -> None:
+    spec = hub.spec()
+    began = time.monotonic()
+    answer = hub.order(spec)
+    assert answer.status_code == 202
+    assert time.monotonic() - began < 3
+    # Stopped while it starts: nothing may be left.
+    hub.api.delete(hub.path(spec))
+    until(lambda: not hub.model(spec).get("pending"), 20, "nothing is pending")
+    assert hub.processes(spec) == []
+
+
+def refusal(answer: httpx.Response) -> str:
+    assert answer.status_code == 403, answer.text
+    return str(answer.json()["message"])
+
+
+def test_what_is_not_signed_for_this_server_is_refused(hub: HubUnderTest) -> None:
+    spec = hub.spec()
+    assert "Notebooks Hub" in refusal(hub.post(spec, {}))
+    assert "Notebooks Hub" in refusal(hub.post(spec, {"spec": "not.a.spec"}))
+    foreign_key = hub._new_key("other")
+    assert "signature" in refusal(hub.order(spec, foreign_key))
+    now = int(time.time())
+    assert "expired" in refusal(hub.order(hub.spec(issued_at=now - 300, expires_at=now - 1)))
+    token = sign_spec(spec, hub.private_key, "1")
+    assert "another server" in refusal(hub.post(hub.spec(), {"spec": token}))
+    stranger = hub.spec(hub_user="bob@example.org")
+    assert "another person" in refusal(hub.order(stranger))
+    assert hub.truth.get("servers").json()["servers"] == []
+
+
+def test_an_older_generation_is_refused(hub: HubUnderTest) -> None:
+    server_id = str(uuid.uuid4())
+    newer = hub.spec(server_id=server_id, generation=7)
+    hub.spawn(newer)
+    hub.api.delete(hub.path(newer))
+    until(lambda: hub.processes(newer) == [], 10, "no process lives")
+    answer = hub.order(hub.spec(server_id=server_id, generation=6))
+    assert answer.status_code == 409
+    # Whoever proved generation 8 gone will not see it come back.
+    assert hub.truth.delete(f"servers/{server_id}", params={"up_to_generation": 8}).json() == {"processes": []}
+    assert hub.order(hub.spec(server_id=server_id, generation=8)).status_code == 409
+
+
+def test_the_truth_service_ends_a_process_that_the_hub_would_keep(hub: HubUnderTest) -> None:
+    spec = hub.spec(generation=3)
+    hub.spawn(spec)
+    path = f"servers/{spec.server_id}"
+    # A later generation than asked for stays.
+    assert hub.truth.delete(path, params={"up_to_generation": 2}).json() == {"processes": []}
+    assert len(hub.processes(spec)) == 1
+    assert hub.truth.delete(path, params={"up_to_generation": 3}).json() == {"processes": []}
+    assert hub.processes(spec) == []
+    until(lambda: not hub.model(spec).get("ready"), 15, "the hub notices")
+
+
+def test_the_truth_is_for_those_who_may_ask(hub: HubUnderTest) -> None:
+    url = f"{hub.url}/services/nbhub-truth/servers"
+    assert httpx.get(url).status_code == 401
+    assert httpx.get(url, headers={"Authorization": "token wrong"}).status_code == 401
+    with hub.user_client() as user:
+        assert user.get("/services/nbhub-truth/servers").status_code == 403
+
+
+def test_a_stop_that_fails_leaves_a_process_that_the_truth_names(hub: HubUnderTest) -> None:
+    spec = hub.spec()
+    hub.spawn(spec)
+    (hub.faults / "stop.raises").touch()
+    hub.api.delete(hub.path(spec))
+    until(lambda: not hub.model(spec).get("ready"), 10, "the hub says stopped")
+    assert len(hub.processes(spec)) == 1
+    hub.truth.delete(f"servers/{spec.server_id}", params={"up_to_generation": 1})
+    assert hub.processes(spec) == []
+
+
+def test_people_cannot_start_servers_themselves(hub: HubUnderTest) -> None:
+    spec = hub.spec()
+    token = sign_spec(spec, hub.private_key, "1")
+    with hub.user_client() as user:
+        for path in (hub.path(spec), f"users/{USER}/server"):
+            answer = user.post(f"/hub/api/{path}", json={"display_name": "", "user_options": {"spec": token}})
+            assert answer.status_code in (403, 404)
+        assert user.get(f"/hub/spawn/{USER}/{spec.hub_name}").status_code in (403, 404)
+        assert "spec" not in user.get("/hub/api/user").text
+
+
+def test_a_failed_start_says_why(hub: HubUnderTest) -> None:
+    spec = hub.spec(application="streamlit", file_path="broken.py")
+    (hub.roots["notebooks"] / USER / "broken.py").mkdir()
+    answer = hub.order(spec)
+    assert answer.status_code == 422
+    assert "is a folder" in answer.json()["message"]
+    missing = hub.order(hub.spec(application="rshiny", file_path="app.R"))
+    assert missing.status_code == 422
+    assert "Rscript is not installed" in missing.json()["message"]
+    escape = hub.order(hub.spec(home="/etc"))
+    assert "is not inside a directory that servers may see" in refusal(escape)
+
+
+def test_a_server_that_ends_by_itself_leaves_its_last_words(hub: HubUnderTest) -> None:
+    spec = hub.spec()
+    hub.spawn(spec)
+    (process,) = hub.processes(spec)
+    os.kill(process["pid"], 9)
+    until(lambda: not hub.model(spec).get("ready"), 15, "the hub notices")
+    assert hub.processes(spec) == []
+    failure = until(lambda: hub.failure(spec), 5, "a failure is kept")
+    assert "ended by itself" in failure["reason"]
+    assert "is running at" in failure["log"]
+
+
+@pytest.mark.parametrize("together", [3])
+async def test_several_starts_at_once(hub: HubUnderTest, together: int) -> None:
+    specs = [hub.spec() for _ in range(together)]
+    await asyncio.gather(*(asyncio.to_thread(hub.spawn, spec) for spec in specs))
+    for spec in specs:
+        assert len(hub.processes(spec)) == 1
+        hub.truth.delete(f"servers/{spec.server_id}", params={"up_to_generation": 1})
+        assert hub.processes(spec) == []

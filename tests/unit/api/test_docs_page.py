@@ -1,0 +1,74 @@
+"""The documentation needs nothing but this service, and the browser is told so."""
+
+import base64
+import hashlib
+import re
+
+import httpx
+import pytest
+
+from api.app import assemble
+from api.docs_page import PAGE, docs_page
+from models.settings import Settings
+from tests.unit.api.bench import Bench
+from tests.unit.api.test_writes import NotesController
+
+
+@pytest.fixture
+def client(bench: Bench) -> httpx.AsyncClient:
+    return bench.client([docs_page, NotesController], caller=None)
+
+
+async def test_nothing_is_loaded_from_elsewhere(client: httpx.AsyncClient) -> None:
+    answer = await client.get("/docs")
+    assert answer.headers["content-type"].startswith("text/html")
+    assert "//" not in re.sub(r"data:,", "", answer.text)
+    policy = answer.headers["content-security-policy"]
+    for tag in ("script", "style"):
+        (text,) = re.findall(f"<{tag}>(.*?)</{tag}>", PAGE, re.DOTALL)
+        digest = base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
+        assert f"{tag}-src 'sha256-{digest}'" in policy
+    assert policy.startswith("default-src 'none'")
+
+
+async def test_the_document_is_served_to_everybody(client: httpx.AsyncClient) -> None:
+    answer = await client.get("/schema/openapi.json")
+    assert answer.status_code == 200
+    document = answer.json()
+    change = document["paths"]["/notes/{id}"]["patch"]
+    assert {"200", "400", "401", "403", "404", "409", "412", "413", "415", "422", "500", "503"} == set(
+        change["responses"]
+    )
+    assert {one["name"] for one in change["parameters"]} == {"id", "Idempotency-Key", "If-Match"}
+    work = document["paths"]["/work"]
+    assert {"200", "202"} <= set(work["post"]["responses"])
+    assert {"202", "204"} <= set(work["delete"]["responses"])
+    assert "Retry-After" in work["post"]["responses"]["503"]["headers"]
+
+
+async def test_cors() -> None:
+    settings = Settings(
+        database_url="postgresql:///unused", cors_origins=("https://ui.example.org", "http://localhost:4200")
+    )
+    app = assemble([docs_page], settings=settings)
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app=app), base_url="http://api.test") as client:
+        for origin, allowed in (
+            ("https://ui.example.org", True),
+            ("http://localhost:4200", True),
+            ("null", False),
+            ("https://ui.example.org.evil.test", False),
+            ("https://uixexample.org", False),
+        ):
+            answer = await client.get("/docs", headers={"origin": origin})
+            assert (answer.headers.get("access-control-allow-origin") == origin) == allowed, origin
+            preflight = await client.options(
+                "/docs",
+                headers={
+                    "origin": origin,
+                    "access-control-request-method": "GET",
+                    "access-control-request-headers": "authorization, if-match, idempotency-key, prefer",
+                },
+            )
+            assert (preflight.status_code == 204) == allowed
+        exposed = answer.headers["access-control-expose-headers"]
+        assert {"ETag", "Link", "Location", "Retry-After"} <= set(exposed.replace(" ", "").split(","))

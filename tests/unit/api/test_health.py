@@ -1,0 +1,129 @@
+"""Health: each part is looked at by itself, within its deadline, and its failure is told in words."""
+
+import asyncio
+import contextlib
+import dataclasses
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any, cast
+
+import msgspec
+import pytest
+
+from api.health import HealthController
+from models.settings import Settings
+from tests.unit.api.bench import Bench
+
+
+class Temporal:
+    """Stands in for Temporal: `ping` raises or hangs, `count_pollers` counts."""
+
+    def __init__(self, *, away: bool = False, hangs: bool = False, pollers: int = 1) -> None:
+        self.away, self.hangs, self.pollers = away, hangs, pollers
+
+    async def ping(self) -> None:
+        if self.hangs:
+            await asyncio.sleep(60)
+        if self.away:
+            raise RuntimeError("secret-address:7233")
+
+    async def count_pollers(self) -> int:
+        await self.ping()
+        return self.pollers
+
+
+@contextlib.asynccontextmanager
+async def answering(status: int | None) -> AsyncIterator[str]:
+    """An HTTP server that always answers `status`, or never if None; its address."""
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(ConnectionError):
+            await reader.readuntil(b"\r\n\r\n")
+            if status is None:
+                await reader.read()
+            writer.write(b"HTTP/1.1 %d X\r\ncontent-length: 0\r\nlocation: http://127.0.0.1:9/\r\n\r\n" % (status or 0))
+            await writer.drain()
+        writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    try:
+        yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    finally:
+        server.close()
+
+
+def directories(root: Path) -> dict[str, str]:
+    found = {}
+    for name in ("dataset", "module", "notebook", "group"):
+        (root / name).mkdir(exist_ok=True)
+        found[f"{name}_location"] = str(root / name)
+    return found
+
+
+async def look(bench: Bench, temporal: Temporal, **changes: Any) -> tuple[int, dict[str, Any]]:
+    settings: Settings = msgspec.structs.replace(bench.settings, **changes)
+    services = dataclasses.replace(bench.services, settings=settings, workflows=cast(Any, temporal))
+    client = dataclasses.replace(bench, services=services).client([HealthController], caller=None)
+    answer = await client.get("/healthcheck")
+    return answer.status_code, answer.json()
+
+
+async def test_all_is_well(bench: Bench, tmp_path: Path) -> None:
+    async with answering(200) as hub, answering(429) as vault:
+        status, health = await look(bench, Temporal(), jupyterhub_url=hub, vault_url=vault, **directories(tmp_path))
+    assert (status, health["status"]) == (200, "ok")
+    assert set(health["checks"]) == {"database", "temporal", "workers", "jupyterhub", "vault", "volumes"}
+    assert {check["status"] for check in health["checks"].values()} == {"ok"}
+    assert all(check["latency_ms"] >= 0 and "error" not in check for check in health["checks"].values())
+
+
+async def test_without_vault_there_is_no_check_of_it(bench: Bench, tmp_path: Path) -> None:
+    async with answering(200) as hub:
+        status, health = await look(bench, Temporal(), jupyterhub_url=hub, **directories(tmp_path))
+    assert status == 200
+    assert "vault" not in health["checks"]
+
+
+async def test_everything_that_can_fail_fails_by_itself(bench: Bench, tmp_path: Path) -> None:
+    loop = asyncio.get_running_loop()
+    started = loop.time()
+    places = {**directories(tmp_path), "group_location": str(tmp_path / "nowhere")}
+    async with answering(None) as hub, answering(503) as vault:
+        status, health = await look(bench, Temporal(hangs=True), jupyterhub_url=hub, vault_url=vault, **places)
+    assert loop.time() - started < 4, "the checks run side by side"
+    assert (status, health["status"]) == (503, "failed")
+    errors = {name: check.get("error") for name, check in health["checks"].items()}
+    assert errors == {
+        "database": None,
+        "temporal": "no answer within 2 s",
+        "workers": "no answer within 2 s",
+        "jupyterhub": errors["jupyterhub"],
+        "vault": "is sealed",
+        "volumes": "the group location directory is missing",
+    }
+    assert errors["jupyterhub"] in ("no answer within 2 s", "no answer (ReadTimeout)")
+
+
+@pytest.mark.parametrize("status", [302, 404, 500])
+async def test_a_hub_that_answers_wrongly(bench: Bench, tmp_path: Path, status: int) -> None:
+    async with answering(status) as hub:
+        _, health = await look(
+            bench, Temporal(away=True), jupyterhub_url=hub, vault_url="http://127.0.0.1:9", **directories(tmp_path)
+        )
+    errors = {name: check.get("error", "") for name, check in health["checks"].items()}
+    assert errors["jupyterhub"] == f"answered {status}"
+    assert errors["temporal"] == "no answer (RuntimeError)"
+    assert errors["vault"].startswith("no answer (Connect")
+
+
+async def test_no_workers(bench: Bench, tmp_path: Path) -> None:
+    _, health = await look(bench, Temporal(pollers=0), **directories(tmp_path))
+    assert health["checks"]["workers"]["error"] == "no worker polls the task queue"
+
+
+async def test_version(bench: Bench) -> None:
+    client = bench.client([HealthController], caller=None)
+    answer = (await client.get("/version")).json()
+    assert set(answer) == {"version", "api"}
+    assert answer["version"][0].isdigit()
+    assert (await client.get("/version?x=1")).status_code == 422
