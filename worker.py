@@ -98,16 +98,13 @@ async def run(settings: Settings) -> None:
 
 async def _connected(settings: Settings, ended: asyncio.Event) -> Client | None:
     """A client whose server is there. A worker is of no use before; it waits rather than dies."""
-    client = await connect(settings)
     while not ended.is_set():
         try:
-            await Workflows(client, settings).ping()
-        except (RPCError, RuntimeError) as error:
+            return await connect(settings, lazy=False)
+        except RuntimeError as error:
             log.warning("temporal_is_away", address=settings.temporal_address, error=type(error).__name__)
             with suppress(TimeoutError):
                 await asyncio.wait_for(ended.wait(), 0.5)
-        else:
-            return client
     return None
 
 

@@ -197,7 +197,7 @@ async def main(arguments: list[str]) -> int:
     ended = asyncio.ensure_future(program.wait())
     try:
         while not ended.done() and not await _answers(port, ready_path):
-            await asyncio.sleep(_LOOK_AGAIN_SECONDS)
+            await asyncio.wait([ended], timeout=_LOOK_AGAIN_SECONDS)
         if not ended.done():
             _listen(port, keep_prefix)
         # A web program that ends has failed, whatever it says of itself.

@@ -238,29 +238,24 @@ class JupyterHub:
 
     async def processes(self, server_id: str) -> list[Process]:
         """Living processes of one server; an empty list proves that there is none."""
-        answer = await self._ask("GET", f"{self._truth}/servers/{quote(server_id, safe='')}")
+        answer = await self._ask_truth("GET", f"/servers/{quote(server_id, safe='')}")
         return _decoded(answer, _ProcessList).processes
 
     async def end_processes(self, server_id: str, up_to_generation: int) -> list[Process]:
         """End processes of one server up to a generation; those that still live."""
-        answer = await self._ask(
-            "DELETE",
-            f"{self._truth}/servers/{quote(server_id, safe='')}",
-            params={"up_to_generation": str(up_to_generation)},
+        answer = await self._ask_truth(
+            "DELETE", f"/servers/{quote(server_id, safe='')}", params={"up_to_generation": str(up_to_generation)}
         )
         return _decoded(answer, _ProcessList).processes
 
     async def all_processes(self) -> list[Process]:
         """Living processes of every server."""
-        return _decoded(await self._ask("GET", f"{self._truth}/servers"), _AllProcesses).servers
+        return _decoded(await self._ask_truth("GET", "/servers"), _AllProcesses).servers
 
     async def failure(self, server_id: str, generation: int) -> Failure | None:
         """Why the start of a generation failed, if it did."""
-        answer = await self._ask(
-            "GET",
-            f"{self._truth}/failure/{quote(server_id, safe='')}",
-            params={"generation": str(generation)},
-            accept=(404,),
+        answer = await self._ask_truth(
+            "GET", f"/failure/{quote(server_id, safe='')}", params={"generation": str(generation)}
         )
         return None if answer.status_code == 404 else _decoded(answer, Failure)
 
@@ -287,6 +282,13 @@ class JupyterHub:
 
     def _of_server(self, what: str, user: str, name: str) -> str:
         return f"{self._api}/{what}/{quote(user, safe='')}/{quote(name, safe='')}"
+
+    async def _ask_truth(self, method: str, path: str, **more: Any) -> httpx.Response:
+        """Ask the truth service; its own 404 is an answer, that of a proxy which does not know it yet is none."""
+        answer = await self._ask(method, self._truth + path, accept=(404,), **more)
+        if answer.status_code == 404 and "json" not in answer.headers.get("content-type", ""):
+            raise HubUnavailable("The service that reports processes is not there yet.")
+        return answer
 
     async def _ask(self, method: str, url: str, *, accept: tuple[int, ...] = (), **more: Any) -> httpx.Response:
         try:

@@ -15,7 +15,6 @@ from models import audit
 from models.errors import RecordMissing
 from models.ids import new_id
 from models.sql import Row, row, rows, to_json
-from models.tables import Operation
 from models.values import Caller, OperationStatus, Subject
 
 
@@ -308,6 +307,7 @@ async def stalled(seconds: float, limit: int) -> list[Subject]:
 
 async def touch(subjects: list[Subject]) -> None:
     """Note that these subjects were woken just now, so that the next pass leaves them time."""
-    await Operation.update({Operation.progressed_at: datetime.now().astimezone()}).where(
-        Operation.subject.is_in([subject.id for subject in subjects]) & Operation.status.is_in(["queued", "running"])
+    await row(
+        "UPDATE operation SET progressed_at = now() WHERE subject = ANY({}::uuid[]) AND status IN ('queued', 'running')",
+        [subject.id for subject in subjects],
     )

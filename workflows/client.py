@@ -32,13 +32,13 @@ _WORKFLOWS: dict[str, Callable[[Any, Subject], Awaitable[None]]] = {
 }
 
 
-async def connect(settings: Settings) -> Client:
-    """A client that connects when it is first used, so that a process starts while Temporal is away."""
+async def connect(settings: Settings, *, lazy: bool = True) -> Client:
+    """A client. A lazy one connects when it is first used, so that a process starts while Temporal is away."""
     return await Client.connect(
         settings.temporal_address,
         namespace=settings.temporal_namespace,
         plugins=[plugin(settings.payload_keys)],
-        lazy=True,
+        lazy=lazy,
     )
 
 

@@ -16,7 +16,7 @@ TEMPLATE: Json = {
     "description": "made by a test",
     "type": "user",
     "applicationType": "jupyterlab",
-    "hardware": "small",
+    "hardware": "cpuSmall",
     "public": False,
 }
 ENDED = ("succeeded", "failed", "cancelled")

@@ -105,6 +105,8 @@ class HubUnderTest:
         self.process.wait()
 
     def close(self) -> None:
+        self.api.close()
+        self.truth.close()
         if self.process is not None and self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
             try:

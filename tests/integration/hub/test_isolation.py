@@ -4,9 +4,9 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-from stack.notebook import Notebook
 
 from models.server_spec import Mount, ServerSpec
+from stack.notebook import Notebook
 from tests.integration.hub.harness import USER, HubUnderTest
 
 TRY = """

@@ -4,7 +4,6 @@ import os
 import uuid
 
 from stack.notebook import Notebook
-
 from tests.integration.hub.harness import USER, HubUnderTest, until
 
 

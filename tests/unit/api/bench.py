@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 import httpx
@@ -30,7 +31,7 @@ class HeaderIdentity(ASGIMiddleware):
         if given not in self.callers:
             raise IdentityUnknown("A valid access token is needed.")
         scope["user"] = self.callers[given]
-        scope["auth"] = None
+        scope["state"]["token_expires_at"] = datetime.now(UTC) + timedelta(hours=1)
         await next_app(scope, receive, send)
 
 

@@ -121,6 +121,11 @@ async def test_no_workers(bench: Bench, tmp_path: Path) -> None:
     assert health["checks"]["workers"]["error"] == "no worker polls the task queue"
 
 
+async def test_a_persons_folders_are_for_the_signed_in(bench: Bench) -> None:
+    client = bench.client([HealthController], caller=None)
+    assert (await client.get("/healthcheck?email=alice@example.org")).status_code == 401
+
+
 async def test_version(bench: Bench) -> None:
     client = bench.client([HealthController], caller=None)
     answer = (await client.get("/version")).json()

@@ -1,0 +1,270 @@
+"""The parts of a stack: how each is started, which keys it is given, and how one asks whether it is ready."""
+
+import json
+import os
+import sys
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import asyncpg
+import httpx
+from temporalio.api.workflowservice.v1 import DescribeNamespaceRequest
+from temporalio.client import Client
+from temporalio.service import RPCError
+
+from stack import secrets, tools
+from stack.layout import Layout
+from stack.secrets import Secrets
+
+PROJECT = tools.PROJECT
+ADMIN_CLAIM = "realm_access.roles=nbhub-admin"
+CALLBACK = "/callback"
+
+Ready = Callable[[], Awaitable[bool]]
+
+# What any process needs of ours; nothing else of this environment reaches a part.
+_INHERITED = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "SSL_CERT_FILE", "REQUESTS_CA_BUNDLE")
+
+
+@dataclass(frozen=True)
+class Part:
+    """One part, ready to be started."""
+
+    name: str
+    command: list[str]
+    ready: Ready
+    environment: dict[str, str] = field(default_factory=dict)
+    patience: float = 60
+
+
+def environment(values: Mapping[str, str]) -> dict[str, str]:
+    """The whole environment of a part."""
+    return {name: os.environ[name] for name in _INHERITED if name in os.environ} | dict(values)
+
+
+def as_ordinary_user(command: list[str]) -> list[str]:
+    """The command, as seen by itself not run by root: PostgreSQL insists on that."""
+    if os.geteuid() != 0:
+        return command
+    return ["unshare", "--user", "--map-user=1000", "--map-group=1000", "--", *command]
+
+
+async def answers(url: str, *statuses: int) -> bool:
+    """Whether something answers at `url` with one of these statuses."""
+    try:
+        async with httpx.AsyncClient(timeout=2) as client:
+            return (await client.get(url)).status_code in (statuses or (200,))
+    except httpx.HTTPError:
+        return False
+
+
+def postgres(layout: Layout) -> Part:
+    """PostgreSQL on a socket that only we can reach."""
+    data = layout.directory / "postgres"
+
+    async def ready() -> bool:
+        try:
+            connection = await asyncpg.connect(layout.database_url("postgres"), timeout=2)
+        except (OSError, asyncpg.PostgresError, TimeoutError):
+            return False
+        await connection.close()
+        return True
+
+    settings = {
+        "listen_addresses": "",
+        "unix_socket_directories": str(layout.database_socket),
+        "max_connections": "200",
+        "shared_buffers": "64MB",
+    }
+    options = [argument for name, value in settings.items() for argument in ("-c", f"{name}={value}")]
+    program = str(tools.postgres_programs() / "postgres")
+    return Part("postgres", as_ordinary_user([program, "-D", str(data), *options]), ready, environment({}))
+
+
+def temporal(layout: Layout, program: Path, keys: Secrets) -> Part:
+    """Temporal's development server with its web UI."""
+    values = {
+        # Its one shard hands out 20 tasks a second by default: each step of a workflow would wait 50 ms.
+        "history.transferProcessorMaxPollRPS": "2000",
+        "history.timerProcessorMaxPollRPS": "2000",
+        "system.enableActivityEagerExecution": "true",
+    }
+    command = [
+        *(str(program), "server", "start-dev", "--ip", "127.0.0.1", "--log-level", "warn"),
+        *("--port", str(layout.ports["temporal"]), "--ui-port", str(layout.ports["temporal_ui"])),
+        *("--db-filename", str(temporal_database(layout))),
+        *("--ui-codec-endpoint", f"{layout.url('api')}/codec/{keys.codec_token}"),
+        *(part for name, value in values.items() for part in ("--dynamic-config-value", f"{name}={value}")),
+    ]
+
+    async def ready() -> bool:
+        try:
+            client = await Client.connect(f"127.0.0.1:{layout.ports['temporal']}")
+            await client.workflow_service.describe_namespace(DescribeNamespaceRequest(namespace="default"))
+        except (RuntimeError, RPCError):
+            return False
+        return True
+
+    return Part("temporal", command, ready, environment({}))
+
+
+def temporal_database(layout: Layout) -> Path:
+    """Temporal's database file."""
+    return layout.directory / "temporal" / "temporal.sqlite"
+
+
+def vault(layout: Layout, program: Path) -> Part:
+    """Vault with file storage: development mode would forget everything at a restart."""
+    directory = layout.directory / "vault"
+    directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+    configuration = {
+        "storage": {"file": {"path": str(directory / "storage")}},
+        "listener": {"tcp": {"address": f"127.0.0.1:{layout.ports['vault']}", "tls_disable": True}},
+        "api_addr": layout.url("vault"),
+        "disable_mlock": True,
+        "ui": False,
+    }
+    file = directory / "vault.json"
+    file.write_text(json.dumps(configuration))
+
+    async def ready() -> bool:
+        # Not yet initialised, sealed, or serving: it answers.
+        return await answers(f"{layout.url('vault')}/v1/sys/health", 200, 429, 501, 503)
+
+    return Part("vault", [str(program), "server", f"-config={file}"], ready, environment({}))
+
+
+def oidc(layout: Layout, modules: Path, keys: Secrets, *, token_format: str = "opaque") -> Part:
+    """The development sign-in provider."""
+    clients = [
+        {
+            "client_id": "notebooks-hub",
+            "client_secret": keys.api_client_secret,
+            "redirect_uris": [layout.url("api") + CALLBACK],
+            "post_logout_redirect_uris": [layout.url("api") + "/"],
+        },
+        {
+            "client_id": "jupyterhub",
+            "client_secret": keys.hub_client_secret,
+            "redirect_uris": [f"{layout.url('hub_proxy')}/hub/oauth_callback"],
+            "post_logout_redirect_uris": [],
+        },
+    ]
+    values = {
+        "OIDC_PORT": str(layout.ports["oidc"]),
+        "OIDC_ISSUER": layout.url("oidc"),
+        "OIDC_CLIENTS": json.dumps(clients),
+        "OIDC_DATA_DIR": str(layout.directory / "oidc"),
+        "OIDC_MODULES": str(modules),
+        "OIDC_TOKEN_FORMAT": token_format,
+    }
+    command = [str(tools.node()), str(PROJECT / "stack" / "oidc" / "provider.mjs")]
+
+    async def ready() -> bool:
+        return await answers(f"{layout.url('oidc')}/.well-known/openid-configuration")
+
+    return Part("oidc", command, ready, environment(values))
+
+
+def jupyterhub(layout: Layout, python: Path, modules: Path, keys: Secrets, *, faults: Path | None) -> Part:
+    """JupyterHub with its proxy and what is ours in it."""
+    proxy = [
+        str(tools.node()),
+        str(modules / "node_modules" / "configurable-http-proxy" / "bin" / "configurable-http-proxy"),
+    ]
+    values = {
+        "PYTHONPATH": str(PROJECT),
+        "PATH": f"{python.parent}{os.pathsep}{os.environ['PATH']}",
+        "NBHUB_HUB_BIND_URL": layout.url("hub_proxy"),
+        "NBHUB_HUB_PORT": str(layout.ports["hub"]),
+        "NBHUB_HUB_PROXY_API_PORT": str(layout.ports["hub_proxy_api"]),
+        "NBHUB_HUB_TRUTH_PORT": str(layout.ports["hub_truth"]),
+        "NBHUB_HUB_DATA_DIR": str(layout.hub_data),
+        "NBHUB_HUB_WORKER_TOKEN": keys.worker_token,
+        "NBHUB_HUB_PROXY_TOKEN": keys.proxy_token,
+        "NBHUB_HUB_ADMIN_TOKEN": keys.hub_admin_token,
+        "NBHUB_HUB_SPEC_KEYS": str(secrets.verifying_keys(layout.keys)),
+        "NBHUB_HUB_OIDC_ISSUER": layout.url("oidc"),
+        "NBHUB_HUB_OIDC_CLIENT_ID": "jupyterhub",
+        "NBHUB_HUB_OIDC_CLIENT_SECRET": keys.hub_client_secret,
+        "NBHUB_HUB_PROXY_COMMAND": json.dumps(proxy),
+        "NBHUB_HUB_ALLOWED_ROOTS": str(layout.data_root),
+        "NBHUB_API_URL": layout.url("api"),
+    }
+    if faults is not None:
+        values["NBHUB_CRASH_POINTS"] = str(faults)
+    command = [str(python), "-m", "jupyterhub", "-f", str(PROJECT / "hub" / "jupyterhub_config.py")]
+
+    async def ready() -> bool:
+        hub = layout.url("hub_proxy")
+        # The truth service refuses who has no token: it is there.
+        return await answers(f"{hub}/hub/health") and await answers(f"{hub}/services/nbhub-truth/servers", 401)
+
+    return Part("jupyterhub", command, ready, environment(values), patience=90)
+
+
+def settings(layout: Layout, keys: Secrets) -> dict[str, str]:
+    """What API, workers and migrations share; no key but that of the payloads."""
+    return {
+        "NBHUB_DATABASE_URL": layout.database_url(),
+        "NBHUB_TEMPORAL_ADDRESS": f"127.0.0.1:{layout.ports['temporal']}",
+        "NBHUB_TEMPORAL_UI_URL": layout.url("temporal_ui"),
+        "NBHUB_PAYLOAD_KEYS": keys.payload_keys,
+        "NBHUB_JUPYTERHUB_URL": layout.url("hub_proxy"),
+        "NBHUB_VAULT_URL": layout.url("vault"),
+        "NBHUB_DATASET_LOCATION": str(layout.data_root / "datasets"),
+        "NBHUB_MODULE_LOCATION": str(layout.data_root / "modules"),
+        "NBHUB_NOTEBOOK_LOCATION": str(layout.data_root / "notebooks"),
+        "NBHUB_GROUP_LOCATION": str(layout.data_root / "groups"),
+    }
+
+
+def migrate_command() -> list[str]:
+    """Brings the database to the current schema and ends."""
+    return [sys.executable, "-m", "models.migrate"]
+
+
+def api(layout: Layout, keys: Secrets, *, faults: Path | None) -> Part:
+    """The HTTP API."""
+    values = settings(layout, keys) | {
+        "NBHUB_API_PORT": str(layout.ports["api"]),
+        "NBHUB_SESSION_KEY": keys.session_key,
+        "NBHUB_CODEC_TOKEN": keys.codec_token,
+        "NBHUB_OIDC_ISSUER": layout.url("oidc"),
+        "NBHUB_OIDC_CLIENT_ID": "notebooks-hub",
+        "NBHUB_OIDC_CLIENT_SECRET": keys.api_client_secret,
+        "NBHUB_OIDC_REDIRECT_URIS": layout.url("api") + CALLBACK,
+        "NBHUB_OIDC_POST_LOGOUT_REDIRECT_URI": layout.url("api") + "/",
+        "NBHUB_OIDC_TRUSTED_CLIENTS": "jupyterhub",
+        "NBHUB_ADMIN_CLAIM": ADMIN_CLAIM,
+        "NBHUB_ORG_CLAIM": "orgs",
+    }
+    if faults is not None:
+        values["NBHUB_CRASH_POINTS"] = str(faults)
+
+    async def ready() -> bool:
+        return await answers(f"{layout.url('api')}/version")
+
+    return Part("api", [sys.executable, "-m", "api"], ready, environment(values))
+
+
+def worker(layout: Layout, keys: Secrets, *, name: str, faults: Path | None) -> Part:
+    """One worker process."""
+    values = settings(layout, keys) | {
+        "NBHUB_JUPYTERHUB_TOKEN": keys.worker_token,
+        "NBHUB_SPEC_SIGNING_KEY_FILE": str(secrets.signing_key_file(layout.keys)),
+        "NBHUB_SPEC_KEY_ID": secrets.SPEC_KEY_ID,
+    }
+    if faults is not None:
+        values["NBHUB_CRASH_POINTS"] = str(faults)
+
+    async def ready() -> bool:
+        try:
+            async with httpx.AsyncClient(timeout=5) as client:
+                health = (await client.get(f"{layout.url('api')}/healthcheck")).json()
+        except (httpx.HTTPError, ValueError):
+            return False
+        return bool(health.get("checks", {}).get("workers", {}).get("status") == "ok")
+
+    return Part(name, [sys.executable, str(PROJECT / "worker.py")], ready, environment(values))

@@ -1,0 +1,422 @@
+"""Starts the real parts as processes, watches over them, and ends them; tests use the same class.
+
+    async with Stack(Path(".nbhub")) as stack:
+        print(stack.info.api)
+
+A part is started when what it needs is ready, all others side by side. What an earlier stack in the same
+directory left behind when it was killed is ended first.
+"""
+
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Self
+
+import asyncpg
+import httpx
+import msgspec
+from msgspec import Struct
+from temporalio.client import Client
+
+from stack import parts, secrets, tools
+from stack.layout import Layout, layout_of
+from stack.parts import Part
+from stack.process import ManagedProcess, ProcessIdentity, end_leftover
+from stack.progress import Progress
+from stack.sign_in import Tokens, api_tokens
+from stack.vault_setup import open_vault
+
+# Whoever depends on a part ends before it.
+_STOP_ORDER = (("worker", "api"), ("jupyterhub",), ("oidc", "temporal", "vault"), ("postgres",))
+_LOOK_AGAIN = 0.05
+
+
+class StackFailed(Exception):
+    """The stack cannot be started; the message says which part and why."""
+
+
+class Info(Struct, frozen=True, kw_only=True):
+    """Where everything is: what `nbhub status --json` prints."""
+
+    api: str
+    jupyterhub: str
+    temporal: str
+    temporal_ui: str
+    vault: str
+    issuer: str
+    database: str
+    data_root: str
+    log_dir: str
+    pids: dict[str, int]
+
+
+class State(Struct, frozen=True, kw_only=True):
+    """What the supervisor writes down while it runs."""
+
+    supervisor: ProcessIdentity
+    processes: dict[str, ProcessIdentity]
+    info: Info | None = None
+
+
+class Stack:
+    """The whole system on this machine."""
+
+    def __init__(
+        self,
+        directory: Path,
+        *,
+        workers: int = 1,
+        fault_injection: bool = False,
+        jupyterhub_major: int = 6,
+        only: tuple[str, ...] = (),
+        progress: Progress | None = None,
+    ) -> None:
+        """`only` names the parts to start, by default all; a test may want no more than PostgreSQL."""
+        self.directory = directory.resolve()
+        self.progress = progress or Progress()
+        self._worker_names = ["worker", *(f"worker{number}" for number in range(2, workers + 1))]
+        self._major = jupyterhub_major
+        self._only = only
+        self._faults = self.directory / "faults" if fault_injection else None
+        self._processes: dict[str, ManagedProcess] = {}
+        self._parts: dict[str, Part] = {}
+        self._layout: Layout | None = None
+        self._secrets: secrets.Secrets | None = None
+
+    async def __aenter__(self) -> Self:
+        try:
+            await self._start()
+        except BaseExceptionGroup as failures:
+            await self.stop()
+            # One part that fails ends the start of the others; what is worth telling is the first.
+            raise failures.exceptions[0] from None
+        except BaseException:
+            await self.stop()
+            raise
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.stop()
+
+    # What runs where
+
+    @property
+    def layout(self) -> Layout:
+        """Directories and ports."""
+        assert self._layout is not None, "the stack was not started"
+        return self._layout
+
+    @property
+    def secrets(self) -> secrets.Secrets:
+        """The stack's secrets."""
+        assert self._secrets is not None, "the stack was not started"
+        return self._secrets
+
+    @property
+    def data_root(self) -> Path:
+        """The shared file system."""
+        return self.layout.data_root
+
+    @property
+    def info(self) -> Info:
+        """Where everything is."""
+        layout = self.layout
+        return Info(
+            api=layout.url("api"),
+            jupyterhub=layout.url("hub_proxy"),
+            temporal=f"127.0.0.1:{layout.ports['temporal']}",
+            temporal_ui=layout.url("temporal_ui"),
+            vault=layout.url("vault"),
+            issuer=layout.url("oidc"),
+            database=layout.database_url(),
+            data_root=str(layout.data_root),
+            log_dir=str(layout.logs),
+            pids={name: one.identity.pid for name, one in self._processes.items() if one.running and one.identity},
+        )
+
+    def log_path(self, part: str) -> Path:
+        """The log of a part."""
+        return self.layout.logs / f"{part}.log"
+
+    # People
+
+    async def tokens(self, email: str) -> Tokens:
+        """Tokens of a development user, got through the real sign-in."""
+        return await api_tokens(self.info.api, email)
+
+    async def token(self, email: str) -> str:
+        """An access token of a development user."""
+        return (await self.tokens(email)).access_token
+
+    async def hub_token(self, email: str) -> str:
+        """A JupyterHub token of a development user, with the rights of a browser session."""
+        return await hub_token(self.layout, email)
+
+    async def temporal_client(self) -> Client:
+        """A plain client of the stack's Temporal."""
+        return await Client.connect(self.info.temporal)
+
+    # Faults
+
+    def kill(self, part: str) -> None:
+        """End a part as a power failure would."""
+        self._processes[part].kill()
+
+    def freeze(self, part: str) -> None:
+        """Make a part stand still."""
+        self._processes[part].send(signal.SIGSTOP)
+
+    def thaw(self, part: str) -> None:
+        """Let a part that stands still go on."""
+        self._processes[part].send(signal.SIGCONT)
+
+    async def died(self, part: str, *, within: float = 60) -> None:
+        """Returns once a part has ended."""
+        if not await self._processes[part].gone(within=within):
+            raise StackFailed(f"{part} still lives after {within:.0f} s")
+
+    def arm(self, point: str) -> None:
+        """Make the next process that reaches a crash point end there."""
+        assert self._faults is not None, "the stack was started without fault injection"
+        (self._faults / point).touch()
+
+    def armed(self, point: str) -> bool:
+        """Whether nobody has reached an armed crash point yet."""
+        assert self._faults is not None, "the stack was started without fault injection"
+        return (self._faults / point).exists()
+
+    async def lose(self, part: str) -> None:
+        """Stop Temporal and lose its database."""
+        assert part == "temporal", "only Temporal's database can be lost"
+        await self.stop_part(part)
+        for file in parts.temporal_database(self.layout).parent.iterdir():
+            file.unlink()
+
+    async def start_part(self, part: str) -> None:
+        """Start a part that has ended; returns when it is ready."""
+        process = self._processes[part]
+        if not process.running:
+            process.start()
+            self._write_state()
+        await self._until_ready(self._parts[part], process)
+        if part == "vault":
+            await open_vault(self.info.vault, self.directory / "vault")
+
+    async def stop_part(self, part: str) -> None:
+        """End a part gently."""
+        await self._processes[part].stop()
+
+    # Start and stop
+
+    async def _start(self) -> None:
+        await clean_leftovers(self.directory, self.progress)
+        self._layout = layout_of(self.directory)
+        self._secrets = secrets.load_or_make(self.layout.keys)
+        for name in ("datasets", "modules", "notebooks", "groups"):
+            (self.layout.data_root / name).mkdir(parents=True, exist_ok=True)
+        if self._faults is not None:
+            self._faults.mkdir(exist_ok=True)
+        starters: dict[str, Callable[[], Awaitable[None]]] = {
+            "postgres": self._start_database,
+            "temporal": self._start_temporal,
+            "vault": self._start_vault,
+            "oidc": self._start_oidc,
+            "jupyterhub": self._start_jupyterhub,
+            "api": self._start_api,
+            "worker": self._start_workers,
+        }
+        self._ready = {name: asyncio.Event() for name in starters}
+        wanted = self._only or tuple(starters)
+        async with asyncio.TaskGroup() as group:
+            for name in wanted:
+                group.create_task(self._start_in_turn(name, starters[name]))
+        self._write_state(complete=True)
+
+    async def _start_in_turn(self, name: str, start: Callable[[], Awaitable[None]]) -> None:
+        await start()
+        self._ready[name].set()
+
+    async def _start_database(self) -> None:
+        data = self.directory / "postgres"
+        self.layout.database_socket.mkdir(mode=0o700, exist_ok=True)
+        if not (data / "PG_VERSION").exists():
+            program = str(tools.postgres_programs() / "initdb")
+            options = ["-U", "nbhub", "--auth=trust", "-E", "UTF8", "--locale=C", "--no-instructions"]
+            await self._once("initdb", parts.as_ordinary_user([program, "-D", str(data), *options]), {})
+        await self._launch(parts.postgres(self.layout))
+        await make_database(self.layout, "nbhub")
+        await self._once("migrate", parts.migrate_command(), parts.settings(self.layout, self.secrets))
+
+    async def _start_temporal(self) -> None:
+        program = await tools.temporal(self.progress)
+        parts.temporal_database(self.layout).parent.mkdir(exist_ok=True)
+        await self._launch(parts.temporal(self.layout, program, self.secrets))
+
+    async def _start_vault(self) -> None:
+        await self._launch(parts.vault(self.layout, await tools.vault(self.progress)))
+        await open_vault(self.info.vault, self.directory / "vault")
+
+    async def _start_oidc(self) -> None:
+        modules = await tools.node_modules(self.progress)
+        await self._launch(parts.oidc(self.layout, modules, self.secrets))
+
+    async def _start_jupyterhub(self) -> None:
+        await tools.system_packages(self.progress)
+        modules = await tools.node_modules(self.progress)
+        python = await tools.jupyterhub(self._major, self.progress)
+        await self._ready["oidc"].wait()
+        await self._launch(parts.jupyterhub(self.layout, python, modules, self.secrets, faults=self._faults))
+
+    async def _start_api(self) -> None:
+        await self._ready["postgres"].wait()
+        await self._launch(parts.api(self.layout, self.secrets, faults=self._faults))
+
+    async def _start_workers(self) -> None:
+        await asyncio.gather(*(self._ready[name].wait() for name in ("postgres", "temporal", "api")))
+        await asyncio.gather(
+            *(
+                self._launch(parts.worker(self.layout, self.secrets, name=name, faults=self._faults))
+                for name in self._worker_names
+            )
+        )
+
+    async def _launch(self, part: Part) -> None:
+        process = ManagedProcess(
+            part.name,
+            part.command,
+            environment=part.environment,
+            log=self.log_path(part.name),
+            directory=tools.PROJECT,
+        )
+        self._parts[part.name], self._processes[part.name] = part, process
+        process.start()
+        self._write_state()
+        await self._until_ready(part, process)
+        self.progress.say(f"{part.name}: ready")
+
+    async def _until_ready(self, part: Part, process: ManagedProcess) -> None:
+        try:
+            async with asyncio.timeout(part.patience):
+                while not await part.ready():
+                    if not process.running:
+                        raise StackFailed(
+                            f"{part.name} ended with {process.exit_code}; its log, {process.log}, ends with:\n"
+                            f"{process.last_lines()}"
+                        )
+                    await asyncio.sleep(_LOOK_AGAIN)
+        except TimeoutError:
+            raise StackFailed(
+                f"{part.name} was not ready within {part.patience:.0f} s; its log, {process.log}, ends with:\n"
+                f"{process.last_lines()}"
+            ) from None
+
+    async def _once(self, name: str, command: list[str], values: dict[str, str]) -> None:
+        """Run a program of the start to its end."""
+        process = ManagedProcess(
+            name,
+            command,
+            environment=parts.environment(values),
+            log=self.log_path(name),
+            directory=tools.PROJECT,
+        )
+        process.start()
+        if not await process.gone(within=120) or process.exit_code != 0:
+            process.kill()
+            raise StackFailed(f"{name} failed; its log, {process.log}, ends with:\n{process.last_lines()}")
+
+    async def stop(self) -> None:
+        """End everything, whoever depends on others first; nothing is left running."""
+        for names in _STOP_ORDER:
+            going = [process for name, process in self._processes.items() if name.rstrip("0123456789") in names]
+            await asyncio.gather(*(process.stop() for process in going))
+            if "jupyterhub" in names:
+                await end_servers(self.directory)
+        state = self.directory / "state.json"
+        state.unlink(missing_ok=True)
+
+    def _write_state(self, *, complete: bool = False) -> None:
+        """Before anything else can go wrong: a stack that is killed is cleaned up by what stands here."""
+        own = ProcessIdentity.of(os.getpid())
+        assert own is not None
+        state = State(
+            supervisor=own,
+            processes={name: one.identity for name, one in self._processes.items() if one.running and one.identity},
+            info=self.info if complete or self._complete() else None,
+        )
+        partial = self.layout.state.with_name("state.json.new")
+        partial.write_bytes(msgspec.json.encode(state))
+        partial.rename(self.layout.state)
+
+    def _complete(self) -> bool:
+        return all(event.is_set() for event in self._ready.values())
+
+
+def read_state(directory: Path) -> State | None:
+    """What a supervisor in `directory` wrote down; None when none did."""
+    try:
+        return msgspec.json.decode((directory / "state.json").read_bytes(), type=State)
+    except FileNotFoundError:
+        return None
+
+
+async def clean_leftovers(directory: Path, progress: Progress) -> None:
+    """End what a killed stack left behind; raises `StackFailed` while one runs."""
+    state = read_state(directory)
+    if state is None:
+        return
+    if state.supervisor.alive() and state.supervisor.pid != os.getpid():
+        raise StackFailed(f"a stack runs in {directory} already (pid {state.supervisor.pid}): end it with `nbhub down`")
+    left = {name: one for name, one in state.processes.items() if one.alive()}
+    if left:
+        progress.say(f"ending what an earlier stack left behind: {', '.join(sorted(left))}")
+    await asyncio.gather(*(end_leftover(one) for one in left.values()))
+    await end_servers(directory)
+    (directory / "state.json").unlink(missing_ok=True)
+
+
+async def end_servers(directory: Path) -> None:
+    """End the servers of people, which outlive JupyterHub, and the proxy, which may."""
+    data = directory / "jupyterhub"
+    if not data.is_dir():
+        return
+    ending = await asyncio.create_subprocess_exec(sys.executable, "-m", "hub.machine", str(data), cwd=tools.PROJECT)
+    if await ending.wait() != 0:
+        raise StackFailed(f"servers of people still run; see {data}/records")
+    try:
+        pid = int((data / "proxy.pid").read_text())
+        command = Path(f"/proc/{pid}/cmdline").read_bytes()
+    except (OSError, ValueError):
+        return
+    proxy = ProcessIdentity.of(pid)
+    if proxy is not None and b"configurable-http-proxy" in command:
+        await end_leftover(proxy)
+
+
+async def make_database(layout: Layout, name: str) -> None:
+    """Make an empty database, unless it is there."""
+    connection = await asyncpg.connect(layout.database_url("postgres"))
+    try:
+        if await connection.fetchval("SELECT 1 FROM pg_database WHERE datname = $1", name) is None:
+            quoted = await connection.fetchval("SELECT quote_ident($1)", name)
+            await connection.execute(f"CREATE DATABASE {quoted}")
+    finally:
+        await connection.close()
+
+
+async def hub_token(layout: Layout, email: str) -> str:
+    """A JupyterHub token of a person, who becomes known there if need be. It lives for an hour."""
+    admin = secrets.load_or_make(layout.keys).hub_admin_token
+    base = httpx.URL(layout.url("hub_proxy"))
+    headers = {"Authorization": f"token {admin}"}
+    async with httpx.AsyncClient(base_url=base, headers=headers, timeout=15) as client:
+        path = f"/hub/api/users/{email}"
+        made = await client.post(path)
+        if made.status_code not in (201, 409):
+            made.raise_for_status()
+        answer = await client.post(f"{path}/tokens", json={"note": "nbhub hub-token", "expires_in": 3600})
+        answer.raise_for_status()
+        token: str = answer.json()["token"]
+        return token

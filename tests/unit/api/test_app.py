@@ -1,0 +1,94 @@
+"""The application as it is served: no route forgets the rules that hold for all."""
+
+import re
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from typing import Any
+from uuid import uuid4
+
+import httpx
+import pytest
+from litestar.handlers import HTTPRouteHandler
+
+from api.app import create_app
+from api.policy import Policy, handlers_of, policy_of
+from models.settings import Settings
+from tests.unit.api.bench import Bench
+
+APP = create_app(Settings(database_url="postgresql:///unused", codec_token="c" * 40))
+ROUTES = [
+    (method, re.sub(r"{(\w+)(:\w+)?}", lambda found: str(uuid4()) if found[1] == "id" else "x", path), handler)
+    for path, handler in handlers_of(APP)
+    for method in sorted(handler.http_methods)
+]
+CLOSED = [route for route in ROUTES if policy_of(route[2]) is not Policy.PUBLIC]
+
+
+@pytest.fixture
+async def client(bench: Bench) -> AsyncIterator[httpx.AsyncClient]:
+    APP.state.services = replace(bench.services)
+    transport = httpx.ASGITransport(app=APP, raise_app_exceptions=False)
+    async with httpx.AsyncClient(transport=transport, base_url="http://api.test") as client:
+        yield client
+
+
+def names(value: Any) -> str | None:
+    return value if isinstance(value, str) else ""
+
+
+@pytest.mark.parametrize(("method", "path", "handler"), CLOSED, ids=names)
+async def test_nothing_opens_without_one_valid_token(
+    client: httpx.AsyncClient, method: str, path: str, handler: HTTPRouteHandler
+) -> None:
+    bearer = ("authorization", "Bearer " + "x" * 40)
+    for headers in (
+        [],
+        [("authorization", "")],
+        [("authorization", "Bearer")],
+        [("authorization", "Basic YTpi")],
+        [("authorization", "Bearer a b")],
+        [bearer, bearer],
+        [("authorization", "Bearer " + "x" * 20_000)],
+    ):
+        answer = await client.request(method, path, headers=headers, content=b"{")
+        assert answer.status_code == 401, (method, path, headers)
+        assert answer.json()["error"]["code"] == "UNAUTHENTICATED"
+        assert answer.headers["www-authenticate"] == "Bearer"
+
+
+def test_only_these_routes_are_open() -> None:
+    assert {f"{method} {path}" for method, path, handler in ROUTES if policy_of(handler) is Policy.PUBLIC} == {
+        "GET /docs",
+        "GET /healthcheck",
+        "GET /schema",
+        "GET /schema/openapi.json",
+        "GET /schema/x",
+        "GET /version",
+        "POST /auth/authorize",
+        "POST /auth/logout",
+        "POST /auth/refresh",
+        "POST /auth/token",
+        "POST /codec/x/decode",
+        "POST /codec/x/encode",
+    }
+
+
+@pytest.mark.parametrize("path", sorted({path for _, path, _ in ROUTES}))
+async def test_methods_that_are_not_there(client: httpx.AsyncClient, path: str) -> None:
+    there = {method for method, other, _ in ROUTES if other == path}
+    for method in {"GET", "POST", "PUT", "PATCH", "DELETE", "TRACE"} - there:
+        answer = await client.request(method, path)
+        assert answer.status_code == 405, (method, path)
+        assert there <= set(answer.headers["allow"].replace(" ", "").split(","))
+    options = await client.options(path)
+    assert options.status_code == 204
+    assert there <= set(options.headers["allow"].replace(" ", "").split(","))
+
+
+def test_every_route_that_takes_an_id_looks_its_record_up() -> None:
+    silent = [
+        f"{method} {path}"
+        for method, path, handler in CLOSED
+        if "{id" in str(handler.paths) and policy_of(handler) is not Policy.RECORD
+    ]
+    assert silent == []
