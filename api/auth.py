@@ -1,8 +1,10 @@
 """Signing in and out, and who one is."""
 
+import contextlib
 import secrets
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any
+from uuid import UUID
 
 import msgspec
 import structlog
@@ -12,7 +14,7 @@ from litestar.datastructures import Cookie
 from litestar.di import NamedDependency
 from litestar.params import JSONBody, QueryParameter
 
-from api.authentication import identity_of
+from api.authentication import identity_of, says_all
 from api.fields import AnswerBody, RequestBody
 from api.policy import Policy, needs
 from api.services import Services
@@ -150,7 +152,7 @@ class AuthController(Controller):
         if tokens.id_token is None:
             raise IdentityUnknown("The sign-in provider gave no id token.", hint="Sign in again.")
         claims = await services.oidc.read_id_token(tokens.id_token, nonce=None)
-        await _keep_session(services, tokens, claims, tokens.id_token)
+        await _keep_session(services, tokens, claims, tokens.id_token, refreshed=data.refresh_token)
         return Response(_view(tokens, tokens.id_token), headers=NO_STORE)
 
     @post("/auth/logout", opt=needs(Policy.PUBLIC), status_code=200, operation_id="signOut", summary="Sign out")
@@ -163,10 +165,10 @@ class AuthController(Controller):
             issuer=services.settings.oidc_issuer,
             subject=str(claims["sub"]),
             id_token_hash=sessions.digest(data.id_token),
-            sid=_sid(claims),
+            sid=_sid(claims, data.id_token),
         )
-        for session in ended:
-            await _revoke(services, session.refresh_token_encrypted)
+        for encrypted in ended:
+            await _revoke(services, encrypted)
         url = await services.oidc.logout_url(data.id_token, services.settings.oidc_post_logout_redirect_uri)
         return Response(LogoutAnswer(logout_url=url), headers=NO_STORE)
 
@@ -231,40 +233,51 @@ def _redirect_uri(settings: Settings, wanted: str | None) -> str:
     return wanted
 
 
-async def _keep_session(services: Services, tokens: TokenAnswer, claims: Claims, id_token: str) -> None:
+async def _keep_session(
+    services: Services, tokens: TokenAnswer, claims: Claims, id_token: str, *, refreshed: str | None = None
+) -> None:
     """Bind the person of an id token, and keep the session of the access token that came with it."""
+    if not says_all(claims, services.settings):
+        claims = await services.oidc.read_more(tokens.access_token, str(claims["sub"])) | claims
     identity = identity_of(claims, services.settings)
-    if not identity.email:
-        # Some providers put the e-mail into userinfo alone.
-        more = await services.oidc.userinfo(tokens.access_token, identity.subject)
-        identity = identity_of({**more, **claims}, services.settings)
     person = await persons.bind(identity)
     fernet = Fernet(services.settings.session_key)
+    sid = await _login_of(fernet, person, refreshed) if refreshed is not None else None
+    # A provider need not give a fresh refresh token: then the old one goes on.
+    refresh_token = tokens.refresh_token or refreshed
     await sessions.keep(
         sessions.digest(tokens.access_token),
         person=person,
         admin=identity.admin,
         orgs=identity.orgs,
         expires_at=datetime.now(UTC) + timedelta(seconds=tokens.expires_in),
-        refresh_token_encrypted=fernet.encrypt(tokens.refresh_token.encode()) if tokens.refresh_token else None,
+        refresh_token_encrypted=fernet.encrypt(refresh_token.encode()) if refresh_token else None,
         id_token_hash=sessions.digest(id_token),
-        sid=_sid(claims),
+        sid=sid or _sid(claims, id_token),
     )
 
 
-async def _revoke(services: Services, encrypted: bytes | None) -> None:
+async def _login_of(fernet: Fernet, person: UUID, refresh_token: str) -> str | None:
+    """The login in which a refresh token was given out."""
+    for kept in await sessions.refresh_tokens(person):
+        with contextlib.suppress(InvalidToken):
+            if secrets.compare_digest(fernet.decrypt(kept.refresh_token_encrypted), refresh_token.encode()):
+                return kept.sid
+    return None
+
+
+async def _revoke(services: Services, encrypted: bytes) -> None:
     """Have a refresh token forgotten. The session has ended already, even if the provider is away now."""
-    if encrypted is None:
-        return
     try:
         await services.oidc.revoke(Fernet(services.settings.session_key).decrypt(encrypted).decode())
     except (DependencyUnavailable, InvalidToken) as error:
         log.warning("refresh_token_not_revoked", error=type(error).__name__)
 
 
-def _sid(claims: Claims) -> str | None:
+def _sid(claims: Claims, id_token: str) -> str:
+    """The login of an id token: what the provider calls it, else the token itself if it is the first of its login."""
     sid = claims.get("sid")
-    return sid if isinstance(sid, str) else None
+    return f"provider:{sid}" if isinstance(sid, str) and sid else f"id-token:{sessions.digest(id_token).hex()}"
 
 
 def _view(tokens: TokenAnswer, id_token: str) -> TokenView:

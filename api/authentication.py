@@ -5,7 +5,7 @@ Any other is checked with the provider's keys, or by asking the provider, and it
 """
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from litestar import Request
@@ -20,6 +20,8 @@ from models.settings import Settings
 from models.values import Caller
 
 _EXPIRY = "token_expires_at"
+_UNSAID = timedelta(minutes=5)
+_LONGEST = timedelta(days=1)
 
 
 class Authentication(ASGIMiddleware):
@@ -45,7 +47,7 @@ async def authenticate(request: Request[Any, Any, Any]) -> Caller:
     claims = await services.oidc.read_access_token(token)
     identity = identity_of(claims, services.settings)
     person = await persons.bind(identity)
-    request.scope["state"][_EXPIRY] = datetime.fromtimestamp(float(claims.get("exp", 0)), UTC)
+    request.scope["state"][_EXPIRY] = _expiry(claims)
     return Caller(
         id=person, email=identity.email.lower(), admin=identity.admin, orgs=identity.orgs, token_hash=token_hash
     )
@@ -55,6 +57,15 @@ async def token_expiry(request: Request[Any, Any, Any]) -> datetime:
     """When the token of an authenticated request expires."""
     expiry: datetime = request.scope["state"][_EXPIRY]
     return expiry
+
+
+def _expiry(claims: Mapping[str, Any]) -> datetime:
+    """When a validated token expires. Introspection need not say it (RFC 7662); a stream must end all the same."""
+    now = datetime.now(UTC)
+    exp = claims.get("exp")
+    if isinstance(exp, bool) or not isinstance(exp, int | float):
+        return now + _UNSAID
+    return now + timedelta(seconds=min(max(exp - now.timestamp(), 0), _LONGEST.total_seconds()))
 
 
 def bearer_token(request: Request[Any, Any, Any]) -> str:
@@ -84,6 +95,12 @@ def identity_of(claims: Mapping[str, Any], settings: Settings) -> Identity:
         admin=_is_admin(claims, email, settings),
         orgs=_orgs(claims, email, settings),
     )
+
+
+def says_all(claims: Mapping[str, Any], settings: Settings) -> bool:
+    """Whether the claims hold everything that the settings ask for; some providers put roles elsewhere."""
+    wanted = ("email", settings.admin_claim.partition("=")[0], settings.org_claim)
+    return all(_claim(claims, path) is not None for path in wanted if path)
 
 
 def _is_admin(claims: Mapping[str, Any], email: str, settings: Settings) -> bool:

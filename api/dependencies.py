@@ -1,4 +1,4 @@
-"""What handlers are given by name, and the words in which a record is refused.
+"""What handlers are given by name, and how they read whom and what a request is about.
 
 caller: NamedDependency[Caller]       who asks
 settings: NamedDependency[Settings]
@@ -47,14 +47,6 @@ DEPENDENCIES: Dependencies = {
     "settings": Provide(provide_settings, sync_to_thread=False),
     "write": Provide(provide_write, sync_to_thread=False),
 }
-
-
-def authorise(kind: str, identity: object, *, sees: bool, may: bool) -> None:
-    """Refuse a record that the caller does not see as missing (404), one that it may not change so as such (403)."""
-    if not sees:
-        raise RecordMissing.of(kind, identity)
-    if not may:
-        raise ActionForbidden(f"You may see this {kind}, and not do this to it.")
 
 
 def own_email(caller: Caller, email: str | None) -> str:

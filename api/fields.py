@@ -73,5 +73,3 @@ Email = Annotated[
         description="An e-mail address; upper case is lowered.",
     ),
 ]
-SearchText = Annotated[str, Meta(max_length=256)]
-"""A filter of a list: anything, but not without end."""

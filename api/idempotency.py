@@ -2,13 +2,13 @@
 
 A handler takes the dependency `write` and does everything inside it, authorisation first:
 
-    @put("/{id:str}/start", opt=needs(Policy.RECORD), operation_id="startServer")
+    @put("/{id:str}/start", opt=needs(Policy.RECORD), status_code=202, operation_id="startServer", summary="…")
     async def start(self, id: FromPath[UUID], write: NamedDependency[Write]) -> Response[OperationView]:
         async with write:
-            server = await servers.lock_owned(id, write.caller)      # 404, 403
+            server = await servers.read_visible(id, write.caller)    # 404
             write.require_match(server.version)                      # 412
-            operation = await servers.wish(server, Wish.RUNNING, write.caller, write.request_id)  # 409
-            write.accepts(operation, wakes=Subject("server", id))
+            intent = await servers.intend(id, Wish.RUNNING, write.caller, request_id=write.request_id)  # 409
+            write.accepts(intent.operation, wakes=Subject("server", id))
         return write.answer
 
 Entering opens the transaction (no lock is waited for longer than 2 s: 409) and claims the `Idempotency-Key`.

@@ -4,12 +4,12 @@ from datetime import datetime
 from uuid import UUID
 
 import msgspec
-from workflows.client import run_link
 
 from api.fields import AnswerBody
 from models.operations import LeftOut, OperationError, OperationRecord, Step
 from models.settings import Settings
 from models.values import OperationStatus
+from workflows.client import run_link
 
 
 class OperationView(AnswerBody, frozen=True, kw_only=True):

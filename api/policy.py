@@ -3,7 +3,7 @@
     @get("/servers", opt=needs(Policy.SIGNED_IN))
 
 A policy is what can be decided before any record is read. Whether *this* caller may see or change *this*
-record is decided where the record is loaded (see `api.dependencies`); `RECORD` promises that it is.
+record is decided by the statement that reads the record; `RECORD` promises that one does.
 """
 
 from collections.abc import Iterable

@@ -193,7 +193,8 @@ def _view(server: ServerRecord, settings: Settings) -> ServerView:
         template_id=server.template,
         template_data=view_of(server.template_data),
         application_type=server.template_data.application_type,
-        url=f"{settings.browser_hub_url}/user/{quote(server.owner, safe='')}/{server.name}/",
+        # JupyterHub's own spelling: a server knows itself by this prefix and no other.
+        url=f"{settings.browser_hub_url}/user/{quote(server.owner, safe='@~')}/{server.name}/",
         operation=server.operation,
         last_error=None
         if error is None

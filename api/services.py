@@ -2,12 +2,11 @@
 
 from dataclasses import dataclass
 
-from integrations.oidc import OidcClient
-from workflows.client import Workflows
-
 from api.operation_events import OperationEvents
+from integrations.oidc import OidcClient
 from models.profiles import Profiles
 from models.settings import Settings
+from workflows.client import Workflows
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ from hub.order import Order
 from hub.plugin import Plugin
 from hub.records import Records
 from hub.settings import HubSettings, HubSettingsInvalid
+from hub.warm import start_warming
 from models.profiles import load_profiles
 
 TRUTH_SERVICE, WORKER_SERVICE, STACK_SERVICE = "nbhub-truth", "nbhub-worker", "nbhub-stack"
@@ -45,6 +46,8 @@ def configure_hub(c: Any, settings: HubSettings) -> None:
     # Answer quickly; who asked for a start watches it from then on.
     c.JupyterHub.tornado_settings = {"slow_spawn_timeout": 1, "slow_stop_timeout": 5}
     c.JupyterHub.concurrent_spawn_limit = settings.concurrent_starts
+    # Not to a page that would start a server.
+    c.JupyterHub.default_url = "/hub/home"
     c.JupyterHub.template_paths = [str(Path(__file__).with_name("templates"))]
 
 
@@ -141,6 +144,7 @@ def _spawner(c: Any, settings: HubSettings) -> tuple[type, Callable[[Any, Order]
         from hub.recorded import take_order
 
         c.RecordedSpawner.hub_settings = settings
+        start_warming()
         return (BubblewrapSpawner if kind == "bubblewrap" else LocalSpawner), take_order
     if kind == "kube":
         from kubespawner import KubeSpawner

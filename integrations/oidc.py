@@ -6,7 +6,9 @@ none quotes the provider or a token.
 """
 
 import asyncio
+import contextlib
 import time
+import warnings
 from collections.abc import Mapping
 from typing import Any, Self, TypeVar
 from urllib.parse import quote, urlencode, urlsplit, urlunsplit
@@ -18,8 +20,8 @@ from authlib.common.security import generate_token
 from authlib.oauth2.rfc6749.parameters import prepare_grant_uri
 from authlib.oauth2.rfc7636 import create_s256_code_challenge
 from joserfc import jws
-from joserfc.errors import JoseError
-from joserfc.jwk import KeySet
+from joserfc.errors import JoseError, SecurityWarning
+from joserfc.jwk import Key, KeySet
 from msgspec import Struct
 
 from models.errors import IdentityUnknown, ProviderUnavailable, RequestMalformed
@@ -28,12 +30,14 @@ from models.settings import Settings
 log = structlog.get_logger(__name__)
 
 # Never what the provider's metadata or a token's header asks for.
-ALGORITHMS = ["RS256", "ES256", "EdDSA", "Ed25519"]
+ALGORITHMS = ["RS256", "ES256", "EdDSA"]
 LEEWAY_SECONDS = 30
 METADATA_SECONDS = 3600.0
 KEYS_SECONDS = 600.0
 # An unknown key id makes us ask for the keys again, and no more often than this.
 KEYS_FLOOR_SECONDS = 60.0
+# Without any key nobody is let in: asked again soon, and not by everybody who waits.
+KEYS_MISSING_SECONDS = 2.0
 LARGEST_TOKEN = 16_384
 _DEADLINE = httpx.Timeout(5, connect=3)
 _ACCESS_TYPES = {"at+jwt", "application/at+jwt", "jwt", None}
@@ -74,6 +78,10 @@ class _Metadata(Struct, frozen=True, kw_only=True):
     token_endpoint_auth_methods_supported: tuple[str, ...] = ("client_secret_basic",)
 
 
+class _Keys(Struct, frozen=True):
+    keys: list[dict[str, Any]]
+
+
 class OidcClient:
     """A client of one provider, to be closed at the end. Nothing is asked before the first use."""
 
@@ -99,7 +107,7 @@ class OidcClient:
         self._metadata: _Metadata | None = None
         self._metadata_until = 0.0
         self._keys: KeySet | None = None
-        self._keys_at = float("-inf")
+        self._keys_until = self._keys_asked = float("-inf")
         self._lock = asyncio.Lock()
 
     @classmethod
@@ -208,10 +216,31 @@ class OidcClient:
         """
         if len(token) > LARGEST_TOKEN:
             raise _refused("it is too long")
-        claims = await self._jwt_access_token(token) if token.count(".") == 2 else await self._introspect(token)
+        if token.count(".") != 2:
+            return await self._opaque_access_token(token)
+        claims = await self._jwt_access_token(token)
         if not claims.get("email"):
-            claims = claims | await self.userinfo(token, str(claims["sub"]))
+            claims = await self.userinfo(token, claims["sub"]) | claims
         return claims
+
+    async def read_more(self, access_token: str, subject: str) -> Claims:
+        """What the provider says of a person elsewhere than in the id token: in its userinfo, in a JWT access token."""
+        found = await self.userinfo(access_token, subject)
+        if access_token.count(".") == 2:
+            with contextlib.suppress(IdentityUnknown):
+                claims = await self._jwt_access_token(access_token)
+                found |= claims if claims["sub"] == subject else {}
+        return found
+
+    async def _opaque_access_token(self, token: str) -> Claims:
+        claims = await self._introspect(token)
+        if claims.get("email") and str(claims.get("token_type", "")).lower() == "bearer":
+            return claims
+        found = await self.userinfo(token, claims["sub"])
+        if not found:
+            # A refresh token passes introspection too; only an access token opens userinfo.
+            raise _refused("it is no access token, or not one of a person")
+        return found | claims
 
     async def _jwt_access_token(self, token: str) -> Claims:
         header = _header(token)
@@ -238,6 +267,8 @@ class OidcClient:
         if endpoint is None or not self._secret:
             raise _refused("it is unknown here")
         answer = await self._post(endpoint, {"token": token, "token_type_hint": "access_token"})
+        if not answer.is_success:
+            log.warning("introspection_refused", status=answer.status_code)
         claims = _decoded(answer, Claims) if answer.is_success else {}
         if claims.get("active") is not True or claims.get("client_id") not in self._clients:
             raise _refused("it is unknown here, or no longer valid")
@@ -265,7 +296,10 @@ class OidcClient:
         kid = header.get("kid")
         keys = await self._key_set(kid if isinstance(kid, str) else None)
         try:
-            payload = jws.deserialize_compact(token, keys, ALGORITHMS).payload
+            with warnings.catch_warnings():
+                # Of the name EdDSA, for which RFC 9864 has others; providers use it all the same.
+                warnings.simplefilter("ignore", SecurityWarning)
+                payload = jws.deserialize_compact(token, keys, ALGORITHMS).payload
             claims = msgspec.json.decode(payload, type=Claims)
         except (JoseError, ValueError, TypeError):
             raise _refused("its signature does not fit") from None
@@ -280,34 +314,43 @@ class OidcClient:
         if self._keys is not None and not self._keys_due(kid):
             return self._keys
         async with self._lock:
-            if self._keys is None or self._keys_due(kid):
+            if self._keys_due(kid):
                 await self._fetch_keys()
-        assert self._keys is not None
+        if self._keys is None:
+            raise ProviderUnavailable("The sign-in provider's keys cannot be had at the moment.")
         return self._keys
 
     def _keys_due(self, kid: str | None) -> bool:
-        age = time.monotonic() - self._keys_at
-        unknown = kid is not None and all(key.kid != kid for key in (self._keys.keys if self._keys else ()))
-        return age > KEYS_SECONDS or (unknown and age > KEYS_FLOOR_SECONDS)
+        now = time.monotonic()
+        if self._keys is None or now >= self._keys_until:
+            return now >= self._keys_until
+        unknown = kid is not None and all(key.kid != kid for key in self._keys.keys)
+        return unknown and now - self._keys_asked > KEYS_FLOOR_SECONDS
 
     async def _fetch_keys(self) -> None:
-        metadata = await self._discover()
+        """Ask for the keys. Where that fails the old ones stay, and for a while nobody asks again."""
         try:
-            answer = await self._send("GET", metadata.jwks_uri)
-            found = _decoded(answer, dict[str, list[dict[str, Any]]])
-            usable = [
-                key
-                for key in found["keys"]
-                # A symmetric key would let anybody who knows it sign; one for encryption signs nothing.
-                if key.get("kty") in ("RSA", "EC", "OKP") and key.get("use", "sig") == "sig"
-            ]
-            self._keys = KeySet.import_key_set({"keys": [_public(key) for key in usable]})
-        except (ProviderUnavailable, JoseError, KeyError, ValueError) as error:
-            if self._keys is None:
-                raise ProviderUnavailable("The sign-in provider's keys cannot be had at the moment.") from None
-            log.warning("old_keys_kept", error=type(error).__name__)
-        # After a failure too: a provider in trouble is not asked by every request.
-        self._keys_at = time.monotonic()
+            found = await self._published_keys()
+        except ProviderUnavailable:
+            log.warning("provider_keys_unavailable", kept=self._keys is not None)
+            lifetime = KEYS_MISSING_SECONDS if self._keys is None else KEYS_FLOOR_SECONDS
+        else:
+            self._keys, lifetime = found, KEYS_SECONDS
+        self._keys_asked = time.monotonic()
+        self._keys_until = self._keys_asked + lifetime
+
+    async def _published_keys(self) -> KeySet:
+        answer = await self._send("GET", (await self._discover()).jwks_uri)
+        usable: list[Key] = []
+        for key in _decoded(answer, _Keys).keys:
+            # A symmetric key would let anybody who knows it sign; one for encryption signs nothing.
+            if key.get("kty") in ("RSA", "EC", "OKP") and key.get("use", "sig") == "sig":
+                # One of a kind that we do not know must not cost us the others.
+                with contextlib.suppress(JoseError, ValueError, KeyError, TypeError):
+                    usable.extend(KeySet.import_key_set({"keys": [_public(key)]}).keys)
+        if not usable:
+            raise ProviderUnavailable("The sign-in provider publishes no usable key.")
+        return KeySet(usable)
 
     async def _discover(self) -> _Metadata:
         now = time.monotonic()
@@ -342,7 +385,7 @@ class OidcClient:
             answer = await self._http.request(method, url, **more)
         except httpx.HTTPError as error:
             raise ProviderUnavailable(f"The sign-in provider does not answer ({type(error).__name__}).") from None
-        if answer.is_server_error or answer.is_redirect:
+        if answer.is_server_error or answer.is_redirect or answer.status_code in (408, 429):
             raise ProviderUnavailable(f"The sign-in provider answers {answer.status_code}.")
         return answer
 

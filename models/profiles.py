@@ -167,7 +167,7 @@ def path_in_server(path: str) -> str:
     if len(path.encode("utf-8", "surrogatepass")) > _MAXIMUM_PATH_BYTES or not path.isprintable():
         raise ProfileMismatch("filePath", "must be a path without control characters")
     path = path.removesuffix("/")
-    absolute = HOME / path.removeprefix("$HOME/")
+    absolute = HOME if path == "$HOME" else HOME / path.removeprefix("$HOME/")
     # Split by hand: PurePosixPath would quietly drop "." and empty components.
     if any(part in {"", ".", ".."} for part in path.removeprefix("/").split("/")):
         raise ProfileMismatch("filePath", "must be a path in normal form, without '.', '..' or empty parts")

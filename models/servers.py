@@ -23,7 +23,7 @@ from models.tables import Server
 from models.values import Caller, OperationStatus, ServerStatus, Subject, Wish
 
 
-class TemplateData(Struct, frozen=True, kw_only=True, omit_defaults=True):
+class TemplateData(Struct, frozen=True, kw_only=True):
     """A server's own snapshot of its template, under the API's names."""
 
     id: str = msgspec.field(name="_id")

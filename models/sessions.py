@@ -1,6 +1,10 @@
 """Sign-ins: those that a browser has begun, and the sessions that came of them.
 
 Tokens are found by their SHA-256 and never stored; the refresh token, which a logout has to revoke, is encrypted.
+
+A session belongs to a login: that of its `sid`, which the provider gives or the first id token stands for, and which
+every refresh hands on. A session that ended keeps its row, without an id token, as long as the janitor keeps expired
+ones: a JWT that has been signed out would still be good by its signature alone.
 """
 
 import hashlib
@@ -10,6 +14,7 @@ from uuid import UUID
 import msgspec
 from msgspec import Struct
 
+from models.errors import IdentityUnknown
 from models.sql import row, rows
 from models.values import Caller
 
@@ -27,6 +32,7 @@ class BegunLogin(Struct, frozen=True, kw_only=True):
 class SignedIn(Struct, frozen=True, kw_only=True):
     """A session as a request finds it."""
 
+    ended: bool
     person: UUID
     email: str
     admin: bool
@@ -38,10 +44,11 @@ class SignedIn(Struct, frozen=True, kw_only=True):
         return Caller(id=self.person, email=self.email, admin=self.admin, orgs=tuple(self.orgs), token_hash=token_hash)
 
 
-class EndedSession(Struct, frozen=True, kw_only=True):
-    """What a logout has still to do with a session that it ended."""
+class KeptRefresh(Struct, frozen=True, kw_only=True):
+    """A session's refresh token, and the login it belongs to."""
 
-    refresh_token_encrypted: bytes | None
+    sid: str
+    refresh_token_encrypted: bytes
 
 
 def digest(secret: str) -> bytes:
@@ -88,17 +95,19 @@ async def keep(
     admin: bool,
     orgs: tuple[str, ...],
     expires_at: datetime,
+    id_token_hash: bytes,
+    sid: str,
     refresh_token_encrypted: bytes | None = None,
-    id_token_hash: bytes | None = None,
-    sid: str | None = None,
 ) -> None:
     """Write a session, replacing one of the same token."""
     await row(
         """INSERT INTO session (token_hash, person, admin, orgs, expires_at, refresh_token_encrypted,
                                 id_token_hash, sid)
            VALUES ({}, {}, {}, {}::text[], {}, {}, {}, {})
-           ON CONFLICT (token_hash) DO UPDATE SET admin = excluded.admin, orgs = excluded.orgs,
-              expires_at = excluded.expires_at""",
+           ON CONFLICT (token_hash) DO UPDATE SET person = excluded.person, admin = excluded.admin,
+              orgs = excluded.orgs, expires_at = excluded.expires_at, id_token_hash = excluded.id_token_hash,
+              sid = excluded.sid,
+              refresh_token_encrypted = coalesce(excluded.refresh_token_encrypted, session.refresh_token_encrypted)""",
         token_hash,
         person,
         admin,
@@ -111,34 +120,61 @@ async def keep(
 
 
 _FIND = """
-    SELECT s.person, p.email, s.admin, s.orgs, s.expires_at
+    SELECT s.id_token_hash IS NULL OR p.released_at IS NOT NULL AS ended,
+           s.person, p.email, s.admin, s.orgs, s.expires_at
       FROM session s JOIN person p ON p.id = s.person
-     WHERE s.token_hash = {} AND s.expires_at > now() AND p.released_at IS NULL
+     WHERE s.token_hash = {} AND (s.expires_at > now() OR s.id_token_hash IS NULL)
 """
 
 
 async def find(token_hash: bytes) -> SignedIn | None:
-    """The session of an access token, if it is still one: one statement for each request."""
+    """The session of an access token, by one statement for each request; None for a token that is not ours.
+
+    Raises `IdentityUnknown` for one that was ours and has been signed out.
+    """
     found = await row(_FIND, token_hash)
-    return None if found is None else msgspec.convert(found, SignedIn)
+    if found is None:
+        return None
+    session = msgspec.convert(found, SignedIn)
+    if session.ended:
+        raise IdentityUnknown("This session has ended.", hint="Sign in again.")
+    return session
 
 
-async def end(*, issuer: str, subject: str, id_token_hash: bytes, sid: str | None) -> list[EndedSession]:
-    """End the sessions that an id token stands for: those of its login, or, if it is an older one, of its `sid`."""
+async def refresh_tokens(person: UUID) -> list[KeptRefresh]:
+    """The refresh tokens of a person's sessions, the latest first."""
     found = await rows(
-        """DELETE FROM session s USING person p
-            WHERE p.id = s.person AND p.issuer = {} AND p.subject = {}
-              AND (s.id_token_hash = {} OR ({}::text IS NOT NULL AND s.sid = {}))
-           RETURNING s.refresh_token_encrypted""",
+        """SELECT sid, refresh_token_encrypted FROM session
+            WHERE person = {} AND id_token_hash IS NOT NULL AND refresh_token_encrypted IS NOT NULL
+            ORDER BY created_at DESC LIMIT 100""",
+        person,
+    )
+    return msgspec.convert(found, list[KeptRefresh])
+
+
+async def end(*, issuer: str, subject: str, id_token_hash: bytes, sid: str) -> list[bytes]:
+    """End every session of the login that an id token stands for; their refresh tokens, encrypted."""
+    found = await rows(
+        """WITH theirs AS (
+             SELECT s.token_hash, s.sid, s.id_token_hash, s.refresh_token_encrypted
+               FROM session s JOIN person p ON p.id = s.person
+              WHERE p.issuer = {} AND p.subject = {} AND s.id_token_hash IS NOT NULL
+                FOR UPDATE OF s)
+           UPDATE session s SET id_token_hash = NULL, refresh_token_encrypted = NULL
+             FROM theirs t
+            WHERE s.token_hash = t.token_hash
+              AND (t.sid = {} OR t.sid IN (SELECT sid FROM theirs WHERE id_token_hash = {}))
+           RETURNING t.refresh_token_encrypted""",
         issuer,
         subject,
+        sid,
         id_token_hash,
-        sid,
-        sid,
     )
-    return msgspec.convert(found, list[EndedSession])
+    return [one["refresh_token_encrypted"] for one in found if one["refresh_token_encrypted"] is not None]
 
 
-async def end_token(token_hash: bytes) -> None:
-    """End one session."""
-    await row("DELETE FROM session WHERE token_hash = {}", token_hash)
+async def end_all(person: UUID) -> None:
+    """End every session of a person."""
+    await row(
+        "UPDATE session SET id_token_hash = NULL, refresh_token_encrypted = NULL WHERE person = {} RETURNING 1", person
+    )

@@ -6,6 +6,7 @@ connection would make the pool smaller until nothing is left of it.
 
 import contextlib
 from types import TracebackType
+from typing import Literal
 
 from piccolo.engine.postgres import PostgresTransaction
 
@@ -27,7 +28,7 @@ class Transaction(PostgresTransaction):
         self.connection = await self.engine.pool.acquire(timeout=ACQUIRE_SECONDS)
         try:
             self.transaction = self.connection.transaction()
-            await self.begin()
+            await self.transaction.start()
         except BaseException:
             await self.engine.pool.release(self.connection)
             raise
@@ -36,14 +37,14 @@ class Transaction(PostgresTransaction):
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> bool:
+    ) -> Literal[False]:
         try:
             if error is None:
-                await self.commit()
+                await self.transaction.commit()
             else:
                 # Where the connection is lost the server has rolled back; the first error is the one to tell.
                 with contextlib.suppress(*CONNECTION_PROBLEMS):
-                    await self.rollback()
+                    await self.transaction.rollback()
         finally:
             self.engine.current_transaction.reset(self.context)
             if self.engine.pool is not None:

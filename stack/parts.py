@@ -89,6 +89,9 @@ def temporal(layout: Layout, program: Path, keys: Secrets) -> Part:
         "history.transferProcessorMaxPollRPS": "2000",
         "history.timerProcessorMaxPollRPS": "2000",
         "system.enableActivityEagerExecution": "true",
+        # With more partitions than pollers a task may wait for a poll to end, which takes up to a minute.
+        "matching.numTaskqueueReadPartitions": "1",
+        "matching.numTaskqueueWritePartitions": "1",
     }
     command = [
         *(str(program), "server", "start-dev", "--ip", "127.0.0.1", "--log-level", "warn"),

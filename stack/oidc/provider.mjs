@@ -144,8 +144,10 @@ const provider = new Provider(issuer, {
   // These clients belong to the operator: nobody is asked for consent.
   async loadExistingGrant(ctx) {
     const { client, session, provider: own } = ctx.oidc;
-    const existing = session.grantIdFor(client.clientId);
-    if (existing) return own.Grant.find(existing);
+    const known = session.grantIdFor(client.clientId);
+    // A logout that revokes the refresh token takes the grant with it, and leaves the browser signed in here.
+    const existing = known && (await own.Grant.find(known));
+    if (existing) return existing;
     const grant = new own.Grant({ clientId: client.clientId, accountId: session.accountId });
     grant.addOIDCScope(scopes);
     if (jwt) grant.addResourceScope(resource, scopes);

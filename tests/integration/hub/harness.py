@@ -87,7 +87,7 @@ class HubUnderTest:
         with self.log_file.open("ab") as log:
             self.process = subprocess.Popen(
                 [
-                    *(sys.executable, "-m", "jupyterhub"),
+                    *(sys.executable, "-m", "hub"),
                     *("-f", str(Path(__file__).with_name("jupyterhub_test_config.py"))),
                 ],
                 env=self.environment,

@@ -8,6 +8,7 @@ import uuid
 import httpx
 import pytest
 
+from hub.processes import identify
 from models.server_spec import sign_spec
 from tests.integration.hub.harness import USER, HubUnderTest, until
 
@@ -20,7 +21,7 @@ def test_a_signed_spec_becomes_a_server(hub: HubUnderTest) -> None:
     assert process["hub_user"] == USER
     assert process["hub_name"] == spec.hub_name
     assert process["alive"]
-    assert os.path.exists(f"/proc/{process['pid']}")
+    assert identify(process["pid"]) is not None
     everything = hub.truth.get("servers").json()
     assert process in everything["servers"]
     assert everything["complete"]
@@ -30,7 +31,7 @@ def test_a_signed_spec_becomes_a_server(hub: HubUnderTest) -> None:
     assert answer.status_code in (202, 204)
     until(lambda: not hub.model(spec).get("ready"), 10, "the hub says stopped")
     until(lambda: hub.processes(spec) == [], 10, "no process lives")
-    assert not os.path.exists(f"/proc/{process['pid']}")
+    assert identify(process["pid"]) is None
 
 
 def test_a_slow_start_is_answered_at_once(hub: HubUnderTest) -> None:
@@ -116,8 +117,23 @@ def test_people_cannot_start_servers_themselves(hub: HubUnderTest) -> None:
         for path in (hub.path(spec), f"users/{USER}/server"):
             answer = user.post(f"/hub/api/{path}", json={"display_name": "", "user_options": {"spec": token}})
             assert answer.status_code in (403, 404)
-        assert user.get(f"/hub/spawn/{USER}/{spec.hub_name}").status_code in (403, 404)
         assert "spec" not in user.get("/hub/api/user").text
+
+
+def test_the_hubs_own_pages_start_nothing(hub: HubUnderTest) -> None:
+    with httpx.Client(base_url=hub.url, follow_redirects=True) as browser:
+        browser.get("/hub/login")
+        form = {"username": USER, "password": "any", "_xsrf": browser.cookies["_xsrf"]}
+        home = browser.post("/hub/login", data=form)
+        assert home.url.path == "/hub/home"
+        assert "made, started and stopped in Notebooks Hub" in home.text
+        assert "/hub/spawn" not in home.text
+        spawn = browser.get(f"/hub/spawn/{USER}/some")
+        assert spawn.status_code == 403
+        assert "started in Notebooks Hub" in spawn.text
+        missing = browser.get(f"/user/{USER}/some/")
+        assert "start this server from Notebooks Hub" in missing.text
+        assert "/hub/spawn" not in missing.text
 
 
 def test_a_failed_start_says_why(hub: HubUnderTest) -> None:

@@ -4,9 +4,11 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from typing import Any, cast
 from uuid import UUID
 
 import httpx
+from litestar import Litestar
 from litestar.middleware import ASGIMiddleware
 from litestar.types import ASGIApp, ControllerRouterHandler, Receive, Scope, Send
 
@@ -61,9 +63,13 @@ class Bench:
         """A client of an application of `handlers`."""
         app = assemble(handlers, settings=self.settings, middleware=[HeaderIdentity(self.callers)])
         app.state.services = self.services
-        headers = {} if caller is None else {"x-caller": caller}
-        transport = httpx.ASGITransport(app=app, raise_app_exceptions=False)
-        return httpx.AsyncClient(transport=transport, base_url="http://api.test", headers=headers, timeout=30)
+        return client_of(app, **({} if caller is None else {"x-caller": caller}))
+
+
+def client_of(app: Litestar, **headers: str) -> httpx.AsyncClient:
+    """A client that calls the application in this process."""
+    transport = httpx.ASGITransport(app=cast(Any, app), raise_app_exceptions=False)
+    return httpx.AsyncClient(transport=transport, base_url="http://api.test", headers=headers, timeout=30)
 
 
 async def end(operation: UUID, status: OperationStatus) -> None:

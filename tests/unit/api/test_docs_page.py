@@ -10,7 +10,7 @@ import pytest
 from api.app import assemble
 from api.docs_page import PAGE, docs_page
 from models.settings import Settings
-from tests.unit.api.bench import Bench
+from tests.unit.api.bench import Bench, client_of
 from tests.unit.api.test_writes import NotesController
 
 
@@ -51,7 +51,7 @@ async def test_cors() -> None:
         database_url="postgresql:///unused", cors_origins=("https://ui.example.org", "http://localhost:4200")
     )
     app = assemble([docs_page], settings=settings)
-    async with httpx.AsyncClient(transport=httpx.ASGITransport(app=app), base_url="http://api.test") as client:
+    async with client_of(app) as client:
         for origin, allowed in (
             ("https://ui.example.org", True),
             ("http://localhost:4200", True),

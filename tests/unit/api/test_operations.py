@@ -14,10 +14,10 @@ import pytest
 from api.operation_events import CHANNEL
 from api.operations import OperationsController, follow
 from models import operations, servers, templates
-from models.database import transaction
 from models.ids import new_id
 from models.operations import LeftOut, OperationError
 from models.sql import row
+from models.transactions import Transaction
 from models.values import OperationStatus, Subject, Wish
 from tests.unit.api.bench import Bench, end
 
@@ -132,7 +132,7 @@ async def stream(bench: Bench, operation: UUID, **more: object) -> AsyncIterator
     async def read() -> None:
         events = follow(operation, bench.callers["alice"], bench.services.operation_events, bench.settings, **more)  # type: ignore[arg-type]
         async for message in events:
-            data = msgspec.json.decode(message.data) if message.data else {}
+            data = msgspec.json.decode(str(message.data)) if message.data else {}
             await queue.put((message.event, data.get("status", "")))
         await queue.put((None, "end"))
 
@@ -234,7 +234,7 @@ async def test_the_stream_over_http(bench: Bench, api: httpx.AsyncClient) -> Non
 
 async def make_server(bench: Bench) -> UUID:
     alice = bench.callers["alice"]
-    async with transaction():
+    async with Transaction():
         template = await templates.create(
             alice.id,
             {"name": "t", "type": "user", "application_type": "jupyterlab", "hardware": "small", "server_name": "t"},
@@ -244,7 +244,7 @@ async def make_server(bench: Bench) -> UUID:
 
 
 async def intend(bench: Bench, server: UUID, wish: Wish) -> UUID:
-    async with transaction():
+    async with Transaction():
         return (await servers.intend(server, wish, bench.callers["alice"])).operation
 
 

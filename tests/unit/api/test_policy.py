@@ -6,7 +6,7 @@ from litestar import get
 from api.app import assemble
 from api.policy import Policy, PolicyMissing, needs
 from models.settings import Settings
-from tests.unit.api.bench import Bench
+from tests.unit.api.bench import Bench, client_of
 
 
 @get("/silent", sync_to_thread=False)
@@ -46,11 +46,8 @@ async def test_policies(bench: Bench, caller: str | None, statuses: list[int]) -
 
 
 async def test_a_route_that_no_authentication_looked_at_is_closed() -> None:
-    import httpx
-
     app = assemble([own], settings=Settings(database_url="postgresql:///unused"))
-    async with httpx.AsyncClient(transport=httpx.ASGITransport(app=app), base_url="http://api.test") as client:
-        answer = await client.get("/own")
+    answer = await client_of(app).get("/own")
     assert answer.status_code == 401
     assert answer.headers["www-authenticate"] == "Bearer"
 

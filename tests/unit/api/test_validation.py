@@ -2,20 +2,21 @@
 
 from collections.abc import AsyncIterator
 from datetime import datetime
-from typing import Any
+from typing import Annotated, Any
 from uuid import UUID
 
 import httpx
 import pytest
 from litestar import Controller, get, patch, post
 from litestar.params import FromQuery, JSONBody
-from msgspec import UNSET, Struct, UnsetType, field
+from msgspec import UNSET, Meta, Struct, UnsetType, field
 
 from api.app import assemble
 from api.fields import AnswerBody, Description, Email, Name, PathName, PathWord, RecordIds, RequestBody, Tags
 from api.policy import Policy, needs
 from models.settings import Settings
 from models.values import OperationStatus
+from tests.unit.api.bench import client_of
 
 
 class Call(RequestBody, frozen=True, kw_only=True):
@@ -40,6 +41,7 @@ class Thing(RequestBody, frozen=True, kw_only=True):
     when: datetime | None = None
     calls: list[Call] | None = None
     values: dict[str, str] | str | None = None
+    place: Annotated[str | None, Meta(extra={"null": "refuse"})] = None
 
 
 class Change(RequestBody, frozen=True, kw_only=True):
@@ -97,8 +99,7 @@ class Things(Controller):
 @pytest.fixture(scope="module")
 async def client() -> AsyncIterator[httpx.AsyncClient]:
     app = assemble([Things], settings=Settings(database_url="postgresql:///unused", max_body_bytes=65_536))
-    transport = httpx.ASGITransport(app=app, raise_app_exceptions=False)
-    async with httpx.AsyncClient(transport=transport, base_url="http://api.test") as client:
+    async with client_of(app) as client:
         yield client
 
 
@@ -212,6 +213,7 @@ async def test_bodies_that_cannot_be_read(
         ({**GOOD, "calls": [[]]}, {"/calls/0": "type"}),
         ({**GOOD, "values": {"a": 1}}, {"/values/a": "type"}),
         ({**GOOD, "values": 1}, {"/values": "type"}),
+        ({**GOOD, "place": None}, {"/place": "type"}),
         ({"name": 1, "public": "x", "z": 1}, {"/name": "type", "/public": "type", "/z": "additionalProperties"}),
     ],
     ids=lambda value: repr(value)[:60],

@@ -222,7 +222,7 @@ async def test_a_repeated_delete_does_not_become_a_404(api: httpx.AsyncClient) -
 
 @pytest.mark.parametrize("key", ["", "x" * 256, "a b", "\u00e4", "x\ty"])
 async def test_bad_keys(api: httpx.AsyncClient, key: str) -> None:
-    answer = await api.post("/notes", json={"name": "n"}, headers={"idempotency-key": key.encode()})  # type: ignore[dict-item]
+    answer = await api.post("/notes", json={"name": "n"}, headers={b"idempotency-key": key.encode()})
     assert answer.status_code == 422
     assert answer.json()["error"]["details"][0]["path"] == "Idempotency-Key"
 

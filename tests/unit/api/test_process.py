@@ -1,0 +1,118 @@
+"""The API as a process: what is committed survives its death, and it stops quickly when told to."""
+
+import asyncio
+import contextlib
+import hashlib
+import os
+import signal
+import socket
+import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from models.ids import new_id
+from models.sql import row
+from tests.unit.api.bench import Bench
+
+ROOT = Path(__file__).parents[3]
+TEMPLATE = {"name": "lab", "description": "", "type": "user", "applicationType": "jupyterlab", "public": False}
+
+
+@contextlib.asynccontextmanager
+async def running(environment: dict[str, str], url: str) -> AsyncIterator[asyncio.subprocess.Process]:
+    """A process of the API that answers."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "api", cwd=ROOT, env=environment, stdout=asyncio.subprocess.DEVNULL
+    )
+    try:
+        async with asyncio.timeout(20), httpx.AsyncClient() as client:
+            while True:
+                with contextlib.suppress(httpx.TransportError):
+                    if (await client.get(f"{url}/version")).status_code == 200:
+                        break
+                await asyncio.sleep(0.1)
+        yield process
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+
+
+@pytest.fixture
+def url() -> str:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return f"http://127.0.0.1:{probe.getsockname()[1]}"
+
+
+@pytest.fixture
+def environment(bench: Bench, tmp_path: Path, url: str) -> dict[str, str]:
+    nowhere = "127.0.0.1:9"
+    return {
+        "PATH": os.environ["PATH"],
+        "NBHUB_DATABASE_URL": bench.settings.database_url,
+        "NBHUB_SESSION_KEY": bench.settings.session_key,
+        "NBHUB_API_PORT": url.rpartition(":")[2],
+        "NBHUB_TEMPORAL_ADDRESS": nowhere,
+        "NBHUB_OIDC_ISSUER": f"http://{nowhere}",
+        "NBHUB_CRASH_POINTS": str(tmp_path),
+    }
+
+
+@pytest.fixture
+async def signed_in(bench: Bench, url: str) -> AsyncIterator[httpx.AsyncClient]:
+    token = new_id().hex
+    await row(
+        """INSERT INTO session (token_hash, person, orgs, expires_at, id_token_hash, sid)
+           VALUES ({}, {}, ARRAY[]::text[], now() + interval '1 hour', {}, 's')""",
+        hashlib.sha256(token.encode()).digest(),
+        bench.callers["alice"].id,
+        b"x",
+    )
+    async with httpx.AsyncClient(base_url=url, headers={"authorization": f"Bearer {token}"}, timeout=20) as client:
+        yield client
+
+
+async def test_death_after_the_commit_loses_nothing(
+    environment: dict[str, str], url: str, signed_in: httpx.AsyncClient, tmp_path: Path
+) -> None:
+    key = {"idempotency-key": new_id().hex}
+    async with running(environment, url) as process:
+        hardware = (await signed_in.get("/volume/hardware")).json()[0]
+        made = await signed_in.post("/servers", json={**TEMPLATE, "hardware": hardware})
+        assert made.status_code == 200, made.text
+        start = f"/servers/{made.json()['_id']}/start"
+        (tmp_path / "api.committed").touch()
+        with pytest.raises(httpx.TransportError):
+            await signed_in.put(start, headers=key)
+        assert await process.wait() == 137
+    async with running(environment, url):
+        again = await signed_in.put(start, headers=key)
+        assert (again.status_code, again.json()["kind"], again.json()["status"]) == (202, "server.start", "queued")
+        listed = (await signed_in.get("/operations", params={"kind": "server.start"})).json()
+        assert [one["_id"] for one in listed] == [again.json()["_id"]]
+        assert (await signed_in.get("/servers")).json()[0]["status"] == "starting"
+
+
+async def test_a_stop_waits_for_no_stream(
+    bench: Bench, environment: dict[str, str], url: str, signed_in: httpx.AsyncClient
+) -> None:
+    operation = new_id()
+    await row(
+        "INSERT INTO operation (id, kind, subject, subject_kind, actor) VALUES ({}, 'x', {}, 'x', {})",
+        operation,
+        new_id(),
+        bench.callers["alice"].id,
+    )
+    async with running(environment, url) as process:
+        async with signed_in.stream("GET", f"/operations/{operation}/events") as stream:
+            lines = stream.aiter_lines()
+            assert (await anext(lines)).startswith("id: ")
+            process.send_signal(signal.SIGTERM)
+            async with asyncio.timeout(5):
+                assert "event: operation" in [line async for line in lines]
+        async with asyncio.timeout(5):
+            await process.wait()

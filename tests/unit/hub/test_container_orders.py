@@ -1,0 +1,185 @@
+"""Orders as the objects that KubeSpawner and DockerSpawner would submit, and the truth told by those backends."""
+
+from datetime import UTC, datetime
+from types import SimpleNamespace
+from typing import Any
+from unittest.mock import MagicMock
+
+import pytest
+from dockerspawner import DockerSpawner
+from kubernetes_asyncio.client import ApiException
+from kubespawner import KubeSpawner
+from traitlets.config import Config
+
+from hub.docker import DockerBackend, DockerTranslation
+from hub.kubernetes import KubernetesBackend, KubernetesTranslation
+from hub.order import OrderRefused
+from hub.records import GenerationFenced, Records
+from models.server_spec import Mount
+from tests.unit.hub.conftest import MakeOrder
+
+CLAIMS = {"/opt/notebooks": "homes", "/opt/datasets": "datasets"}
+ID = "0197f3a2-7b3c-7c1a-9d55-2f6f3c0a1b2c"
+MOUNTS = (
+    Mount(source="/opt/datasets/d1", target="/opt/datasets/my data", read_only=True),
+    Mount(source="/opt/datasets/d2", target="/opt/datasets/{username}", read_only=False),
+)
+SERVER = SimpleNamespace(base_url="/user/alice@example.org/lab-3c0a1b2c/")
+
+
+@pytest.fixture
+def kube_spawner() -> Any:
+    spawner = KubeSpawner(_mock=True, config=Config())
+    spawner.server = None
+    spawner.api_token = "hub-token"
+    spawner.hub_connect_url = "http://hub:8081"
+    return spawner
+
+
+async def manifest(spawner: Any, order: Any) -> Any:
+    proxy = SimpleNamespace(**{"server": SERVER})
+    # `server` needs JupyterHub's database; the translation reads nothing else of the spawner.
+    target = _Setter(spawner, proxy)
+    KubernetesTranslation(CLAIMS).apply(target, order)
+    return await spawner.get_pod_manifest()
+
+
+class _Setter:
+    """Writes to a spawner, reads `server` from elsewhere."""
+
+    def __init__(self, spawner: Any, proxy: Any) -> None:
+        self.__dict__.update(spawner=spawner, server=proxy.server)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name != "notebook_dir":
+            setattr(self.spawner, name, value)
+        else:
+            self.spawner.notebook_dir = self.__dict__["notebook_dir"] = value
+
+
+async def test_a_pod_of_jupyterlab(kube_spawner: Any, make_order: MakeOrder) -> None:
+    pod = await manifest(kube_spawner, make_order(mounts=MOUNTS))
+    (container,) = pod.spec.containers
+    assert container.image == "quay.io/jupyter/scipy-notebook:latest"
+    assert container.command[0] == "jupyterhub-singleuser"
+    assert container.resources.limits == {"cpu": 4, "memory": int(7.5 * 1024**3)}
+    assert pod.metadata.labels["notebooks-hub/server-id"] == ID
+    assert pod.metadata.labels["notebooks-hub/generation"] == "4"
+    assert pod.metadata.annotations["notebooks-hub/hub-user"] == "alice@example.org"
+    assert not pod.spec.automount_service_account_token
+    assert container.security_context["allowPrivilegeEscalation"] is False
+    assert [volume["persistentVolumeClaim"]["claimName"] for volume in pod.spec.volumes] == ["homes", "datasets"]
+    assert [(m["mountPath"], m["subPath"], m["readOnly"]) for m in container.volume_mounts] == [
+        ("/home/jovyan", "alice", False),
+        ("/opt/datasets/my data", "d1", True),
+        # Names are no templates.
+        ("/opt/datasets/{username}", "d2", False),
+    ]
+
+
+async def test_a_pod_of_a_dashboard_is_behind_the_sign_in(kube_spawner: Any, make_order: MakeOrder) -> None:
+    pod = await manifest(
+        kube_spawner, make_order(application="streamlit", file_path="$HOME/app.py", hardware="gpuSmall")
+    )
+    (container,) = pod.spec.containers
+    assert container.command[:2] == ["python3", "-c"]
+    assert "class Visit" in container.command[2]
+    assert container.command[3:6] == ["/_stcore/health", "streamlit", "run"]
+    assert "--server.port={port}" in container.command
+    assert container.command[-1] == "/home/jovyan/app.py"
+    assert container.resources.limits["nvidia.com/gpu"] == "1"
+
+
+async def test_a_second_order_leaves_nothing_of_the_first(kube_spawner: Any, make_order: MakeOrder) -> None:
+    await manifest(kube_spawner, make_order(mounts=MOUNTS, hardware="gpuSmall"))
+    pod = await manifest(kube_spawner, make_order())
+    (container,) = pod.spec.containers
+    assert len(container.volume_mounts) == 1
+    assert "nvidia.com/gpu" not in container.resources.limits
+
+
+@pytest.mark.parametrize("source", ["/etc", "/opt/datasets", "/opt/datasets/../notebooks/bob", "/opt/datasets2/x"])
+def test_a_pod_mounts_nothing_else(make_order: MakeOrder, source: str) -> None:
+    order = make_order(mounts=(Mount(source=source, target="/opt/datasets/x", read_only=True),))
+    for translation in (KubernetesTranslation(CLAIMS), DockerTranslation(tuple(CLAIMS))):
+        with pytest.raises(OrderRefused):
+            translation.apply(MagicMock(server=SERVER), order)
+
+
+async def test_a_container(make_order: MakeOrder) -> None:
+    user = SimpleNamespace(name="alice@example.org", url="/user/alice@example.org/", settings={}, id=1)
+    api = MagicMock()
+    spawner = DockerSpawner(user=user, hub=MagicMock(), orm_spawner=None, config=Config(), api_token="hub-token")
+    spawner.get_env = lambda: {"JUPYTERHUB_API_TOKEN": "hub-token", **spawner.environment}
+    spawner.__class__.client = property(lambda self: api)
+    DockerTranslation(tuple(CLAIMS)).apply(
+        _Setter(spawner, SimpleNamespace(server=SERVER)), make_order(mounts=MOUNTS, hardware="gpuSmall")
+    )
+    await spawner.create_object()
+    host = api.create_host_config.call_args.kwargs
+    assert [(m["Source"], m["Target"], m["ReadOnly"]) for m in host["mounts"]] == [
+        ("/opt/notebooks/alice", "/home/jovyan", False),
+        ("/opt/datasets/d1", "/opt/datasets/my data", True),
+        ("/opt/datasets/d2", "/opt/datasets/{username}", False),
+    ]
+    assert host["cap_drop"] == ["ALL"]
+    assert host["auto_remove"] is True
+    assert host["device_requests"][0]["Count"] == 1
+    created = api.create_container.call_args.kwargs
+    assert created["labels"]["notebooks-hub/server-id"] == ID
+    assert created["labels"]["notebooks-hub/hub-user"] == "alice@example.org"
+    assert created["command"][0] == "jupyterhub-singleuser"
+    assert "hub-token" not in str(created["command"])
+
+
+def pod(name: str, generation: int, phase: str = "Running") -> Any:
+    return SimpleNamespace(
+        metadata=SimpleNamespace(
+            name=name,
+            labels={"notebooks-hub/server-id": ID, "notebooks-hub/generation": str(generation)},
+            annotations={"notebooks-hub/hub-user": "alice@example.org", "notebooks-hub/hub-name": "lab"},
+            creation_timestamp=datetime.now(UTC),
+        ),
+        status=SimpleNamespace(phase=phase),
+    )
+
+
+class Cluster:
+    """The part of Kubernetes' API that is used: a deleted pod stays for one more look."""
+
+    def __init__(self, *pods: Any) -> None:
+        self.pods = list(pods)
+        self.dying: list[str] = []
+
+    async def list_namespaced_pod(self, namespace: str, label_selector: str) -> Any:
+        found = SimpleNamespace(items=list(self.pods))
+        self.pods = [pod for pod in self.pods if pod.metadata.name not in self.dying]
+        return found
+
+    async def delete_namespaced_pod(self, name: str, namespace: str, grace_period_seconds: int) -> None:
+        self.dying.append(name)
+        if name == "gone":
+            raise ApiException(status=404)
+
+
+async def test_the_truth_about_pods(records: Records) -> None:
+    cluster = Cluster(pod("a", 1), pod("gone", 2), pod("b", 3), pod("ended", 2, "Succeeded"))
+    backend = KubernetesBackend(cluster, "ns", records)
+    assert [report.resource for report in await backend.living()] == ["a", "gone", "b"]
+    assert await backend.end(ID, up_to_generation=2) == []
+    assert [report.resource for report in await backend.living_of(ID)] == ["b"]
+    with records.fence(ID) as fence, pytest.raises(GenerationFenced):
+        fence.check(2)
+
+
+async def test_the_truth_about_containers(records: Records) -> None:
+    def container(name: str, generation: str) -> dict[str, Any]:
+        labels = {"notebooks-hub/server-id": ID, "notebooks-hub/generation": generation}
+        return {"Id": name, "Created": 1.0, "Labels": labels}
+
+    api = MagicMock()
+    api.containers.return_value = [container("a", "1"), container("b", "3")]
+    api.stop.side_effect = lambda name, timeout: api.containers.return_value.pop(0)
+    backend = DockerBackend(api, records)
+    assert await backend.end(ID, up_to_generation=2) == []
+    assert [report.resource for report in await backend.living_of(ID)] == ["b"]

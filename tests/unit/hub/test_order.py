@@ -1,0 +1,139 @@
+"""What spawners ask of an order before they carry it out."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hub.order import (
+    OrderRefused,
+    check_mount_targets,
+    check_program,
+    expand,
+    file_on_machine,
+    resolve_source,
+)
+from models.server_spec import Mount
+from tests.unit.hub.conftest import MakeOrder
+
+
+def mount(target: str, source: str = "/data") -> Mount:
+    return Mount(source=source, target=target, read_only=True)
+
+
+@pytest.mark.parametrize(
+    "targets",
+    [
+        ["/etc"],
+        ["/"],
+        ["/opt"],
+        ["/opt/datasets"],
+        ["/opt/datasets/../../etc"],
+        ["opt/datasets/a"],
+        ["/home/jovyan/x"],
+        ["/opt/datasets/a", "/opt/datasets/a"],
+        ["/opt/datasets/a", "/opt/datasets/a/b"],
+    ],
+)
+def test_mounts_hide_nothing(targets: list[str]) -> None:
+    with pytest.raises(OrderRefused) as refusal:
+        check_mount_targets([mount(target) for target in targets])
+    assert refusal.value.code == "mount-refused"
+
+
+def test_mounts_side_by_side_are_fine() -> None:
+    check_mount_targets(
+        [
+            mount("/opt/datasets/a"),
+            mount("/opt/datasets/ab"),
+            mount("/opt/groups/a"),
+            mount("/opt/modules/modulefiles/alice@example.org/gcc/1.lua"),
+        ]
+    )
+
+
+def test_sources_are_judged_by_where_they_really_are(tmp_path: Path) -> None:
+    root, outside = tmp_path / "root", tmp_path / "root-2"
+    (root / "one").mkdir(parents=True)
+    outside.mkdir()
+    (root / "link").symlink_to(outside)
+    assert resolve_source(str(root / "one"), [str(root)]) == root / "one"
+    for source, code in (
+        (root / "link", "mount-refused"),
+        (outside, "mount-refused"),
+        (root / "one" / ".." / ".." / "root-2", "mount-refused"),
+        (root / "none", "mount-missing"),
+    ):
+        with pytest.raises(OrderRefused) as refusal:
+            resolve_source(str(source), [str(root)])
+        assert refusal.value.code == code
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Path:
+    home = tmp_path / "home"
+    (home / "folder").mkdir(parents=True)
+    (home / "a.ipynb").touch()
+    (home / "out.ipynb").symlink_to("/etc/passwd")
+    (home / "away").symlink_to(tmp_path)
+    (tmp_path / "x.ipynb").touch()
+    (home / "inside.ipynb").symlink_to("a.ipynb")
+    return home
+
+
+@pytest.mark.parametrize(
+    ("path", "code"),
+    [
+        ("missing.ipynb", "file-missing"),
+        ("out.ipynb", "file-refused"),
+        ("away/x.ipynb", "file-refused"),
+        ("/opt/datasets/other/a.ipynb", "file-missing"),
+    ],
+)
+def test_files_that_cannot_be_opened(make_order: MakeOrder, home: Path, path: str, code: str) -> None:
+    with pytest.raises(OrderRefused) as refusal:
+        file_on_machine(make_order(application="voila", file_path=path, home=str(home)))
+    assert refusal.value.code == code
+
+
+def test_files_are_found_where_they_are_mounted(make_order: MakeOrder, home: Path, tmp_path: Path) -> None:
+    assert file_on_machine(make_order(application="voila", file_path="a.ipynb", home=str(home))) == home / "a.ipynb"
+    assert file_on_machine(make_order(application="voila", file_path="inside.ipynb", home=str(home)))
+    assert file_on_machine(make_order(application="voila", file_path="folder", home=str(home))).is_dir()
+    order = make_order(
+        application="voila",
+        file_path="/opt/datasets/d/x.ipynb",
+        home=str(home),
+        mounts=(mount("/opt/datasets/d", str(tmp_path)),),
+    )
+    assert file_on_machine(order) == tmp_path / "x.ipynb"
+    (home / "b.py").mkdir()
+    with pytest.raises(OrderRefused, match="is a folder"):
+        file_on_machine(make_order(application="streamlit", file_path="b.py", home=str(home)))
+
+
+def test_a_missing_program_is_named(make_order: MakeOrder, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(OrderRefused, match="Rscript is not installed"):
+        check_program(make_order(application="rshiny", file_path="app.R"), "/nowhere")
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(OrderRefused, match="python, dash is not installed"):
+        check_program(make_order(application="dash", file_path="app.py"), "/nowhere")
+
+
+def test_placeholders(make_order: MakeOrder) -> None:
+    values: dict[str, Any] = {"file": "/home/jovyan/{port}.py", "base_url": "/user/a/b/"}
+    assert expand("{file} {base_url} {port} {other}", values) == "/home/jovyan/{port}.py /user/a/b/ {port} {other}"
+    command = make_order(application="voila", file_path="a.ipynb").command(
+        {"file": "/home/jovyan/a.ipynb", "base_url": "/user/a/b/"}, ("dashboard",)
+    )
+    assert command[:3] == ("dashboard", "--keep-prefix", "/")
+    assert "--base_url=/user/a/b/" in command
+    assert command[-1] == "/home/jovyan/a.ipynb"
+
+
+def test_modules_reach_the_environment(make_order: MakeOrder) -> None:
+    order = make_order(modules=("alice@example.org/gcc/13", "alice@example.org/r/4"))
+    environment = order.environment({})
+    assert environment["MODULEPATH"] == "/opt/modules/modulefiles"
+    assert environment["LMOD_SYSTEM_DEFAULT_MODULES"] == "alice@example.org/gcc/13,alice@example.org/r/4"
+    assert make_order().environment({}) == {}

@@ -1,0 +1,173 @@
+"""Records, locks and fences: what two processes may rely on, whenever one of them dies."""
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from hub import processes
+from hub.machine import Machine
+from hub.records import Failure, GenerationFenced, Record, Records, ServerBusy
+
+ID = "server-1"
+HOLDER = """
+import sys, time
+from pathlib import Path
+from hub.records import Records
+descriptor = Records(Path(sys.argv[1])).claim(sys.argv[2])
+print("held", flush=True)
+time.sleep(60)
+"""
+
+
+def record(pid: int, **changes: object) -> Record:
+    process = processes.identify(pid)
+    assert process is not None
+    values: dict[str, object] = {
+        "server_id": ID,
+        "hub_user": "alice@example.org",
+        "hub_name": "lab",
+        "generation": 3,
+        "spawner": "local",
+        "process": process,
+        "port": 1,
+        "started_at": time.time(),
+    }
+    return Record(**(values | changes))  # type: ignore[arg-type]
+
+
+def hold(directory: Path) -> "subprocess.Popen[str]":
+    """A process that holds the server's lock, as a launcher or a sandbox does."""
+    holder = subprocess.Popen(
+        [sys.executable, "-c", HOLDER, str(directory), ID],
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[3])},
+        start_new_session=True,
+    )
+    assert holder.stdout is not None
+    assert holder.stdout.readline() == "held\n"
+    holder.stdout.close()
+    return holder
+
+
+def test_a_server_has_one_process_at_a_time(tmp_path: Path) -> None:
+    records = Records(tmp_path)
+    holder = hold(tmp_path)
+    try:
+        assert records.is_held(ID)
+        with pytest.raises(ServerBusy):
+            records.claim(ID, patience=0.05)
+    finally:
+        holder.kill()
+        holder.wait()
+    # A death releases it, however it came.
+    assert not records.is_held(ID)
+    os.close(records.claim(ID))
+
+
+def test_a_record_lives_as_long_as_the_lock_is_held(tmp_path: Path) -> None:
+    records = Records(tmp_path)
+    holder = hold(tmp_path)
+    written = record(holder.pid)
+    records.write(written)
+    assert records.living(ID) == written
+    assert Records(tmp_path).all_living() == [written]
+    assert records.living_of("alice@example.org", "lab") == written
+    assert records.living_of("alice@example.org", "other") is None
+    holder.kill()
+    holder.wait()
+    assert records.living(ID) is None
+    assert records.all_living() == []
+    records.forget(ID)
+    assert not list((tmp_path / "records").glob("*.json"))
+
+
+def test_a_record_of_a_living_process_is_not_forgotten(tmp_path: Path) -> None:
+    records = Records(tmp_path)
+    holder = hold(tmp_path)
+    try:
+        records.write(record(holder.pid))
+        records.forget(ID)
+        assert records.living(ID) is not None
+    finally:
+        holder.kill()
+        holder.wait()
+
+
+def test_a_damaged_record_is_none(records: Records, tmp_path: Path) -> None:
+    (tmp_path / "hub" / "records" / f"{ID}.json").write_text('{"server_id": ')
+    assert records.all_living() == []
+
+
+def test_a_fence_rises_only(records: Records) -> None:
+    with records.fence(ID) as fence:
+        assert fence.lowest == 0
+        fence.raise_to(12)
+        fence.raise_to(3)
+    with records.fence(ID) as fence:
+        assert fence.lowest == 12
+        fence.check(12)
+        with pytest.raises(GenerationFenced):
+            fence.check(11)
+
+
+def test_what_bubblewrap_reports_is_read(records: Records, tmp_path: Path) -> None:
+    assert records.exit_code(ID) is None
+    assert records.sandbox_init(ID) is None
+    status = tmp_path / "hub" / "records" / f"{ID}.status"
+    status.write_text(f'{{ "child-pid": {os.getpid()}, "ipc-namespace": 4026 }}\n')
+    assert records.sandbox_init(ID) == processes.identify(os.getpid())
+    assert records.exit_code(ID) is None
+    status.write_text('{ "child-pid": 1 }\n{ "exit-code": 7 }\n{ "exi')
+    assert records.exit_code(ID) == 7
+    os.close(records.open_status(ID))
+    assert records.exit_code(ID) is None
+
+
+def test_failures_are_kept_without_secrets(records: Records) -> None:
+    records.log_file(ID).write_text("\n".join([*(f"line {n}" for n in range(100)), "the key is s3cret-value", "end"]))
+    failure = Machine(records).keep_failure(ID, 3, "broke with s3cret-value", secrets=["s3cret-value"])
+    assert records.failure(ID) == failure
+    assert failure == Failure(generation=3, reason="broke with ***", log=failure.log)
+    assert failure.log.startswith("line 62\n")
+    assert failure.log.endswith("the key is ***\nend")
+
+
+async def test_ending_a_server_that_does_not_live_fences_all_the_same(records: Records) -> None:
+    assert await Machine(records).end(ID, up_to_generation=5) == []
+    with records.fence(ID) as fence:
+        assert fence.lowest == 6
+
+
+async def test_a_later_generation_is_left_alone(tmp_path: Path) -> None:
+    records = Records(tmp_path)
+    holder = hold(tmp_path)
+    try:
+        records.write(record(holder.pid, generation=9))
+        assert await Machine(records).end(ID, up_to_generation=8) == []
+        assert holder.poll() is None
+        assert await Machine(records).end(ID, up_to_generation=9, grace=0) == []
+    finally:
+        assert holder.wait(5) < 0
+    assert records.living(ID) is None
+
+
+def test_a_process_is_more_than_its_number() -> None:
+    me = processes.identify(os.getpid())
+    assert me is not None
+    assert processes.is_alive(me)
+    assert not processes.is_alive(processes.Process(me.pid, me.start_ticks + 1, me.boot_id))
+    assert not processes.is_alive(processes.Process(me.pid, me.start_ticks, "another boot"))
+    child = subprocess.Popen(["sleep", "60"])
+    found = processes.identify(child.pid)
+    assert found in processes.children(os.getpid())
+    child.kill()
+    while child.returncode is None and processes.identify(child.pid) is not None:
+        time.sleep(0.01)
+    # A zombie is dead.
+    assert processes.identify(child.pid) is None
+    child.wait()
