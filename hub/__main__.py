@@ -1,6 +1,7 @@
 """Starts JupyterHub with our configuration: `python -m hub`, as `jupyterhub -f hub/jupyterhub_config.py` but sooner.
 
-Arguments, if there are any, are JupyterHub's, and then the configuration is among them. See `hub.singleuser` for the import that is left out, and why.
+Arguments, if there are any, are JupyterHub's; then the configuration is among them. See `hub.singleuser` for
+the import that is left out, and why.
 """
 
 import sys

@@ -70,17 +70,17 @@ class Layout(Struct, frozen=True):
         return f"postgresql://nbhub@/{name}?host={self.database_socket}"
 
 
-def layout_of(directory: Path) -> Layout:
+def layout_of(directory: Path, *, running: bool = False) -> Layout:
     """The layout of the stack in `directory`. Its ports are chosen once: sign-ins are bound to the provider's.
 
-    Raises `PortTaken` when one of them is in use by another program.
+    Unless the stack is `running`, raises `PortTaken` when one of them is in use by another program.
     """
     directory = directory.resolve()
     directory.mkdir(parents=True, exist_ok=True, mode=0o700)
     path = directory / "ports.json"
     if path.exists():
         ports = msgspec.json.decode(path.read_bytes(), type=dict[str, int])
-        for name, port in ports.items():
+        for name, port in () if running else ports.items():
             with socket.socket() as probe:
                 probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
                 try:

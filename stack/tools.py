@@ -21,6 +21,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import httpx
+
 from stack.progress import Progress
 
 PROJECT = Path(__file__).resolve().parent.parent

@@ -9,7 +9,7 @@ import httpx
 import msgspec
 from joserfc import jws
 from joserfc.errors import SecurityWarning
-from joserfc.jwk import ECKey, Key, OctKey, OKPKey, RSAKey
+from joserfc.jwk import ECKey, Key, OKPKey, RSAKey
 
 from integrations.oidc import OidcClient
 
@@ -36,11 +36,6 @@ def token(claims: Claims, *, alg: str = "RS256", **header: Any) -> str:
     """A JWT that this provider signed."""
     key = KEYS[alg]
     return sign(msgspec.json.encode(claims), key, **{"alg": alg, "kid": key.kid, **header})
-
-
-def symmetric(claims: Claims, secret: bytes, **header: Any) -> str:
-    """A JWT signed with a secret, such as somebody makes of a public key."""
-    return sign(msgspec.json.encode(claims), OctKey.import_key(secret), **{"alg": "HS256", "kid": "rsa", **header})
 
 
 def id_claims(**changes: Any) -> Claims:

@@ -1,13 +1,13 @@
 """How the client gets on with a provider: its keys, its troubles, its addresses."""
 
 import asyncio
+import time
 from urllib.parse import parse_qs, urlsplit
 
 import httpx
 import pytest
 from joserfc.jwk import RSAKey
 
-from integrations import oidc as module
 from integrations.oidc import OidcClient
 from models.errors import IdentityUnknown, ProviderUnavailable, RequestMalformed
 from tests.unit.auth.fake_provider import CLIENT, ISSUER, KEYS, FakeProvider, access_claims, metadata, sign, token
@@ -24,11 +24,14 @@ class Clock:
     def monotonic(self) -> float:
         return self.now
 
+    def time(self) -> float:
+        return time.time()
+
 
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     clock = Clock()
-    monkeypatch.setattr(module.time, "monotonic", clock.monotonic)
+    monkeypatch.setattr("integrations.oidc.time", clock)
     return clock
 
 

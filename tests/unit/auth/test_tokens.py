@@ -1,6 +1,7 @@
 """Which tokens are believed: every check has a token that only it refuses."""
 
 import base64
+import hmac
 import time
 from typing import Any, cast
 
@@ -9,6 +10,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 from cryptography.hazmat.primitives.hashes import SHA256
+from joserfc.jwk import RSAKey
 
 from integrations.oidc import LARGEST_TOKEN, OidcClient
 from models.errors import IdentityUnknown
@@ -21,12 +23,11 @@ from tests.unit.auth.fake_provider import (
     access_claims,
     id_claims,
     sign,
-    symmetric,
     token,
 )
 
 NOW = int(time.time())
-PUBLIC_PEM = KEYS["RS256"].as_pem(private=False)
+PUBLIC_PEM = cast(RSAKey, KEYS["RS256"]).as_pem(private=False)
 
 
 def encoded(part: bytes) -> str:
@@ -43,6 +44,13 @@ def by_hand(header: bytes) -> str:
     signed = f"{encoded(header)}.{encoded(msgspec.json.encode(access_claims()))}"
     key = cast(RSAPrivateKey, KEYS["RS256"].private_key)
     return f"{signed}.{encoded(key.sign(signed.encode(), PKCS1v15(), SHA256()))}"
+
+
+def by_secret(secret: bytes) -> str:
+    """A token signed as HS256, which no library does with a public key."""
+    header = encoded(b'{"alg":"HS256","kid":"rsa"}')
+    signed = f"{header}.{encoded(msgspec.json.encode(access_claims()))}"
+    return f"{signed}.{encoded(hmac.digest(secret, signed.encode(), 'sha256'))}"
 
 
 def with_payload(payload: bytes) -> str:
@@ -68,8 +76,8 @@ FORGED = {
     "alg none with a signature": unsigned("none", "AAAA"),
     "alg empty": unsigned(""),
     "no signature": token(access_claims()).rpartition(".")[0] + ".",
-    "a secret made of the public key": symmetric(access_claims(), PUBLIC_PEM),
-    "a secret made of the client's": symmetric(access_claims(), b"secret" * 8),
+    "a secret made of the public key": by_secret(PUBLIC_PEM),
+    "a secret made of the client's": by_secret(b"secret"),
     "another's key of our key's id": sign(msgspec.json.encode(access_claims()), STRANGER, alg="RS256", kid="rsa"),
     "a key inside the header": sign(
         msgspec.json.encode(access_claims()),

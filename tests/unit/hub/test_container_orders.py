@@ -27,41 +27,37 @@ MOUNTS = (
 SERVER = SimpleNamespace(base_url="/user/alice@example.org/lab-3c0a1b2c/")
 
 
+class Pods(KubeSpawner):  # type: ignore[misc]  # has no types
+    """`server` is a row of JupyterHub's database; the path is all that is read of it."""
+
+    server = SERVER
+
+
+class Containers(DockerSpawner):  # type: ignore[misc]
+    server = SERVER
+    client = MagicMock()
+
+    def get_env(self) -> dict[str, str]:
+        return {"JUPYTERHUB_API_TOKEN": "hub-token", **self.environment}
+
+
 @pytest.fixture
-def kube_spawner() -> Any:
-    spawner = KubeSpawner(_mock=True, config=Config())
-    spawner.server = None
-    spawner.api_token = "hub-token"
-    spawner.hub_connect_url = "http://hub:8081"
-    return spawner
+def kube_spawner(monkeypatch: pytest.MonkeyPatch) -> Any:
+    monkeypatch.setattr("kubespawner.spawner.load_config", MagicMock())
+    monkeypatch.setattr("kubespawner.spawner.shared_client", MagicMock())
+    return Pods(_mock=True, config=Config(), api_token="hub-token", hub_connect_url="http://hub:8081")
 
 
 async def manifest(spawner: Any, order: Any) -> Any:
-    proxy = SimpleNamespace(**{"server": SERVER})
-    # `server` needs JupyterHub's database; the translation reads nothing else of the spawner.
-    target = _Setter(spawner, proxy)
-    KubernetesTranslation(CLAIMS).apply(target, order)
+    KubernetesTranslation(CLAIMS).apply(spawner, order)
     return await spawner.get_pod_manifest()
-
-
-class _Setter:
-    """Writes to a spawner, reads `server` from elsewhere."""
-
-    def __init__(self, spawner: Any, proxy: Any) -> None:
-        self.__dict__.update(spawner=spawner, server=proxy.server)
-
-    def __setattr__(self, name: str, value: Any) -> None:
-        if name != "notebook_dir":
-            setattr(self.spawner, name, value)
-        else:
-            self.spawner.notebook_dir = self.__dict__["notebook_dir"] = value
 
 
 async def test_a_pod_of_jupyterlab(kube_spawner: Any, make_order: MakeOrder) -> None:
     pod = await manifest(kube_spawner, make_order(mounts=MOUNTS))
     (container,) = pod.spec.containers
     assert container.image == "quay.io/jupyter/scipy-notebook:latest"
-    assert container.command[0] == "jupyterhub-singleuser"
+    assert container.args[0] == "jupyterhub-singleuser"
     assert container.resources.limits == {"cpu": 4, "memory": int(7.5 * 1024**3)}
     assert pod.metadata.labels["notebooks-hub/server-id"] == ID
     assert pod.metadata.labels["notebooks-hub/generation"] == "4"
@@ -82,11 +78,11 @@ async def test_a_pod_of_a_dashboard_is_behind_the_sign_in(kube_spawner: Any, mak
         kube_spawner, make_order(application="streamlit", file_path="$HOME/app.py", hardware="gpuSmall")
     )
     (container,) = pod.spec.containers
-    assert container.command[:2] == ["python3", "-c"]
-    assert "class Visit" in container.command[2]
-    assert container.command[3:6] == ["/_stcore/health", "streamlit", "run"]
-    assert "--server.port={port}" in container.command
-    assert container.command[-1] == "/home/jovyan/app.py"
+    assert container.args[:2] == ["python3", "-c"]
+    assert "class Visit" in container.args[2]
+    assert container.args[3:6] == ["/_stcore/health", "streamlit", "run"]
+    assert "--server.port={port}" in container.args
+    assert container.args[-1] == "/home/jovyan/app.py"
     assert container.resources.limits["nvidia.com/gpu"] == "1"
 
 
@@ -108,15 +104,10 @@ def test_a_pod_mounts_nothing_else(make_order: MakeOrder, source: str) -> None:
 
 async def test_a_container(make_order: MakeOrder) -> None:
     user = SimpleNamespace(name="alice@example.org", url="/user/alice@example.org/", settings={}, id=1)
-    api = MagicMock()
-    spawner = DockerSpawner(user=user, hub=MagicMock(), orm_spawner=None, config=Config(), api_token="hub-token")
-    spawner.get_env = lambda: {"JUPYTERHUB_API_TOKEN": "hub-token", **spawner.environment}
-    spawner.__class__.client = property(lambda self: api)
-    DockerTranslation(tuple(CLAIMS)).apply(
-        _Setter(spawner, SimpleNamespace(server=SERVER)), make_order(mounts=MOUNTS, hardware="gpuSmall")
-    )
+    spawner = Containers(user=user, hub=MagicMock(), orm_spawner=None, config=Config())
+    DockerTranslation(tuple(CLAIMS)).apply(spawner, make_order(mounts=MOUNTS, hardware="gpuSmall"))
     await spawner.create_object()
-    host = api.create_host_config.call_args.kwargs
+    host = Containers.client.create_host_config.call_args.kwargs
     assert [(m["Source"], m["Target"], m["ReadOnly"]) for m in host["mounts"]] == [
         ("/opt/notebooks/alice", "/home/jovyan", False),
         ("/opt/datasets/d1", "/opt/datasets/my data", True),
@@ -125,7 +116,7 @@ async def test_a_container(make_order: MakeOrder) -> None:
     assert host["cap_drop"] == ["ALL"]
     assert host["auto_remove"] is True
     assert host["device_requests"][0]["Count"] == 1
-    created = api.create_container.call_args.kwargs
+    created = Containers.client.create_container.call_args.kwargs
     assert created["labels"]["notebooks-hub/server-id"] == ID
     assert created["labels"]["notebooks-hub/hub-user"] == "alice@example.org"
     assert created["command"][0] == "jupyterhub-singleuser"

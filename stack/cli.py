@@ -1,0 +1,239 @@
+"""`nbhub`: the embedded stack from the command line."""
+
+import argparse
+import asyncio
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from contextlib import suppress
+from pathlib import Path
+
+import httpx
+import msgspec
+
+from stack import demo
+from stack.layout import PortTaken, layout_of
+from stack.progress import Progress
+from stack.sign_in import SignInFailed, api_tokens
+from stack.supervisor import Info, Stack, StackFailed, State, clean_leftovers, hub_token, read_state
+from stack.tools import ToolMissing
+
+DEFAULT_DIRECTORY = Path(".nbhub")
+PEOPLE = (
+    "alice, bob, carol @example.org, dave @elsewhere.org, admin @example.org (the password is the part before the @)"
+)
+# The first start builds programs.
+_PATIENCE_SECONDS = 1800
+
+
+def main() -> int:
+    """Run a command; the exit code tells how it went."""
+    arguments = _parser().parse_args()
+    try:
+        code: int = arguments.run(arguments)
+    except (StackFailed, ToolMissing, PortTaken, SignInFailed, demo.DemoFailed) as failure:
+        print(f"nbhub: {failure}", file=sys.stderr)
+        return 1
+    except httpx.HTTPError as failure:
+        print(f"nbhub: a part of the stack does not answer ({failure!r}); look at its log", file=sys.stderr)
+        return 1
+    return code
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="nbhub", description="Notebooks Hub with all its real parts on this machine.")
+    parser.set_defaults(directory=DEFAULT_DIRECTORY)
+    common = argparse.ArgumentParser(add_help=False)
+    common.add_argument(
+        "--dir",
+        dest="directory",
+        type=Path,
+        default=DEFAULT_DIRECTORY,
+        help="where the stack keeps everything (.nbhub)",
+    )
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    up = commands.add_parser("up", parents=[common], help="start the stack; Ctrl-C ends it")
+    up.add_argument("--detach", action="store_true", help="leave it running and return")
+    up.add_argument("--workers", type=int, default=1, help="number of worker processes")
+    up.set_defaults(run=_up)
+    commands.add_parser("down", parents=[common], help="end the stack").set_defaults(run=_down)
+    status = commands.add_parser("status", parents=[common], help="where everything is; fails when no stack is up")
+    status.add_argument("--json", action="store_true", help="for programs")
+    status.set_defaults(run=_status)
+    token = commands.add_parser("token", parents=[common], help="an access token of a development user")
+    token.add_argument("email")
+    token.set_defaults(run=_token)
+    hub = commands.add_parser("hub-token", parents=[common], help="a JupyterHub token of a development user")
+    hub.add_argument("email")
+    hub.set_defaults(run=_hub_token)
+    show = commands.add_parser("demo", parents=[common], help="start the stack and show the main job as it happens")
+    show.add_argument("--exit", action="store_true", help="end when the story is told")
+    show.set_defaults(run=_demo)
+    return parser
+
+
+def _up(arguments: argparse.Namespace) -> int:
+    if arguments.detach:
+        return _detach(arguments)
+    asyncio.run(_serve(arguments.directory, arguments.workers))
+    return 0
+
+
+async def _serve(directory: Path, workers: int) -> None:
+    ended = asyncio.Event()
+    _on_signals(ended)
+    starting = asyncio.create_task(_started(directory, workers, ended))
+    await starting
+
+
+async def _started(directory: Path, workers: int, ended: asyncio.Event) -> None:
+    async with Stack(directory, workers=workers) as stack:
+        _tell(stack.info)
+        print("Ctrl-C ends it.", flush=True)
+        await ended.wait()
+        stack.progress.say("ending")
+
+
+def _on_signals(ended: asyncio.Event) -> None:
+    """The first signal ends the stack in order, also while it starts."""
+    task = asyncio.current_task()
+    assert task is not None
+    loop = asyncio.get_running_loop()
+
+    def end() -> None:
+        if ended.is_set():
+            task.cancel()
+        ended.set()
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, end)
+
+
+def _detach(arguments: argparse.Namespace) -> int:
+    directory: Path = arguments.directory.resolve()
+    running = read_state(directory)
+    if running is not None and running.supervisor.alive():
+        print("nbhub: the stack is up already", file=sys.stderr)
+        return 0
+    directory.mkdir(parents=True, exist_ok=True)
+    log = directory / "supervisor.log"
+    command = [sys.executable, "-m", "stack.cli", "up", "--dir", str(directory), "--workers", str(arguments.workers)]
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True
+        )
+    told = 0
+    deadline = time.monotonic() + _PATIENCE_SECONDS
+    while time.monotonic() < deadline:
+        text = log.read_text(errors="replace")
+        sys.stderr.write(text[told:])
+        told = len(text)
+        state = read_state(directory)
+        if state is not None and state.info is not None:
+            return 0
+        if process.poll() is not None:
+            print(f"nbhub: the stack did not start; see {log}", file=sys.stderr)
+            return 1
+        time.sleep(0.1)
+    os.kill(process.pid, signal.SIGTERM)
+    print(f"nbhub: the stack was not up within {_PATIENCE_SECONDS} s; see {log}", file=sys.stderr)
+    return 1
+
+
+def _down(arguments: argparse.Namespace) -> int:
+    directory: Path = arguments.directory.resolve()
+    state = read_state(directory)
+    if state is None:
+        print("nbhub: no stack is up here", file=sys.stderr)
+        return 0
+    state.supervisor.send(signal.SIGTERM)
+    while state.supervisor.alive():
+        time.sleep(0.05)
+    # A supervisor that was killed left its parts behind.
+    asyncio.run(clean_leftovers(directory, Progress()))
+    return 0
+
+
+def _running(directory: Path) -> State:
+    state = read_state(directory.resolve())
+    if state is None or not state.supervisor.alive():
+        raise StackFailed("no stack is up here: start one with `nbhub up`")
+    if state.info is None:
+        raise StackFailed("the stack is still starting")
+    return state
+
+
+def _status(arguments: argparse.Namespace) -> int:
+    state = _running(arguments.directory)
+    assert state.info is not None
+    pids = {name: one.pid for name, one in state.processes.items() if one.alive()}
+    info = msgspec.structs.replace(state.info, pids=pids)
+    if arguments.json:
+        print(json.dumps(msgspec.to_builtins(info), indent=2))
+    else:
+        _tell(info)
+        gone = sorted(set(state.processes) - set(pids))
+        if gone:
+            print(f"not running: {', '.join(gone)}")
+    return 0
+
+
+def _tell(info: Info) -> None:
+    rows = {
+        "API, with its documentation": f"{info.api}/docs",
+        "JupyterHub": info.jupyterhub,
+        "Temporal's web UI": info.temporal_ui,
+        "Sign-in provider": info.issuer,
+        "Vault": info.vault,
+        "Data": info.data_root,
+        "Logs": info.log_dir,
+        "People": PEOPLE,
+    }
+    for name, value in rows.items():
+        print(f"  {name + ':':29}{value}", flush=True)
+
+
+def _token(arguments: argparse.Namespace) -> int:
+    state = _running(arguments.directory)
+    assert state.info is not None
+    print(asyncio.run(api_tokens(state.info.api, arguments.email)).access_token)
+    return 0
+
+
+def _hub_token(arguments: argparse.Namespace) -> int:
+    _running(arguments.directory)
+    print(asyncio.run(hub_token(layout_of(arguments.directory, running=True), arguments.email)))
+    return 0
+
+
+def _demo(arguments: argparse.Namespace) -> int:
+    return asyncio.run(_shown(arguments.directory, stay=not arguments.exit))
+
+
+async def _shown(directory: Path, *, stay: bool) -> int:
+    ended = asyncio.Event()
+    _on_signals(ended)
+    async with Stack(directory) as stack:
+        _tell(stack.info)
+        story = asyncio.create_task(demo.tell(stack))
+        waiting = asyncio.create_task(ended.wait())
+        await asyncio.wait([story, waiting], return_when=asyncio.FIRST_COMPLETED)
+        if not story.done():
+            story.cancel()
+            with suppress(asyncio.CancelledError):
+                await story
+            return 130
+        story.result()
+        if stay:
+            print("\nEverything stays up for you to look around. Ctrl-C ends it.", flush=True)
+            await waiting
+        waiting.cancel()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
