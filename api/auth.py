@@ -9,7 +9,7 @@ from uuid import UUID
 import msgspec
 import structlog
 from cryptography.fernet import Fernet, InvalidToken
-from litestar import Controller, Request, Response, get, post
+from litestar import Controller, MediaType, Request, Response, get, post
 from litestar.datastructures import Cookie
 from litestar.di import NamedDependency
 from litestar.params import JSONBody, QueryParameter
@@ -177,13 +177,21 @@ class AuthController(Controller):
         opt=needs(Policy.SIGNED_IN),
         operation_id="isSignedIn",
         summary="Whether one is signed in",
+        media_type=MediaType.JSON,
         sync_to_thread=False,
     )
     def authenticated(self) -> str:
         """Answers 200 to a valid token."""
         return "authenticated route"
 
-    @get("/whoami", opt=needs(Policy.SIGNED_IN), operation_id="whoAmI", summary="Who one is", sync_to_thread=False)
+    @get(
+        "/whoami",
+        opt=needs(Policy.SIGNED_IN),
+        operation_id="whoAmI",
+        summary="Who one is",
+        media_type=MediaType.JSON,
+        sync_to_thread=False,
+    )
     def whoami(self, caller: NamedDependency[Caller]) -> str:
         """The user name: the e-mail in lower case."""
         return caller.email

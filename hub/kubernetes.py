@@ -42,7 +42,7 @@ class KubernetesTranslation:
         """Set on `spawner` everything that makes the pod of this order."""
         base_url = spawner.server.base_url
         spawner.image = image(order)
-        spawner.cmd = [literal(argument) for argument in command(order, base_url)]
+        spawner.cmd = command(order, base_url)
         spawner.environment = {
             name: literal(value) for name, value in {"HOME": str(HOME), **environment(order, base_url)}.items()
         }

@@ -205,7 +205,10 @@ class JupyterHub:
         message = _message(answer)
         if answer.status_code == 500:
             raise SpawnFailed(message or "JupyterHub failed to start the server.")
-        raise HubRefused(message or f"JupyterHub refuses the start ({answer.status_code}).")
+        raise HubRefused(
+            message or f"JupyterHub refuses the start ({answer.status_code}).",
+            hint="Change the server's template, or ask an operator to make this possible.",
+        )
 
     async def progress(self, user: str, name: str) -> AsyncIterator[Progress]:
         """Events of a spawn that is under way, until it ends; nothing when there is none."""

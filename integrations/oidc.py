@@ -197,7 +197,11 @@ class OidcClient:
         return await self._id_token_claims(token)
 
     async def _id_token_claims(self, token: str) -> Claims:
+        header = _header(token)
         claims = await self._verified(token)
+        # An access token can have us as its audience too.
+        if str(header.get("typ") or "jwt").lower() != "jwt" or claims.get("typ", "ID") != "ID":
+            raise _refused("it is no id token")
         audience = _listed(claims.get("aud"))
         if self._client_id not in audience:
             raise _refused("it was issued to another client")

@@ -199,5 +199,5 @@ class SpawnFailed(HubError):
     status, name, code = 502, "BadGatewayError", "SPAWN_FAILED"
 
     def __init__(self, message: str, *, log: str = "", hint: str = "") -> None:
-        super().__init__(message, hint=hint)
+        super().__init__(message, hint=hint or "Read the last lines of its log, in `last_error` of the server.")
         self.log = log

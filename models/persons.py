@@ -111,8 +111,8 @@ async def _keep_orgs(person: UUID, orgs: tuple[str, ...]) -> None:
         """
         WITH gone AS (DELETE FROM person_org WHERE person = {} AND NOT org = ANY({}::text[]))
         INSERT INTO person_org (id, person, org)
-        SELECT gen_random_uuid(), {}, org FROM unnest({}::text[]) org
-         WHERE NOT EXISTS (SELECT 1 FROM person_org p WHERE p.person = {} AND p.org = org)
+        SELECT gen_random_uuid(), {}, given.org FROM unnest({}::text[]) AS given(org)
+         WHERE NOT EXISTS (SELECT 1 FROM person_org p WHERE p.person = {} AND p.org = given.org)
         ON CONFLICT DO NOTHING
         """,
         person,

@@ -248,7 +248,12 @@ class Stack:
             await self._once("initdb", parts.as_ordinary_user([program, "-D", str(data), *options]), {})
         await self._launch(parts.postgres(self.layout))
         await make_database(self.layout, "nbhub")
-        await self._once("migrate", parts.migrate_command(), parts.settings(self.layout, self.secrets))
+        await self.migrate(self.layout.database_url())
+
+    async def migrate(self, database_url: str) -> None:
+        """Bring a database to the current schema."""
+        values = parts.settings(self.layout, self.secrets) | {"NBHUB_DATABASE_URL": database_url}
+        await self._once("migrate", parts.migrate_command(), values)
 
     async def _start_temporal(self) -> None:
         program = await tools.temporal(self.progress)

@@ -3,8 +3,8 @@
 from collections.abc import AsyncIterator, Awaitable, Callable
 
 import pytest
-from stack.supervisor import Stack
 
+from stack.supervisor import Stack
 from tests.e2e.people import Member
 
 

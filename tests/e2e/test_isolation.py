@@ -4,9 +4,9 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 
 import httpx
 import pytest
-from stack.supervisor import Stack
 
 from stack.notebook import Notebook
+from stack.supervisor import Stack
 from tests.e2e.people import Json, Member
 
 

@@ -4,9 +4,9 @@ import asyncio
 from collections.abc import Awaitable, Callable
 
 import pytest
-from stack.supervisor import Stack
 
 from stack.notebook import CodeFailed, Notebook
+from stack.supervisor import Stack
 from tests.e2e.people import Member, until
 from tests.e2e.processes import living, processes_of
 

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from models.database import pool
+from models.settings import Settings
 from models.sql import row
 from stack import tools
 from stack.progress import Progress
@@ -30,7 +32,8 @@ async def provider(request: pytest.FixtureRequest, modules: Path) -> AsyncIterat
 
 @pytest.fixture
 async def hub(postgres: str, provider: Provider) -> AsyncIterator[Place]:
-    async with place(postgres, provider) as found:
+    settings = Settings(database_url=postgres, database_pool_size=8)
+    async with pool(settings), place(postgres, provider) as found:
         # Each of the two providers has its own accounts of the same people.
         for table in ("session", "login_transaction", "person_org", "person"):
             await row(f'DELETE FROM "{table}"')  # noqa: S608 - a constant

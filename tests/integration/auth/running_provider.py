@@ -20,7 +20,6 @@ from api.authentication import Authentication
 from api.operation_events import OperationEvents
 from api.services import Services
 from integrations.oidc import OidcClient
-from models.database import pool
 from models.profiles import load_profiles
 from models.settings import Settings
 from stack import tools
@@ -186,7 +185,7 @@ class Browser:
 
 @asynccontextmanager
 async def place(postgres: str, provider: Provider, **changes: Any) -> AsyncIterator[Place]:
-    """The sign-in of the API, in this process."""
+    """The sign-in of the API, in this process; it uses the pool that there is."""
     values: dict[str, Any] = {
         "database_url": postgres,
         "database_pool_size": 8,
@@ -213,6 +212,5 @@ async def place(postgres: str, provider: Provider, **changes: Any) -> AsyncItera
     )
     app = assemble([AuthController], settings=settings, middleware=[Authentication()])
     app.state.services = services
-    async with pool(settings):
-        yield Place(settings, provider, services, app)
+    yield Place(settings, provider, services, app)
     await oidc.close()

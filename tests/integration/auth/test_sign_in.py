@@ -291,9 +291,9 @@ async def hold(email: str, issuer: str = "https://old.example.org") -> UUID:
 
 async def test_an_email_belongs_to_one_account_until_it_is_released(hub: Place) -> None:
     former = await hold("alice@example.org")
-    async with hub.browser() as browser, hub.browser() as chief:
+    async with hub.browser() as browser, hub.browser() as chief, hub.browser() as bobs:
         admin = {"Authorization": f"Bearer {(await chief.sign_in('admin@example.org'))['access_token']}"}
-        bob = {"Authorization": f"Bearer {(await chief.sign_in('bob@example.org'))['access_token']}"}
+        bob = {"Authorization": f"Bearer {(await bobs.sign_in('bob@example.org'))['access_token']}"}
         landed = await browser.land(await browser.begin(), "alice@example.org")
         assert error_of(await browser.exchange(code=landed["code"], state=landed["state"]), 403) == "EMAIL_TAKEN"
 

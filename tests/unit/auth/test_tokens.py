@@ -202,6 +202,16 @@ async def test_id_tokens_of_another_sign_in_are_refused(oidc: OidcClient, change
         await oidc.read_id_token(token(id_claims(**changes)), nonce="n")
 
 
+@pytest.mark.parametrize("claims", [id_claims(typ="Bearer"), id_claims(typ="Refresh")])
+async def test_other_tokens_that_name_us_are_no_id_tokens(oidc: OidcClient, claims: dict[str, Any]) -> None:
+    for other in (token(claims), token(id_claims(), typ="at+jwt"), token(id_claims(), typ="logout+jwt")):
+        with pytest.raises(IdentityUnknown):
+            await oidc.read_id_token(other, nonce="n")
+        with pytest.raises(IdentityUnknown):
+            await oidc.read_logout_hint(other)
+    assert await oidc.read_id_token(token(id_claims(typ="ID"), typ="JWT"), nonce="n")
+
+
 async def test_an_expired_id_token_is_good_for_a_logout(oidc: OidcClient) -> None:
     assert (await oidc.read_logout_hint(token(id_claims(exp=NOW - 90_000))))["sub"] == "s-1"
     with pytest.raises(IdentityUnknown):

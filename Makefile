@@ -1,0 +1,57 @@
+# The commands of this project. `make help` lists them.
+
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+ARGS ?=
+
+export PATH := $(CURDIR)/.tools/bin:$(PATH)
+BIN := .venv/bin
+
+.PHONY: help setup demo up down test test-fast test-slow lint types arch migrate openapi histories bench
+
+help: ## List the commands
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+setup: ## Install what the project needs into .venv (and uv into .tools, where it is missing)
+	@command -v python3 >/dev/null || { echo "Python 3.11 or later is missing: install it, e.g. apt-get install python3-venv"; exit 1; }
+	@command -v uv >/dev/null || { echo "uv: installing into .tools"; python3 -m venv .tools && .tools/bin/pip install --quiet 'uv>=0.13,<1'; }
+	@uv sync --frozen --quiet
+
+demo: setup ## Start everything and watch the main job happen (ARGS=--exit ends by itself)
+	@$(BIN)/nbhub demo $(ARGS)
+
+up: setup ## Start everything; Ctrl-C ends it (ARGS=--detach leaves it running)
+	@$(BIN)/nbhub up $(ARGS)
+
+down: ## End what `make up ARGS=--detach` started
+	@$(BIN)/nbhub down $(ARGS)
+
+test: lint types arch test-fast test-slow ## Every check and every test, on the whole real stack
+
+test-fast: setup ## Tests that need no more than PostgreSQL, in parallel
+	@$(BIN)/pytest -q -n 2 --dist loadfile tests/unit tests/contract tests/architecture $(ARGS)
+
+test-slow: setup ## Tests on the real parts, one after another
+	@$(BIN)/pytest -q tests/workflows tests/integration tests/e2e $(ARGS)
+
+lint: setup ## Style, and the mistakes that a linter finds
+	@$(BIN)/ruff check . && $(BIN)/ruff format --check .
+
+types: setup ## Types, strictly
+	@$(BIN)/mypy
+
+arch: setup ## Imports go one way
+	@PYTHONPATH=. $(BIN)/lint-imports --no-cache | tail -n 12
+
+migrate: setup ## Bring the database of NBHUB_DATABASE_URL to the current schema
+	@$(BIN)/python -m models.migrate
+
+openapi: setup ## Write docs/openapi.json
+	@$(BIN)/python -m api.openapi
+
+histories: setup ## Record the workflow histories that the tests replay
+	@$(BIN)/pytest -q tests/workflows/test_scenarios.py --record-histories $(ARGS)
+
+bench: setup ## Measure, as ratios of pairs; the last line is one JSON object
+	@$(BIN)/python -m tests.bench $(ARGS)

@@ -1,0 +1,56 @@
+"""The real parts that tests run on: the whole stack, or as little of it as a test needs."""
+
+import itertools
+from collections.abc import AsyncIterator, Awaitable, Callable
+
+import pytest
+
+from stack.supervisor import Stack, make_database
+
+
+@pytest.fixture(scope="session")
+async def stack(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stack]:
+    """Everything, with crash points."""
+    async with Stack(tmp_path_factory.mktemp("stack"), fault_injection=True) as stack:
+        yield stack
+
+
+@pytest.fixture(scope="session")
+async def _postgres(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stack]:
+    async with Stack(tmp_path_factory.mktemp("postgres"), only=("postgres",)) as stack:
+        yield stack
+
+
+@pytest.fixture(scope="session")
+async def new_database(_postgres: Stack) -> Callable[[], Awaitable[str]]:
+    """Makes a migrated database of its own; its address."""
+    numbers = itertools.count(1)
+
+    async def make() -> str:
+        name = f"test{next(numbers)}"
+        await make_database(_postgres.layout, name)
+        address = _postgres.layout.database_url(name)
+        await _postgres.migrate(address)
+        return address
+
+    return make
+
+
+@pytest.fixture(scope="session")
+async def postgres(new_database: Callable[[], Awaitable[str]]) -> str:
+    """The address of a migrated database that tests of this process share."""
+    return await new_database()
+
+
+@pytest.fixture(scope="session")
+async def temporal(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[str]:
+    """The address of a Temporal server."""
+    async with Stack(tmp_path_factory.mktemp("temporal"), only=("temporal",)) as stack:
+        yield stack.info.temporal
+
+
+@pytest.fixture(scope="session")
+async def provider(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stack]:
+    """A stack of the sign-in provider alone."""
+    async with Stack(tmp_path_factory.mktemp("provider"), only=("oidc",)) as stack:
+        yield stack
