@@ -182,7 +182,7 @@ class AuthController(Controller):
     )
     def authenticated(self) -> str:
         """Answers 200 to a valid token."""
-        return "authenticated route"
+        return _json_text("authenticated route")
 
     @get(
         "/whoami",
@@ -194,7 +194,7 @@ class AuthController(Controller):
     )
     def whoami(self, caller: NamedDependency[Caller]) -> str:
         """The user name: the e-mail in lower case."""
-        return caller.email
+        return _json_text(caller.email)
 
     @post(
         "/persons/release",
@@ -208,6 +208,11 @@ class AuthController(Controller):
     ) -> None:
         """Let another account sign in with an e-mail address. It inherits nothing of the person who had it."""
         await persons.release(email.strip().lower(), caller)
+
+
+def _json_text(text: str) -> str:
+    """A JSON string. The framework sends a text as it is, even where the media type is JSON."""
+    return msgspec.json.encode(text).decode()
 
 
 def cookie_name(settings: Settings) -> str:

@@ -122,12 +122,16 @@ def sandbox_arguments(
     memory_bytes: int,
 ) -> tuple[str, ...]:
     """Return bubblewrap's arguments: an allow-list of what is visible, and no way out of it."""
+    size = str(memory_bytes)
     arguments = [
         *("--unshare-user", "--disable-userns", "--uid", str(USER_ID), "--gid", str(USER_ID), "--cap-drop", "ALL"),
         *("--unshare-pid", "--unshare-ipc", "--new-session"),
         # The launcher belongs to init, so this ends the sandbox with its outer process and not with the hub.
         "--die-with-parent",
         *("--sync-fd", str(LOCK_FD), "--json-status-fd", str(STATUS_FD)),
+        *("--proc", "/proc", "--dev", "/dev", "--size", size, "--tmpfs", _SHARED_MEMORY),
+        # Before what follows, which may lie in the machine's own directory of this name.
+        *("--size", size, "--tmpfs", _TEMPORARY),
         *("--ro-bind", "/usr", "/usr"),
     ]
     for name in _ROOT_DIRECTORIES:
@@ -143,9 +147,7 @@ def sandbox_arguments(
             arguments += ["--ro-bind", str(directory), str(directory)]
     for file, inside in files:
         arguments += ["--ro-bind", str(file), inside]
-    size = str(memory_bytes)
-    arguments += ["--proc", "/proc", "--dev", "/dev", "--size", size, "--tmpfs", _SHARED_MEMORY]
-    arguments += ["--size", size, "--tmpfs", _TEMPORARY, "--bind", str(home), str(HOME)]
+    arguments += ["--bind", str(home), str(HOME)]
     for source, target, read_only in mounts:
         arguments += ["--ro-bind" if read_only else "--bind", str(source), target]
     # The sandbox's own root is memory: nobody may fill it.

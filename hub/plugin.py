@@ -57,6 +57,9 @@ class Plugin:
         token = user_options.get("spec")
         if not isinstance(token, str):
             raise OrderRefused("unsigned", START_ELSEWHERE)
+        if user_options.get("wrapped_secrets"):
+            # Better no server than one that silently lacks what it was promised.
+            raise OrderRefused("secrets-refused", "this JupyterHub cannot hand secrets to servers yet")
         try:
             spec = verify_spec(token, self._public_keys())
             self._check_subject(spec, hub_user, hub_name)

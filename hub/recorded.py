@@ -5,7 +5,6 @@ server lives and where it answers.
 """
 
 import asyncio
-import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -22,7 +21,7 @@ from hub.launch import LaunchPlan, encode_plan
 from hub.machine import GRACE_SECONDS, Machine
 from hub.order import Order, OrderRefused
 from hub.plugin import START_ELSEWHERE, refused
-from hub.records import Record, Records
+from hub.records import Failure, Record, Records
 from hub.settings import HubSettings
 
 _LOOK_AGAIN_SECONDS = 0.05
@@ -70,8 +69,9 @@ class RecordedSpawner(Spawner):  # type: ignore[misc]  # JupyterHub has no types
                 raise OrderRefused("still-running", "an earlier process of this server does not end")
             await self._launch_and_wait(plan)
         except OrderRefused as refusal:
-            self._keep_failure(refusal.message)
-            raise refused(refusal) from None
+            failure = self._keep_failure(refusal.message)
+            last_words = failure.log.strip().splitlines()[-1:] if refusal.code == "server-exited" else []
+            raise refused(OrderRefused(refusal.code, ": ".join([failure.reason, *last_words]))) from None
         return self._url(self.port)
 
     async def poll(self) -> int | None:
@@ -86,8 +86,8 @@ class RecordedSpawner(Spawner):  # type: ignore[misc]  # JupyterHub has no types
     async def poll_and_notify(self) -> int | None:
         """As `poll`; a server that ended unasked leaves a note why."""
         status = await self.poll()
-        if status is not None and self.server_id:
-            self._keep_failure(f"The server ended by itself (exit code {status})")
+        if status is not None and self.server_id and not self._was_asked_to_end():
+            self._keep_failure(f"The server ended by itself ({self._how_it_ended()})")
         await super().poll_and_notify()
         return status
 
@@ -145,7 +145,7 @@ class RecordedSpawner(Spawner):  # type: ignore[misc]  # JupyterHub has no types
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             cwd=_PROJECT,
-            env={**os.environ, "PYTHONPATH": str(_PROJECT)},
+            env={"PYTHONPATH": str(_PROJECT)},
         )
         problem, _ = await launcher.communicate(encode_plan(plan))
         if problem:
@@ -169,11 +169,19 @@ class RecordedSpawner(Spawner):  # type: ignore[misc]  # JupyterHub has no types
                     await asyncio.sleep(_LOOK_AGAIN_SECONDS)
         finally:
             client.close()
-        code = self.machine.records.exit_code(self.server_id)
-        raise OrderRefused("server-exited", f"The server ended while it was starting (exit code {code})")
+        raise OrderRefused("server-exited", f"The server ended while it was starting ({self._how_it_ended()})")
 
-    def _keep_failure(self, reason: str) -> None:
-        self.machine.keep_failure(self.server_id, self.generation, reason, secrets=[self.api_token])
+    def _how_it_ended(self) -> str:
+        code = self.machine.records.exit_code(self.server_id)
+        return "it was killed" if code is None else f"exit code {code}"
+
+    def _was_asked_to_end(self) -> bool:
+        """Say whether somebody else ended this generation for good."""
+        with self.machine.records.fence(self.server_id) as fence:
+            return fence.lowest > self.generation
+
+    def _keep_failure(self, reason: str) -> Failure:
+        return self.machine.keep_failure(self.server_id, self.generation, reason, secrets=[self.api_token])
 
     def _url(self, port: int) -> str:
         return f"http://{self.ip}:{port}"

@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import asyncpg
-from piccolo.engine.postgres import PostgresEngine, PostgresTransaction
+from piccolo.engine.postgres import PostgresEngine
 
 from models.settings import Settings
 
@@ -60,8 +60,3 @@ async def pool(settings: Settings) -> AsyncIterator[None]:
         yield
     finally:
         await DB.close_connection_pool()
-
-
-def transaction() -> PostgresTransaction:
-    """A transaction for the queries of this task. Never await anything but queries inside."""
-    return DB.transaction(allow_nested=False)

@@ -308,6 +308,7 @@ async def stalled(seconds: float, limit: int) -> list[Subject]:
 async def touch(subjects: list[Subject]) -> None:
     """Note that these subjects were woken just now, so that the next pass leaves them time."""
     await row(
-        "UPDATE operation SET progressed_at = now() WHERE subject = ANY({}::uuid[]) AND status IN ('queued', 'running')",
+        """UPDATE operation SET progressed_at = now()
+            WHERE subject = ANY({}::uuid[]) AND status IN ('queued', 'running')""",
         [subject.id for subject in subjects],
     )

@@ -7,10 +7,10 @@ import asyncpg
 from msgspec import Struct
 
 from models import audit, sessions
-from models.database import transaction
 from models.errors import ActionForbidden, RecordMissing, StateConflict
 from models.ids import new_id
 from models.sql import row, rows
+from models.transactions import Transaction
 from models.values import Caller, Subject
 
 _EMAIL = re.compile(r"[a-z0-9._%+-]+@[a-z0-9.-]+")
@@ -148,7 +148,7 @@ async def release(email: str, caller: Caller) -> None:
 
     Raises `RecordMissing`, or `StateConflict` while its person has servers: their JupyterHub user has that name.
     """
-    async with transaction():
+    async with Transaction():
         person = await find_by_email(email)
         if person is None:
             raise RecordMissing("Nobody has this e-mail address here.")

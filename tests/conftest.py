@@ -8,6 +8,12 @@ import pytest
 from stack.supervisor import Stack, make_database
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--record-histories", action="store_true", help="write the histories of the workflow scenarios, to be replayed"
+    )
+
+
 @pytest.fixture(scope="session")
 async def stack(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stack]:
     """Everything, with crash points."""

@@ -5,6 +5,9 @@ from pathlib import Path
 
 import httpx
 import pytest
+from websockets import Origin, Subprotocol
+from websockets.exceptions import InvalidStatus
+from websockets.sync.client import connect
 
 from models.server_spec import ServerSpec
 from tests.integration.hub.harness import USER, HubUnderTest, until
@@ -71,7 +74,21 @@ def test_streamlit(hub: HubUnderTest) -> None:
     hub.spawn(spec)
     assert "streamlit" in pages(hub, spec, "").lower()
     assert pages(hub, spec, "_stcore/health") == "ok"
-    assert httpx.get(f"{hub.url}/user/{USER}/{spec.hub_name}/_stcore/health").status_code in (302, 403)
+    path = f"/user/{USER}/{spec.hub_name}/_stcore"
+    assert httpx.get(f"{hub.url}{path}/health").status_code in (302, 403)
+
+    # What the app shows goes over a websocket: it, too, is for those who may use this server.
+    stream = f"{hub.url.replace('http', 'ws', 1)}{path}/stream"
+    with pytest.raises(InvalidStatus) as refused:
+        connect(stream, subprotocols=[Subprotocol("streamlit")])
+    assert refused.value.response.status_code == 403
+    with hub.user_client() as user:
+        headers = {"Authorization": user.headers["Authorization"]}
+    with connect(stream, subprotocols=[Subprotocol("streamlit")], additional_headers=headers) as socket:
+        assert socket.subprotocol == "streamlit"
+    # A page of another site cannot use a visitor's rights.
+    with pytest.raises(InvalidStatus):
+        connect(stream, additional_headers=headers, origin=Origin("https://evil.example"))
     end(hub, spec)
 
 

@@ -35,12 +35,19 @@ async def inside(hub: HubUnderTest) -> AsyncIterator[Inside]:
     (hub.roots["notebooks"] / "bob@example.org").mkdir(exist_ok=True)
     group = hub.roots["groups"] / "g"
     group.mkdir()
+    modulefile = hub.roots["modules"] / "1.0.lua"
+    modulefile.write_text('setenv("TOOL_HOME", "/opt/modules/binaries/tool")')
     spec = hub.spec(
+        hardware="cpuSmall",
+        modules=("alice@example.org/tool/1.0",),
         mounts=(
             hub.dataset("given"),
             hub.dataset("own", read_only=False),
             Mount(source=str(group), target="/opt/groups/my team", read_only=False),
-        )
+            Mount(
+                source=str(modulefile), target="/opt/modules/modulefiles/alice@example.org/tool/1.0.lua", read_only=True
+            ),
+        ),
     )
     hub.spawn(spec)
     with hub.user_client() as user:
@@ -52,7 +59,7 @@ async def inside(hub: HubUnderTest) -> AsyncIterator[Inside]:
 
 async def test_it_sees_its_own_directories_alone(inside: Inside) -> None:
     assert await inside.says("__import__('os').getcwd()") == "/home/jovyan"
-    assert await inside.says("sorted(__import__('os').listdir('/opt'))") == "['datasets', 'groups', 'nbhub']"
+    assert await inside.says("sorted(__import__('os').listdir('/opt'))") == "['datasets', 'groups', 'modules', 'nbhub']"
     assert await inside.says("sorted(__import__('os').listdir('/opt/datasets'))") == "['given', 'own']"
     assert await inside.says("__import__('os').listdir('/opt/groups')") == "['my team']"
     for hidden in (inside.hub.data_dir, inside.hub.roots["notebooks"], Path("/etc/shadow"), Path("/root/.ssh")):
@@ -76,6 +83,11 @@ async def test_a_read_only_mount_stays_so(inside: Inside) -> None:
     assert await inside.says("attempt(lambda: open('/opt/datasets/given/x', 'w'))") == "EROFS"
     for path in ("/usr/x", "/etc/x", "/x", "/opt/nbhub/x"):
         assert await inside.says(f"attempt(lambda: open({path!r}, 'w'))") in ("EROFS", "EACCES")
+
+
+async def test_its_modules_are_loaded(inside: Inside) -> None:
+    assert await inside.says("__import__('os').environ.get('TOOL_HOME')") == "/opt/modules/binaries/tool"
+    assert await inside.says("__import__('os').environ['LOADEDMODULES']") == "alice@example.org/tool/1.0"
 
 
 async def test_it_is_nobody_and_can_become_nobody(inside: Inside) -> None:

@@ -12,6 +12,7 @@ from models.operations import OperationError
 from models.settings import Settings
 from models.sql import row, rows
 from models.tables import Person
+from models.transactions import Transaction
 from models.values import Caller, OperationStatus, ServerStatus, Wish
 
 FAILURE = OperationError(code="SPAWN_FAILED", message="the program is missing", hint="choose another type")
@@ -38,7 +39,7 @@ class Story:
 
     async def wish(self, *wishes: Wish) -> None:
         for wish in wishes:
-            async with database.transaction():
+            async with Transaction():
                 intent = await servers.intend(self.server, wish, self.caller)
             self.opened.append(intent.operation)
 
@@ -59,7 +60,7 @@ async def story(connected: None) -> Story:
 async def make_server(caller: Caller, *, public: bool = False, together: bool = True) -> UUID:
     template = await make_template(caller, public=public)
     found = await templates.read_visible(template, caller)
-    async with database.transaction():
+    async with Transaction():
         return await servers.create(found.snapshot(), caller, made_with_template=together)
 
 
@@ -220,9 +221,9 @@ async def test_which_template_goes_with_its_server(
     template = (await servers.read_visible(server, caller)).template
     if others:
         found = await templates.read_visible(template, caller)
-        async with database.transaction():
+        async with Transaction():
             await servers.create(found.snapshot(), caller, made_with_template=False)
-    async with database.transaction():
+    async with Transaction():
         await servers.intend(server, Wish.DELETED, caller)
     await servers.settle_deleted(server)
     left = await row("SELECT id FROM template WHERE id = {}", template)
@@ -285,9 +286,9 @@ async def test_a_template_tells_its_creators_servers_and_nobody_elses(connected:
     found = await templates.read_visible(template, bob)
     made = []
     for caller in (alice, bob):
-        async with database.transaction():
+        async with Transaction():
             made.append(await servers.create(found.snapshot(), caller, made_with_template=False))
-    async with database.transaction():
+    async with Transaction():
         await templates.update(await templates.read_changeable(template, alice), {"description": "new"})
     told = [
         (await servers.read_visible(one, caller)).template_data.description

@@ -65,7 +65,7 @@ async def test_a_pod_of_jupyterlab(kube_spawner: Any, make_order: MakeOrder) -> 
     assert not pod.spec.automount_service_account_token
     assert container.security_context["allowPrivilegeEscalation"] is False
     assert [volume.persistent_volume_claim["claimName"] for volume in pod.spec.volumes] == ["homes", "datasets"]
-    assert [(m["mountPath"], m["subPath"], m["readOnly"]) for m in container.volume_mounts] == [
+    assert [(m.mount_path, m.sub_path, m.read_only) for m in container.volume_mounts] == [
         ("/home/jovyan", "alice", False),
         ("/opt/datasets/my data", "d1", True),
         # Names are no templates.

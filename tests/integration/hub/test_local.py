@@ -1,0 +1,42 @@
+"""Without bubblewrap: plain servers run and end, and what would need a sandbox is refused."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from hub.machine import SERVER_ID_VARIABLE
+from hub.processes import with_environment
+from stack.notebook import Notebook
+from tests.integration.hub.harness import USER, HubUnderTest, until
+
+
+@pytest.fixture(scope="module")
+def local_hub(tmp_path_factory: pytest.TempPathFactory, proxy_command: list[str]) -> Iterator[HubUnderTest]:
+    hub = HubUnderTest(tmp_path_factory.mktemp("local"), proxy_command, spawner="local")
+    hub.start()
+    try:
+        yield hub
+    finally:
+        hub.close()
+
+
+async def test_a_server_and_its_kernels_end_together(local_hub: HubUnderTest) -> None:
+    spec = local_hub.spec()
+    local_hub.spawn(spec)
+    with local_hub.user_client() as user:
+        token = user.headers["Authorization"].removeprefix("token ")
+    async with Notebook(f"{local_hub.url}/user/{USER}/{spec.hub_name}", token) as notebook:
+        assert (await notebook.run("import os; print(os.getcwd())")).strip() == spec.home
+    marked = f"{SERVER_ID_VARIABLE}={spec.server_id}"
+    assert len(with_environment(marked)) >= 2
+    assert local_hub.truth.get("servers").json()["spawner"] == "local"
+    local_hub.api.delete(local_hub.path(spec))
+    until(lambda: local_hub.processes(spec) == [], 10, "no process lives")
+    until(lambda: with_environment(marked) == [], 5, "no kernel lives")
+
+
+def test_what_needs_a_sandbox_is_refused(local_hub: HubUnderTest) -> None:
+    for changes in ({"mounts": (local_hub.dataset("d"),)}, {"application": "streamlit", "file_path": "app.py"}):
+        answer = local_hub.order(local_hub.spec(**changes))
+        assert answer.status_code == 422
+        assert "bubblewrap" in answer.json()["message"]

@@ -1,0 +1,144 @@
+"""A real worker on a real Temporal server and a real database, with a JupyterHub that obeys the test."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+from typing import cast
+from uuid import UUID
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from temporalio.client import Client, WorkflowHandle
+
+from integrations.jupyterhub import JupyterHub
+from models import database, operations, servers, templates
+from models.ids import new_id
+from models.operations import OperationRecord
+from models.settings import Settings
+from models.tables import Person
+from models.transactions import Transaction
+from models.values import Caller, Subject, Wish
+from tests.workflows.simulated_hub import SimulatedHub
+from worker import make_worker
+from workflows.client import Workflows, connect, workflow_id
+from workflows.schedules import converge
+
+# Histories are recorded and replayed with it; it protects nothing.
+PAYLOAD_KEYS = "test:Tl9YqUuTrZm0Yk5mV2Vwb2c3bG1hYmNkZWZnaGlqa2w="
+
+
+@pytest.fixture(scope="session")
+async def settings(
+    new_database: Callable[[], Awaitable[str]], temporal: str, tmp_path_factory: pytest.TempPathFactory
+) -> Settings:
+    directory = tmp_path_factory.mktemp("worker")
+    key = directory / "key.pem"
+    key.write_bytes(Ed25519PrivateKey.generate().private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+    return Settings(
+        database_url=await new_database(),
+        database_pool_size=5,
+        temporal_address=temporal,
+        temporal_task_queue="tests",
+        payload_keys=PAYLOAD_KEYS,
+        spec_signing_key_file=str(key),
+        notebook_location=str(directory),
+        server_start_timeout=20,
+        dependency_patience=20,
+        # Only what a test wakes is woken.
+        reconcile_interval=3600,
+        stalled_after=3600,
+    )
+
+
+@pytest.fixture(scope="session")
+async def pool(settings: Settings) -> AsyncIterator[None]:
+    async with database.pool(settings):
+        yield
+
+
+@pytest.fixture(scope="session")
+async def client(settings: Settings, pool: None) -> Client:
+    made = await connect(settings, lazy=False)
+    await converge(made, settings)
+    return made
+
+
+class Scene:
+    """One person with one server, a JupyterHub, and a worker between them."""
+
+    def __init__(self, client: Client, settings: Settings, hub: SimulatedHub, caller: Caller, server: UUID) -> None:
+        self.client, self.hub, self.caller, self.server = client, hub, caller, server
+        self.subject = Subject("server", server)
+        self._workflows = Workflows(client, settings)
+
+    async def wish(self, wish: Wish) -> UUID:
+        """Wish, and wake the workflow as the API does; the operation."""
+        async with Transaction():
+            intent = await servers.intend(self.server, wish, self.caller)
+        assert await self._workflows.wake(self.subject)
+        return intent.operation
+
+    async def wake(self) -> None:
+        assert await self._workflows.wake(self.subject)
+
+    @property
+    def handle(self) -> WorkflowHandle[object, object]:
+        return self.client.get_workflow_handle(workflow_id(self.subject))
+
+    async def ended(self, operation: UUID) -> OperationRecord:
+        """The operation once it has ended."""
+        async with asyncio.timeout(60):
+            while not (found := await operations.read(operation)).status.ended:
+                await asyncio.sleep(0.02)
+            return found
+
+    async def step(self, operation: UUID, name: str) -> None:
+        """Returns once an operation is at a step."""
+        async with asyncio.timeout(30):
+            while name not in {step.name for step in (await operations.read(operation)).steps}:
+                await asyncio.sleep(0.02)
+
+    async def at_rest(self) -> None:
+        """Returns once the workflow has completed."""
+        async with asyncio.timeout(60):
+            await self.handle.result()
+
+
+@pytest.fixture
+async def scene(client: Client, settings: Settings) -> AsyncIterator[Scene]:
+    caller = Caller(id=new_id(), email=f"ada-{new_id().hex[-8:]}@example.org")
+    await Person.insert(Person(id=caller.id, issuer="test", subject=caller.email, email=caller.email))
+    template = await templates.create(
+        caller.id,
+        {
+            "name": "Ada's engine",
+            "type": "user",
+            "application_type": "jupyterlab",
+            "hardware": "cpuSmall",
+            "server_name": "adas-engine",
+            "datasets": [],
+            "modules": [],
+            "secrets": [],
+            "tags": [],
+        },
+    )
+    found = await templates.read_visible(template, caller)
+    async with Transaction():
+        server = await servers.create(found.snapshot(), caller, made_with_template=True)
+    hub = SimulatedHub()
+    async with make_worker(client, settings, cast(JupyterHub, hub)):
+        yield Scene(client, settings, hub, caller, server)
+
+
+@pytest.fixture
+def record(request: pytest.FixtureRequest, client: Client) -> Callable[[str, str], Awaitable[None]]:
+    """Writes the history of a workflow under the name of a scenario, when histories are being recorded."""
+
+    async def write(scenario: str, identity: str) -> None:
+        if request.config.getoption("--record-histories"):
+            history = await client.get_workflow_handle(identity).fetch_history()
+            path = Path(__file__).parent.parent / "histories" / f"{scenario}.json"
+            path.write_text(history.to_json())
+
+    return write

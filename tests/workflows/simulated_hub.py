@@ -1,0 +1,126 @@
+"""A JupyterHub that does what a test tells it: slow, failing, forgetful or away, which a real one cannot be made to be.
+
+It stands where `integrations.jupyterhub.JupyterHub` stands and keeps that one's promises, no more.
+"""
+
+import asyncio
+import base64
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import msgspec
+
+from integrations.jupyterhub import Failure, HubServer, Process, Progress, ShareCode
+from models.errors import HubRefused, HubUnavailable, HubUserMissing
+
+
+class SimulatedHub:
+    """Servers, users and processes in memory."""
+
+    def __init__(self) -> None:
+        self.away = False
+        self.refusal = ""
+        self.failure_reason = ""
+        self.forgets_processes = False
+        self.ready = asyncio.Event()
+        self.ready.set()
+        self.users: set[str] = set()
+        self.known: dict[tuple[str, str], HubServer] = {}
+        self.living: dict[str, Process] = {}
+        self.failures: dict[tuple[str, int], Failure] = {}
+        self.starts: list[int] = []
+
+    def _answer(self) -> None:
+        if self.away:
+            raise HubUnavailable("JupyterHub does not answer.")
+
+    async def ensure_user(self, user: str) -> None:
+        self._answer()
+        self.users.add(user)
+
+    async def server(self, user: str, name: str) -> HubServer:
+        self._answer()
+        if user not in self.users:
+            raise HubUserMissing(f"JupyterHub has no user {user}.")
+        found = self.known.get((user, name), HubServer(user=user, name=name))
+        if found.pending == "spawn" and self.ready.is_set():
+            found = self.known[user, name] = self._end_spawn(found)
+        return found
+
+    def _end_spawn(self, server: HubServer) -> HubServer:
+        assert server.generation is not None
+        if self.failure_reason:
+            identity = next(one for one, process in self.living.items() if process.hub_name == server.name)
+            del self.living[identity]
+            self.failures[identity, server.generation] = Failure(reason=self.failure_reason, log="the last line")
+            return msgspec.structs.replace(server, pending=None, stopped=True)
+        return msgspec.structs.replace(server, pending=None, ready=True)
+
+    async def knows(self, user: str, name: str) -> bool:
+        self._answer()
+        return (user, name) in self.known
+
+    async def start(self, user: str, name: str, display_name: str, options: dict[str, Any]) -> None:
+        self._answer()
+        if self.refusal:
+            raise HubRefused(self.refusal, hint="Choose another.")
+        payload = options["spec"].split(".")[1]
+        spec = msgspec.json.decode(base64.urlsafe_b64decode(payload + "=="))
+        assert not self.known.get((user, name), HubServer(user=user, name=name)).active, "two spawns at once"
+        self.starts.append(spec["generation"])
+        self.known[user, name] = HubServer(
+            user=user, name=name, stopped=False, pending="spawn", generation=spec["generation"]
+        )
+        self.living[spec["server_id"]] = Process(
+            server_id=spec["server_id"], hub_user=user, hub_name=name, generation=spec["generation"]
+        )
+
+    async def progress(self, user: str, name: str) -> AsyncIterator[Progress]:
+        self._answer()
+        yield Progress(message="starting")
+        await self.ready.wait()
+        self._answer()
+        if self.failure_reason:
+            yield Progress(failed=True, message=self.failure_reason)
+        else:
+            yield Progress(ready=True)
+
+    async def stop(self, user: str, name: str) -> None:
+        self._answer()
+        found = self.known[user, name]
+        self.known[user, name] = HubServer(user=user, name=name, generation=found.generation)
+        if not self.forgets_processes:
+            self.living = {one: process for one, process in self.living.items() if process.hub_name != name}
+
+    async def remove(self, user: str, name: str) -> None:
+        self._answer()
+        self.known.pop((user, name), None)
+
+    async def processes(self, server_id: str) -> list[Process]:
+        self._answer()
+        return [self.living[server_id]] if server_id in self.living else []
+
+    async def all_processes(self) -> list[Process]:
+        self._answer()
+        return list(self.living.values())
+
+    async def end_processes(self, server_id: str, up_to_generation: int) -> list[Process]:
+        self._answer()
+        process = self.living.get(server_id)
+        if process is not None and process.generation <= up_to_generation:
+            del self.living[server_id]
+        return await self.processes(server_id)
+
+    async def failure(self, server_id: str, generation: int) -> Failure | None:
+        self._answer()
+        return self.failures.get((server_id, generation))
+
+    async def make_share_code(self, user: str, name: str, seconds: int, public_url: str) -> ShareCode:
+        self._answer()
+        expires_at = datetime.now(UTC) + timedelta(seconds=seconds)
+        return ShareCode(url=f"{public_url}/hub/accept-share?code=x", expires_at=expires_at)
+
+    async def shared_with(self, user: str, name: str) -> dict[str, list[str]]:
+        self._answer()
+        return {"users": [], "groups": []}

@@ -1,0 +1,52 @@
+"""Workflows still do what the recorded ones did; a change that they would not survive is noticed."""
+
+from pathlib import Path
+
+import pytest
+from temporalio import workflow
+from temporalio.client import WorkflowHistory
+from temporalio.worker import Replayer
+
+from tests.workflows.conftest import PAYLOAD_KEYS
+from worker import WORKFLOWS
+from workflows.plugin import plugin
+from workflows.server import ServerWorkflow
+
+HISTORIES = sorted((Path(__file__).parent.parent / "histories").glob("*.json"))
+
+
+def read(path: Path) -> WorkflowHistory:
+    return WorkflowHistory.from_json(path.stem, path.read_text())
+
+
+@pytest.mark.parametrize("path", HISTORIES, ids=lambda path: path.stem)
+async def test_a_recorded_history_replays(path: Path) -> None:
+    await Replayer(workflows=WORKFLOWS, plugins=[plugin(PAYLOAD_KEYS)]).replay_workflow(read(path))
+
+
+def test_every_workflow_has_a_history() -> None:
+    recorded = {
+        event.workflow_execution_started_event_attributes.workflow_type.name
+        for path in HISTORIES
+        for event in read(path).events[:1]
+    }
+    assert recorded == {kind.__name__ for kind in WORKFLOWS}
+
+
+@workflow.defn(name="ServerWorkflow")
+class Incompatible(ServerWorkflow):
+    """Waits before it reads the wish, which no recorded workflow did."""
+
+    @workflow.signal(name="woken")
+    def woken(self) -> None:
+        self._woken = True
+
+    @workflow.run
+    async def run(self, subject: object) -> None:  # type: ignore[override]
+        await workflow.sleep(1)
+
+
+async def test_an_incompatible_change_is_noticed() -> None:
+    path = next(path for path in HISTORIES if path.stem == "server-first-start")
+    with pytest.raises(workflow.NondeterminismError):
+        await Replayer(workflows=[Incompatible], plugins=[plugin(PAYLOAD_KEYS)]).replay_workflow(read(path))

@@ -1,0 +1,251 @@
+"""Named scenarios of every workflow. Each is also recorded (`make histories`) and replayed by `test_replay`."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import pytest
+from temporalio.client import Client
+
+from models import operations, persons, servers
+from models.errors import RecordMissing
+from models.settings import Settings
+from models.sql import row
+from models.transactions import Transaction
+from models.values import OperationStatus, ServerStatus, Subject, Wish
+from tests.workflows.conftest import Scene
+from workflows.client import Workflows, workflow_id
+from workflows.janitor import JanitorWorkflow
+from workflows.reconcile import ReconcileWorkflow
+
+Record = Callable[[str, str], Awaitable[None]]
+
+
+async def status(scene: Scene) -> ServerStatus:
+    return (await servers.read_visible(scene.server, scene.caller)).status
+
+
+async def test_first_start(scene: Scene, record: Record, settings: Settings) -> None:
+    operation = await scene.ended(await scene.wish(Wish.RUNNING))
+    assert operation.status is OperationStatus.SUCCEEDED
+    assert [step.name for step in operation.steps] == ["Ask JupyterHub to start it", "Wait until it is ready"]
+    assert operation.workflow_id == f"server-{scene.server}"
+    assert scene.hub.starts == [1]
+    assert scene.caller.email in scene.hub.users
+    assert (Path(settings.notebook_location) / str(scene.caller.id)).is_dir()
+    await scene.at_rest()
+    shared = await servers.read_visible(scene.server, scene.caller)
+    assert shared.share_url
+    assert shared.share_as_of
+    await record("server-first-start", f"server-{scene.server}")
+
+
+async def test_start_and_stop(scene: Scene, record: Record) -> None:
+    await scene.ended(await scene.wish(Wish.RUNNING))
+    await scene.at_rest()
+    operation = await scene.ended(await scene.wish(Wish.STOPPED))
+    assert operation.status is OperationStatus.SUCCEEDED
+    assert scene.hub.living == {}
+    assert await status(scene) is ServerStatus.STOPPED
+    await scene.at_rest()
+    await record("server-stop", f"server-{scene.server}")
+
+
+async def test_a_stop_while_starting_cancels_the_spawn(scene: Scene, record: Record) -> None:
+    scene.hub.ready.clear()
+    start = await scene.wish(Wish.RUNNING)
+    await scene.step(start, "Wait until it is ready")
+    stop = await scene.wish(Wish.STOPPED)
+    assert (await scene.ended(stop)).status is OperationStatus.SUCCEEDED
+    ended = await scene.ended(start)
+    assert (ended.status, ended.superseded_by) == (OperationStatus.CANCELLED, stop)
+    assert scene.hub.living == {}
+    await scene.at_rest()
+    await record("server-stop-while-starting", f"server-{scene.server}")
+
+
+async def test_a_restart_is_a_new_process(scene: Scene, record: Record) -> None:
+    await scene.ended(await scene.wish(Wish.RUNNING))
+    await scene.at_rest()
+    stop, start = await scene.wish(Wish.STOPPED), await scene.wish(Wish.RUNNING)
+    assert (await scene.ended(stop)).status is OperationStatus.SUCCEEDED
+    assert (await scene.ended(start)).status is OperationStatus.SUCCEEDED
+    assert scene.hub.starts == [1, 3]
+    await scene.at_rest()
+    await record("server-restart", f"server-{scene.server}")
+
+
+@pytest.mark.parametrize("how", ["refused", "failed"])
+async def test_a_start_that_cannot_succeed_tells_why(scene: Scene, record: Record, how: str) -> None:
+    if how == "refused":
+        scene.hub.refusal = "RStudio is not installed here."
+    else:
+        scene.hub.failure_reason = "the server ran out of memory"
+    operation = await scene.ended(await scene.wish(Wish.RUNNING))
+    assert operation.status is OperationStatus.FAILED
+    assert operation.error is not None
+    assert operation.error.message == (scene.hub.refusal or scene.hub.failure_reason)
+    found = await servers.read_visible(scene.server, scene.caller)
+    assert (found.status, found.wish) == (ServerStatus.STOPPED, Wish.STOPPED)
+    assert found.last_error is not None
+    assert found.last_error.log == ("" if how == "refused" else "the last line")
+    assert len(scene.hub.starts) <= 1, "one spawn to a start"
+    await scene.at_rest()
+    await record(f"server-start-{how}", f"server-{scene.server}")
+
+
+async def test_a_start_waits_for_a_dependency(scene: Scene, record: Record) -> None:
+    scene.hub.away = True
+    start = await scene.wish(Wish.RUNNING)
+    async with asyncio.timeout(20):
+        while (await operations.read(start)).status is not OperationStatus.RUNNING:
+            await asyncio.sleep(0.02)
+    assert await status(scene) is ServerStatus.STARTING
+    scene.hub.away = False
+    assert (await scene.ended(start)).status is OperationStatus.SUCCEEDED
+    await scene.at_rest()
+    await record("server-start-waits", f"server-{scene.server}")
+
+
+async def test_a_stop_shows_why_it_waits_and_goes_on(scene: Scene) -> None:
+    await scene.ended(await scene.wish(Wish.RUNNING))
+    await scene.at_rest()
+    scene.hub.away = True
+    stop = await scene.wish(Wish.STOPPED)
+    async with asyncio.timeout(20):
+        while not [step for step in (await operations.read(stop)).steps if step.detail]:
+            await asyncio.sleep(0.02)
+    assert await status(scene) is ServerStatus.STOPPING
+    scene.hub.away = False
+    assert (await scene.ended(stop)).status is OperationStatus.SUCCEEDED
+
+
+async def test_what_the_hub_forgot_is_not_called_stopped(scene: Scene) -> None:
+    await scene.ended(await scene.wish(Wish.RUNNING))
+    await scene.at_rest()
+    scene.hub.forgets_processes = True
+    assert (await scene.ended(await scene.wish(Wish.STOPPED))).status is OperationStatus.SUCCEEDED
+    assert scene.hub.living == {}, "JupyterHub said stopped; the process was ended all the same"
+
+
+async def test_a_running_server_is_deleted(scene: Scene, record: Record) -> None:
+    await scene.ended(await scene.wish(Wish.RUNNING))
+    await scene.at_rest()
+    assert (await scene.ended(await scene.wish(Wish.DELETED))).status is OperationStatus.SUCCEEDED
+    assert scene.hub.known == {}
+    with pytest.raises(RecordMissing):
+        await servers.read_visible(scene.server, scene.caller)
+    await scene.at_rest()
+    await record("server-delete", f"server-{scene.server}")
+
+
+async def test_a_cancelled_workflow_takes_the_start_back(scene: Scene, record: Record) -> None:
+    scene.hub.ready.clear()
+    start = await scene.wish(Wish.RUNNING)
+    await scene.step(start, "Wait until it is ready")
+    await scene.handle.cancel()
+    assert (await scene.ended(start)).status is OperationStatus.CANCELLED
+    await scene.at_rest()
+    assert await status(scene) is ServerStatus.STOPPED
+    assert scene.hub.living == {}
+    await record("server-start-cancelled", f"server-{scene.server}")
+
+
+async def test_a_deletion_cannot_be_cancelled(scene: Scene) -> None:
+    await scene.ended(await scene.wish(Wish.RUNNING))
+    await scene.at_rest()
+    scene.hub.away = True
+    delete = await scene.wish(Wish.DELETED)
+    await scene.step(delete, "Stop it")
+    await scene.handle.cancel()
+    scene.hub.away = False
+    assert (await scene.ended(delete)).status is OperationStatus.SUCCEEDED
+
+
+async def test_a_person_is_prepared_twice_at_once(
+    scene: Scene, client: Client, settings: Settings, record: Record
+) -> None:
+    subject = Subject("person", scene.caller.id)
+    opened = []
+    for _ in range(2):
+        async with Transaction():
+            opened.append(
+                await operations.open_operation("person.initialize", subject, owner=scene.caller.id, actor=scene.caller)
+            )
+        assert await Workflows(client, settings).wake(subject)
+    for operation in opened:
+        assert (await scene.ended(operation)).status is OperationStatus.SUCCEEDED
+    assert scene.caller.email in scene.hub.users
+    assert await persons.find_by_email(scene.caller.email) == scene.caller.id
+    await client.get_workflow_handle(workflow_id(subject)).result()
+    await record("user-initialize", workflow_id(subject))
+
+
+async def test_the_reconciler_sees_what_stopped_by_itself(
+    scene: Scene, client: Client, settings: Settings, record: Record
+) -> None:
+    await scene.ended(await scene.wish(Wish.RUNNING))
+    await scene.at_rest()
+    scene.hub.living.clear()
+    identity = f"reconcile-{scene.server}"
+    await client.execute_workflow(ReconcileWorkflow.run, id=identity, task_queue=settings.temporal_task_queue)
+    found = await servers.read_visible(scene.server, scene.caller)
+    assert (found.status, found.wish, found.operation) == (ServerStatus.STOPPED, Wish.STOPPED, None)
+    await record("reconcile", identity)
+
+
+async def test_the_reconciler_ends_what_nobody_wants(scene: Scene, client: Client, settings: Settings) -> None:
+    await scene.ended(await scene.wish(Wish.RUNNING))
+    await scene.at_rest()
+    process = next(iter(scene.hub.living.values()))
+    await scene.ended(await scene.wish(Wish.STOPPED))
+    await scene.at_rest()
+    # A process that JupyterHub and we took for dead.
+    scene.hub.living[process.server_id] = process
+    await client.execute_workflow(
+        ReconcileWorkflow.run, id=f"reconcile-unwanted-{scene.server}", task_queue=settings.temporal_task_queue
+    )
+    await scene.at_rest()
+    assert scene.hub.living == {}
+    assert await status(scene) is ServerStatus.STOPPED
+
+
+async def test_the_reconciler_leaves_what_it_does_not_know(scene: Scene, client: Client, settings: Settings) -> None:
+    await scene.ended(await scene.wish(Wish.RUNNING))
+    await scene.at_rest()
+    process = next(iter(scene.hub.living.values()))
+    stranger = "01a20000-0000-7000-8000-000000000000"
+    scene.hub.living = {stranger: type(process)(server_id=stranger, hub_user="x", hub_name="y", generation=1)}
+    seen = await client.execute_workflow(
+        ReconcileWorkflow.run, id=f"reconcile-unknown-{scene.server}", task_queue=settings.temporal_task_queue
+    )
+    assert seen.unknown == 1
+    assert stranger in scene.hub.living
+
+
+async def test_the_reconciler_wakes_what_was_forgotten(scene: Scene, client: Client, settings: Settings) -> None:
+    async with Transaction():
+        intent = await servers.intend(scene.server, Wish.RUNNING, scene.caller)
+    await row(
+        "UPDATE operation SET progressed_at = now() - interval '1 day' WHERE id = {}",
+        intent.operation,
+    )
+    await client.execute_workflow(
+        ReconcileWorkflow.run, id=f"reconcile-stalled-{scene.server}", task_queue=settings.temporal_task_queue
+    )
+    assert (await scene.ended(intent.operation)).status is OperationStatus.SUCCEEDED
+
+
+async def test_the_janitor_removes_what_expired(
+    scene: Scene, client: Client, settings: Settings, record: Record
+) -> None:
+    await row(
+        """INSERT INTO login_transaction (state_hash, cookie_hash, nonce, code_verifier, redirect_uri, expires_at)
+           VALUES ({}, {}, 'n', 'v', 'u', now() - interval '1 minute')""",
+        scene.server.bytes,
+        b"c",
+    )
+    identity = f"janitor-{scene.server}"
+    cleaned = await client.execute_workflow(JanitorWorkflow.run, id=identity, task_queue=settings.temporal_task_queue)
+    assert cleaned.rows >= 1
+    await record("janitor", identity)
