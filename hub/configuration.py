@@ -35,7 +35,9 @@ def configure_hub(c: Any, settings: HubSettings) -> None:
     data = settings.data_dir
     data.mkdir(parents=True, exist_ok=True, mode=0o700)
     c.JupyterHub.bind_url = settings.bind_url
-    c.JupyterHub.hub_bind_url = f"http://127.0.0.1:{settings.port}"
+    c.JupyterHub.hub_bind_url = f"http://{settings.host}:{settings.port}"
+    if settings.connect_url:
+        c.JupyterHub.hub_connect_url = settings.connect_url
     c.JupyterHub.db_url = f"sqlite:///{data / 'jupyterhub.sqlite'}"
     c.JupyterHub.cookie_secret_file = str(data / "cookie_secret")
     # A browser session ends within a day: who lost the right to sign in loses it here too.
@@ -156,4 +158,7 @@ def _spawner(c: Any, settings: HubSettings) -> tuple[type, Callable[[Any, Order]
 
     from hub.docker import DockerTranslation
 
+    if settings.docker_network:
+        c.DockerSpawner.network_name = settings.docker_network
+        c.DockerSpawner.use_internal_ip = True
     return DockerSpawner, DockerTranslation(settings.allowed_roots).apply

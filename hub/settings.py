@@ -25,7 +25,10 @@ class HubSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     """All input of `jupyterhub_config.py` and of the truth service."""
 
     bind_url: str = "http://127.0.0.1:8000"
+    # Where the hub itself listens; servers on other machines and in containers reach it by `connect_url`.
+    host: str = "127.0.0.1"
     port: int = 8081
+    connect_url: str = ""
     proxy_api_port: int = 8001
     truth_port: int = 8003
     data_dir: Path
@@ -48,6 +51,8 @@ class HubSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     concurrent_starts: int = 8
     # Directory of armed faults; for tests only.
     crash_points: str = ""
+    # Docker: the network that the hub shares with its containers.
+    docker_network: str = ""
     # Kubernetes: the hub's namespace, and a JSON object of directories (as in the spec) and the claims that hold them.
     kube_namespace: str = "default"
     kube_claims: dict[str, str] = {}

@@ -90,8 +90,10 @@ class ManagedProcess:
 
     def kill(self) -> None:
         """End it and its group at once, as a power failure would."""
-        if self.running and self.identity is not None:
+        if self._popen is not None and self.running and self.identity is not None:
             self.identity.send_group(signal.SIGKILL)
+            # The kernel takes no time over it; whoever starts it again must find it gone.
+            self._popen.wait(10)
 
     async def stop(self, grace: float = 15) -> None:
         """End it, gently first; returns when it is gone."""

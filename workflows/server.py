@@ -94,7 +94,7 @@ class ServerWorkflow:
             if not spawn.done():
                 # Returns once the activity is known to do nothing more.
                 spawn.cancel()
-                await asyncio.wait([spawn])
+                await workflow.wait([spawn])
         if spawn.cancelled():
             return
         error = spawn.exception()

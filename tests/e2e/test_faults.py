@@ -40,6 +40,20 @@ async def test_kill_9_during_a_start_loses_nothing(alice: Member, stack: Stack, 
     await ends_well(alice, server, start)
 
 
+async def test_the_hub_dies_with_a_process_that_only_it_knew(alice: Member, stack: Stack) -> None:
+    server = await alice.make_server()
+    stack.arm("spawn.launched")
+    start = await alice.wish(server, "start")
+    await stack.died("jupyterhub")
+    await stack.start_part("jupyterhub")
+    end = await alice.ended(start, within=150)
+    # Either outcome is honest; a process that nobody knows of is not.
+    assert end["status"] in ("succeeded", "failed"), end
+    assert len(processes_of(server)) == (1 if end["status"] == "succeeded" else 0)
+    await alice.succeeded(await alice.delete(server), within=150)
+    assert processes_of(server) == []
+
+
 async def test_the_api_dies_between_its_commit_and_the_wake_up(alice: Member, stack: Stack) -> None:
     server = await alice.make_server()
     stack.arm("api.committed")
@@ -75,9 +89,10 @@ async def test_a_stop_that_cannot_kill_does_not_say_stopped(alice: Member, stack
     """The hub records a server as stopped whatever its spawner's stop did; the process tells the truth."""
     server = await alice.started()
     (process,) = processes_of(server)
-    stack.arm_hub("stop.raises")
+    stack.arm("stop.raises")
     operation = await alice.wish(server, "stop")
     await alice.succeeded(operation)
+    assert not stack.armed("stop.raises")
     assert processes_of(server) == [], f"said stopped while {process} lives"
     assert (await alice.see(server))["status"] == "stopped"
     await alice.succeeded(await alice.delete(server))

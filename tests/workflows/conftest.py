@@ -112,11 +112,11 @@ async def scene(client: Client, settings: Settings) -> AsyncIterator[Scene]:
     template = await templates.create(
         caller.id,
         {
-            "name": "Ada's engine",
+            "name": "Difference engine",
             "type": "user",
             "application_type": "jupyterlab",
             "hardware": "cpuSmall",
-            "server_name": "adas-engine",
+            "server_name": "difference-engine",
             "datasets": [],
             "modules": [],
             "secrets": [],

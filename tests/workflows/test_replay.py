@@ -8,9 +8,9 @@ from temporalio.client import WorkflowHistory
 from temporalio.worker import Replayer
 
 from tests.workflows.conftest import PAYLOAD_KEYS
+from tests.workflows.incompatible import Incompatible
 from worker import WORKFLOWS
 from workflows.plugin import plugin
-from workflows.server import ServerWorkflow
 
 HISTORIES = sorted((Path(__file__).parent.parent / "histories").glob("*.json"))
 
@@ -31,19 +31,6 @@ def test_every_workflow_has_a_history() -> None:
         for event in read(path).events[:1]
     }
     assert recorded == {kind.__name__ for kind in WORKFLOWS}
-
-
-@workflow.defn(name="ServerWorkflow")
-class Incompatible(ServerWorkflow):
-    """Waits before it reads the wish, which no recorded workflow did."""
-
-    @workflow.signal(name="woken")
-    def woken(self) -> None:
-        self._woken = True
-
-    @workflow.run
-    async def run(self, subject: object) -> None:  # type: ignore[override]
-        await workflow.sleep(1)
 
 
 async def test_an_incompatible_change_is_noticed() -> None:

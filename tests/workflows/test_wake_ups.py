@@ -5,13 +5,14 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import pytest
-from temporalio import activity, workflow
+from temporalio import activity
 from temporalio.client import Client
 from temporalio.worker import Worker
 
 from activities.messages import PlanSeen, WorkflowRun
 from models.ids import new_id
 from models.values import Subject
+from tests.workflows.wrong_order import WrongOrder
 from workflows.server import ServerWorkflow
 
 QUEUE = "wake-ups"
@@ -31,33 +32,6 @@ class SlowRead:
         self.began.set()
         await self.may_end.wait()
         return PlanSeen(plan=None, start_patience=1)
-
-
-@workflow.defn(name="ServerWorkflow")
-class WrongOrder:
-    """Resets after it has read."""
-
-    def __init__(self) -> None:
-        self._woken = False
-
-    @workflow.signal
-    def woken(self) -> None:
-        self._woken = True
-
-    @workflow.run
-    async def run(self, subject: Subject) -> None:
-        from workflows.options import records
-
-        while True:
-            info = workflow.info()
-            await workflow.execute_activity(
-                "begin_server",
-                WorkflowRun(subject=subject.id, workflow_id=info.workflow_id, run_id=info.run_id),
-                **records("Read what is wished"),
-            )
-            self._woken = False
-            if not self._woken:
-                return
 
 
 @asynccontextmanager

@@ -22,7 +22,7 @@ async def test_payloads_on_the_wire_are_ciphertext(scene: Scene, settings: Setti
     stored = answer.history.SerializeToString()
     assert b"binary/encrypted" in stored
     # Failures, summaries and details too.
-    for text in (scene.caller.email, "Ada's engine", "adas-engine", "RStudio", "Read what is wished"):
+    for text in (scene.caller.email, "Difference engine", "difference-engine", "RStudio", "Read what is wished"):
         assert text.encode() not in stored, text
 
 
@@ -33,7 +33,7 @@ async def test_a_workflow_reads_as_a_story(scene: Scene) -> None:
     description = await scene.handle.describe()
     assert await description.static_summary() == "Make a server what is wished of it"
     details = await scene.handle.query("__temporal_workflow_metadata")
-    assert "Ada's engine" in str(details)
+    assert "Difference engine" in str(details)
     assert description.typed_search_attributes.search_attributes
     scene.hub.ready.set()
     await scene.ended(operation)

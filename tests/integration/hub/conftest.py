@@ -1,29 +1,24 @@
 """One real JupyterHub for all tests of its side; tests that kill it start it again."""
 
 import shutil
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from stack import tools
+from stack.progress import Progress
 from tests.integration.hub.harness import HubUnderTest
-
-PROXY = "configurable-http-proxy@5.3.0"
 
 
 @pytest.fixture(scope="session")
-def proxy_command(pytestconfig: pytest.Config) -> list[str]:
-    """The proxy of PATH, else one that is installed once and kept."""
-    found = shutil.which("configurable-http-proxy")
-    if found is None:
-        assert pytestconfig.cache is not None
-        directory = pytestconfig.cache.mkdir("configurable-http-proxy")
-        program = directory / "node_modules" / ".bin" / "configurable-http-proxy"
-        if not program.exists():
-            subprocess.run(["npm", "install", "--silent", "--prefix", str(directory), PROXY], check=True)
-        found = str(program)
-    return [found]
+async def proxy_command() -> list[str]:
+    """The stack's proxy."""
+    modules = await tools.node_modules(Progress())
+    return [
+        str(tools.node()),
+        str(modules / "node_modules" / "configurable-http-proxy" / "bin" / "configurable-http-proxy"),
+    ]
 
 
 @pytest.fixture(scope="session")
