@@ -1,5 +1,6 @@
 """Activities on the database: reading wishes, taking them back, waking what was forgotten, removing what expired."""
 
+import asyncio
 from collections.abc import Awaitable, Callable
 
 from temporalio import activity
@@ -11,6 +12,7 @@ from models.values import Subject
 
 # The most that one pass wakes; the next pass goes on with the rest.
 WAKE_LIMIT = 500
+_AT_ONCE = 25
 
 Wake = Callable[[Subject], Awaitable[bool]]
 
@@ -49,7 +51,11 @@ class Records:
     async def wake_stalled(self) -> Woken:
         """Wake every subject with work to do on which nothing happened for a while."""
         stalled = await operations.stalled(self._settings.stalled_after, WAKE_LIMIT)
-        woken = [subject for subject in stalled if await self._wake(subject)]
+        woken: list[Subject] = []
+        for start in range(0, len(stalled), _AT_ONCE):
+            some = stalled[start : start + _AT_ONCE]
+            reached = await asyncio.gather(*map(self._wake, some))
+            woken += [subject for subject, done in zip(some, reached, strict=True) if done]
         await operations.touch(woken)
         return Woken(count=len(woken))
 

@@ -163,7 +163,7 @@ class ServersController(Controller):
 
 async def _intend(id: UUID, wish: Wish, write: Write) -> Response[Any]:
     async with write:
-        server = await servers.read_visible(id, write.caller)
+        server = await servers.read_visible(id, write.caller, for_update=True)
         write.require_match(server.version)
         intent = await servers.intend(server.id, wish, write.caller, request_id=write.request_id)
         write.accepts(intent.operation, wakes=Subject("server", server.id), deletes=wish is Wish.DELETED)

@@ -16,6 +16,7 @@ from models.profiles import load_profiles
 
 TRUTH_SERVICE, WORKER_SERVICE, STACK_SERVICE = "nbhub-truth", "nbhub-worker", "nbhub-stack"
 _PROJECT = Path(__file__).resolve().parent.parent
+_KEEP_LOGS_SECONDS = 30 * 24 * 3600
 _VERSION = int(jupyterhub.__version__.split(".")[0])
 
 
@@ -120,8 +121,10 @@ def configure_services(c: Any, settings: HubSettings) -> None:
 def configure_spawner(c: Any, settings: HubSettings) -> None:
     """The spawner in use, and the plug-in in front of it."""
     spawner_class, apply = _spawner(c, settings)
+    records = Records(settings.data_dir)
+    records.tidy(_KEEP_LOGS_SECONDS)
     plugin = Plugin(
-        Records(settings.data_dir),
+        records,
         load_profiles(Path(settings.profiles_file) if settings.profiles_file else None),
         settings.public_keys,
         apply,

@@ -16,7 +16,7 @@ from urllib.parse import quote, urlsplit
 
 from jupyterhub import __version__
 from jupyterhub.services.auth import HubOAuthCallbackHandler, HubOAuthenticated
-from tornado import httpclient, httputil, web, websocket
+from tornado import httpclient, httputil, iostream, web, websocket
 
 _PORT = "{port}"
 _LOOK_AGAIN_SECONDS = 0.05
@@ -35,6 +35,7 @@ class Visit(HubOAuthenticated, websocket.WebSocketHandler):  # type: ignore[misc
 
     def initialize(self, port: int, prefix: str, keep_prefix: bool) -> None:
         self._port, self._prefix, self._keep_prefix = port, prefix, keep_prefix
+        self._visitor_left = False
 
     def set_default_headers(self) -> None:
         self.set_header("X-JupyterHub-Version", __version__)
@@ -62,10 +63,13 @@ class Visit(HubOAuthenticated, websocket.WebSocketHandler):  # type: ignore[misc
             return
         offered = [name.strip() for name in self.request.headers.get("Sec-WebSocket-Protocol", "").split(",")]
         request = httpclient.HTTPRequest(self._target("ws"), headers=self._passed_headers())
-        # First, because what the program chooses is what the visitor is answered.
-        self._program = await websocket.websocket_connect(
-            request, subprotocols=[name for name in offered if name], max_message_size=_LARGEST_BODY
-        )
+        try:
+            # First, because what the program chooses is what the visitor is answered.
+            self._program = await websocket.websocket_connect(
+                request, subprotocols=[name for name in offered if name], max_message_size=_LARGEST_BODY
+            )
+        except (OSError, httpclient.HTTPClientError):
+            raise web.HTTPError(502) from None
         await super().get(*args)
 
     async def head(self, *args: str) -> None:
@@ -84,6 +88,10 @@ class Visit(HubOAuthenticated, websocket.WebSocketHandler):  # type: ignore[misc
 
     def on_close(self) -> None:
         self._program.close()
+
+    def on_connection_close(self) -> None:
+        self._visitor_left = True
+        super().on_connection_close()
 
     async def _pass_answers(self) -> None:
         while (message := await self._program.read_message()) is not None:
@@ -119,6 +127,9 @@ class Visit(HubOAuthenticated, websocket.WebSocketHandler):  # type: ignore[misc
             self.add_header(name, value.strip())
 
     def _take_chunk(self, chunk: bytes) -> None:
+        if self._visitor_left:
+            # Ends the request to the program too, which may never end by itself.
+            raise iostream.StreamClosedError
         self.write(chunk)
         # At once: answers may be streams of events.
         self.flush()

@@ -6,6 +6,7 @@ server lives and where it answers.
 
 import asyncio
 import sys
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -47,7 +48,7 @@ class RecordedSpawner(Spawner):  # type: ignore[misc]  # JupyterHub has no types
     def _loopback_only(self) -> str:
         return "127.0.0.1"
 
-    @property
+    @cached_property
     def machine(self) -> Machine:
         settings: HubSettings = self.hub_settings
         return Machine(Records(settings.data_dir), settings.cgroup)

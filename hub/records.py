@@ -158,6 +158,13 @@ class Records:
         """Return the file that takes the output of this server's process."""
         return self._directory / "logs" / f"{server_id}.log"
 
+    def tidy(self, older_than: float) -> None:
+        """Remove logs and failures that nobody wrote to for so many seconds. Fences stay: they are small and final."""
+        for directory in ("logs", "failures"):
+            for file in (self._directory / directory).iterdir():
+                if time.time() - file.stat().st_mtime > older_than and not self.is_held(file.stem):
+                    file.unlink(missing_ok=True)
+
     def write_failure(self, server_id: str, failure: Failure) -> None:
         """Keep why this server's last process failed."""
         _write_durably(self._failure(server_id), msgspec.json.encode(failure))

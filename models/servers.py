@@ -157,9 +157,17 @@ def _record(found: Row) -> ServerRecord:
     return msgspec.convert(_decoded(found, "template_data", "last_error", "shared_with"), ServerRecord)
 
 
-async def read_visible(server: UUID, caller: Caller) -> ServerRecord:
-    """A server of the caller, or any for an admin; raises `RecordMissing`."""
-    found = await row(_SELECT + "WHERE s.id = {} AND ({}::boolean OR s.owner = {})", server, caller.admin, caller.id)
+async def read_visible(server: UUID, caller: Caller, *, for_update: bool = False) -> ServerRecord:
+    """A server of the caller, or any for an admin; raises `RecordMissing`.
+
+    `for_update` locks it in the caller's transaction.
+    """
+    found = await row(
+        _SELECT + "WHERE s.id = {} AND ({}::boolean OR s.owner = {})" + (" FOR UPDATE OF s" if for_update else ""),
+        server,
+        caller.admin,
+        caller.id,
+    )
     if found is None:
         raise RecordMissing.of("server", server)
     return _record(found)

@@ -12,6 +12,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--record-histories", action="store_true", help="write the histories of the workflow scenarios, to be replayed"
     )
+    parser.addoption("--screenshots", action="store_true", help="write the screenshots of the documentation")
 
 
 @pytest.fixture(scope="session")

@@ -102,6 +102,9 @@ class ServerWorkflow:
             await self._fail(plan, error)
         elif error is None and spawn.result().done:
             await self._note_shares(plan)
+        elif error is None:
+            # A later wish came, or a process of an earlier one is still there.
+            await self._stop(plan, plan.process_floor - 1)
 
     async def _spawn(self, plan: ServerPlan, patience: float) -> Done:
         options = outside("Start it and wait until it is ready")

@@ -9,6 +9,7 @@ import sys
 import time
 import uuid
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -114,6 +115,9 @@ class HubUnderTest:
             except subprocess.TimeoutExpired:
                 self.process.kill()
                 self.process.wait()
+        # A hub that was killed leaves its proxy.
+        with suppress(FileNotFoundError, ProcessLookupError):
+            os.kill(int((self.data_dir / "proxy.pid").read_text().split()[0]), signal.SIGTERM)
         subprocess.run([sys.executable, "-m", "hub.machine", str(self.data_dir)], cwd=PROJECT, check=True)
 
     def spec(self, **changes: Any) -> ServerSpec:

@@ -161,6 +161,15 @@ def test_a_server_that_ends_by_itself_leaves_its_last_words(hub: HubUnderTest) -
     assert "is running at" in failure["log"]
 
 
+def test_no_token_is_in_a_log(hub: HubUnderTest) -> None:
+    logs = [hub.log_file, *(hub.data_dir / "logs").iterdir()]
+    assert len(logs) > 1
+    for log in logs:
+        text = log.read_text()
+        for secret in (hub.worker_token, hub.admin_token, hub.environment["NBHUB_HUB_PROXY_TOKEN"], "eyJ"):
+            assert secret not in text
+
+
 @pytest.mark.parametrize("together", [3])
 async def test_several_starts_at_once(hub: HubUnderTest, together: int) -> None:
     specs = [hub.spec() for _ in range(together)]

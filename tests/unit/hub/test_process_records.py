@@ -128,6 +128,18 @@ def test_what_bubblewrap_reports_is_read(records: Records, tmp_path: Path) -> No
     assert records.exit_code(ID) is None
 
 
+def test_old_logs_are_removed_and_fences_never(records: Records, tmp_path: Path) -> None:
+    records.log_file(ID).write_text("old")
+    os.utime(records.log_file(ID), (0, 0))
+    records.log_file("other").write_text("new")
+    with records.fence(ID) as fence:
+        fence.raise_to(2)
+    records.tidy(older_than=3600)
+    assert not records.log_file(ID).exists()
+    assert records.log_file("other").exists()
+    assert (tmp_path / "hub" / "fences" / ID).exists()
+
+
 def test_failures_are_kept_without_secrets(records: Records) -> None:
     records.log_file(ID).write_text("\n".join([*(f"line {n}" for n in range(100)), "the key is s3cret-value", "end"]))
     failure = Machine(records).keep_failure(ID, 3, "broke with s3cret-value", secrets=["s3cret-value"])

@@ -1,0 +1,142 @@
+"""What a start costs through us, against the same start by a raw call to JupyterHub.
+
+Pairs are interleaved on one stack: the same spawner, the same person, a signed spec made by the same function,
+both seen by asking every 50 ms. Which of the two comes first alternates.
+"""
+
+import asyncio
+import statistics
+import time
+from collections import defaultdict
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from integrations.jupyterhub import HubServer, JupyterHub
+from models.ids import new_id
+from models.server_spec import ServerSpec, sign_spec
+from stack import secrets
+from stack.supervisor import Stack
+from tests.e2e.people import Json, Member
+
+ALICE = "alice@example.org"
+POLL_SECONDS = 0.05
+
+
+async def measure(stack: Stack, pairs: int) -> dict[str, Any]:
+    """Run the pairs; the ratios, and where our own time goes."""
+    hub = JupyterHub(stack.info.jupyterhub, stack.secrets.worker_token, f"{stack.info.jupyterhub}/services/nbhub-truth")
+    shares: dict[str, list[float]] = defaultdict(list)
+    ratios: list[float] = []
+    try:
+        async with Member.signed_in(stack.info.api, ALICE, await stack.token(ALICE)) as alice:
+            # Once each, not counted: caches of the machine, and the home directory.
+            await _ours(alice, shares)
+            home = await _home(stack)
+            await _raw(stack, hub, home)
+            shares.clear()
+            for number in range(pairs):
+                if number % 2:
+                    raw = await _raw(stack, hub, home)
+                    ours = await _ours(alice, shares)
+                else:
+                    ours = await _ours(alice, shares)
+                    raw = await _raw(stack, hub, home)
+                ratios.append(ours / raw)
+                print(
+                    f"  pair {number + 1:2}: ours {ours:5.2f} s, raw {raw:5.2f} s, ratio {ours / raw:.3f}", flush=True
+                )
+    finally:
+        await hub.close()
+    for name, seconds in shares.items():
+        print(f"  {name:30} {1000 * statistics.median(seconds):7.0f} ms of a start (median)")
+    return {
+        "median": round(statistics.median(ratios), 3),
+        "low": round(min(ratios), 3),
+        "high": round(max(ratios), 3),
+        "pairs": len(ratios),
+    }
+
+
+async def _home(stack: Stack) -> str:
+    """The home that the person's servers have: the one that was made."""
+    (home,) = (stack.data_root / "notebooks").iterdir()
+    return str(home)
+
+
+async def _ours(alice: Member, shares: dict[str, list[float]]) -> float:
+    """Seconds from `PUT start` until `GET /servers/{id}` says running."""
+    server = await alice.make_server()
+    begun = time.monotonic()
+    operation = await alice.wish(server, "start")
+    answered = time.monotonic()
+    while (await alice.see(server))["status"] != "running":
+        await asyncio.sleep(POLL_SECONDS)
+    seconds = time.monotonic() - begun
+    _tell_shares(await alice.succeeded(operation), answered - begun, seconds, shares)
+    await alice.succeeded(await alice.delete(server))
+    return seconds
+
+
+def _tell_shares(operation: Json, answered: float, seconds: float, shares: dict[str, list[float]]) -> None:
+    shares["the API's answer"].append(answered)
+    moments = [datetime.fromisoformat(operation[name]) for name in ("created_at", "started_at", "ended_at")]
+    shares["until the workflow works on it"].append((moments[1] - moments[0]).total_seconds())
+    for step in operation["steps"]:
+        took = datetime.fromisoformat(step["ended_at"]) - datetime.fromisoformat(step["started_at"])
+        shares[step["name"]].append(took.total_seconds())
+    shares["until it was seen"].append(seconds - (moments[2] - moments[0]).total_seconds())
+
+
+async def _raw(stack: Stack, hub: JupyterHub, home: str) -> float:
+    """Seconds from JupyterHub's own start call until its own answer says ready."""
+    identity = new_id()
+    name = f"a-lab-{identity.hex[-8:]}"
+    now = int(time.time())
+    spec = ServerSpec(
+        server_id=str(identity),
+        hub_user=ALICE,
+        hub_name=name,
+        generation=1,
+        person_id=home.rpartition("/")[2],
+        application="jupyterlab",
+        hardware="cpuSmall",
+        home=home,
+        issued_at=now,
+        expires_at=now + 120,
+    )
+    key = secrets.signing_key_file(stack.layout.keys).read_bytes()
+    options = {"spec": sign_spec(spec, key, secrets.SPEC_KEY_ID), "wrapped_secrets": []}
+    await hub.major_version()
+    begun = time.monotonic()
+    await hub.start(ALICE, name, "A lab", options)
+    while not (await hub.server(ALICE, name)).ready:
+        await asyncio.sleep(POLL_SECONDS)
+    seconds = time.monotonic() - begun
+    await _removed(hub, name, str(identity))
+    return seconds
+
+
+async def _removed(hub: JupyterHub, name: str, identity: str) -> None:
+    found: HubServer = await hub.server(ALICE, name)
+    while found.active or await hub.processes(identity):
+        await hub.stop(ALICE, name)
+        found = await hub.server(ALICE, name)
+        await asyncio.sleep(POLL_SECONDS)
+    while await hub.knows(ALICE, name):
+        await hub.remove(ALICE, name)
+        await asyncio.sleep(POLL_SECONDS)
+
+
+async def resident_megabytes(stack: Stack) -> dict[str, float]:
+    """Resident memory of API and worker, in MB."""
+    found = {}
+    for part in ("api", "worker"):
+        status = await asyncio.to_thread(_status, stack.info.pids[part])
+        found[part] = round(int(status["VmRSS"].split()[0]) / 1024, 1)
+    return found
+
+
+def _status(pid: int) -> dict[str, str]:
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    return {name: value.strip() for name, _, value in (line.partition(":") for line in lines)}

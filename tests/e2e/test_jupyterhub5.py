@@ -1,0 +1,56 @@
+"""The same life of a server on JupyterHub 5."""
+
+from collections.abc import AsyncIterator
+
+import httpx
+import pytest
+
+from stack.notebook import Notebook
+from stack.supervisor import Stack
+from tests.e2e.people import Member
+from tests.e2e.processes import processes_of
+
+
+@pytest.fixture(scope="module")
+async def stack5(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stack]:
+    async with Stack(tmp_path_factory.mktemp("stack5"), jupyterhub_major=5) as stack:
+        yield stack
+
+
+@pytest.fixture(scope="module")
+async def alice5(stack5: Stack) -> AsyncIterator[Member]:
+    email = "alice@example.org"
+    async with Member.signed_in(stack5.info.api, email, await stack5.token(email)) as member:
+        yield member
+
+
+async def test_start_run_restart_stop_and_delete(alice5: Member, stack5: Stack) -> None:
+    version = httpx.get(f"{stack5.info.jupyterhub}/hub/api/").json()["version"]
+    assert version.startswith("5.")
+    server = await alice5.started()
+    async with Notebook(server["url"], await stack5.hub_token(alice5.email)) as notebook:
+        assert (await notebook.run("print(6 * 7)")).strip() == "42"
+    (before,) = processes_of(server)
+    stop, start = await alice5.wish(server, "stop"), await alice5.wish(server, "start")
+    await alice5.succeeded(stop)
+    await alice5.succeeded(start)
+    (after,) = processes_of(server)
+    assert after.pid != before.pid
+    await alice5.succeeded(await alice5.delete(server))
+    assert processes_of(server) == []
+
+
+async def test_stop_while_starting(alice5: Member) -> None:
+    server = await alice5.make_server()
+    start = await alice5.wish(server, "start")
+    stop = await alice5.wish(server, "stop")
+    await alice5.succeeded(stop)
+    assert (await alice5.ended(start))["status"] == "cancelled"
+    assert processes_of(server) == []
+
+
+async def test_a_spawn_that_fails_tells_why(alice5: Member) -> None:
+    server = await alice5.make_server(applicationType="rstudio")
+    operation = await alice5.ended(await alice5.wish(server, "start"))
+    assert operation["status"] == "failed"
+    assert "rserver" in operation["error"]["message"], operation["error"]

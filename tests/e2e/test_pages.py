@@ -1,0 +1,70 @@
+"""Pages in a real browser: what an operator reads in the Temporal web UI, and the API's documentation."""
+
+import shutil
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from playwright.async_api import Browser, async_playwright, expect
+
+from stack.supervisor import Stack
+from tests.e2e.people import Member
+
+SCREENSHOT = Path(__file__).parents[2] / "docs" / "temporal-ui.png"
+_SECONDS = 30_000
+
+
+@pytest.fixture(scope="module")
+async def browser() -> AsyncIterator[Browser]:
+    program = shutil.which("chromium")
+    assert program, "chromium is missing: apt-get install chromium"
+    quiet = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--disable-background-networking", "--disable-sync"]
+    async with async_playwright() as playwright:
+        browser = await playwright.chromium.launch(executable_path=program, args=quiet)
+        yield browser
+        await browser.close()
+
+
+async def test_a_workflow_reads_as_a_story_in_the_temporal_ui(
+    alice: Member, stack: Stack, browser: Browser, request: pytest.FixtureRequest
+) -> None:
+    server = await alice.make_server(name="Protein folding")
+    operation = await alice.succeeded(await alice.wish(server, "start"))
+    page = await browser.new_page(viewport={"width": 1440, "height": 1000})
+    page.set_default_timeout(_SECONDS)
+    await page.goto(operation["workflow_url"])
+    # Payloads are ciphertext in Temporal: these words come through the API's codec endpoint.
+    await expect(page.get_by_text("Make a server what is wished of it").first).to_be_visible(timeout=_SECONDS)
+    await expect(page.get_by_text("Start it and wait until it is ready").first).to_be_visible(timeout=_SECONDS)
+    if request.config.getoption("--screenshots"):
+        await page.screenshot(path=SCREENSHOT)
+    await page.close()
+    await alice.succeeded(await alice.delete(server))
+
+
+async def test_the_documentation_asks_nobody_else(stack: Stack, browser: Browser) -> None:
+    page = await browser.new_page()
+    asked: list[str] = []
+    page.on("request", lambda sent: asked.append(sent.url))
+    await page.goto(f"{stack.info.api}/docs", wait_until="networkidle")
+    await expect(page.get_by_text("/servers/{id}/start").first).to_be_visible(timeout=_SECONDS)
+    assert asked
+    assert all(url.startswith((stack.info.api, "data:")) for url in asked), asked
+    await page.close()
+
+
+async def test_a_person_signs_in_to_jupyterhub_and_finds_no_way_around_us(
+    alice: Member, stack: Stack, browser: Browser
+) -> None:
+    page = await browser.new_page()
+    page.set_default_timeout(_SECONDS)
+    await page.goto(f"{stack.info.jupyterhub}/hub/home")
+    if await page.get_by_role("link", name="Sign in").count():
+        await page.get_by_role("link", name="Sign in").first.click()
+    await page.fill("input[name=email]", alice.email)
+    await page.fill("input[name=password]", "alice")
+    await page.click("button")
+    await page.wait_for_url(f"{stack.info.jupyterhub}/hub/**")
+    await expect(page.get_by_text(alice.email).first).to_be_visible(timeout=_SECONDS)
+    assert await page.get_by_role("link", name="Start My Server").count() == 0
+    await page.close()
