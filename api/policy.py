@@ -59,10 +59,10 @@ def policy_of(handler: HTTPRouteHandler) -> Policy | None:
 
 
 def handlers_of(app: Litestar) -> Iterable[tuple[str, HTTPRouteHandler]]:
-    """Every route of the application with its path; not the framework's answers to OPTIONS."""
-    for route in app.routes:
+    """Every route of the application with its path, in order; not the framework's answers to OPTIONS."""
+    for route in sorted(app.routes, key=lambda one: one.path):
         if isinstance(route, HTTPRoute):
-            for handler in route.route_handlers:
+            for handler in sorted(route.route_handlers, key=lambda one: sorted(one.http_methods)):
                 if set(handler.http_methods) != {"OPTIONS"}:
                     yield route.path, handler
 

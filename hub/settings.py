@@ -17,6 +17,11 @@ _SHARED = {
 _SECRETS = {"worker_token", "proxy_token", "admin_token", "oidc_client_secret"}
 
 
+def variable_of(field: str) -> str:
+    """The environment variable of a setting."""
+    return _SHARED.get(field, f"NBHUB_HUB_{field.upper()}")
+
+
 class HubSettingsInvalid(Exception):
     """The environment of JupyterHub's side is incomplete or wrong; the message names each variable."""
 
@@ -66,7 +71,7 @@ class HubSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
         values: dict[str, object] = {}
         problems: list[str] = []
         for field in msgspec.structs.fields(cls):
-            variable = _SHARED.get(field.name, f"NBHUB_HUB_{field.name.upper()}")
+            variable = variable_of(field.name)
             raw = source.get(variable)
             if raw is None and field.name in _SECRETS and f"{variable}_FILE" in source:
                 raw = Path(source[f"{variable}_FILE"]).read_text().strip()

@@ -31,7 +31,7 @@ _PATIENCE_SECONDS = 1800
 
 def main() -> int:
     """Run a command; the exit code tells how it went."""
-    arguments = _parser().parse_args()
+    arguments = parse(sys.argv[1:])
     try:
         code: int = arguments.run(arguments)
     except (StackFailed, ToolMissing, PortTaken, SignInFailed, demo.DemoFailed) as failure:
@@ -41,6 +41,11 @@ def main() -> int:
         print(f"nbhub: a part of the stack does not answer ({failure!r}); look at its log", file=sys.stderr)
         return 1
     return code
+
+
+def parse(words: list[str]) -> argparse.Namespace:
+    """Understand a command line; ends the program, telling how it is used, where it cannot."""
+    return _parser().parse_args(words)
 
 
 def _parser() -> argparse.ArgumentParser:

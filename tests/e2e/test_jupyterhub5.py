@@ -25,8 +25,9 @@ async def alice5(stack5: Stack) -> AsyncIterator[Member]:
 
 
 async def test_start_run_restart_stop_and_delete(alice5: Member, stack5: Stack) -> None:
-    version = httpx.get(f"{stack5.info.jupyterhub}/hub/api/").json()["version"]
-    assert version.startswith("5.")
+    async with httpx.AsyncClient() as client:
+        about = await client.get(f"{stack5.info.jupyterhub}/hub/api/")
+    assert about.json()["version"].startswith("5.")
     server = await alice5.started()
     async with Notebook(server["url"], await stack5.hub_token(alice5.email)) as notebook:
         assert (await notebook.run("print(6 * 7)")).strip() == "42"
