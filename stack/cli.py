@@ -138,7 +138,8 @@ def _detach(arguments: argparse.Namespace) -> int:
         sys.stderr.write(text[told:])
         told = len(text)
         state = read_state(directory)
-        if state is not None and state.info is not None:
+        # What a killed stack wrote may still be there: it names another supervisor.
+        if state is not None and state.info is not None and state.supervisor.pid == process.pid:
             return 0
         if process.poll() is not None:
             print(f"nbhub: the stack did not start; see {log}", file=sys.stderr)

@@ -122,13 +122,23 @@ async def jupyterhub(major: int, progress: Progress) -> Path:
     return target / "bin" / "python"
 
 
+# Each with the program or the directory that it brings.
+_DEBIAN_PACKAGES = {"bubblewrap": "bwrap", "lmod": "/usr/share/lmod"}
+
+
 async def system_packages(progress: Progress) -> None:
-    """Install bubblewrap, where we may; without it, servers have no mounts and share one machine in the open."""
-    missing = [name for name, program in (("bubblewrap", "bwrap"),) if shutil.which(program) is None]
+    """Install bubblewrap and Lmod, where we may.
+
+    Without the first, servers have no mounts and share one machine in the open; without the second, no modules.
+    """
+    missing = [
+        name for name, place in _DEBIAN_PACKAGES.items() if shutil.which(place) is None and not Path(place).exists()
+    ]
     if not missing:
         return
     if os.geteuid() != 0 or shutil.which("apt-get") is None:
-        progress.say(f"{', '.join(missing)} is missing: servers start without a sandbox. `apt-get install bubblewrap`")
+        names = " ".join(missing)
+        progress.say(f"missing, so servers start without a sandbox or modules: {names}. `apt-get install {names}`")
         return
     progress.say(f"apt-get: installing {', '.join(missing)}")
     environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}

@@ -51,13 +51,14 @@ async def settings(
     )
 
 
-@pytest.fixture(scope="session")
+# One process has one pool at a time, and other tests have databases of their own.
+@pytest.fixture(scope="module")
 async def pool(settings: Settings) -> AsyncIterator[None]:
     async with database.pool(settings):
         yield
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 async def client(settings: Settings, pool: None) -> Client:
     made = await connect(settings, lazy=False)
     await converge(made, settings)

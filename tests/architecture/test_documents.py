@@ -1,0 +1,81 @@
+"""The documents are true: their commands, links and tables are what is there."""
+
+import re
+import subprocess
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from hub.settings import HubSettings, variable_of
+from models.settings import table
+from stack.cli import parse
+
+PROJECT = Path(__file__).parents[2]
+PAGES = sorted(path for folder in ("", "docs", "docs/decisions", "deploy") for path in (PROJECT / folder).glob("*.md"))
+
+
+def name_of(page: Path) -> str:
+    return str(page.relative_to(PROJECT))
+
+
+def shell_lines(page: Path) -> list[str]:
+    blocks = re.findall(r"```sh\n(.*?)```", page.read_text(), re.DOTALL)
+    return [line.partition("#")[0].strip() for block in blocks for line in block.splitlines()]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
+def test_links_lead_somewhere(page: Path) -> None:
+    for target in re.findall(r"\]\(([^)#\s]+)", page.read_text()):
+        if not re.match(r"[a-z]+:", target):
+            assert (page.parent / target).exists(), target
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
+def test_what_is_run_by_make_exists(page: Path) -> None:
+    targets = set(re.findall(r"^([a-z-]+):", (PROJECT / "Makefile").read_text(), re.MULTILINE))
+    for words in re.findall(r"(?:^|`)make ((?:[a-z-]+ ?)+)", page.read_text(), re.MULTILINE):
+        assert set(words.split()) <= targets, words
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
+def test_files_that_are_named_exist(page: Path) -> None:
+    packages = r"(?:api|workflows|activities|integrations|models|hub|stack|tests|docs|deploy)"
+    for file in re.findall(rf"`({packages}/[\w./-]*)`", page.read_text()):
+        assert (PROJECT / file).exists(), file
+
+
+def test_commands_of_the_stack_are_understood() -> None:
+    commands = [line for page in PAGES for line in shell_lines(page) if line.startswith(".venv/bin/nbhub ")]
+    assert commands
+    for command in commands:
+        parse(command.split()[1:])
+
+
+def test_the_readme_fits_on_a_screen() -> None:
+    assert len((PROJECT / "README.md").read_text().splitlines()) <= 60
+
+
+def test_every_setting_is_documented() -> None:
+    page = (PROJECT / "docs" / "settings.md").read_text()
+    for variable, default, meaning in table():
+        assert f"| `{variable}` | {f'`{default}`' if default else ''} | {meaning} |" in page, variable
+
+
+def test_every_setting_of_jupyterhubs_side_is_documented() -> None:
+    page = (PROJECT / "docs" / "settings.md").read_text()
+    for field in msgspec.structs.fields(HubSettings):
+        variable = variable_of(field.name)
+        assert f"| `{variable}` |" in page, variable
+
+
+def test_decisions_are_listed() -> None:
+    decisions = PROJECT / "docs" / "decisions"
+    listed = set(re.findall(r"\(([^)]+)\)", (decisions / "README.md").read_text()))
+    assert listed == {page.name for page in decisions.glob("[0-9]*.md")}
+
+
+def test_help_lists_every_command() -> None:
+    told = subprocess.run(["make", "-s", "help"], cwd=PROJECT, capture_output=True, text=True, check=True).stdout
+    for target in ("setup", "demo", "up", "down", "test", "lint", "types", "arch", "migrate", "openapi", "bench"):
+        assert re.search(rf"^{target}\s+\w", told, re.MULTILINE), target
