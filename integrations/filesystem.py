@@ -1,5 +1,6 @@
 """Directories on the shared file system, named by ids and made so that a crash leaves them whole or absent."""
 
+import contextlib
 import os
 import stat
 from pathlib import Path
@@ -24,15 +25,15 @@ class Volumes:
         try:
             descriptor = os.open(root, os.O_RDONLY | os.O_DIRECTORY)
             try:
-                try:
+                with contextlib.suppress(FileExistsError):
                     os.mkdir(name, mode=0o750, dir_fd=descriptor)
-                    if self._uid != -1 or self._gid != -1:
-                        os.chown(name, self._uid, self._gid, dir_fd=descriptor, follow_symlinks=False)
-                    os.fsync(descriptor)
-                except FileExistsError:
-                    found = os.stat(name, dir_fd=descriptor, follow_symlinks=False)
-                    if not stat.S_ISDIR(found.st_mode):
-                        raise VolumeUnavailable(f"{root.name}/{name} is not a directory.") from None
+                found = os.stat(name, dir_fd=descriptor, follow_symlinks=False)
+                if not stat.S_ISDIR(found.st_mode):
+                    raise VolumeUnavailable(f"{root.name}/{name} is not a directory.")
+                # Also where it is there: whoever made it may not have come further.
+                if self._uid != -1 or self._gid != -1:
+                    os.chown(name, self._uid, self._gid, dir_fd=descriptor, follow_symlinks=False)
+                os.fsync(descriptor)
             finally:
                 os.close(descriptor)
         except OSError as error:

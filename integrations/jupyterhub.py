@@ -117,6 +117,7 @@ class _Version(Struct, frozen=True):
 
 class _Shares(Struct, frozen=True, kw_only=True):
     items: list[dict[str, Any]]
+    pagination: _Pagination | None = msgspec.field(name="_pagination", default=None)
 
 
 class _NewShareCode(Struct, frozen=True, kw_only=True):
@@ -149,7 +150,7 @@ class JupyterHub:
         """JupyterHub's major version, asked once; after a failure it is asked again."""
         if self._major is None:
             answer = await self._ask("GET", f"{self._api}/")
-            self._major = int(_decoded(answer, _Version).version.split(".")[0])
+            self._major = _major(_decoded(answer, _Version).version)
         return self._major
 
     async def server(self, user: str, name: str) -> HubServer:
@@ -217,18 +218,14 @@ class JupyterHub:
             async with self._client.stream("GET", url, timeout=_PROGRESS_DEADLINE) as answer:
                 if answer.status_code in (400, 404):
                     return
-                if answer.status_code >= 500:
-                    raise HubUnavailable(f"JupyterHub answers {answer.status_code}.")
-                answer.raise_for_status()
+                _require_success(answer, "the progress")
                 async for line in answer.aiter_lines():
                     if line.startswith("data:"):
                         yield msgspec.json.decode(line.removeprefix("data:"), type=Progress)
-        except httpx.HTTPStatusError as error:
-            raise HubRefused(f"JupyterHub answers {error.response.status_code} about the progress.") from None
         except httpx.HTTPError as error:
             self._major = None
             raise HubUnavailable(f"JupyterHub does not answer ({type(error).__name__}).") from None
-        except msgspec.DecodeError:
+        except (msgspec.DecodeError, UnicodeDecodeError):
             raise HubUnavailable("JupyterHub sends progress that cannot be read.") from None
 
     async def stop(self, user: str, name: str) -> None:
@@ -270,8 +267,20 @@ class JupyterHub:
 
     async def shared_with(self, user: str, name: str) -> dict[str, list[str]]:
         """Names of the users and groups with whom a server is shared."""
-        answer = await self._ask("GET", self._of_server("shares", user, name), accept=(404,))
-        items = [] if answer.status_code == 404 else _decoded(answer, _Shares).items
+        items: list[dict[str, Any]] = []
+        offset: int | None = 0
+        while offset is not None:
+            answer = await self._ask(
+                "GET",
+                self._of_server("shares", user, name),
+                params={"offset": str(offset), "limit": str(PAGE_SIZE)},
+                accept=(404,),
+            )
+            if answer.status_code == 404:
+                break
+            page = _decoded(answer, _Shares)
+            items += page.items
+            offset = page.pagination.next.offset if page.pagination and page.pagination.next else None
         return {
             "users": sorted(item["user"]["name"] for item in items if item.get("user")),
             "groups": sorted(item["group"]["name"] for item in items if item.get("group")),
@@ -287,11 +296,8 @@ class JupyterHub:
         return f"{self._api}/{what}/{quote(user, safe='')}/{quote(name, safe='')}"
 
     async def _ask_truth(self, method: str, path: str, **more: Any) -> httpx.Response:
-        """Ask the truth service; its own 404 is an answer, that of a proxy which does not know it yet is none."""
-        answer = await self._ask(method, self._truth + path, accept=(404,), **more)
-        if answer.status_code == 404 and "json" not in answer.headers.get("content-type", ""):
-            raise HubUnavailable("The service that reports processes is not there yet.")
-        return answer
+        """Ask the truth service."""
+        return await self._ask(method, self._truth + path, accept=(404,), **more)
 
     async def _ask(self, method: str, url: str, *, accept: tuple[int, ...] = (), **more: Any) -> httpx.Response:
         try:
@@ -300,24 +306,45 @@ class JupyterHub:
             # Whoever answers next may be of another version.
             self._major = None
             raise HubUnavailable(f"JupyterHub does not answer ({type(error).__name__}).") from None
-        if answer.is_success or answer.status_code in accept:
-            return answer
-        if answer.status_code == 429:
-            raise HubThrottled("JupyterHub is busy starting other servers.", retry_after=_retry_after(answer))
-        if answer.status_code >= 500 or answer.is_redirect:
-            raise HubUnavailable(f"JupyterHub answers {answer.status_code} to {method}.")
-        if answer.status_code in (401, 403):
-            raise HubRefused(
-                f"JupyterHub does not let Notebooks Hub do this ({answer.status_code}): {_message(answer)}",
-                hint="Compare the token of the service nbhub-worker on both sides, and its scopes.",
-            )
-        raise HubRefused(f"JupyterHub answers {answer.status_code}: {_message(answer)}")
+        if answer.status_code == 404 and not _is_json(answer):
+            # A proxy which does not know the way yet: JupyterHub and the truth service say it in JSON.
+            raise HubUnavailable("JupyterHub is not behind its proxy yet.")
+        if answer.status_code not in accept:
+            _require_success(answer, method)
+        return answer
+
+
+def _require_success(answer: httpx.Response, asked: str) -> None:
+    """Raise what an answer means that is neither success nor expected."""
+    if answer.is_success:
+        return
+    if answer.status_code == 429:
+        raise HubThrottled("JupyterHub is busy starting other servers.", retry_after=_retry_after(answer))
+    if answer.status_code >= 500 or answer.is_redirect:
+        raise HubUnavailable(f"JupyterHub answers {answer.status_code} to {asked}.")
+    if answer.status_code in (401, 403):
+        raise HubRefused(
+            f"JupyterHub does not let Notebooks Hub do this ({answer.status_code}): {_message(answer)}",
+            hint="Compare the token of the service nbhub-worker on both sides, and its scopes.",
+        )
+    raise HubRefused(f"JupyterHub answers {answer.status_code} to {asked}: {_message(answer)}")
+
+
+def _is_json(answer: httpx.Response) -> bool:
+    return "json" in answer.headers.get("content-type", "")
+
+
+def _major(version: str) -> int:
+    try:
+        return int(version.split(".")[0])
+    except ValueError:
+        raise HubUnavailable(f"JupyterHub says that its version is {version[:40]!r}.") from None
 
 
 def _decoded(answer: httpx.Response, kind: type[T]) -> T:
     try:
         return msgspec.json.decode(answer.content, type=kind)
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, UnicodeDecodeError):
         raise HubUnavailable("JupyterHub answers something that cannot be read.") from None
 
 
@@ -338,7 +365,7 @@ def _generation(options: dict[str, Any] | None) -> int | None:
         payload = str((options or {})["spec"]).split(".")[1]
         content = base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4))
         generation = msgspec.json.decode(content)["generation"]
-    except (KeyError, IndexError, TypeError, binascii.Error, ValueError, msgspec.DecodeError):
+    except (KeyError, IndexError, TypeError, binascii.Error, ValueError, RecursionError):
         return None
     return generation if isinstance(generation, int) else None
 

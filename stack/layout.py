@@ -78,7 +78,7 @@ def layout_of(directory: Path, *, running: bool = False) -> Layout:
     directory = directory.resolve()
     directory.mkdir(parents=True, exist_ok=True, mode=0o700)
     path = directory / "ports.json"
-    if path.exists():
+    if path.exists() and path.stat().st_size:
         ports = msgspec.json.decode(path.read_bytes(), type=dict[str, int])
         for name, port in () if running else ports.items():
             with socket.socket() as probe:
@@ -92,7 +92,10 @@ def layout_of(directory: Path, *, running: bool = False) -> Layout:
                     ) from None
     else:
         ports = _free_ports()
-        path.write_bytes(msgspec.json.encode(ports))
+        # Whole or not at all: a stack that was cut off here must start again.
+        partial = path.with_name("ports.json.new")
+        partial.write_bytes(msgspec.json.encode(ports))
+        partial.rename(path)
     return Layout(directory, ports)
 
 

@@ -228,7 +228,7 @@ def migrate_command() -> list[str]:
     return [sys.executable, "-m", "models.migrate"]
 
 
-def api(layout: Layout, keys: Secrets, *, faults: Path | None) -> Part:
+def api(layout: Layout, keys: Secrets, more: Mapping[str, str], *, faults: Path | None) -> Part:
     """The HTTP API."""
     values = settings(layout, keys) | {
         "NBHUB_API_PORT": str(layout.ports["api"]),
@@ -243,6 +243,7 @@ def api(layout: Layout, keys: Secrets, *, faults: Path | None) -> Part:
         "NBHUB_ADMIN_CLAIM": ADMIN_CLAIM,
         "NBHUB_ORG_CLAIM": "orgs",
     }
+    values |= more
     if faults is not None:
         values["NBHUB_CRASH_POINTS"] = str(faults)
 
@@ -252,13 +253,14 @@ def api(layout: Layout, keys: Secrets, *, faults: Path | None) -> Part:
     return Part("api", [sys.executable, "-m", "api"], ready, environment(values))
 
 
-def worker(layout: Layout, keys: Secrets, *, name: str, faults: Path | None) -> Part:
+def worker(layout: Layout, keys: Secrets, more: Mapping[str, str], *, name: str, faults: Path | None) -> Part:
     """One worker process."""
     values = settings(layout, keys) | {
         "NBHUB_JUPYTERHUB_TOKEN": keys.worker_token,
         "NBHUB_SPEC_SIGNING_KEY_FILE": str(secrets.signing_key_file(layout.keys)),
         "NBHUB_SPEC_KEY_ID": secrets.SPEC_KEY_ID,
     }
+    values |= more
     if faults is not None:
         values["NBHUB_CRASH_POINTS"] = str(faults)
 

@@ -11,7 +11,7 @@ import asyncio
 import os
 import signal
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Self
 
@@ -71,14 +71,19 @@ class Stack:
         workers: int = 1,
         fault_injection: bool = False,
         jupyterhub_major: int = 6,
+        settings: Mapping[str, str] | None = None,
         only: tuple[str, ...] = (),
         progress: Progress | None = None,
     ) -> None:
-        """`only` names the parts to start, by default all; a test may want no more than PostgreSQL."""
+        """`settings` are further variables of API and workers.
+
+        `only` names the parts to start, by default all; a test may want no more than PostgreSQL.
+        """
         self.directory = directory.resolve()
         self.progress = progress or Progress()
         self._worker_names = ["worker", *(f"worker{number}" for number in range(2, workers + 1))]
         self._major = jupyterhub_major
+        self._settings = dict(settings or {})
         self._only = only
         self._faults = self.directory / "faults" if fault_injection else None
         self._processes: dict[str, ManagedProcess] = {}
@@ -277,13 +282,13 @@ class Stack:
 
     async def _start_api(self) -> None:
         await self._ready["postgres"].wait()
-        await self._launch(parts.api(self.layout, self.secrets, faults=self._faults))
+        await self._launch(parts.api(self.layout, self.secrets, self._settings, faults=self._faults))
 
     async def _start_workers(self) -> None:
         await asyncio.gather(*(self._ready[name].wait() for name in ("postgres", "temporal", "api")))
         await asyncio.gather(
             *(
-                self._launch(parts.worker(self.layout, self.secrets, name=name, faults=self._faults))
+                self._launch(parts.worker(self.layout, self.secrets, self._settings, name=name, faults=self._faults))
                 for name in self._worker_names
             )
         )

@@ -187,14 +187,17 @@ async def _fetch(archive: str, checksums: str, member: str) -> bytes:
     wanted = next((line.split()[0] for line in listed.text.splitlines() if line.endswith(name)), None)
     if hashlib.sha256(answer.content).hexdigest() != wanted:
         raise ToolMissing(f"{name} does not have the checksum that its vendor publishes")
-    if name.endswith(".zip"):
-        with zipfile.ZipFile(io.BytesIO(answer.content)) as opened:
-            return opened.read(member)
-    with tarfile.open(fileobj=io.BytesIO(answer.content)) as opened_tar:
-        content = opened_tar.extractfile(member)
-        if content is None:
-            raise ToolMissing(f"{name} holds no {member}")
-        return content.read()
+    try:
+        if name.endswith(".zip"):
+            with zipfile.ZipFile(io.BytesIO(answer.content)) as opened:
+                return opened.read(member)
+        with tarfile.open(fileobj=io.BytesIO(answer.content)) as opened_tar:
+            content = opened_tar.extractfile(member)
+            if content is not None:
+                return content.read()
+    except KeyError:
+        pass
+    raise ToolMissing(f"{name} holds no {member}")
 
 
 async def _build_temporal(target: Path, progress: Progress) -> None:

@@ -7,6 +7,9 @@ import pytest
 
 from stack.supervisor import Stack, make_database
 
+# What is made up for after a while is made up for sooner: tests wait for it often.
+IMPATIENT = {"NBHUB_STALLED_AFTER": "8", "NBHUB_RECONCILE_INTERVAL": "5"}
+
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
@@ -18,7 +21,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 @pytest.fixture(scope="session")
 async def stack(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stack]:
     """Everything, with crash points."""
-    async with Stack(tmp_path_factory.mktemp("stack"), fault_injection=True) as stack:
+    async with Stack(tmp_path_factory.mktemp("stack"), fault_injection=True, settings=IMPATIENT) as stack:
         yield stack
 
 

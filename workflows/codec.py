@@ -32,6 +32,8 @@ class EncryptionCodec(PayloadCodec):
         pairs = [tuple(pair.strip().partition(":")[::2]) for pair in text.split(",") if pair.strip()]
         if not pairs or not all(key_id and key for key_id, key in pairs):
             raise ValueError("payload keys are written id:key,id:key")
+        if len({key_id for key_id, _ in pairs}) < len(pairs):
+            raise ValueError("two payload keys have the same id")
         try:
             return cls([(key_id, key) for key_id, key in pairs])
         except ValueError:

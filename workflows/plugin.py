@@ -51,7 +51,7 @@ class MsgspecPayloadConverter(EncodingPayloadConverter):
         """Decode to the annotated type. An error never quotes the payload."""
         try:
             return msgspec.json.decode(payload.data, type=Any if type_hint is None else type_hint)
-        except msgspec.DecodeError:
+        except (msgspec.DecodeError, UnicodeDecodeError):
             raise RuntimeError(f"a payload is not a valid {getattr(type_hint, '__name__', type_hint)}") from None
 
 

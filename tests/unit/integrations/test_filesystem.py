@@ -157,7 +157,6 @@ def test_an_owner_is_set_only_where_one_is_wanted(root: Path, monkeypatch: pytes
     assert Volumes().make_directory(root, ID).is_dir()
 
 
-@pytest.mark.xfail(strict=True, reason="a directory whose owner could not be set is taken for whole the next time")
 def test_a_directory_is_whole_or_tried_again(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     owned: list[str] = []
 
@@ -174,7 +173,6 @@ def test_a_directory_is_whole_or_tried_again(root: Path, monkeypatch: pytest.Mon
     assert owned == [str(ID)] * 2
 
 
-@pytest.mark.xfail(strict=True, reason="a directory that was not flushed is taken for durable the next time")
 def test_a_directory_is_durable_or_tried_again(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     flushed: list[int] = []
 

@@ -94,7 +94,6 @@ def test_addresses(tmp_path: Path) -> None:
         layout.url("no such part")
 
 
-@pytest.mark.xfail(strict=True, reason="a power failure while the file is written leaves a stack that cannot start")
 def test_a_file_of_ports_that_was_not_written_to_the_end_is_made_again(tmp_path: Path) -> None:
     (tmp_path / "ports.json").touch()
     try:

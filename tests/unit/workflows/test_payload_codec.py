@@ -117,7 +117,6 @@ def test_a_wrong_setting_is_refused_and_never_quoted(text: str) -> None:
     assert NEW[1] not in str(raised.value)
 
 
-@pytest.mark.xfail(strict=True, reason="of two keys with one id the first is dropped, and the second encrypts")
 async def test_two_keys_of_one_id_are_refused() -> None:
     with pytest.raises(ValueError, match="id"):
         EncryptionCodec.from_setting(f"1:{NEW[1]},1:{OLD[1]}")
