@@ -13,22 +13,33 @@ from temporalio.client import Client
 from temporalio.service import RPCError
 from temporalio.worker import Worker
 
+from activities.access import Access
 from activities.filesystem import Filesystem
 from activities.jupyterhub import Hub
 from activities.records import Records
 from integrations.jupyterhub import JupyterHub
 from models import database, logging
 from models.settings import Settings, SettingsInvalid
+from workflows.access import AccessWorkflow
 from workflows.client import Workflows, connect
 from workflows.janitor import JanitorWorkflow
 from workflows.reconcile import ReconcileWorkflow
 from workflows.schedules import converge
 from workflows.server import ServerWorkflow
+from workflows.shared_object import DatasetWorkflow, GroupWorkflow
 from workflows.user import UserWorkflow
 
 log = structlog.get_logger(__name__)
 
-WORKFLOWS: Sequence[type] = (ServerWorkflow, UserWorkflow, ReconcileWorkflow, JanitorWorkflow)
+WORKFLOWS: Sequence[type] = (
+    ServerWorkflow,
+    UserWorkflow,
+    DatasetWorkflow,
+    GroupWorkflow,
+    AccessWorkflow,
+    ReconcileWorkflow,
+    JanitorWorkflow,
+)
 
 # Temporal's database may be lost while this process lives; so often it is looked at.
 _CONVERGE_EVERY = 30.0
@@ -42,6 +53,7 @@ def make_worker(client: Client, settings: Settings, hub: JupyterHub) -> Worker:
     records = Records(settings, workflows.wake)
     servers = Hub(hub, settings, signing_key, workflows.wake)
     files = Filesystem(settings)
+    access = Access(settings, workflows.wake)
     return Worker(
         client,
         task_queue=settings.temporal_task_queue,
@@ -51,6 +63,8 @@ def make_worker(client: Client, settings: Settings, hub: JupyterHub) -> Worker:
             records.revert_server,
             records.begin_person,
             records.settle_person,
+            records.begin_object,
+            records.settle_object,
             records.wake_stalled,
             records.remove_expired,
             servers.make_hub_user,
@@ -60,9 +74,18 @@ def make_worker(client: Client, settings: Settings, hub: JupyterHub) -> Worker:
             servers.delete_server,
             servers.note_shares,
             servers.observe_servers,
+            servers.mirror_group,
+            servers.observe_groups,
             files.make_home,
+            files.place_directory,
+            access.begin_access,
+            access.settle_access,
+            access.withdraw,
+            access.sweep,
         ],
         graceful_shutdown_timeout=_GRACE,
+        # A worker that died is waited for no longer before another one replays its workflows.
+        sticky_queue_schedule_to_start_timeout=timedelta(seconds=2),
         # A cancelled activity learns of it with its next heartbeat: within a second, not a minute.
         max_heartbeat_throttle_interval=timedelta(seconds=1),
         default_heartbeat_throttle_interval=timedelta(seconds=1),

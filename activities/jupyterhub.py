@@ -6,7 +6,7 @@ be repeated, interrupted or come late.
 
 import asyncio
 import time
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
@@ -16,12 +16,14 @@ from uuid import UUID
 import structlog
 from temporalio import activity
 
-from activities.messages import Done, FailedStart, Seen, ServerWish, WorkflowRun
+from activities.messages import Done, Drift, FailedStart, ObjectWish, Seen, ServerWish, WorkflowRun
 from integrations.jupyterhub import HubServer, JupyterHub, Process
-from models import crash_points, operations, persons, servers
+from models import crash_points, groups, mounts, operations, persons, servers
 from models.errors import DependencyUnavailable, HubUserMissing, SpawnFailed
+from models.groups import Mirror
 from models.ids import parse_id
-from models.server_spec import ServerSpec, sign_spec
+from models.mounts import Claim
+from models.server_spec import Mount, ServerSpec, sign_spec
 from models.servers import ObservedServer, ServerPlan
 from models.settings import Settings
 from models.values import OperationStatus, ServerStatus, Subject, Wish
@@ -56,9 +58,10 @@ class Hub:
     async def make_hub_user(self, run: WorkflowRun) -> None:
         """Make a person's JupyterHub user where it is missing."""
         email = await persons.email_of(run.subject)
-        await operations.step_all(run.subject, USER, OperationStatus.RUNNING)
+        person = Subject("person", run.subject)
+        await operations.step_all(person, USER, OperationStatus.RUNNING)
         await self._hub.ensure_user(email)
-        await operations.step_all(run.subject, USER, OperationStatus.SUCCEEDED)
+        await operations.step_all(person, USER, OperationStatus.SUCCEEDED)
 
     @activity.defn
     async def spawn_server(self, wish: ServerWish) -> Done:
@@ -86,6 +89,7 @@ class Hub:
         async with _telling(plan, READY, last=True):
             process = await self._ready(plan)
         await servers.settle_running(plan.server_id, plan.generation, process)
+        await self._check_again(plan)
         return Done(done=True)
 
     @activity.defn
@@ -136,6 +140,39 @@ class Hub:
         await servers.note_shared(
             plan.server_id, code.url if code else None, code.expires_at if code else None, shared_with
         )
+
+    @activity.defn
+    async def mirror_group(self, wish: ObjectWish) -> None:
+        """Have JupyterHub's group of a group hold its members who have a JupyterHub user, or have none."""
+        name = self._group_name(wish.id)
+        mirror = await groups.mirror_of(wish.id)
+        if mirror is None:
+            await self._hub.remove_group(name)
+        else:
+            await self._hub.keep_group(name, set(mirror.users), _properties(mirror))
+        crash_points.reach("mirror_group.effect", activity.info().workflow_id or "")
+
+    @activity.defn
+    async def observe_groups(self) -> Drift:
+        """Compare JupyterHub's groups under our prefix with ours; wake those that differ, report those unknown."""
+        found = {group.name: group async for group in self._hub.groups(self._settings.hub_group_prefix)}
+        drifted = 0
+        after: UUID | None = None
+        while True:
+            page = await groups.settled_mirrors(after, _PAGE)
+            for mirror in page:
+                name = self._group_name(mirror.id)
+                seen = found.get(name)
+                if seen is None or set(seen.users) != set(mirror.users) or seen.properties != _properties(mirror):
+                    drifted += await groups.note_drift(mirror.id)
+                    await self._wake(Subject("group", mirror.id))
+            if len(page) < _PAGE:
+                break
+            after = page[-1].id
+        return Drift(groups=len(found), drifted=drifted)
+
+    def _group_name(self, group: UUID) -> str:
+        return f"{self._settings.hub_group_prefix}{group}"
 
     @activity.defn
     async def observe_servers(self) -> Seen:
@@ -193,7 +230,19 @@ class Hub:
             await self._hub.ensure_user(plan.hub_user)
             return HubServer(user=plan.hub_user, name=plan.hub_name)
 
+    async def _check_again(self, plan: ServerPlan) -> None:
+        """Who lost an access while the server started was not found by those who looked at running ones."""
+        if not await mounts.mark_lost("server", plan.server_id) or self._settings.on_revoke == "defer":
+            return
+        if self._settings.revoke_grace == 0:
+            for lost in await mounts.lost("server", plan.server_id, 1):
+                # The workflow looks at the wish again when this returns.
+                await mounts.stop(lost)
+
     async def _start(self, plan: ServerPlan) -> None:
+        claims, left_out = await mounts.claim(plan.server_id, plan.generation, plan.template.datasets)
+        if left_out and plan.operation is not None:
+            await mounts.note_left_out(plan.operation, left_out)
         now = int(time.time())
         spec = ServerSpec(
             server_id=str(plan.server_id),
@@ -205,6 +254,7 @@ class Hub:
             hardware=plan.template.hardware,
             file_path=plan.template.file_path or "",
             home=str(Path(self._settings.notebook_location) / str(plan.owner_id)),
+            mounts=mounts_of(claims, self._settings),
             issued_at=now,
             expires_at=now + SPEC_SECONDS,
         )
@@ -276,6 +326,40 @@ class Hub:
 
     async def _living(self, server_id: str, up_to: int) -> list[Process]:
         return [process for process in await self._hub.processes(server_id) if process.generation <= up_to]
+
+
+def mounts_of(claims: list[Claim], settings: Settings) -> tuple[Mount, ...]:
+    """Where a server sees what it may hold. On a clash of names its owner's own keeps the name."""
+    datasets = [claim for claim in claims if claim.kind == "dataset"]
+    names = Counter(claim.name for claim in datasets)
+    made = [
+        Mount(
+            source=str(Path(settings.dataset_location) / str(claim.object)),
+            target=f"/opt/datasets/{claim.name}"
+            + (f"--{claim.owner}" if names[claim.name] > 1 and not claim.own else ""),
+            read_only=not claim.writes,
+            object_id=str(claim.object),
+            kind=claim.kind,
+        )
+        for claim in datasets
+    ]
+    made += [
+        Mount(
+            source=str(Path(settings.group_location) / str(claim.object)),
+            target=f"/opt/groups/{claim.name}",
+            read_only=False,
+            object_id=str(claim.object),
+            kind=claim.kind,
+        )
+        for claim in claims
+        if claim.kind == "group"
+    ]
+    return tuple(made)
+
+
+def _properties(mirror: Mirror) -> dict[str, str]:
+    """What an operator of JupyterHub is told of a group, whose name there is an id."""
+    return {"notebooks_hub_name": mirror.name}
 
 
 def _should_run(row: ObservedServer) -> bool:

@@ -7,16 +7,18 @@ from uuid import UUID
 
 from msgspec import Struct
 
+from models.lifecycles import ObjectPlan
 from models.operations import OperationError
 from models.servers import ServerPlan
 
 
 class WorkflowRun(Struct, frozen=True, kw_only=True):
-    """Which run of a workflow works on a record."""
+    """Which run of a workflow works on a record; `kind` where the activity serves several."""
 
     subject: UUID
     workflow_id: str
     run_id: str
+    kind: str = ""
 
 
 class PlanSeen(Struct, frozen=True, kw_only=True):
@@ -31,6 +33,39 @@ class ServerWish(Struct, frozen=True, kw_only=True):
 
     server_id: UUID
     generation: int
+
+
+class ObjectSeen(Struct, frozen=True, kw_only=True):
+    """The plan of a shared record, if it is there."""
+
+    plan: ObjectPlan | None
+
+
+class ObjectWish(Struct, frozen=True, kw_only=True):
+    """A shared record and the generation of the wish that is to be made true."""
+
+    kind: str
+    id: UUID
+    generation: int
+
+
+class AccessScope(Struct, frozen=True, kw_only=True):
+    """Which servers' holdings are looked at: of one `server`, of an `object`, of a `group`, or `all`.
+
+    `subject_kind` tells whose operations hear of it; with `force` the object itself goes away.
+    """
+
+    kind: str
+    object: UUID | None = None
+    subject_kind: str = ""
+    force: bool = False
+
+
+class Withdrawn(Struct, frozen=True, kw_only=True):
+    """How many holdings are left that should not be, and in how many seconds to look again."""
+
+    left: int = 0
+    next_in: float = 0
 
 
 class FailedStart(Struct, frozen=True, kw_only=True):
@@ -57,6 +92,13 @@ class Seen(Struct, frozen=True, kw_only=True):
     unknown: int = 0
 
 
+class Drift(Struct, frozen=True, kw_only=True):
+    """What a look at JupyterHub's groups came to, for the history."""
+
+    groups: int = 0
+    drifted: int = 0
+
+
 class Woken(Struct, frozen=True, kw_only=True):
     """How many subjects were woken."""
 
@@ -64,6 +106,8 @@ class Woken(Struct, frozen=True, kw_only=True):
 
 
 class Cleaned(Struct, frozen=True, kw_only=True):
-    """How many expired rows were removed."""
+    """How many expired rows were removed, and how much was wished purged or looked at again."""
 
     rows: int
+    purged: int = 0
+    expired: int = 0

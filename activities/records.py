@@ -2,17 +2,21 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime, timedelta
 
 from temporalio import activity
 
-from activities.messages import Cleaned, PlanSeen, ServerWish, Woken, WorkflowRun
-from models import expiry, operations, persons, servers
+from activities.messages import Cleaned, Done, ObjectSeen, ObjectWish, PlanSeen, ServerWish, Woken, WorkflowRun
+from models import datasets, expiry, lifecycles, operations, persons, servers, sharing
 from models.settings import Settings
+from models.transactions import Transaction
 from models.values import Subject
 
 # The most that one pass wakes; the next pass goes on with the rest.
 WAKE_LIMIT = 500
 _AT_ONCE = 25
+# Grants that one pass removes.
+_GRANTS = 5000
 
 Wake = Callable[[Subject], Awaitable[bool]]
 
@@ -39,13 +43,26 @@ class Records:
     @activity.defn
     async def begin_person(self, run: WorkflowRun) -> None:
         """Note on a person's operations which run works on them."""
-        await operations.begin(run.subject, run.workflow_id, run.run_id)
+        await operations.begin(Subject("person", run.subject), run.workflow_id, run.run_id)
 
     @activity.defn
     async def settle_person(self, run: WorkflowRun) -> None:
         """The person's place is prepared: note it, and end the operations that were opened for it."""
         await persons.mark_initialized(run.subject)
-        await operations.succeed_all(run.subject)
+        await operations.succeed_all(Subject("person", run.subject))
+
+    @activity.defn
+    async def begin_object(self, run: WorkflowRun) -> ObjectSeen:
+        """Read what is wished of a shared record, and note on its operations which run works on them."""
+        return ObjectSeen(plan=await lifecycles.begin(Subject(run.kind, run.subject), run.workflow_id, run.run_id))
+
+    @activity.defn
+    async def settle_object(self, wish: ObjectWish) -> Done:
+        """The wish of a generation is true outside: say so, and end its operations."""
+        plan = await lifecycles.read_plan(Subject(wish.kind, wish.id))
+        if plan is None or plan.generation != wish.generation:
+            return Done(done=False)
+        return Done(done=await lifecycles.settle(plan))
 
     @activity.defn
     async def wake_stalled(self) -> Woken:
@@ -61,5 +78,29 @@ class Records:
 
     @activity.defn
     async def remove_expired(self) -> Cleaned:
-        """Remove sessions, sign-ins and idempotency rows past their time."""
-        return Cleaned(rows=await expiry.remove_expired(self._settings.idempotency_hours))
+        """Remove sessions, sign-ins, idempotency rows and grants past their time; purge what was long in the trash."""
+        rows = await expiry.remove_expired(self._settings.idempotency_hours)
+        purged = await self._purge_trash()
+        expired = await self._remove_grants()
+        return Cleaned(rows=rows, purged=purged, expired=expired)
+
+    async def _purge_trash(self) -> int:
+        before = datetime.now(UTC) - timedelta(days=self._settings.trash_days)
+        found = await lifecycles.expired_trash(before, WAKE_LIMIT)
+        for subject in found:
+            async with Transaction():
+                await datasets.purge(subject.id)
+            await self._wake(subject)
+        return len(found)
+
+    async def _remove_grants(self) -> int:
+        """What an expired grant gave is lost at its time; here the rows go and servers are looked at."""
+        async with Transaction():
+            objects = await sharing.remove_expired(_GRANTS)
+            for kind, identity in objects:
+                await operations.open_operation(
+                    f"{kind}.expire", Subject(f"{kind}-access", identity), owner=None, actor=None
+                )
+        for kind, identity in objects:
+            await self._wake(Subject(f"{kind}-access", identity))
+        return len(objects)

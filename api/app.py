@@ -18,9 +18,11 @@ from api import openapi
 from api.auth import AuthController
 from api.authentication import Authentication
 from api.codec import CodecController
+from api.datasets import DatasetsController
 from api.dependencies import DEPENDENCIES
 from api.docs_page import docs_page
 from api.errors import EXCEPTION_HANDLERS
+from api.groups import GroupsController
 from api.headers import add_headers
 from api.health import HealthController
 from api.idempotency import Replayed, handle_replayed
@@ -28,7 +30,7 @@ from api.initialize import InitializeController
 from api.logging import log_requests
 from api.operation_events import OperationEvents
 from api.operations import OperationsController
-from api.policy import check_policy, require_policies
+from api.policy import check_policy, handlers_of, require_policies
 from api.servers import ServersController
 from api.services import Services
 from api.templates import TemplatesController
@@ -45,6 +47,8 @@ Lifespan = Callable[[Litestar], AbstractAsyncContextManager[None]]
 HANDLERS: tuple[ControllerRouterHandler, ...] = (
     AuthController,
     CodecController,
+    DatasetsController,
+    GroupsController,
     HealthController,
     InitializeController,
     OperationsController,
@@ -112,6 +116,9 @@ def assemble(
         request_max_body_size=settings.max_body_bytes,
     )
     require_policies(app)
+    for _, handler in handlers_of(app):
+        if "largest_body" in handler.opt:
+            handler.request_max_body_size = handler.opt["largest_body"](settings)
     # Outermost, so that answers to unknown addresses are logged too.
     app.asgi_handler = log_requests(app.asgi_handler)
     return app

@@ -113,8 +113,19 @@ class Write:
         """
         self._accepted = _Accepted(operation, wakes, body, final, deletes, version, wait)
 
+    async def replay(self) -> None:
+        """Raise `Replayed` if the write took place before: for a handler whose effect comes before its transaction."""
+        key = await self._read_key()
+        if key is not None:
+            stored = await idempotency.find(key, hours=self._services.settings.idempotency_hours)
+            if stored is not None:
+                raise Replayed(stored)
+
+    async def _read_key(self) -> WriteKey | None:
+        return write_key(self._request, await self._request.body(), self._services.settings.session_key.encode())
+
     async def __aenter__(self) -> "Write":
-        key = write_key(self._request, await self._request.body(), self._services.settings.session_key.encode())
+        key = await self._read_key()
         await self._transaction.__aenter__()
         try:
             await row("SELECT set_config('lock_timeout', '2s', true)")

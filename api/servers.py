@@ -1,6 +1,6 @@
 """Servers: making them from templates, and what people wish of them."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any
 from urllib.parse import quote
 from uuid import UUID
@@ -20,7 +20,8 @@ from api.pagination import Page
 from api.policy import Policy, needs
 from api.services import Services
 from api.template_body import TemplateCreate, TemplateView, new_template, view_of
-from models import persons, servers, templates
+from models import datasets, mounts, persons, servers, templates
+from models.operations import LeftOut
 from models.servers import ServerRecord
 from models.settings import Settings
 from models.values import Caller, ServerStatus, Subject, Wish
@@ -48,6 +49,8 @@ class ServerView(AnswerBody, frozen=True, kw_only=True):
     application_type: str = msgspec.field(name="applicationType")
     url: str
     operation: UUID | None = None
+    access_ends_at: datetime | None = None
+    """When the server is stopped because its owner lost access to something that it holds."""
     last_error: LastErrorView | None = None
 
 
@@ -97,8 +100,8 @@ class ServersController(Controller):
         self, data: JSONBody[TemplateCreate], write: NamedDependency[Write], services: NamedDependency[Services]
     ) -> Response[ServerView]:
         """Make a template and, from it, a server, which is stopped."""
-        values = new_template(data, write.caller, services.profiles, services.settings)
         async with write:
+            values = await new_template(data, write.caller, services.profiles, services.settings)
             template = await templates.read_visible(await templates.create(write.caller.id, values), write.caller)
             identity = await servers.create(
                 template.snapshot(), write.caller, made_with_template=True, request_id=write.request_id
@@ -114,7 +117,11 @@ class ServersController(Controller):
         async with write:
             found = await templates.read_visible(query_id("template", template), write.caller, for_update=True)
             identity = await servers.create(
-                found.snapshot(), write.caller, made_with_template=False, request_id=write.request_id
+                found.snapshot(),
+                write.caller,
+                made_with_template=False,
+                left_out=await _left_out(found.datasets, write.caller),
+                request_id=write.request_id,
             )
             await _answer_made(write, identity, settings)
         return write.answer
@@ -170,6 +177,12 @@ async def _intend(id: UUID, wish: Wish, write: Write) -> Response[Any]:
     return write.answer
 
 
+async def _left_out(wanted: list[str], caller: Caller) -> list[LeftOut]:
+    """What of a template its new server would not have if it were started now."""
+    usable = await datasets.usable(wanted, caller)
+    return [LeftOut(kind="dataset", id=one, reason=mounts.NOT_USABLE) for one in wanted if one not in usable]
+
+
 async def _answer_made(write: Write, identity: UUID, settings: Settings) -> None:
     made = await servers.read_visible(identity, write.caller)
     write.done(_view(made, settings), version=made.version)
@@ -196,6 +209,9 @@ def _view(server: ServerRecord, settings: Settings) -> ServerView:
         # JupyterHub's own spelling: a server knows itself by this prefix and no other.
         url=f"{settings.browser_hub_url}/user/{quote(server.owner, safe='@~')}/{server.name}/",
         operation=server.operation,
+        access_ends_at=None
+        if server.lost_at is None or settings.on_revoke == "defer"
+        else server.lost_at + timedelta(seconds=settings.revoke_grace),
         last_error=None
         if error is None
         else LastErrorView(

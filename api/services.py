@@ -1,7 +1,8 @@
 """What handlers use beside the database: made once in `api.app`, found at `app.state.services`."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from api.file_threads import FileThreads
 from api.operation_events import OperationEvents
 from integrations.oidc import OidcClient
 from models.profiles import Profiles
@@ -18,3 +19,4 @@ class Services:
     workflows: Workflows
     operation_events: OperationEvents
     oidc: OidcClient
+    file_threads: FileThreads = field(default_factory=FileThreads)

@@ -6,6 +6,7 @@ import msgspec
 from msgspec import UNSET, UnsetType
 
 from api.fields import AnswerBody, Description, Line, Name, RecordIds, RequestBody, Tags, Word
+from models import datasets, persons
 from models.errors import ProblemDetail, RequestInvalid
 from models.profiles import ProfileMismatch, Profiles
 from models.servers import TemplateData
@@ -84,9 +85,9 @@ def view_of(data: TemplateData) -> TemplateView:
     return msgspec.convert(msgspec.to_builtins(data), TemplateView)
 
 
-def new_template(body: TemplateCreate, caller: Caller, profiles: Profiles, settings: Settings) -> dict[str, Any]:
+async def new_template(body: TemplateCreate, caller: Caller, profiles: Profiles, settings: Settings) -> dict[str, Any]:
     """Column values of a new template; raises `RequestInvalid` with everything that is wrong."""
-    problems = _reference_problems(body)
+    problems = await _reference_problems(body, caller)
     values: dict[str, Any] = {
         "name": body.name,
         "server_name": slug(body.name),
@@ -110,9 +111,9 @@ def new_template(body: TemplateCreate, caller: Caller, profiles: Profiles, setti
     return values
 
 
-def changed_template(body: TemplateUpdate, template: TemplateRecord, profiles: Profiles) -> dict[str, Any]:
+async def changed_template(body: TemplateUpdate, template: TemplateRecord, profiles: Profiles) -> dict[str, Any]:
     """Column values that change, but for the creator; raises `RequestInvalid` with everything that is wrong."""
-    problems = _reference_problems(body)
+    problems = await _reference_problems(body, await persons.as_caller(template.creator_id))
     given = {name: getattr(body, name) for name in body.__struct_fields__}
     values = {name: value for name, value in given.items() if value is not UNSET and name != "creator"}
     if "name" in values:
@@ -155,10 +156,12 @@ def _problem(mismatch: ProfileMismatch) -> ProblemDetail:
     return ProblemDetail(path=f"/{mismatch.field}", code="profile", message=mismatch.message)
 
 
-def _reference_problems(body: TemplateCreate | TemplateUpdate) -> list[ProblemDetail]:
-    """One problem for each dataset, module or secret that does not exist: at present there are none at all."""
+async def _reference_problems(body: TemplateCreate | TemplateUpdate, creator: Caller) -> list[ProblemDetail]:
+    """One problem for each dataset, module or secret that the creator may not use; of the last two there are none."""
+    usable = await datasets.usable(list(body.datasets or ()), creator)
     return [
         ProblemDetail(path=f"/{kind}/{index}", code="unknown", message=f"there is no such {kind[:-1]} that you may use")
         for kind in ("datasets", "modules", "secrets")
-        for index, _ in enumerate(getattr(body, kind) or ())
+        for index, identity in enumerate(getattr(body, kind) or ())
+        if identity not in usable
     ]

@@ -48,8 +48,8 @@ class TemplatesController(Controller):
         self, data: JSONBody[TemplateCreate], write: NamedDependency[Write], services: NamedDependency[Services]
     ) -> Response[TemplateView]:
         """Make a template. `hardware` and `applicationType` have to be configured ones."""
-        values = new_template(data, write.caller, services.profiles, services.settings)
         async with write:
+            values = await new_template(data, write.caller, services.profiles, services.settings)
             identity = await templates.create(write.caller.id, values)
             await operations.open_operation(
                 "template.create",
@@ -80,7 +80,7 @@ class TemplatesController(Controller):
         """Change a template of one's own. Its creator's servers follow at their next start; others' do not."""
         async with write:
             found = await templates.read_changeable(query_id("template", template), write.caller)
-            values = changed_template(data, found, services.profiles)
+            values = await changed_template(data, found, services.profiles)
             if data.creator is not msgspec.UNSET and data.creator.lower() != found.creator:
                 values["creator"] = await _new_creator(data.creator, write.caller)
             write.require_match(found.version)

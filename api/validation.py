@@ -42,6 +42,7 @@ _CODES = (
     (re.compile(r"^Invalid enum"), "enum"),
     (re.compile(r"^Invalid "), "format"),
 )
+_SURROGATE = re.compile("[\ud800-\udfff]")
 # Characters that turn the direction of what follows: they make one name look like another.
 _TURNERS = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 
@@ -307,7 +308,8 @@ def _member_for(value: object, union: Any) -> Any:
 
 def clean_text(text: str, rules: Mapping[str, Any]) -> str:
     """`text` as it is kept: trimmed and normalised as `rules` say. Raises ValueError with the reason."""
-    if "\0" in text or any("\ud800" <= character <= "\udfff" for character in text):
+    # A text may be a whole file: no loop over its characters.
+    if "\0" in text or _SURROGATE.search(text):
         raise ValueError("must not hold NUL or lone surrogates")
     kind = rules.get("text")
     if kind is None:

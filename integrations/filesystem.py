@@ -1,16 +1,56 @@
-"""Directories on the shared file system, named by ids and made so that a crash leaves them whole or absent."""
+"""Directories and files on the shared file system, made and removed so that a crash leaves them whole or absent.
+
+A record's directory is named by its id, right beneath the root of its kind, or in the root's `.trash`. Below it
+everything belongs to people: see `integrations.containment` for how it is opened. Every call blocks: run it in a
+thread. A file system that fails raises `VolumeUnavailable`, whose message names no path of the host.
+"""
 
 import contextlib
+import errno
+import heapq
 import os
+import secrets
 import stat
+from collections.abc import Iterator
+from enum import StrEnum
 from pathlib import Path
 from uuid import UUID
 
-from models.errors import VolumeUnavailable
+from msgspec import Struct
+
+from integrations import containment, removal
+from models.errors import HubError, RecordMissing, RequestInvalid, StateConflict, VolumeUnavailable
+
+TRASH = ".trash"
+_UNFINISHED = ".nbhub-unfinished-"
+"""How the names of files begin that are still being written. Only a crash leaves one."""
+
+_HINTS = {
+    errno.ENOSPC: "There is no space left: delete files, or ask an administrator for more space.",
+    errno.EDQUOT: "The quota is used up: delete files, or ask an administrator for a larger one.",
+    errno.EACCES: "This service has no permission there: correct the mode of the directory, or ask an administrator.",
+    errno.EPERM: "This service has no permission there: correct the mode of the directory, or ask an administrator.",
+    errno.EROFS: "The file system is read-only: ask an administrator.",
+    errno.EBUSY: "Something is mounted there: ask an administrator to unmount it.",
+}
+
+
+class EntryType(StrEnum):
+    """What an entry of a directory is. Nothing else is shown or made."""
+
+    FILE = "file"
+    DIRECTORY = "directory"
+
+
+class Entry(Struct, frozen=True, order=True):
+    """An entry of a directory."""
+
+    name: str
+    type: EntryType
 
 
 class Volumes:
-    """Makes directories below a root. Every call blocks: run it in a thread."""
+    """Makes, fills, lists and removes directories below a root."""
 
     def __init__(self, *, uid: int = -1, gid: int = -1) -> None:
         """`uid` and `gid` become the owner of what is made; -1 leaves it."""
@@ -22,20 +62,227 @@ class Volumes:
         The root is opened first and all else is relative to it, so that nothing put in its place meanwhile is followed.
         """
         name = str(identity)
-        try:
-            descriptor = os.open(root, os.O_RDONLY | os.O_DIRECTORY)
-            try:
-                with contextlib.suppress(FileExistsError):
-                    os.mkdir(name, mode=0o750, dir_fd=descriptor)
-                found = os.stat(name, dir_fd=descriptor, follow_symlinks=False)
-                if not stat.S_ISDIR(found.st_mode):
-                    raise VolumeUnavailable(f"{root.name}/{name} is not a directory.")
-                # Also where it is there: whoever made it may not have come further.
-                if self._uid != -1 or self._gid != -1:
-                    os.chown(name, self._uid, self._gid, dir_fd=descriptor, follow_symlinks=False)
-                os.fsync(descriptor)
-            finally:
-                os.close(descriptor)
-        except OSError as error:
-            raise VolumeUnavailable(f"The directory {root.name} cannot be used: {error.strerror}.") from None
+        with _opened(root) as descriptor:
+            with contextlib.suppress(FileExistsError):
+                os.mkdir(name, mode=0o750, dir_fd=descriptor)
+            if not _is_directory(descriptor, name):
+                raise VolumeUnavailable(f"{root.name}/{name} is not a directory.")
+            # Also where it is there: whoever made it may not have come further.
+            if self._uid != -1 or self._gid != -1:
+                os.chown(name, self._uid, self._gid, dir_fd=descriptor, follow_symlinks=False)
+            os.fsync(descriptor)
         return root / name
+
+    def trash_directory(self, root: Path, identity: UUID) -> None:
+        """Move `root/identity` to the trash. It may be there already, or have never been made."""
+        name = str(identity)
+        with _opened(root) as live, _trash_of(root, live) as trash:
+            if _is_directory(live, name):
+                if not _is_directory(trash, name):
+                    removal.move(live, name, trash, name)
+                elif not _removed_if_empty(live, name):
+                    raise _twice(root, name)
+            elif _exists(live, name):
+                raise VolumeUnavailable(f"{root.name}/{name} is not a directory.")
+            # Also where it is there: whoever moved it may not have come further.
+            os.fsync(trash)
+            os.fsync(live)
+
+    def restore_directory(self, root: Path, identity: UUID) -> None:
+        """Move `root/identity` back from the trash; it is made where there is none. It may be back already."""
+        name = str(identity)
+        with _opened(root) as live:
+            if _exists(live, TRASH):
+                with _trash_of(root, live) as trash:
+                    if _is_directory(trash, name):
+                        if _is_directory(live, name) and not _removed_if_empty(live, name):
+                            raise _twice(root, name)
+                        removal.move(trash, name, live, name)
+                    os.fsync(live)
+                    os.fsync(trash)
+        self.make_directory(root, identity)
+
+    def purge_directory(self, root: Path, identity: UUID) -> None:
+        """Remove `root/identity` and what the trash holds of it, for good. Either may be gone already."""
+        name = str(identity)
+        with _opened(root) as live, _trash_of(root, live) as trash:
+            removal.remove(trash, name)
+            # Out of sight at once, and only then piece by piece.
+            with contextlib.suppress(FileNotFoundError):
+                removal.move(live, name, trash, name)
+            removal.remove(trash, name)
+            os.fsync(trash)
+            os.fsync(live)
+
+    def list_entries(self, root: Path, path: str, *, after: str | None, limit: int) -> list[Entry]:
+        """At most `limit` files and directories of a directory, by name in byte order, those after a name.
+
+        Links and all that is neither file nor directory are not shown, and neither are names that are not UTF-8: no
+        request could say them. Raises `RecordMissing`, or `RequestInvalid` for `/path`.
+        """
+        with _opened(root) as descriptor, _directory(descriptor, path) as directory, os.scandir(directory) as entries:
+            # Only a page is ever held, however large the directory is.
+            return heapq.nsmallest(
+                limit, (entry for entry in map(_entry_of, entries) if entry and (after is None or entry.name > after))
+            )
+
+    def create_file(self, root: Path, path: str, name: str, content: bytes) -> None:
+        """Make a file in a directory. It is complete, durable and its owner's from the moment that it has its name.
+
+        Raises `RecordMissing`, `StateConflict` if the name is taken, or `RequestInvalid` for `/path` or `/name`.
+        """
+        _require_name(name)
+        unfinished = f"{_UNFINISHED}{secrets.token_hex(8)}"
+        with _opened(root) as descriptor, _directory(descriptor, path) as directory, _naming(name):
+            flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
+            with os.fdopen(os.open(unfinished, flags, mode=0o640, dir_fd=directory), "wb") as file:
+                try:
+                    self._own(file.fileno())
+                    file.write(content)
+                    file.flush()
+                    os.fsync(file.fileno())
+                    # Unlike a rename, a link never replaces.
+                    os.link(unfinished, name, src_dir_fd=directory, dst_dir_fd=directory, follow_symlinks=False)
+                finally:
+                    with contextlib.suppress(FileNotFoundError):
+                        os.unlink(unfinished, dir_fd=directory)
+            os.fsync(directory)
+
+    def create_directory(self, root: Path, path: str, name: str) -> None:
+        """Make a directory in a directory; raises as `create_file` does."""
+        _require_name(name)
+        with _opened(root) as descriptor, _directory(descriptor, path) as directory, _naming(name):
+            os.mkdir(name, mode=0o750, dir_fd=directory)
+            # Owned by descriptor: what has the name by now may be a link to something else.
+            made = containment.open_directory(directory, (name,))
+            try:
+                self._own(made)
+            finally:
+                os.close(made)
+            os.fsync(directory)
+
+    def _own(self, descriptor: int) -> None:
+        if self._uid != -1 or self._gid != -1:
+            os.fchown(descriptor, self._uid, self._gid)
+
+
+@contextlib.contextmanager
+def _opened(root: Path) -> Iterator[int]:
+    """A descriptor of a root; what the file system refuses within becomes `VolumeUnavailable`."""
+    try:
+        descriptor = os.open(root, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            yield descriptor
+        finally:
+            os.close(descriptor)
+    except OSError as error:
+        raise VolumeUnavailable(
+            f"The directory {root.name} cannot be used: {error.strerror}.", hint=_HINTS.get(error.errno or 0, "")
+        ) from None
+
+
+@contextlib.contextmanager
+def _trash_of(root: Path, live: int) -> Iterator[int]:
+    """A descriptor of a root's trash, made where it is missing."""
+    with contextlib.suppress(FileExistsError):
+        os.mkdir(TRASH, mode=0o700, dir_fd=live)
+    if not _is_directory(live, TRASH):
+        raise VolumeUnavailable(f"{root.name}/{TRASH} is not a directory.")
+    descriptor = containment.open_directory(live, (TRASH,))
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+@contextlib.contextmanager
+def _directory(root: int, path: str) -> Iterator[int]:
+    """A descriptor of the directory at a path that a request named."""
+    try:
+        descriptor = containment.open_directory(root, containment.components(path))
+    except FileNotFoundError:
+        raise _missing() from None
+    except ValueError as error:
+        raise RequestInvalid.of("/path", "format", str(error)) from None
+    except OSError as error:
+        if error.errno not in (errno.ENOTDIR, errno.ELOOP, errno.EXDEV, errno.ENAMETOOLONG):
+            raise
+        raise RequestInvalid.of("/path", "format", "is not a directory, or leads through a link") from None
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+@contextlib.contextmanager
+def _naming(name: str) -> Iterator[None]:
+    """What keeps a new name out of a directory, as an error of the request."""
+    try:
+        yield
+    except FileExistsError:
+        shown = name.encode("unicode_escape").decode()[:64]
+        raise StateConflict(f"There is something named '{shown}' already.", hint="Choose another name.") from None
+    except FileNotFoundError:
+        raise _missing() from None
+    except OSError as error:
+        if error.errno != errno.ENAMETOOLONG:
+            raise
+        raise RequestInvalid.of("/name", "maxLength", "is too long for this file system") from None
+
+
+def _missing() -> HubError:
+    return RecordMissing(
+        "There is no such directory.", hint="That of a new record or person is there once its operation has succeeded."
+    )
+
+
+def _require_name(name: str) -> None:
+    try:
+        containment.check_name(name)
+    except ValueError as error:
+        raise RequestInvalid.of("/name", "format", str(error)) from None
+
+
+def _entry_of(found: "os.DirEntry[str]") -> Entry | None:
+    """The entry as it is shown, or None."""
+    try:
+        found.name.encode()
+    except UnicodeEncodeError:
+        return None
+    if found.name.startswith(_UNFINISHED):
+        return None
+    if found.is_dir(follow_symlinks=False):
+        return Entry(found.name, EntryType.DIRECTORY)
+    return Entry(found.name, EntryType.FILE) if found.is_file(follow_symlinks=False) else None
+
+
+def _exists(directory: int, name: str) -> bool:
+    try:
+        os.stat(name, dir_fd=directory, follow_symlinks=False)
+    except FileNotFoundError:
+        return False
+    return True
+
+
+def _is_directory(directory: int, name: str) -> bool:
+    try:
+        return stat.S_ISDIR(os.stat(name, dir_fd=directory, follow_symlinks=False).st_mode)
+    except FileNotFoundError:
+        return False
+
+
+def _removed_if_empty(directory: int, name: str) -> bool:
+    """Remove a directory if nothing is in it: then it was only made again by somebody who came late."""
+    try:
+        os.rmdir(name, dir_fd=directory)
+    except OSError as error:
+        if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+            raise
+        return False
+    return True
+
+
+def _twice(root: Path, name: str) -> VolumeUnavailable:
+    return VolumeUnavailable(
+        f"{root.name}/{name} is in place and in the trash.", hint="Ask an administrator to move one of them away."
+    )

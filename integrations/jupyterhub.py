@@ -103,6 +103,19 @@ class _UserPage(Struct, frozen=True, kw_only=True):
     pagination: _Pagination = msgspec.field(name="_pagination")
 
 
+class HubGroup(Struct, frozen=True, kw_only=True):
+    """A group as JupyterHub has it."""
+
+    name: str
+    users: list[str] = []
+    properties: dict[str, Any] = {}
+
+
+class _GroupPage(Struct, frozen=True, kw_only=True):
+    items: list[HubGroup]
+    pagination: _Pagination = msgspec.field(name="_pagination")
+
+
 class _ProcessList(Struct, frozen=True, kw_only=True):
     processes: list[Process]
 
@@ -236,6 +249,44 @@ class JupyterHub:
         """Ask for the server's record to be removed. Look at `knows` for whether it was."""
         await self._ask("DELETE", self._server(user, name), json={"remove": True}, accept=(400, 404))
 
+    async def group(self, name: str) -> HubGroup | None:
+        """A group with the names of its users; None: there is none."""
+        answer = await self._ask("GET", self._group(name), accept=(404,))
+        return None if answer.status_code == 404 else _decoded(answer, HubGroup)
+
+    async def groups(self, prefix: str) -> AsyncIterator[HubGroup]:
+        """Every group whose name begins with a prefix, page by page."""
+        offset: int | None = 0
+        while offset is not None:
+            answer = await self._ask(
+                "GET",
+                f"{self._api}/groups",
+                params={"offset": str(offset), "limit": str(PAGE_SIZE)},
+                headers={"Accept": _PAGES},
+            )
+            page = _decoded(answer, _GroupPage)
+            for group in page.items:
+                if group.name.startswith(prefix):
+                    yield group
+            offset = page.pagination.next.offset if page.pagination.next else None
+
+    async def keep_group(self, name: str, users: set[str], properties: dict[str, str]) -> None:
+        """Have a group hold exactly these users. Each has to exist. Writes only what differs."""
+        found = await self.group(name)
+        if found is None:
+            await self._ask("POST", self._group(name), accept=(409,))
+            found = HubGroup(name=name)
+        if found.properties != properties:
+            await self._ask("PUT", f"{self._group(name)}/properties", json=properties)
+        there = set(found.users)
+        for method, some in (("DELETE", there - users), ("POST", users - there)):
+            for part in _batched(sorted(some), PAGE_SIZE):
+                await self._ask(method, f"{self._group(name)}/users", json={"users": list(part)})
+
+    async def remove_group(self, name: str) -> None:
+        """Remove a group, if there is one."""
+        await self._ask("DELETE", self._group(name), accept=(404,))
+
     async def processes(self, server_id: str) -> list[Process]:
         """Living processes of one server; an empty list proves that there is none."""
         answer = await self._ask_truth("GET", f"/servers/{quote(server_id, safe='')}")
@@ -289,6 +340,9 @@ class JupyterHub:
     def _user(self, user: str) -> str:
         return f"{self._api}/users/{quote(user, safe='')}"
 
+    def _group(self, name: str) -> str:
+        return f"{self._api}/groups/{quote(name, safe='')}"
+
     def _server(self, user: str, name: str) -> str:
         return f"{self._user(user)}/servers/{quote(name, safe='')}"
 
@@ -328,6 +382,11 @@ def _require_success(answer: httpx.Response, asked: str) -> None:
             hint="Compare the token of the service nbhub-worker on both sides, and its scopes.",
         )
     raise HubRefused(f"JupyterHub answers {answer.status_code} to {asked}: {_message(answer)}")
+
+
+def _batched(items: list[str], size: int) -> list[list[str]]:
+    """Items in parts of at most `size`."""
+    return [items[start : start + size] for start in range(0, len(items), size)]
 
 
 def _is_json(answer: httpx.Response) -> bool:

@@ -1,7 +1,7 @@
 """What it means to cancel an operation, by its kind.
 
-A start becomes a stop. What was not begun yet is taken back. Anything else is refused: the way out of a stop,
-a deletion, a share or a revocation is to ask for the opposite.
+A start becomes a stop. What was not begun yet and changed no record is taken back. Anything else is refused:
+its wish stands in a record already, and the way out is to ask for the opposite.
 """
 
 from models import audit, operations, servers
@@ -15,6 +15,14 @@ _OPPOSITES = {
     "delete": "A deletion is final.",
     "share": "Revoke the access instead.",
     "revoke": "Share it again instead.",
+    "create": "Delete it instead.",
+    "restore": "Delete it again instead.",
+    "update": "Change it back instead.",
+    "add_member": "Remove the member instead.",
+    "remove_member": "Add the member again instead.",
+    "update_member": "Change the member back instead.",
+    "purge": "What is purged is gone.",
+    "expire": "Share it again instead.",
 }
 
 

@@ -57,18 +57,34 @@ async def claim(key: WriteKey, *, hours: float) -> StoredAnswer | None:
     )
     if claimed is not None:
         return None
+    stored = await find(key, hours=hours)
+    if stored is None:
+        raise _reused()
+    return stored
+
+
+async def find(key: WriteKey, *, hours: float) -> StoredAnswer | None:
+    """The stored answer if the write took place before; raises `RequestInvalid` if the key was for another request."""
     found = await row(
         """SELECT request_digest, status_code, headers, body FROM idempotency
-            WHERE person = {} AND method = {} AND path = {} AND key = {}""",
+            WHERE person = {} AND method = {} AND path = {} AND key = {}
+              AND created_at >= now() - make_interval(secs => {})""",
         key.person,
         key.method,
         key.path,
         key.key,
+        hours * 3600,
     )
-    if found is None or found["request_digest"] != key.digest:
-        raise RequestInvalid.of("Idempotency-Key", "reused", "the key was used for another request", **{"in": "header"})
+    if found is None:
+        return None
+    if found["request_digest"] != key.digest:
+        raise _reused()
     headers = msgspec.json.decode(found["headers"] or b"{}", type=dict[str, str])
     return StoredAnswer(status=found["status_code"], headers=headers, body=found["body"] or b"")
+
+
+def _reused() -> RequestInvalid:
+    return RequestInvalid.of("Idempotency-Key", "reused", "the key was used for another request", **{"in": "header"})
 
 
 async def keep(key: WriteKey, answer: StoredAnswer, operation: UUID | None) -> None:

@@ -210,7 +210,7 @@ async def list_results(operation: UUID, *, after: tuple[str, str] | None, limit:
 _STEP = """
     WITH live AS (
       UPDATE operation SET progressed_at = now(), version = version + 1
-       WHERE {{}} = {condition} AND status IN ('queued', 'running') RETURNING id)
+       WHERE {condition} AND status IN ('queued', 'running') RETURNING id)
     INSERT INTO operation_step (id, operation, position, name, status, detail, ended_at)
     SELECT gen_random_uuid(), live.id,
            (SELECT coalesce(max(position), 0) + 1 FROM operation_step WHERE operation = live.id),
@@ -223,52 +223,40 @@ _STEP = """
 
 async def step(operation: UUID, name: str, status: OperationStatus, detail: str | None = None) -> None:
     """Begin (`running`) or end a step of an operation that has not ended, by its name; repeating it is harmless."""
-    await row(_STEP.format(condition="id"), operation, name, str(status), detail, status.ended)
+    await row(_STEP.format(condition="id = {}"), operation, name, str(status), detail, status.ended)
 
 
-async def step_all(subject: UUID, name: str, status: OperationStatus, detail: str | None = None) -> None:
+async def step_all(subject: Subject, name: str, status: OperationStatus, detail: str | None = None) -> None:
     """Begin or end a step of every operation of a subject that has not ended."""
-    await row(_STEP.format(condition="subject"), subject, name, str(status), detail, status.ended)
+    condition = "subject = {} AND subject_kind = {}"
+    await row(_STEP.format(condition=condition), subject.id, subject.kind, name, str(status), detail, status.ended)
 
 
-async def progress(subject: UUID) -> None:
-    """Say that the unsettled operations of a subject are being worked on."""
-    await row(
-        "UPDATE operation SET progressed_at = now() WHERE subject = {} AND status IN ('queued', 'running')", subject
-    )
-
-
-async def begin(subject: UUID, workflow_id: str, run_id: str) -> None:
+async def begin(subject: Subject, workflow_id: str, run_id: str) -> None:
     """Note on the unsettled operations of a subject which workflow run works on them."""
     await row(
         """UPDATE operation SET status = 'running', started_at = coalesce(started_at, now()), progressed_at = now(),
                   workflow_id = {}, run_id = {}, version = version + 1
-            WHERE subject = {} AND status IN ('queued', 'running')""",
+            WHERE subject = {} AND subject_kind = {} AND status IN ('queued', 'running')
+              AND (status = 'queued' OR run_id IS DISTINCT FROM {}::text)""",
         workflow_id,
         run_id,
-        subject,
+        subject.id,
+        subject.kind,
+        run_id,
     )
 
 
-async def succeed_all(subject: UUID) -> None:
+async def succeed_all(subject: Subject) -> None:
     """End the operations of a subject that were being worked on; one that came later stays queued."""
     await row(
         """WITH ended AS (
              UPDATE operation SET status = 'succeeded', ended_at = now(), progressed_at = now(), version = version + 1
-              WHERE subject = {} AND status = 'running' RETURNING id)
+              WHERE subject = {} AND subject_kind = {} AND status = 'running' RETURNING id)
            UPDATE operation_step s SET status = 'succeeded', ended_at = now() FROM ended
             WHERE s.operation = ended.id AND s.ended_at IS NULL""",
-        subject,
-    )
-
-
-async def unsettled(subject: UUID) -> bool:
-    """Whether a subject has operations that have not ended."""
-    return (
-        await row(
-            "SELECT 1 AS one FROM operation WHERE subject = {} AND status IN ('queued', 'running') LIMIT 1", subject
-        )
-        is not None
+        subject.id,
+        subject.kind,
     )
 
 
@@ -296,10 +284,15 @@ async def stalled(seconds: float, limit: int) -> list[Subject]:
             UNION ALL
             SELECT 'server', id, observed_at FROM server
              WHERE generation <> observed_generation AND observed_at < now() - make_interval(secs => {})
+            UNION ALL
+            SELECT 'dataset', id, observed_at FROM dataset
+             WHERE generation <> observed_generation AND observed_at < now() - make_interval(secs => {})
+            UNION ALL
+            SELECT 'group', id, observed_at FROM user_group
+             WHERE generation <> observed_generation AND observed_at < now() - make_interval(secs => {})
         ) waiting GROUP BY subject_kind, subject ORDER BY min(since) LIMIT {}
         """,
-        seconds,
-        seconds,
+        *([seconds] * 4),
         limit,
     )
     return msgspec.convert(found, list[Subject])
@@ -308,7 +301,9 @@ async def stalled(seconds: float, limit: int) -> list[Subject]:
 async def touch(subjects: list[Subject]) -> None:
     """Note that these subjects were woken just now, so that the next pass leaves them time."""
     await row(
-        """UPDATE operation SET progressed_at = now()
-            WHERE subject = ANY({}::uuid[]) AND status IN ('queued', 'running')""",
+        """UPDATE operation o SET progressed_at = now()
+             FROM unnest({}::text[], {}::uuid[]) AS woken(kind, id)
+            WHERE o.subject = woken.id AND o.subject_kind = woken.kind AND o.status IN ('queued', 'running')""",
+        [subject.kind for subject in subjects],
         [subject.id for subject in subjects],
     )

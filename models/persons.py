@@ -17,6 +17,15 @@ _EMAIL = re.compile(r"[a-z0-9._%+-]+@[a-z0-9.-]+")
 _LONGEST_EMAIL = 254
 
 
+# An invited person has no issuer yet (see `models.principals`).
+_ADOPT = """
+        adopted AS (
+          UPDATE person SET issuer = {}, subject = {}, seen_at = now()
+           WHERE email = {} AND issuer = '' AND released_at IS NULL AND NOT EXISTS (SELECT 1 FROM known)
+          RETURNING id, email),
+"""
+
+
 class Identity(Struct, frozen=True, kw_only=True):
     """What a validated token says of a person."""
 
@@ -76,20 +85,24 @@ async def _unchanged(identity: Identity, email: str) -> UUID | None:
 
 async def _bind(identity: Identity, email: str) -> UUID:
     found = await row(
-        """
+        f"""
         WITH known AS (
           UPDATE person SET seen_at = now(), released_at = NULL,
-                 email = CASE WHEN released_at IS NULL THEN email ELSE {} END
-           WHERE issuer = {} AND subject = {} RETURNING id, email),
+                 email = CASE WHEN released_at IS NULL THEN email ELSE {{}} END
+           WHERE issuer = {{}} AND subject = {{}} RETURNING id, email),
+        {_ADOPT}
         made AS (
           INSERT INTO person (id, issuer, subject, email)
-          SELECT {}, {}, {}, {} WHERE NOT EXISTS (SELECT 1 FROM known)
+          SELECT {{}}, {{}}, {{}}, {{}} WHERE NOT EXISTS (SELECT 1 FROM known UNION ALL SELECT 1 FROM adopted)
           ON CONFLICT (issuer, subject) DO UPDATE SET seen_at = now() RETURNING id, email)
-        SELECT id, email FROM known UNION ALL SELECT id, email FROM made
+        SELECT id, email FROM known UNION ALL SELECT id, email FROM adopted UNION ALL SELECT id, email FROM made
         """,
         email,
         identity.issuer,
         identity.subject,
+        identity.issuer,
+        identity.subject,
+        email,
         new_id(),
         identity.issuer,
         identity.subject,
@@ -123,9 +136,21 @@ async def _keep_orgs(person: UUID, orgs: tuple[str, ...]) -> None:
     )
 
 
+async def as_caller(person: UUID) -> Caller:
+    """A person as work in the background knows it: with the organisations of the last token, and no admin."""
+    found = await row(
+        """SELECT p.email, ARRAY(SELECT o.org FROM person_org o WHERE o.person = p.id) AS orgs
+             FROM person p WHERE p.id = {}""",
+        person,
+    )
+    if found is None:
+        raise RecordMissing.of("person", person)
+    return Caller(id=person, email=found["email"], orgs=tuple(found["orgs"]))
+
+
 async def find_by_email(email: str) -> UUID | None:
-    """The person who has this e-mail now."""
-    found = await row("SELECT id FROM person WHERE email = {} AND released_at IS NULL", email)
+    """The person who has signed in with this e-mail and has it now."""
+    found = await row("SELECT id FROM person WHERE email = {} AND released_at IS NULL AND issuer <> ''", email)
     return None if found is None else found["id"]
 
 

@@ -70,6 +70,7 @@ class ServerRecord(Struct, frozen=True, kw_only=True):
     started_once: bool
     last_error: ServerError | None
     operation: UUID | None
+    lost_at: datetime | None
     share_url: str | None
     share_expires_at: datetime | None
     shared_with: dict[str, list[str]] | None
@@ -140,7 +141,8 @@ _SELECT = """
            s.observed, s.observed_generation, s.started_once, s.last_error, s.share_url, s.share_expires_at,
            s.shared_with, s.share_as_of, s.created_at, s.version,
            (SELECT o.id FROM operation o WHERE o.subject = s.id AND o.status IN ('queued', 'running')
-             ORDER BY o.id DESC LIMIT 1) AS operation
+             ORDER BY o.id DESC LIMIT 1) AS operation,
+           (SELECT min(m.lost_at) FROM server_mount m WHERE m.server = s.id) AS lost_at
       FROM server s JOIN person p ON p.id = s.owner
 """
 
@@ -243,8 +245,8 @@ async def create(
     return identity
 
 
-async def intend(server: UUID, wish: Wish, caller: Caller, *, request_id: str | None = None) -> Intent:
-    """Wish a server to be running, stopped or deleted, within the caller's transaction.
+async def intend(server: UUID, wish: Wish, caller: Caller | None, *, request_id: str | None = None) -> Intent:
+    """Wish a server to be running, stopped or deleted, within the caller's transaction; no caller: the system does.
 
     A wish that repeats the one in flight joins its operation; one that is already met succeeds at once.
     Raises `StateConflict` when the server is being deleted, `RecordMissing` when it is gone.
@@ -363,6 +365,9 @@ _END_OVERTAKEN = """
      WHERE o.subject = seen.id AND o.status IN ('queued', 'running')
 """
 
+# What no process holds any more.
+_RELEASE = "DELETE FROM server_mount m USING seen WHERE m.server = seen.id"
+
 # A step that was under way when its operation ended has ended with it.
 _END_STEPS = """
     UPDATE operation_step st SET status = ended.status, ended_at = now()
@@ -417,6 +422,7 @@ async def settle_stopped(server: UUID, generation: int) -> bool:
            WHERE id = {{}} AND generation >= {{}}::bigint
              AND (process_generation IS NULL OR process_generation <= {{}}::bigint)
           RETURNING id),
+        released AS ({_RELEASE} AND m.generation <= {{}}::bigint),
         ended AS ({_END_OVERTAKEN} AND o.kind IN ('server.start', 'server.stop') AND o.generation <= {{}}::bigint
           RETURNING o.id, o.status),
         steps AS ({_END_STEPS})
@@ -424,6 +430,7 @@ async def settle_stopped(server: UUID, generation: int) -> bool:
         """,
         generation,
         server,
+        generation,
         generation,
         generation,
         generation,
@@ -447,6 +454,7 @@ async def settle_failed_start(server: UUID, generation: int, error: OperationErr
                  wish = CASE WHEN generation = {{}}::bigint AND wish = 'running' THEN 'stopped' ELSE wish END
            WHERE id = {{}} AND generation >= {{}}::bigint
           RETURNING id, generation),
+        released AS ({_RELEASE} AND m.generation <= {{}}::bigint),
         failed AS (
           UPDATE operation o SET status = 'failed', error = {{}}::jsonb, ended_at = now(), progressed_at = now(),
                  version = o.version + 1
@@ -465,6 +473,7 @@ async def settle_failed_start(server: UUID, generation: int, error: OperationErr
         to_json(last_error),
         generation,
         server,
+        generation,
         generation,
         to_json(error),
         generation,
@@ -488,6 +497,7 @@ async def settle_deleted(server: UUID) -> bool:
           INSERT INTO server_tombstone (id, hub_user, name)
           SELECT seen.id, p.email, seen.name FROM seen JOIN person p ON p.id = seen.owner
           ON CONFLICT (id) DO NOTHING),
+        released AS ({_RELEASE}),
         template_gone AS (
           DELETE FROM template t USING seen
            WHERE t.id = seen.template AND seen.made_with_template AND NOT t.public AND t.servers_made = 1),
@@ -536,10 +546,15 @@ async def revert(server: UUID, generation: int) -> UUID | None:
 async def note_vanished(server: UUID, generation: int, version: int) -> bool:
     """A settled, running server's process is gone although nobody here asked for that: it stays stopped."""
     found = await row(
-        """UPDATE server SET wish = 'stopped', observed = 'stopped', process_generation = NULL, observed_at = now(),
-                  version = version + 1
-            WHERE id = {} AND generation = {} AND observed_generation = generation AND version = {}
-              AND wish = 'running' RETURNING id""",
+        f"""
+        WITH seen AS (
+          UPDATE server SET wish = 'stopped', observed = 'stopped', process_generation = NULL, observed_at = now(),
+                 version = version + 1
+           WHERE id = {{}} AND generation = {{}} AND observed_generation = generation AND version = {{}}
+             AND wish = 'running' RETURNING id),
+        released AS ({_RELEASE})
+        SELECT id FROM seen
+        """,
         server,
         generation,
         version,

@@ -123,6 +123,29 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     janitor_interval: Annotated[float, Meta(ge=1), _about("Seconds between two clean-ups of what has expired.")] = 300.0
     idempotency_hours: Annotated[float, Meta(gt=0), _about("Hours that an `Idempotency-Key` is remembered.")] = 24.0
     featured_by_admins_only: Annotated[bool, _about("Only admins may make templates of type `featured`.")] = False
+    on_revoke: Annotated[
+        str,
+        Meta(pattern="^(stop|defer)$"),
+        _about(
+            "What happens to a server whose owner lost access to something it holds: `stop` it after the grace time, or `defer` until it is stopped anyway."
+        ),
+    ] = "stop"
+    revoke_grace: Annotated[
+        float,
+        Meta(ge=0, le=86_400),
+        _about("Seconds between the loss of an access and the stop of the servers that hold it."),
+    ] = 60.0
+    trash_days: Annotated[
+        float, Meta(ge=0), _about("Days that a deleted dataset can be restored; then it is purged.")
+    ] = 7.0
+    org_names: Annotated[
+        Words, _about("Organisations that can be shared with before anybody of them has signed in, comma separated.")
+    ] = ()
+    hub_group_prefix: Annotated[
+        str,
+        Meta(min_length=1, max_length=64, pattern="^[A-Za-z0-9._-]+$"),
+        _about("Prefix of the JupyterHub groups that mirror ours; all groups with it are ours."),
+    ] = "nbhub-"
     share_link_lifetime: Annotated[int, Meta(ge=60), _about("Seconds that a server's share link lives.")] = 86_400
     max_body_bytes: Annotated[int, Meta(ge=1024), _about("Largest request body.")] = 1_048_576
     max_file_bytes: Annotated[int, Meta(ge=0), _about("Largest content of a file made by `POST /volume/file`.")] = (
@@ -168,6 +191,11 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         if problems:
             raise SettingsInvalid("These settings need attention:\n  " + "\n  ".join(problems))
         return cls(**values)  # type: ignore[arg-type]
+
+    @property
+    def known_orgs(self) -> tuple[str, ...]:
+        """Organisations that are known without anybody of them having signed in."""
+        return (*self.org_names, *self.org_domains)
 
     @property
     def truth_url(self) -> str:

@@ -20,7 +20,10 @@ from models.database import DB
 
 
 class Person(Table, db=DB):
-    """Who has signed in. An e-mail belongs to one person at a time; `released_at` gives it up."""
+    """Who has signed in, or was invited: then the issuer is empty, until the first sign-in with the e-mail.
+
+    An e-mail belongs to one person at a time; `released_at` gives it up.
+    """
 
     id = UUID(primary_key=True, default=None)
     issuer = Text()
@@ -135,6 +138,77 @@ class ServerTombstone(Table, db=DB):
     deleted_at = Timestamptz(default=TimestamptzNow())
 
 
+class Dataset(Table, db=DB):
+    """A directory that people share. Its wish is made true outside like a server's."""
+
+    id = UUID(primary_key=True, default=None)
+    owner = UUID()
+    name = Text()
+    description = Text(default="")
+    wish = Text(default="present")
+    generation = BigInt(default=1)
+    observed = Text(default="absent")
+    observed_generation = BigInt(default=0)
+    observed_at = Timestamptz(default=TimestamptzNow())
+    trashed_at = Timestamptz(null=True, default=None)
+    created_at = Timestamptz(default=TimestamptzNow())
+    version = Integer(default=1)
+
+
+class UserGroup(Table, db=DB):
+    """People under one name, with a directory of their own. `generation` also counts changes of its members."""
+
+    id = UUID(primary_key=True, default=None)
+    name = Text()
+    wish = Text(default="present")
+    generation = BigInt(default=1)
+    observed = Text(default="absent")
+    observed_generation = BigInt(default=0)
+    observed_at = Timestamptz(default=TimestamptzNow())
+    created_at = Timestamptz(default=TimestamptzNow())
+    version = Integer(default=1)
+
+
+class GroupMember(Table, db=DB):
+    """A member of a group; a manager may change it."""
+
+    id = UUID(primary_key=True)
+    user_group = UUID()
+    person = UUID()
+    manager = Boolean(default=False)
+    created_at = Timestamptz(default=TimestamptzNow())
+
+
+class AccessGrant(Table, db=DB):
+    """A right to an object, of one person, one group or one organisation. For `level` see `models.permissions`."""
+
+    id = UUID(primary_key=True)
+    object = UUID()
+    object_kind = Text()
+    person = UUID(null=True, default=None)
+    user_group = UUID(null=True, default=None)
+    org = Text(null=True, default=None)
+    level = Integer()
+    expires_at = Timestamptz(null=True, default=None)
+    granted_by = UUID(null=True, default=None)
+    created_at = Timestamptz(default=TimestamptzNow())
+
+
+class ServerMount(Table, db=DB):
+    """What a server's process may hold: written before the spawn, removed when the process is proven gone.
+
+    `lost_at` is when its owner was first seen to have lost the right to it.
+    """
+
+    id = UUID(primary_key=True)
+    server = UUID()
+    object = UUID()
+    kind = Text()
+    writes = Boolean(default=False)
+    generation = BigInt()
+    lost_at = Timestamptz(null=True, default=None)
+
+
 class Operation(Table, db=DB):
     """One thing that somebody asked for, and how it ended."""
 
@@ -227,6 +301,11 @@ TABLES = (
     Template,
     Server,
     ServerTombstone,
+    Dataset,
+    UserGroup,
+    GroupMember,
+    AccessGrant,
+    ServerMount,
     Operation,
     OperationStep,
     OperationResult,

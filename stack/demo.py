@@ -1,4 +1,4 @@
-"""The main job, told as it happens: two people, one template, two servers, code that runs, and nothing left."""
+"""The main job, told as it happens: people, a template, a shared dataset, code that runs, and nothing left."""
 
 import time
 from typing import Any
@@ -10,10 +10,30 @@ from stack.supervisor import Stack
 
 Json = dict[str, Any]
 
-ALICE, BOB = "alice@example.org", "bob@example.org"
+ALICE, BOB, CAROL = "alice@example.org", "bob@example.org", "carol@example.org"
 _CODE = """
 import platform, os
 print(f"6 * 7 = {6 * 7}, on Python {platform.python_version()} in {os.getcwd()}")
+"""
+
+
+_NOTE = "forty-two cells"
+
+
+def _look(name: str) -> str:
+    """Code that tells what a kernel can do with a dataset."""
+    return f"""
+import pathlib
+folder = pathlib.Path("/opt/datasets/{name}")
+if folder.exists():
+    print("reads", repr((folder / "note.txt").read_text()), end="; ")
+    try:
+        (folder / "written.txt").write_text("x")
+        print("writes too")
+    except OSError as error:
+        print("cannot write:", error.strerror)
+else:
+    print("the dataset is not there any more")
 """
 
 
@@ -27,6 +47,11 @@ async def tell(stack: Stack) -> None:
     print("\nThe story", flush=True)
     async with httpx.AsyncClient(base_url=stack.info.api, timeout=90) as api:
         alice = await story.signs_in(api, ALICE)
+        dataset = await story.does(
+            f"{ALICE} makes a dataset", alice.call("POST", "/datasets", json={"name": f"cells-{int(time.time())}"})
+        )
+        note = {"root": "datasets", "path": dataset["_id"], "type": "file", "name": "note.txt", "content": _NOTE}
+        await story.does(f"{ALICE} puts a file into it", alice.call("POST", "/volume/file", json=note))
         template = await story.does(
             f"{ALICE} makes a public template",
             alice.call(
@@ -40,18 +65,40 @@ async def tell(stack: Stack) -> None:
                     "hardware": "cpuSmall",
                     "public": True,
                     "tags": ["demo"],
+                    "datasets": [dataset["_id"]],
                 },
             ),
         )
         first = await story.has_server(alice, template)
-        bob = await story.signs_in(api, BOB)
-        second = await story.has_server(bob, template)
+        bob, carol = await story.signs_in(api, BOB), await story.signs_in(api, CAROL)
+        group = await story.does(
+            f"{ALICE} makes a group", alice.call("POST", "/groups", json={"name": f"imaging-{int(time.time())}"})
+        )
+        member = {"memberEmail": CAROL}
+        await story.does(f"{CAROL} joins it", alice.call("POST", f"/groups/{group['_id']}/members", params=member))
+        reader, writers = {"relation": "read", "userArray": [BOB]}, {"relation": "write", "groupArray": [group["_id"]]}
+        path = f"/datasets/{dataset['_id']}"
+        await story.operates(f"{ALICE} shares the dataset with {BOB}, to read", alice, "POST", f"{path}/share", reader)
+        await story.operates(f"{ALICE} shares it with the group, to write", alice, "POST", f"{path}/share", writers)
+        second, third = await story.has_server(bob, template), await story.has_server(carol, template)
+        code = _look(dataset["name"])
+        await story.runs(bob, second, code)
+        await story.runs(carol, third, code)
+        await story.operates(f"{ALICE} revokes it from {BOB}", alice, "POST", f"{path}/revoke", reader)
+        await story.operates(f"{ALICE} revokes it from the group", alice, "POST", f"{path}/revoke", writers)
+        for person, server in ((bob, second), (carol, third)):
+            await story.does(f"the server of {person.email} was stopped", person.finds_stopped(server))
+        await story.operates(f"{BOB} starts it again", bob, "PUT", f"/servers/{second['_id']}/start")
+        await story.runs(bob, second, code)
         for person, server in ((alice, first), (bob, second)):
             await story.operates(f"{person.email} stops the server", person, "PUT", f"/servers/{server['_id']}/stop")
+        for person, server in ((alice, first), (bob, second), (carol, third)):
             await story.operates(f"{person.email} deletes it", person, "DELETE", f"/servers/{server['_id']}")
         await story.does(
             f"{ALICE} deletes the template", alice.call("DELETE", "/template", params={"id": template["_id"]})
         )
+        await story.operates(f"{ALICE} deletes the group", alice, "DELETE", f"/groups/{group['_id']}")
+        await story.operates(f"{ALICE} puts the dataset into the trash", alice, "DELETE", path)
     print("\nNothing is left but the record of it: every step is in the Temporal UI.", flush=True)
 
 
@@ -68,6 +115,12 @@ class _Person:
         if answer.is_error:
             raise DemoFailed(f"{method} {path} answers {answer.status_code}: {answer.text}")
         return answer.json() if answer.content else None
+
+    async def finds_stopped(self, server: Json) -> None:
+        """Raise `DemoFailed` unless the server was stopped because an access was withdrawn."""
+        seen = await self.call("GET", f"/servers/{server['_id']}")
+        if seen["status"] != "stopped" or seen.get("last_error", {}).get("code") != "ACCESS_WITHDRAWN":
+            raise DemoFailed(f"the server of {self.email} is {seen['status']} although its dataset was revoked")
 
 
 class _Story:
@@ -87,10 +140,10 @@ class _Story:
         token = await self.does(f"{email} signs in", self._stack.token(email))
         return _Person(api, email, token)
 
-    async def operates(self, what: str, person: _Person, method: str, path: str) -> None:
+    async def operates(self, what: str, person: _Person, method: str, path: str, body: Json | None = None) -> None:
         """Tell an operation, with the link to its workflow."""
         begun = time.monotonic()
-        await person.call(method, path)
+        await person.call(method, path, **({} if body is None else {"json": body}))
         seconds = time.monotonic() - begun
         subject = path.split("/")[2]
         operation = (await person.call("GET", "/operations", params={"subject": subject, "limit": "1"}))[0]
@@ -107,10 +160,14 @@ class _Story:
         )
         await self.operates(f"{person.email} starts it", person, "PUT", f"/servers/{server['_id']}/start")
         print(f"            {server['url']}", flush=True)
-        printed = await self.does(f"{person.email} runs code in its kernel", self._runs(person.email, server))
-        print(f"            {printed}", flush=True)
+        await self.runs(person, server, _CODE)
         return server
 
-    async def _runs(self, email: str, server: Json) -> str:
+    async def runs(self, person: _Person, server: Json, code: str) -> None:
+        """Run code in a kernel of a person's server, and tell what it prints."""
+        printed = await self.does(f"{person.email} runs code in its kernel", self._printed(person.email, server, code))
+        print(f"            {printed}", flush=True)
+
+    async def _printed(self, email: str, server: Json, code: str) -> str:
         async with Notebook(server["url"], await self._stack.hub_token(email)) as notebook:
-            return (await notebook.run(_CODE)).strip()
+            return (await notebook.run(code)).strip()

@@ -220,6 +220,8 @@ def settings(layout: Layout, keys: Secrets) -> dict[str, str]:
         "NBHUB_MODULE_LOCATION": str(layout.data_root / "modules"),
         "NBHUB_NOTEBOOK_LOCATION": str(layout.data_root / "notebooks"),
         "NBHUB_GROUP_LOCATION": str(layout.data_root / "groups"),
+        # Nobody here has work to save.
+        "NBHUB_REVOKE_GRACE": "2",
     }
 
 

@@ -178,6 +178,10 @@ class Stack:
         """Let a part that stands still go on."""
         self._processes[part].send(signal.SIGCONT)
 
+    def ended(self, part: str) -> bool:
+        """Whether a part that was started does not run any more."""
+        return not self._processes[part].running
+
     async def died(self, part: str, *, within: float = 60) -> None:
         """Returns once a part has ended."""
         if not await self._processes[part].gone(within=within):

@@ -8,7 +8,7 @@ import pytest
 from stack.supervisor import Stack, make_database
 
 # What is made up for after a while is made up for sooner: tests wait for it often.
-IMPATIENT = {"NBHUB_STALLED_AFTER": "8", "NBHUB_RECONCILE_INTERVAL": "5"}
+IMPATIENT = {"NBHUB_STALLED_AFTER": "8", "NBHUB_RECONCILE_INTERVAL": "5", "NBHUB_REVOKE_GRACE": "1"}
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

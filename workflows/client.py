@@ -15,8 +15,10 @@ from temporalio.service import RPCError
 
 from models.settings import Settings
 from models.values import Subject
+from workflows.access import AccessWorkflow
 from workflows.plugin import plugin
 from workflows.server import ServerWorkflow
+from workflows.shared_object import DatasetWorkflow, GroupWorkflow
 from workflows.user import UserWorkflow
 
 log = structlog.get_logger(__name__)
@@ -24,11 +26,26 @@ log = structlog.get_logger(__name__)
 # A request waits no longer for a wake-up: the reconciler makes up for one that is lost.
 WAKE_DEADLINE = timedelta(seconds=2)
 
-_PREFIXES = {"server": "server", "person": "user"}
-_SUMMARIES = {"server": "Make a server what is wished of it", "person": "Prepare a person's place"}
+_PREFIXES = {
+    "server": "server",
+    "person": "user",
+    "dataset": "dataset",
+    "group": "group",
+    "dataset-access": "access-dataset",
+}
+_SUMMARIES = {
+    "server": "Make a server what is wished of it",
+    "person": "Prepare a person's place",
+    "dataset": "Make a dataset what is wished of it",
+    "group": "Make a group what is wished of it",
+    "dataset-access": "Bring servers into line with who may use a dataset",
+}
 _WORKFLOWS: dict[str, Callable[[Any, Subject], Awaitable[None]]] = {
     "server": ServerWorkflow.run,
     "person": UserWorkflow.run,
+    "dataset": DatasetWorkflow.run,
+    "group": GroupWorkflow.run,
+    "dataset-access": AccessWorkflow.run,
 }
 
 

@@ -15,7 +15,13 @@ _STEADILY = RetryPolicy(
 
 def records(summary: str) -> ActivityConfig:
     """A statement or two in PostgreSQL: tried until it succeeds."""
-    return ActivityConfig(summary=summary, start_to_close_timeout=timedelta(seconds=20), retry_policy=_STEADILY)
+    return ActivityConfig(
+        summary=summary,
+        start_to_close_timeout=timedelta(seconds=20),
+        # Nothing here takes so long; it is how soon a dead worker's step is taken up by another.
+        heartbeat_timeout=timedelta(seconds=5),
+        retry_policy=_STEADILY,
+    )
 
 
 def outside(summary: str) -> ActivityConfig:

@@ -86,8 +86,8 @@ class ActivityInterceptor(Interceptor):
 
 class _Surroundings(ActivityInboundInterceptor):
     async def execute_activity(self, input: ExecuteActivityInput) -> Any:
-        name = activity.info().activity_type
-        crash_points.reach(f"{name}.before")
+        name, workflow = activity.info().activity_type, activity.info().workflow_id or ""
+        crash_points.reach(f"{name}.before", workflow)
         heartbeat = asyncio.create_task(_heartbeat())
         try:
             result = await super().execute_activity(input)
@@ -103,7 +103,7 @@ class _Surroundings(ActivityInboundInterceptor):
             heartbeat.cancel()
             with suppress(asyncio.CancelledError):
                 await heartbeat
-        crash_points.reach(f"{name}.after")
+        crash_points.reach(f"{name}.after", workflow)
         return result
 
 

@@ -3,6 +3,7 @@
 from temporalio import workflow
 from temporalio.exceptions import ActivityError
 
+from activities.access import Access
 from activities.jupyterhub import Hub
 from activities.messages import Seen
 from activities.records import Records
@@ -20,6 +21,18 @@ class ReconcileWorkflow:
             await workflow.execute_activity_method(Records.wake_stalled, **best_effort("Wake what made no progress"))
         except ActivityError:
             workflow.logger.warning("nothing could be woken")
+        try:
+            await workflow.execute_activity_method(
+                Access.sweep, **best_effort("Stop servers that hold what their owners may no longer use")
+            )
+        except ActivityError:
+            workflow.logger.warning("what servers hold could not be looked at")
+        try:
+            await workflow.execute_activity_method(
+                Hub.observe_groups, **best_effort("Compare JupyterHub's groups with ours")
+            )
+        except ActivityError:
+            workflow.logger.warning("JupyterHub's groups could not be looked at")
         try:
             return await workflow.execute_activity_method(
                 Hub.observe_servers, **best_effort("Compare what is written with what runs")

@@ -33,6 +33,7 @@ log = structlog.get_logger(__name__)
 
 # After an outage one pass is enough; a year of missed ones is what Temporal would make up for otherwise.
 _CATCH_UP = timedelta(minutes=2)
+_LONGEST_PASS = timedelta(minutes=5)
 
 
 @dataclass(frozen=True)
@@ -78,7 +79,12 @@ async def _update(client: Client, identity: str, wanted: Schedule) -> None:
 def _schedule(identity: str, entry: _Entry, settings: Settings) -> Schedule:
     return Schedule(
         action=ScheduleActionStartWorkflow(
-            entry.workflow.run, id=identity, task_queue=settings.temporal_task_queue, static_summary=entry.note
+            entry.workflow.run,
+            id=identity,
+            task_queue=settings.temporal_task_queue,
+            static_summary=entry.note,
+            # The next pass does what this one could not, also where a new version cannot go on with an old one's.
+            run_timeout=_LONGEST_PASS,
         ),
         spec=ScheduleSpec(intervals=[ScheduleIntervalSpec(every=entry.every)]),
         policy=SchedulePolicy(overlap=ScheduleOverlapPolicy.SKIP, catchup_window=_CATCH_UP),

@@ -1,4 +1,4 @@
-"""`python -m tests.bench [--pairs N]`: every benchmark; the last line is one JSON object."""
+"""`python -m tests.bench [--pairs N] [--users N]`: every benchmark; the last line is one JSON object."""
 
 import argparse
 import asyncio
@@ -7,24 +7,30 @@ import tempfile
 from pathlib import Path
 
 from stack.supervisor import Stack
-from tests.bench import start
+from tests.bench import permissions, share, start
 
 
-async def run(pairs: int) -> None:
-    """Measure on a stack of its own."""
+async def run(pairs: int, users: int) -> None:
+    """Measure on stacks of their own."""
     with tempfile.TemporaryDirectory(prefix="nbhub-bench-") as directory:
         async with Stack(Path(directory)) as stack:
             print("start: ours against a raw call to JupyterHub", flush=True)
             ratio = await start.measure(stack, pairs)
             memory = await start.resident_megabytes(stack)
-    print(json.dumps({"start_ratio": ratio, "resident_mb": memory}))
+            print("share: one request against one activity for each person", flush=True)
+            shared = await share.measure(stack, users)
+    print("permissions: a check and a list against their numbers", flush=True)
+    slopes = await permissions.measure()
+    print(json.dumps({"start_ratio": ratio, "resident_mb": memory, "share": shared, "permissions": slopes}))
 
 
 def main() -> None:
     """Read the arguments and run."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--pairs", type=int, default=10, help="interleaved pairs of starts")
-    asyncio.run(run(parser.parse_args().pairs))
+    parser.add_argument("--users", type=int, default=10_000, help="people of the share")
+    arguments = parser.parse_args()
+    asyncio.run(run(arguments.pairs, arguments.users))
 
 
 if __name__ == "__main__":

@@ -12,7 +12,10 @@ async def test_the_story_is_told_to_its_end(stack: Stack, capsys: pytest.Capture
     await demo.tell(stack)
     told = capsys.readouterr().out
     assert "6 * 7 = 42" in told
-    assert told.count(stack.info.temporal_ui) == 6, "each operation with the link to its workflow"
+    assert "reads 'forty-two cells'; cannot write: Read-only file system" in told
+    assert "reads 'forty-two cells'; writes too" in told
+    assert "the dataset is not there any more" in told
+    assert told.count(stack.info.temporal_ui) == 15, "each operation with the link to its workflow"
 
 
 @pytest.mark.parametrize(("part", "megabytes"), [("api", 200), ("worker", 250)])

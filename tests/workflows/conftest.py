@@ -33,6 +33,8 @@ async def settings(
     new_database: Callable[[], Awaitable[str]], temporal: str, tmp_path_factory: pytest.TempPathFactory
 ) -> Settings:
     directory = tmp_path_factory.mktemp("worker")
+    for name in ("datasets", "groups"):
+        (directory / name).mkdir()
     key = directory / "key.pem"
     key.write_bytes(Ed25519PrivateKey.generate().private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
     return Settings(
@@ -43,6 +45,9 @@ async def settings(
         payload_keys=PAYLOAD_KEYS,
         spec_signing_key_file=str(key),
         notebook_location=str(directory),
+        dataset_location=str(directory / "datasets"),
+        group_location=str(directory / "groups"),
+        revoke_grace=1,
         server_start_timeout=20,
         dependency_patience=20,
         # Only what a test wakes is woken.
@@ -100,10 +105,15 @@ class Scene:
             while name not in {step.name for step in (await operations.read(operation)).steps}:
                 await asyncio.sleep(0.02)
 
-    async def at_rest(self) -> None:
-        """Returns once the workflow has completed."""
+    async def at_rest(self, subject: Subject | None = None) -> None:
+        """Returns once the workflow of the server, or of another subject, has completed."""
         async with asyncio.timeout(60):
-            await self.handle.result()
+            await self.client.get_workflow_handle(workflow_id(subject or self.subject)).result()
+
+    async def wakes(self, subject: Subject, operation: UUID) -> OperationRecord:
+        """Wake a subject's workflow as the API does; the operation once it has ended."""
+        assert await self._workflows.wake(subject)
+        return await self.ended(operation)
 
 
 @pytest.fixture

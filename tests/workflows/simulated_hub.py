@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from integrations.jupyterhub import Failure, HubServer, Process, Progress, ShareCode
+from integrations.jupyterhub import Failure, HubGroup, HubServer, Process, Progress, ShareCode
 from models.errors import HubRefused, HubUnavailable, HubUserMissing
 
 
@@ -30,10 +30,24 @@ class SimulatedHub:
         self.living: dict[str, Process] = {}
         self.failures: dict[tuple[str, int], Failure] = {}
         self.starts: list[int] = []
+        self.known_groups: dict[str, HubGroup] = {}
 
     def _answer(self) -> None:
         if self.away:
             raise HubUnavailable("JupyterHub does not answer.")
+
+    async def groups(self, prefix: str) -> AsyncIterator[HubGroup]:
+        self._answer()
+        for group in list(self.known_groups.values()):
+            yield group
+
+    async def keep_group(self, name: str, users: set[str], properties: dict[str, str]) -> None:
+        self._answer()
+        self.known_groups[name] = HubGroup(name=name, users=sorted(users), properties=dict(properties))
+
+    async def remove_group(self, name: str) -> None:
+        self._answer()
+        self.known_groups.pop(name, None)
 
     async def ensure_user(self, user: str) -> None:
         self._answer()

@@ -59,6 +59,9 @@ class Bench:
     callers: dict[str, Caller]
     wakes: RecordedWakes
 
+    def __repr__(self) -> str:
+        return "Bench()"  # a counterexample that is found with it is to be read by people
+
     def client(self, handlers: Sequence[ControllerRouterHandler], caller: str | None = "alice") -> httpx.AsyncClient:
         """A client of an application of `handlers`."""
         app = assemble(handlers, settings=self.settings, middleware=[HeaderIdentity(self.callers)])

@@ -1,0 +1,198 @@
+"""Groups: people under one name, with a directory in all their servers."""
+
+from typing import Annotated
+from uuid import UUID
+
+import msgspec
+from litestar import Controller, Response, delete, get, patch, post
+from litestar.di import NamedDependency
+from litestar.params import FromPath, JSONBody, QueryParameter
+from msgspec import UNSET, UnsetType
+
+from api.etag import etag_of
+from api.fields import AnswerBody, Email, PathName, RequestBody
+from api.idempotency import Write
+from api.operation_view import OperationView
+from api.pagination import Page
+from api.policy import Policy, needs
+from models import groups, principals
+from models.errors import ActionForbidden, RequestInvalid
+from models.groups import KIND, GroupRecord
+from models.values import Caller, Subject
+
+WAIT_SECONDS = 10
+
+
+class GroupBody(RequestBody, frozen=True, kw_only=True):
+    """A group's name."""
+
+    name: PathName
+
+
+class MemberUpdate(RequestBody, frozen=True, kw_only=True):
+    """Whether a member is a manager."""
+
+    manager: bool | UnsetType = UNSET
+
+
+class GroupView(AnswerBody, frozen=True, kw_only=True):
+    """A group; `manager` is the caller's own."""
+
+    id: UUID = msgspec.field(name="_id")
+    name: str
+    member: bool
+    manager: bool
+
+
+MemberEmail = Annotated[str, QueryParameter(name="memberEmail", max_length=320, description="E-mail of a person.")]
+
+
+class GroupsController(Controller):
+    """Groups: people under one name, with a directory in all their servers."""
+
+    path = "/groups"
+    tags = ("Groups",)
+
+    @get(opt=needs(Policy.SIGNED_IN), operation_id="listGroups", summary="List groups")
+    async def index(self, caller: NamedDependency[Caller], page: NamedDependency[Page]) -> Response[list[GroupView]]:
+        """Every group's name, newest first; its members are shown to members."""
+        found = await groups.list_all(caller, before=page.before, limit=page.limit + 1)
+        return page.answer(found, key=lambda one: (str(one.id),), view=_view)
+
+    @post(opt=needs(Policy.SIGNED_IN), status_code=200, operation_id="createGroup", summary="Make a group")
+    async def create(self, data: JSONBody[GroupBody], write: NamedDependency[Write]) -> Response[GroupView]:
+        """Make a group of which the caller is manager and first member."""
+        async with write:
+            identity, operation = await groups.create(data.name, write.caller, request_id=write.request_id)
+            await _accept(write, identity, operation)
+        return write.answer
+
+    @get("/{id:str}", opt=needs(Policy.RECORD), operation_id="getGroup", summary="Read a group")
+    async def read(self, id: FromPath[UUID], caller: NamedDependency[Caller]) -> Response[GroupView]:
+        """Read a group."""
+        found = await groups.read(id, caller)
+        return Response(_view(found), headers={"ETag": etag_of(found.version)})
+
+    @patch("/{id:str}", opt=needs(Policy.RECORD), operation_id="renameGroup", summary="Rename a group")
+    async def rename(
+        self, id: FromPath[UUID], data: JSONBody[GroupBody], write: NamedDependency[Write]
+    ) -> Response[GroupView]:
+        """Rename a group. Servers see its directory under the new name at their next start."""
+        async with write:
+            found = await groups.read_managed(id, write.caller)
+            write.require_match(found.version)
+            operation = await groups.rename(found, data.name, write.caller, write.request_id)
+            await _accept(write, id, operation)
+        return write.answer
+
+    @delete(
+        "/{id:str}", opt=needs(Policy.RECORD), status_code=202, operation_id="deleteGroup", summary="Delete a group"
+    )
+    async def remove(self, id: FromPath[UUID], write: NamedDependency[Write]) -> Response[OperationView]:
+        """Delete a group with its directory and everything that was granted to it."""
+        async with write:
+            found = await groups.read_managed(id, write.caller)
+            write.require_match(found.version)
+            operation = await groups.delete(found, write.caller, write.request_id)
+            write.accepts(operation, wakes=Subject(KIND, id), deletes=True, wait=WAIT_SECONDS)
+        return write.answer
+
+    @get("/{id:str}/members", opt=needs(Policy.RECORD), operation_id="listGroupMembers", summary="List members")
+    async def members(
+        self, id: FromPath[UUID], caller: NamedDependency[Caller], page: NamedDependency[Page]
+    ) -> Response[list[str]]:
+        """E-mails of the members, for members and admins."""
+        found = await groups.read(id, caller)
+        if not (found.member or caller.admin):
+            raise ActionForbidden("Only members of the group see its members.", hint="Ask one of its managers.")
+        listed = await groups.list_members(id, after=page.after[0] if page.after else None, limit=page.limit + 1)
+        return page.answer(listed, key=lambda one: (one.email,), view=lambda one: one.email)
+
+    @post(
+        "/{id:str}/members",
+        opt=needs(Policy.RECORD),
+        status_code=200,
+        operation_id="addGroupMember",
+        summary="Add a member",
+    )
+    async def add_member(
+        self, id: FromPath[UUID], email: MemberEmail, write: NamedDependency[Write]
+    ) -> Response[OperationView]:
+        """Add a person, who need not have signed in yet. True at the next request."""
+        wanted = _email(email)
+        async with write:
+            found = await groups.read_managed(id, write.caller)
+            (person,) = await principals.invite([wanted])
+            operation = await groups.add_member(found, person.id, wanted, write.caller, write.request_id)
+            write.accepts(operation, wakes=Subject(KIND, id), wait=WAIT_SECONDS)
+        return write.answer
+
+    @patch(
+        "/{id:str}/members/{memberEmail:str}",
+        opt=needs(Policy.RECORD),
+        operation_id="updateGroupMember",
+        summary="Make a member a manager, or not",
+    )
+    async def update_member(
+        self,
+        id: FromPath[UUID],
+        memberEmail: FromPath[str],  # noqa: N803 - the reference's name
+        data: JSONBody[MemberUpdate],
+        write: NamedDependency[Write],
+    ) -> Response[OperationView]:
+        """Make a member a manager of the group, or not. A group keeps one."""
+        if data.manager is UNSET:
+            raise RequestInvalid.of("/manager", "required", "is required")
+        async with write:
+            found = await groups.read_managed(id, write.caller)
+            operation = await groups.set_manager(
+                found, memberEmail.strip().lower(), data.manager, write.caller, write.request_id
+            )
+            write.accepts(operation, wakes=Subject(KIND, id), wait=WAIT_SECONDS)
+        return write.answer
+
+    @delete(
+        "/{id:str}/members/{memberEmail:str}",
+        opt=needs(Policy.RECORD),
+        status_code=202,
+        operation_id="removeGroupMember",
+        summary="Remove a member",
+    )
+    async def remove_member(
+        self,
+        id: FromPath[UUID],
+        memberEmail: FromPath[str],  # noqa: N803 - the reference's name
+        write: NamedDependency[Write],
+    ) -> Response[OperationView]:
+        """Remove a person; a member may remove itself. True at the next request; servers that hold more are stopped."""
+        wanted = memberEmail.strip().lower()
+        async with write:
+            if wanted == write.caller.email:
+                found = await groups.read(id, write.caller, lock=True)
+                if not (found.member or write.caller.admin):
+                    raise ActionForbidden("You are not a member of the group.")
+            else:
+                found = await groups.read_managed(id, write.caller)
+            operation = await groups.remove_member(found, wanted, write.caller, write.request_id)
+            write.accepts(operation, wakes=Subject(KIND, id), deletes=True, wait=WAIT_SECONDS)
+        return write.answer
+
+
+def _email(text: str) -> str:
+    try:
+        return msgspec.convert(text.strip().lower(), Email)
+    except msgspec.ValidationError:
+        raise RequestInvalid.of("memberEmail", "pattern", "is not an e-mail address", **{"in": "query"}) from None
+
+
+async def _accept(write: Write, identity: UUID, operation: UUID) -> None:
+    body = _view(await groups.read(identity, write.caller))
+
+    async def final() -> GroupView:
+        return _view(await groups.read(identity, write.caller))
+
+    write.accepts(operation, wakes=Subject(KIND, identity), body=body, final=final, wait=WAIT_SECONDS)
+
+
+def _view(group: GroupRecord) -> GroupView:
+    return GroupView(id=group.id, name=group.name, member=group.member, manager=group.manager)

@@ -1,0 +1,181 @@
+"""Sharing, the same for every kind of object: what clients send and see of it, and how it is handled."""
+
+from datetime import UTC, datetime
+from typing import Annotated, Any
+from uuid import UUID
+
+import msgspec
+from litestar import Response
+from litestar.params import QueryParameter
+from msgspec import Meta
+
+from api.fields import AnswerBody, Email, RequestBody
+from api.idempotency import Write
+from api.pagination import Page
+from models import operations, principals, sharing
+from models.errors import ProblemDetail, RequestInvalid
+from models.permissions import RELATIONS, Level
+from models.settings import Settings
+from models.sharing import PLACES, AccessEntry, Shareable, Way
+from models.values import Caller, Subject
+
+MOST_PRINCIPALS = 10_000
+PrincipalName = Annotated[str, Meta(min_length=1, max_length=255, extra={"text": "line"})]
+Emails = Annotated[list[Email], Meta(max_length=MOST_PRINCIPALS, description="E-mails of people.")]
+GroupNames = Annotated[list[PrincipalName], Meta(max_length=MOST_PRINCIPALS, description="Ids or names of groups.")]
+OrgNames = Annotated[list[PrincipalName], Meta(max_length=MOST_PRINCIPALS, description="Names of organisations.")]
+Relation = Annotated[
+    str, Meta(min_length=1, max_length=64, extra={"text": "line"}, description="`read` or `write`, which implies read.")
+]
+AccessType = Annotated[
+    str | None, QueryParameter(max_length=64, description="Only entries of this type: `user`, `group` or `org`.")
+]
+ExplainedEmail = Annotated[str, QueryParameter(max_length=320, description="Whose access is explained.")]
+
+
+class RevokeBody(RequestBody, frozen=True, kw_only=True):
+    """From whom access is taken. One string stands for an array of it."""
+
+    relation: Relation
+    user_array: Emails | Email | None = msgspec.field(name="userArray", default=None)
+    group_array: GroupNames | PrincipalName | None = msgspec.field(name="groupArray", default=None)
+    org_array: OrgNames | PrincipalName | None = msgspec.field(name="orgArray", default=None)
+
+    def level(self) -> Level:
+        """The level that `relation` names; raises `RequestInvalid`."""
+        level = RELATIONS.get(self.relation)
+        if level is None:
+            raise RequestInvalid.of("/relation", "enum", f"must be one of {', '.join(RELATIONS)}")
+        return level
+
+    def named(self) -> tuple[list[str], list[str], list[str]]:
+        """Users, groups and organisations; raises `RequestInvalid` when nobody is named."""
+        named = _array(self.user_array), _array(self.group_array), _array(self.org_array)
+        if not any(named):
+            raise RequestInvalid.of("/userArray", "required", "name somebody: a user, a group or an organisation")
+        return named
+
+
+class ShareBody(RevokeBody, frozen=True, kw_only=True):
+    """To whom access is given, and until when."""
+
+    expires_at: Annotated[datetime, Meta(tz=True, description="When the access ends by itself.")] | None = None
+
+
+class AccessView(AnswerBody, frozen=True, kw_only=True):
+    """One principal's access; a group has its id beside its name."""
+
+    access: str
+    entity: str
+    type: str
+    id: UUID | None = msgspec.field(name="_id", default=None)
+
+
+class WayView(AnswerBody, frozen=True, kw_only=True):
+    """One way in which a person has access."""
+
+    type: str
+    entity: str
+    access: str
+    expires_at: datetime | None = None
+
+
+class ExplanationView(AnswerBody, frozen=True, kw_only=True):
+    """A person's access and every way to it. Without any, `access` is absent."""
+
+    email: str
+    via: list[WayView]
+    access: str | None = None
+
+
+def access_subject(kind: str, identity: UUID) -> Subject:
+    """What the operations of shares and revokes are about: the effects of an object's grants."""
+    return Subject(f"{kind}-access", identity)
+
+
+async def share(write: Write, kind: str, identity: UUID, body: ShareBody, settings: Settings) -> Response[Any]:
+    """Grant: true at the next request; the operation tells what it came to for each principal."""
+    level, named = body.level(), body.named()
+    if body.expires_at is not None and body.expires_at <= datetime.now(UTC):
+        raise RequestInvalid.of("/expires_at", "past", "must be in the future")
+    async with write:
+        shareable = await sharing.read(kind, identity, write.caller, Level.OWNER)
+        found = await principals.find(*named, settings.known_orgs)
+        await sharing.grant(shareable, found, level, body.expires_at, write.caller)
+        await _accept(write, shareable, "share", found, level)
+    return write.answer
+
+
+async def revoke(write: Write, kind: str, identity: UUID, body: RevokeBody, settings: Settings) -> Response[Any]:
+    """Take a right: true at the next request; the operation ends once no server holds what was taken."""
+    level, named = body.level(), body.named()
+    async with write:
+        shareable = await sharing.read(kind, identity, write.caller, Level.OWNER)
+        found = await principals.find(*named, settings.known_orgs)
+        await sharing.revoke(shareable, found, level)
+        await _accept(write, shareable, "revoke", found, level)
+    return write.answer
+
+
+async def _accept(write: Write, shareable: Shareable, verb: str, found: principals.Principals, level: Level) -> None:
+    subject = access_subject(shareable.kind, shareable.id)
+    operation = await operations.open_operation(
+        f"{shareable.kind}.{verb}",
+        subject,
+        owner=shareable.owner_id,
+        actor=write.caller,
+        request_id=write.request_id,
+        detail={
+            "relation": level.word,
+            "users": len(found.persons),
+            "groups": [str(one.id) for one in found.groups[:100]],
+            "orgs": found.orgs[:100],
+        },
+    )
+    await sharing.keep_results(operation, shareable, found, {"share": "granted", "revoke": "revoked"}[verb])
+    write.accepts(operation, wakes=subject)
+
+
+async def access(kind: str, identity: UUID, caller: Caller, page: Page, type: str | None) -> Response[list[AccessView]]:
+    """Who has access, for those who may write the object."""
+    wanted = _access_type(type)
+    after = None if page.after is None else (page.after[0], page.after[1])
+    shareable = await sharing.read(kind, identity, caller, Level.WRITE)
+    found = await sharing.list_access(shareable, wanted, after=after, limit=page.limit + 1)
+    return page.answer(found, key=lambda one: (one.type, one.entity), view=_access_view)
+
+
+async def explain(kind: str, identity: UUID, caller: Caller, email: str) -> ExplanationView:
+    """Why a person has access, for those who may write the object."""
+    shareable = await sharing.read(kind, identity, caller, Level.WRITE)
+    wanted = email.strip().lower()
+    ways = await sharing.explain(shareable, wanted)
+    return ExplanationView(
+        email=wanted,
+        via=[_way_view(way) for way in ways],
+        access=max(way.level for way in ways).word if ways else None,
+    )
+
+
+def _array(value: list[str] | str | None) -> list[str]:
+    return [value] if isinstance(value, str) else value or []
+
+
+def _access_type(type: str | None) -> str | None:
+    """`user`, `users` and so on; None and the empty text: all."""
+    if not type:
+        return None
+    singular = type.strip().lower().removesuffix("s")
+    if singular not in PLACES:
+        raise RequestInvalid(
+            [ProblemDetail(path="type", code="enum", message="must be user, group or org", info={"in": "query"})]
+        )
+    return singular
+
+
+def _access_view(entry: AccessEntry) -> AccessView:
+    return AccessView(access=entry.level.word, entity=entry.entity, type=entry.type, id=entry.group)
+
+
+def _way_view(way: Way) -> WayView:
+    return WayView(type=way.type, entity=way.entity, access=way.level.word, expires_at=way.expires_at)

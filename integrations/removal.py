@@ -1,0 +1,122 @@
+"""Removes a whole directory: however deep, whatever is in it, and nothing outside of it.
+
+Names are only ever given to `unlink`, `rename` and `rmdir`, which follow no link, and directories are opened so that
+a link in their place is refused. Instead of going down a tree, which may be deeper than there are descriptors, the
+directories in it are lifted up: each comes to lie right beneath the top, is emptied and removed. Every call blocks.
+"""
+
+import contextlib
+import errno
+import itertools
+import os
+import secrets
+import stat
+
+from integrations import containment
+
+_BATCH = 1000
+"""How many names of a directory are held at once."""
+
+
+def remove(parent: int, name: str) -> None:
+    """Remove whatever has a name in a directory, with all that is in it; raises OSError, `EBUSY` at a mount point.
+
+    After an interruption it goes on where it was. What others remove meanwhile is no problem.
+    """
+    if _unlink(parent, name):
+        return
+    top = _open(parent, name)
+    try:
+        _admit(top)
+        while names := _some_names(top):
+            for inner in names:
+                # Only what can be renamed is opened: a mount point cannot, so nothing that is mounted is emptied.
+                lifted = None if _unlink(top, inner) else _lift(top, inner, top)
+                if lifted is not None:
+                    _remove_lifted(top, lifted)
+    finally:
+        os.close(top)
+    with contextlib.suppress(FileNotFoundError):
+        os.rmdir(name, dir_fd=parent)
+
+
+def _remove_lifted(top: int, name: str) -> None:
+    """Remove a directory right beneath the top; the directories in it are lifted to the top and are left there."""
+    try:
+        directory = _open(top, name)
+    except (FileNotFoundError, NotADirectoryError):
+        return  # Something else by now: the next look at the top shows what.
+    try:
+        _admit(directory)
+        while names := _some_names(directory):
+            for inner in names:
+                if not _unlink(directory, inner):
+                    _lift(directory, inner, top)
+    finally:
+        os.close(directory)
+    try:
+        os.rmdir(name, dir_fd=top)
+    except OSError as error:
+        if error.errno not in (errno.ENOENT, errno.ENOTEMPTY, errno.ENOTDIR):
+            raise
+
+
+def _some_names(directory: int) -> list[str]:
+    with os.scandir(directory) as entries:
+        return [entry.name for entry in itertools.islice(entries, _BATCH)]
+
+
+def _unlink(directory: int, name: str) -> bool:
+    """Remove what is not a directory; whether nothing is left of it."""
+    try:
+        os.unlink(name, dir_fd=directory)
+    except FileNotFoundError:
+        pass
+    except IsADirectoryError:
+        return False
+    return True
+
+
+def _lift(directory: int, name: str, top: int) -> str | None:
+    """Move a directory right beneath the top, under a new name; None if it is gone."""
+    lifted = secrets.token_hex(16)
+    try:
+        move(directory, name, top, lifted)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    return lifted
+
+
+def move(source: int, name: str, target: int, to: str) -> None:
+    """Move a directory from one directory into another of the same file system, also one whose mode keeps us out."""
+    try:
+        os.rename(name, to, src_dir_fd=source, dst_dir_fd=target)
+    except PermissionError:
+        # To move it is to write in it: its `..` changes.
+        directory = _open(source, name)
+        try:
+            _admit(directory)
+        finally:
+            os.close(directory)
+        os.rename(name, to, src_dir_fd=source, dst_dir_fd=target)
+
+
+def _open(directory: int, name: str) -> int:
+    """Open a directory, also one whose mode keeps us out; a link is `ENOTDIR`."""
+    try:
+        return containment.walk(directory, (name,), os.O_RDONLY | os.O_DIRECTORY)
+    except PermissionError:
+        handle = os.open(name, os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=directory)
+    try:
+        # The one way to change the mode of exactly what was opened, whatever has its name now.
+        os.chmod(f"/proc/self/fd/{handle}", stat.S_IRWXU)
+        return os.open(".", os.O_RDONLY | os.O_DIRECTORY, dir_fd=handle)
+    finally:
+        os.close(handle)
+
+
+def _admit(directory: int) -> None:
+    """Let the owner of a directory change it."""
+    mode = stat.S_IMODE(os.fstat(directory).st_mode)
+    if mode & stat.S_IRWXU != stat.S_IRWXU:
+        os.fchmod(directory, mode | stat.S_IRWXU)

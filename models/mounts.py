@@ -1,0 +1,188 @@
+"""What servers hold of datasets and groups, and whether their owners may still have it.
+
+A server's mounts are written down before its process is started and removed when the process is proven gone, so
+whoever looks finds at least what a process may hold. `lost_at` marks what its owner may no longer have.
+"""
+
+from datetime import datetime
+from uuid import UUID
+
+import msgspec
+from msgspec import Struct
+
+from models import servers
+from models.operations import LeftOut
+from models.permissions import Level, level_of
+from models.servers import ServerError
+from models.sql import row, rows, to_json
+from models.transactions import Transaction
+from models.values import Subject, Wish
+
+NOT_USABLE = "The server's owner may not use it, or it is not there."
+
+
+class Claim(Struct, frozen=True, kw_only=True):
+    """An object that a server may hold."""
+
+    object: UUID
+    kind: str
+    name: str
+    owner: str
+    own: bool
+    writes: bool
+
+
+class LostMount(Struct, frozen=True, kw_only=True):
+    """A server that holds what its owner may no longer have."""
+
+    server: UUID
+    kind: str
+    name: str
+    lost_at: datetime
+
+
+# Work in the background has no token: organisations are those of the person's last one.
+_OWNER = """
+    LATERAL (SELECT s.owner AS person, ARRAY(SELECT org FROM person_org WHERE person = s.owner) AS orgs,
+                    false AS admin) caller
+"""
+
+
+async def claim(server: UUID, generation: int, datasets: list[str]) -> tuple[list[Claim], list[LeftOut]]:
+    """Write down what a process of `generation` will hold: of the named datasets those that the server's owner may
+    use, and the directories of the owner's groups. Also answers what had to be left out.
+
+    Repeating it for a generation adds and never removes: an earlier try may have been spawned.
+    """
+    wanted = [UUID(one) for one in datasets]
+    async with Transaction():
+        found = await rows(
+            f"""
+            WITH usable AS (
+              SELECT o.id AS object, o.kind, o.name, p.email AS owner, o.owner = s.owner AS own,
+                     may.level >= {Level.WRITE:d} AS writes
+                FROM server s CROSS JOIN {_OWNER}
+                JOIN shareable o ON o.id = ANY({{}}::uuid[]) AND o.live AND o.ready
+                JOIN person p ON p.id = o.owner
+                CROSS JOIN LATERAL (SELECT {level_of("o")} AS level) may
+               WHERE s.id = {{}} AND may.level IS NOT NULL
+              UNION ALL
+              SELECT u.id, 'group', u.name, '', true, true
+                FROM server s JOIN group_member m ON m.person = s.owner
+                JOIN user_group u ON u.id = m.user_group AND u.wish = 'present' AND u.observed = 'present'
+               WHERE s.id = {{}}),
+            kept AS (
+              INSERT INTO server_mount (id, server, object, kind, writes, generation)
+              SELECT gen_random_uuid(), {{}}, object, kind, writes, {{}}::bigint FROM usable
+              ON CONFLICT (server, object) DO UPDATE
+                 SET writes = server_mount.writes OR excluded.writes, generation = excluded.generation, lost_at = NULL)
+            SELECT * FROM usable ORDER BY object
+            """,
+            wanted,
+            server,
+            server,
+            server,
+            generation,
+        )
+    claims = msgspec.convert(found, list[Claim])
+    usable = {one.object for one in claims}
+    left_out = [LeftOut(kind="dataset", id=str(one), reason=NOT_USABLE) for one in wanted if one not in usable]
+    return claims, left_out
+
+
+async def note_left_out(operation: UUID, left_out: list[LeftOut]) -> None:
+    """Say on the operation of a start what had to be left out."""
+    await row(
+        "UPDATE operation SET left_out = {}::jsonb, version = version + 1 WHERE id = {}", to_json(left_out), operation
+    )
+
+
+_ENTITLED = f"""
+    CASE mount.kind
+      WHEN 'group' THEN EXISTS (
+        SELECT 1 FROM group_member m JOIN user_group u ON u.id = m.user_group AND u.wish = 'present'
+         WHERE m.user_group = mount.object AND m.person = s.owner)
+      ELSE EXISTS (
+        SELECT 1 FROM shareable o CROSS JOIN {_OWNER}
+         WHERE o.id = mount.object AND o.live
+           AND coalesce({level_of("o")}, 0) >= CASE WHEN mount.writes THEN {Level.WRITE:d} ELSE {Level.READ:d} END)
+    END
+"""
+
+# Which mounts a change can have touched. Everything: what expired, or whose owner left an organisation.
+_SCOPES = {
+    "server": "mount.server = {}",
+    "object": "mount.object = {}",
+    "group": """(mount.object = {} OR mount.object IN (
+                  SELECT g.object FROM access_grant g WHERE g.user_group = {}))""",
+    "all": "true",
+}
+
+
+async def mark_lost(scope: str, identity: UUID | None = None) -> int:
+    """Mark the mounts of a scope that their servers' owners may no longer have, and clear those given back.
+
+    Writes only what differs; answers how many did.
+    """
+    condition = _SCOPES[scope]
+    changed = await rows(
+        f"""
+        UPDATE server_mount held SET lost_at = CASE WHEN seen.entitled THEN NULL ELSE now() END
+          FROM (SELECT mount.id, {_ENTITLED} AS entitled
+                  FROM server_mount mount JOIN server s ON s.id = mount.server WHERE {condition}) seen
+         WHERE held.id = seen.id AND seen.entitled = (held.lost_at IS NOT NULL)
+        RETURNING held.id
+        """,
+        *([identity] * condition.count("{}")),
+    )
+    return len(changed)
+
+
+async def lost(scope: str, identity: UUID | None, limit: int) -> list[LostMount]:
+    """Servers that hold what they may no longer have, the longest first."""
+    condition = _SCOPES[scope]
+    found = await rows(
+        f"""SELECT mount.server, mount.kind, coalesce(o.name, u.name, '') AS name, mount.lost_at
+              FROM server_mount mount
+              LEFT JOIN shareable o ON mount.kind <> 'group' AND o.id = mount.object
+              LEFT JOIN user_group u ON mount.kind = 'group' AND u.id = mount.object
+             WHERE mount.lost_at IS NOT NULL AND {condition}
+             ORDER BY mount.lost_at, mount.id LIMIT {{}}""",
+        *([identity] * condition.count("{}")),
+        limit,
+    )
+    return msgspec.convert(found, list[LostMount])
+
+
+async def holders(identity: UUID) -> int:
+    """How many servers may hold an object."""
+    found = await row("SELECT count(*) AS count FROM server_mount WHERE object = {}", identity)
+    count: int = found["count"] if found else 0
+    return count
+
+
+async def stop(mount: LostMount) -> bool:
+    """Wish a server stopped because of what it holds, and say why; False: it is to stop anyway."""
+    async with Transaction():
+        # The grant may have been given back since we looked.
+        still = await row(
+            """SELECT s.wish FROM server_mount m JOIN server s ON s.id = m.server
+                WHERE m.server = {} AND m.lost_at IS NOT NULL LIMIT 1 FOR UPDATE OF s""",
+            mount.server,
+        )
+        if still is None or still["wish"] != Wish.RUNNING:
+            return False
+        await servers.intend(mount.server, Wish.STOPPED, None)
+        error = ServerError(
+            code="ACCESS_WITHDRAWN",
+            message=f"Access to the {mount.kind} {mount.name} was withdrawn, so the server was stopped.",
+            hint="Start it again: it runs without it.",
+            at=datetime.now().astimezone(),
+        )
+        await row("UPDATE server SET last_error = {}::jsonb WHERE id = {}", to_json(error), mount.server)
+    return True
+
+
+def subject_of(mount: LostMount) -> Subject:
+    """The server, to be woken."""
+    return Subject("server", mount.server)

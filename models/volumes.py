@@ -1,0 +1,64 @@
+"""Who may use which directory, and which there are: the permissions of the records that the directories belong to."""
+
+from enum import StrEnum
+from uuid import UUID
+
+from msgspec import Struct
+
+from models import datasets, groups, sharing
+from models.errors import ActionForbidden, RecordMissing
+from models.permissions import Level
+from models.sql import rows
+from models.values import Caller
+
+
+class Root(StrEnum):
+    """Where directories are. Those of a home are a person's; in the others each belongs to a record."""
+
+    NOTEBOOKS = "notebooks"
+    DATASETS = "datasets"
+    GROUPS = "groups"
+    MODULES = "modules"
+
+
+KINDS = {Root.NOTEBOOKS: "person", Root.DATASETS: datasets.KIND, Root.GROUPS: groups.KIND, Root.MODULES: "module"}
+"""What the first component below a root is the id of."""
+
+
+class Place(Struct, frozen=True, kw_only=True):
+    """A record that has a directory."""
+
+    id: UUID
+    name: str
+
+
+async def require(root: Root, identity: UUID, caller: Caller, needs: Level) -> None:
+    """Refuse (`RecordMissing`, `ActionForbidden`) a caller who may not go as far as `needs` in a directory."""
+    if root is Root.DATASETS:
+        await sharing.read(datasets.KIND, identity, caller, needs)
+    elif root is Root.GROUPS:
+        group = await groups.read(identity, caller)
+        # Names of groups are known to all, so this is no secret. Members may write.
+        if not (group.member or caller.admin):
+            raise ActionForbidden("Only members of the group may do this.", hint="Ask one of its managers.")
+    elif root is Root.MODULES or (identity != caller.id and not caller.admin):
+        raise RecordMissing.of(KINDS[root], identity)
+
+
+async def list_places(root: Root, caller: Caller, *, before: UUID | None = None, limit: int) -> list[Place]:
+    """The records below a root that the caller may use, newest first, at most `limit`, older than `before`."""
+    if root is Root.DATASETS:
+        found = await datasets.list_visible(caller, before=before, limit=limit)
+        return [Place(id=one.id, name=one.name) for one in found]
+    if root is Root.GROUPS:
+        return [Place(**one) for one in await rows(_GROUPS, caller.admin, caller.id, before, before, limit)]
+    return []
+
+
+_GROUPS = """
+    SELECT u.id, u.name FROM user_group u
+     WHERE u.wish = 'present'
+       AND ({}::boolean OR u.id IN (SELECT m.user_group FROM group_member m WHERE m.person = {}))
+       AND ({}::uuid IS NULL OR u.id < {})
+     ORDER BY u.id DESC LIMIT {}
+"""

@@ -1,0 +1,101 @@
+"""A share with many people through us, against a workflow that starts one activity for each of them."""
+
+import asyncio
+import time
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+from temporalio import activity, workflow
+from temporalio.client import Client
+from temporalio.worker import UnsandboxedWorkflowRunner, Worker
+
+from models import database
+from models.settings import Settings
+from models.sql import row
+from stack.supervisor import Stack
+from tests.e2e.people import Member
+
+ALICE = "alice@example.org"
+# Temporal lets a workflow have 2,000 activities under way; fewer keep the development server from choking.
+_AT_ONCE = 200
+
+
+@activity.defn
+async def grant_one(dataset: str, email: str) -> None:
+    """What a naive design does for each person."""
+    await row(
+        """WITH made AS (INSERT INTO person (id, issuer, subject, email) VALUES (gen_random_uuid(), 'naive', {}, {})
+                         RETURNING id)
+           INSERT INTO access_grant (id, object, object_kind, person, level)
+           SELECT gen_random_uuid(), {}, 'dataset', id, 1 FROM made""",
+        email,
+        email,
+        UUID(dataset),
+    )
+
+
+@workflow.defn
+class OneActivityEach:
+    """The naive design."""
+
+    @workflow.run
+    async def run(self, dataset: str, prefix: str, users: int) -> None:
+        """Grant to everybody, one by one."""
+        free = asyncio.Semaphore(_AT_ONCE)
+
+        async def one(number: int) -> None:
+            async with free:
+                await workflow.execute_activity(
+                    grant_one,
+                    args=[dataset, f"{prefix}{number}@example.org"],
+                    start_to_close_timeout=timedelta(seconds=30),
+                )
+
+        await asyncio.gather(*(one(number) for number in range(users)))
+
+
+async def measure(stack: Stack, users: int) -> dict[str, Any]:
+    """Seconds of each, from the request to the end of the operation or the workflow, and their ratio."""
+    async with Member.signed_in(stack.info.api, ALICE, await stack.token(ALICE)) as alice:
+        dataset = await alice.call("POST", "/datasets", json={"name": "shared"}, headers={"Prefer": "wait=30"})
+        begun = time.perf_counter()
+        body = {"relation": "read", "userArray": [f"ours{number}@example.org" for number in range(users)]}
+        operation = await alice.call("POST", f"/datasets/{dataset['_id']}/share", expect=202, json=body)
+        answered = time.perf_counter() - begun
+        await alice.succeeded(operation)
+        ours = time.perf_counter() - begun
+        client = await stack.temporal_client()
+        events = len((await client.get_workflow_handle(f"access-dataset-{dataset['_id']}").fetch_history()).events)
+    naive, naive_events = await _naive(stack, client, dataset["_id"], users)
+    print(f"  {users:,} people: ours {ours:.2f} s ({events} events), one activity each {naive:.1f} s ({naive_events})")
+    return {
+        "ratio": round(ours / naive, 4),
+        "users": users,
+        "seconds": round(ours, 3),
+        "answer_seconds": round(answered, 3),
+        "events": events,
+        "naive_seconds": round(naive, 1),
+        "naive_events": naive_events,
+    }
+
+
+async def _naive(stack: Stack, client: Client, dataset: str, users: int) -> tuple[float, int]:
+    settings = Settings(database_url=stack.layout.database_url(), database_pool_size=20)
+    worker = Worker(
+        client,
+        task_queue="naive",
+        workflows=[OneActivityEach],
+        activities=[grant_one],
+        workflow_runner=UnsandboxedWorkflowRunner(),
+    )
+    async with database.pool(settings), worker:
+        begun = time.perf_counter()
+        await client.execute_workflow(
+            OneActivityEach.run, args=[dataset, "naive", users], id="naive-share", task_queue="naive"
+        )
+        seconds = time.perf_counter() - begun
+        events = len((await client.get_workflow_handle("naive-share").fetch_history()).events)
+    # See `worker.py`: the SDK's threads may still finish a call.
+    await asyncio.sleep(0.5)
+    return seconds, events

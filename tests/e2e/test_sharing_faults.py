@@ -1,0 +1,190 @@
+"""The worker dies at every crash point of what happens to a dataset; share and revoke race. All of it ends right."""
+
+import asyncio
+import contextlib
+import itertools
+from collections.abc import Awaitable, Callable
+
+from stack.notebook import Notebook
+from stack.supervisor import Stack, StackFailed
+from tests.e2e.people import ENDED, Json, Member
+from tests.e2e.processes import processes_of
+
+_BEGIN = ("begin_object.before", "begin_object.after")
+_PLACE = ("place_directory.before", "place_directory.effect", "place_directory.after")
+_SETTLE = ("settle_object.before", "settle_object.after")
+_WITHDRAW = ("withdraw.before", "withdraw.effect", "withdraw.after")
+POINTS = {
+    "create": (*_BEGIN, *_PLACE, *_SETTLE),
+    "delete": (*_BEGIN, *_WITHDRAW, *_PLACE, *_SETTLE),
+    "restore": (*_BEGIN, *_PLACE, *_SETTLE),
+    "share": (
+        *("begin_access.before", "begin_access.after"),
+        *("withdraw.before", "withdraw.after", "settle_access.before", "settle_access.after"),
+    ),
+    "revoke": (
+        *("begin_access.before", "begin_access.after", *_WITHDRAW),
+        *("settle_access.before", "settle_access.after"),
+    ),
+}
+# Where a server has to hold the dataset for the point to be reached.
+HELD = {"withdraw.effect"}
+
+
+class Rehearsal:
+    """One dataset, on its way to a verb at which the worker is to die at one point."""
+
+    def __init__(self, alice: Member, bob: Member, verb: str, point: str, number: int) -> None:
+        self.alice, self.bob, self.verb, self.point, self.number = alice, bob, verb, point, number
+        self.held = point in HELD
+        self.dataset: Json = {}
+        self.server: Json = {}
+
+    @property
+    def path(self) -> str:
+        return f"/datasets/{self.dataset['_id']}"
+
+    @property
+    def workflow(self) -> str:
+        prefix = "access-dataset" if self.verb in ("share", "revoke") else "dataset"
+        return f"{prefix}-{self.dataset['_id']}"
+
+    async def prepare(self) -> None:
+        """Everything that comes before the verb; a creation is prepared by doing nothing."""
+        if self.verb == "create":
+            return
+        await self._create(wait="wait=60")
+        if self.verb == "restore":
+            await self.alice.call("DELETE", self.path, expect=204, headers={"Prefer": "wait=60"})
+        if self.verb in ("revoke", "delete"):
+            await self._share()
+        if self.held:
+            template = await self.alice.make_template(name="Held", public=True, datasets=[self.dataset["_id"]])
+            self.server = await self.bob.launch(template["_id"])
+            await self.bob.succeeded(await self.bob.wish(self.server, "start"))
+
+    async def _create(self, wait: str) -> None:
+        body = {"name": f"crash{self.number}"}
+        self.dataset = await self.alice.call(
+            "POST", "/datasets", json=body, expect=(200, 202), headers={"Prefer": wait}
+        )
+
+    async def _share(self) -> None:
+        body = {"relation": "read", "userArray": [self.bob.email]}
+        await self.alice.succeeded(await self.alice.call("POST", f"{self.path}/share", expect=202, json=body))
+
+    async def begin(self, stack: Stack) -> Json:
+        """Do the verb with the point armed; the operation. Nothing works on it yet: the worker is away."""
+        who = {"relation": "read", "userArray": [self.bob.email]}
+        match self.verb:
+            case "create":
+                await self._create(wait="wait=0")
+            case "delete":
+                await self.alice.call("DELETE", self.path, expect=202, headers={"Prefer": "wait=0"})
+            case "restore":
+                await self.alice.call("POST", f"{self.path}/restore", expect=202, headers={"Prefer": "wait=0"})
+            case "share" | "revoke":
+                await self.alice.call("POST", f"{self.path}/{self.verb}", expect=202, json=who)
+        stack.arm(f"{self.point}@{self.workflow}")
+        (operation,) = await self.alice.call(
+            "GET", "/operations", params={"subject": self.dataset["_id"], "kind": f"dataset.{self.verb}", "limit": "1"}
+        )
+        found: Json = operation
+        return found
+
+    async def check(self, stack: Stack) -> None:
+        """The database and the disk say the same."""
+        root = stack.data_root / "datasets"
+        live, trashed = (root / self.dataset["_id"]).is_dir(), (root / ".trash" / self.dataset["_id"]).is_dir()
+        gone = self.verb == "delete"
+        assert (live, trashed) == (not gone, gone), (self.verb, self.point)
+        await self.alice.call("GET", self.path, expect=404 if gone else 200)
+        reads = self.verb == "share"
+        await self.bob.call("GET", self.path, expect=200 if reads else 404)
+        if self.held:
+            assert processes_of(self.server) == []
+            assert (await self.bob.see(self.server))["status"] == "stopped"
+            await self.bob.succeeded(await self.bob.delete(self.server))
+        if not gone:
+            await self.alice.call("DELETE", self.path, expect=(202, 204))
+
+
+async def test_kill_9_of_the_worker_at_every_point_of_a_datasets_life(alice: Member, bob: Member, stack: Stack) -> None:
+    """All at once: each point kills the worker of that moment, whatever else it is doing."""
+    numbers = itertools.count(1)
+    rehearsals = [
+        Rehearsal(alice, bob, verb, point, next(numbers)) for verb, points in POINTS.items() for point in points
+    ]
+    for one in rehearsals:
+        await one.prepare()
+    await stack.stop_part("worker")
+    operations = [await one.begin(stack) for one in rehearsals]
+    deaths = 0
+
+    async def ended(operation: Json) -> bool:
+        found = await alice.call("GET", f"/operations/{operation['_id']}")
+        return found["status"] in ENDED
+
+    async def revive() -> None:
+        # It may die again before anybody has seen that it works.
+        with contextlib.suppress(StackFailed):
+            await stack.start_part("worker")
+
+    await revive()
+    left = list(operations)
+    async with asyncio.timeout(400):
+        while left:
+            if stack.ended("worker"):
+                deaths += 1
+                await revive()
+            left = [operation for operation in left if not await ended(operation)]
+            await asyncio.sleep(0.1)
+    # A last point may kill it after the last operation has ended.
+    if stack.ended("worker"):
+        deaths += 1
+        await stack.start_part("worker")
+    assert [one.point for one in rehearsals if stack.armed(f"{one.point}@{one.workflow}")] == []
+    assert deaths == len(rehearsals)
+    for operation in operations:
+        found = await alice.call("GET", f"/operations/{operation['_id']}")
+        assert found["status"] == "succeeded", found
+    for one in rehearsals:
+        await one.check(stack)
+    known = {one.dataset["_id"] for one in rehearsals}
+    root = stack.data_root / "datasets"
+    assert known <= {entry.name for folder in (root, root / ".trash") for entry in folder.iterdir()}
+
+
+async def test_share_and_revoke_race(
+    alice: Member, bob: Member, stack: Stack, hub_token: Callable[[str], Awaitable[str]]
+) -> None:
+    """Both orders, with the worker killed in between: what the database says is what servers hold in the end."""
+    for last in ("share", "revoke"):
+        dataset = await alice.call("POST", "/datasets", json={"name": f"raced-{last}"}, headers={"Prefer": "wait=60"})
+        template = await alice.make_template(name="Raced", public=True, datasets=[dataset["_id"]])
+        path, who = f"/datasets/{dataset['_id']}", {"relation": "read", "userArray": [bob.email]}
+        await alice.succeeded(await alice.call("POST", f"{path}/share", expect=202, json=who))
+        server = await bob.launch(template["_id"])
+        await bob.succeeded(await bob.wish(server, "start"))
+        verbs = ["revoke", "share"] * 3 if last == "share" else ["share", "revoke"] * 3
+        stack.arm(f"withdraw.after@access-dataset-{dataset['_id']}")
+        operations = await asyncio.gather(
+            *(alice.call("POST", f"{path}/{verb}", expect=202, json=who) for verb in verbs[:-1])
+        )
+        operations.append(await alice.call("POST", f"{path}/{last}", expect=202, json=who))
+        await stack.died("worker")
+        await stack.start_part("worker")
+        for operation in operations:
+            await alice.succeeded(operation)
+        await bob.call("GET", path, expect=200 if last == "share" else 404)
+        running = (await bob.see(server))["status"] == "running"
+        if last == "revoke":
+            assert not running
+            assert processes_of(server) == []
+        if not running:
+            await bob.succeeded(await bob.wish(server, "start"))
+        async with Notebook(server["url"], await hub_token(bob.email)) as notebook:
+            held = await notebook.run(f"import os; print(os.path.isdir('/opt/datasets/{dataset['name']}'))")
+        assert held.strip() == str(last == "share")
+        await bob.succeeded(await bob.delete(server))
+        await alice.call("DELETE", path, expect=(202, 204), headers={"Prefer": "wait=60"})

@@ -1,0 +1,147 @@
+"""Small worlds of people who share, and an oracle in plain Python that says who may do what in them."""
+
+from dataclasses import dataclass, field
+
+from hypothesis import strategies as st
+
+USERS, GROUPS, ORGS, DATASETS = 4, 2, 2, 3
+READ, WRITE, OWNER = 1, 2, 3
+RELATIONS = {"read": READ, "viewer": READ, "write": WRITE, "editor": WRITE}
+
+
+@dataclass(frozen=True)
+class Share:
+    """`dataset` is shared by its owner with one principal."""
+
+    dataset: int
+    relation: str
+    kind: str
+    principal: int
+
+
+@dataclass(frozen=True)
+class Revoke:
+    dataset: int
+    relation: str
+    kind: str
+    principal: int
+
+
+@dataclass(frozen=True)
+class Expire:
+    """Every grant of a dataset to one principal comes to its end."""
+
+    dataset: int
+    kind: str
+    principal: int
+
+
+@dataclass(frozen=True)
+class Join:
+    group: int
+    user: int
+
+
+@dataclass(frozen=True)
+class Leave:
+    group: int
+    user: int
+
+
+@dataclass(frozen=True)
+class DropGroup:
+    group: int
+
+
+@dataclass(frozen=True)
+class Trash:
+    dataset: int
+
+
+@dataclass(frozen=True)
+class Restore:
+    dataset: int
+
+
+Edit = Share | Revoke | Expire | Join | Leave | DropGroup | Trash | Restore
+
+_datasets = st.integers(0, DATASETS - 1)
+_groups = st.integers(0, GROUPS - 1)
+_users = st.integers(0, USERS - 1)
+_principals = st.one_of(
+    st.tuples(st.just("user"), _users),
+    st.tuples(st.just("group"), _groups),
+    st.tuples(st.just("org"), st.integers(0, ORGS - 1)),
+)
+_relations = st.sampled_from(sorted(RELATIONS))
+
+edits = st.one_of(
+    st.builds(lambda d, r, p: Share(d, r, *p), _datasets, _relations, _principals),
+    st.builds(lambda d, r, p: Revoke(d, r, *p), _datasets, _relations, _principals),
+    st.builds(lambda d, p: Expire(d, *p), _datasets, _principals),
+    st.builds(Join, _groups, _users),
+    st.builds(Leave, _groups, _users),
+    st.builds(DropGroup, _groups),
+    st.builds(Trash, _datasets),
+    st.builds(Restore, _datasets),
+)
+
+
+@dataclass
+class World:
+    """What the oracle knows: owners, who is in which organisation and group, and the grants as a set."""
+
+    owners: list[int]
+    orgs: list[frozenset[int]]
+    members: list[set[int]] = field(default_factory=lambda: [set() for _ in range(GROUPS)])
+    groups: set[int] = field(default_factory=lambda: set(range(GROUPS)))
+    trashed: set[int] = field(default_factory=set)
+    grants: set[tuple[int, str, int, int]] = field(default_factory=set)
+
+    def apply(self, edit: Edit) -> None:
+        """Change the world as the API is asked to."""
+        match edit:
+            case Share(dataset, relation, kind, principal):
+                if not (kind == "user" and principal == self.owners[dataset]):
+                    self.grants.add((dataset, kind, principal, RELATIONS[relation]))
+            case Revoke(dataset, relation, kind, principal):
+                lost = RELATIONS[relation]
+                self.grants = {one for one in self.grants if one[:3] != (dataset, kind, principal) or one[3] < lost}
+            case Expire(dataset, kind, principal):
+                self.grants = {one for one in self.grants if one[:3] != (dataset, kind, principal)}
+            case Join(group, user):
+                self.members[group].add(user)
+            case Leave(group, user):
+                self.members[group].discard(user)
+            case DropGroup(group):
+                self.groups.discard(group)
+                self.grants = {one for one in self.grants if one[1:3] != ("group", group)}
+            case Trash(dataset):
+                self.trashed.add(dataset)
+            case Restore(dataset):
+                self.trashed.discard(dataset)
+
+    def possible(self, edit: Edit) -> bool:
+        """Whether the API has something to do that on: no gone group, no share of what is in the trash."""
+        match edit:
+            case Share(dataset, _, kind, principal) | Revoke(dataset, _, kind, principal):
+                return dataset not in self.trashed and (kind != "group" or principal in self.groups)
+            case Join(group, _) | Leave(group, _) | DropGroup(group):
+                return group in self.groups
+            case Trash(dataset):
+                return dataset not in self.trashed
+            case Restore(dataset):
+                return dataset in self.trashed
+            case _:
+                return True
+
+    def level(self, user: int, dataset: int) -> int:
+        """How far a user may go with a dataset; 0: not at all."""
+        if dataset in self.trashed:
+            return 0
+        if self.owners[dataset] == user:
+            return OWNER
+        mine = {("user", user)}
+        mine |= {("group", group) for group in self.groups if user in self.members[group]}
+        mine |= {("org", org) for org in self.orgs[user]}
+        return max((one[3] for one in self.grants if one[0] == dataset and one[1:3] in mine), default=0)

@@ -1,0 +1,511 @@
+"""Files and directories over the API: who may list and make them, and what is refused."""
+
+import dataclasses
+import json
+import os
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import httpx
+import msgspec
+import pytest
+
+from api.file_threads import FileThreads
+from api.volume import VolumeController
+from integrations.filesystem import Volumes
+from models import datasets, groups, sharing
+from models.errors import VolumeUnavailable
+from models.ids import new_id
+from models.permissions import Level
+from models.principals import PersonRef, Principals
+from models.sql import row
+from models.tables import Person
+from models.values import Caller
+from tests.unit.api.bench import Bench
+
+LARGEST = 200_000
+ROOTS = ("notebooks", "datasets", "groups", "modules")
+
+
+class Files:
+    """Four roots, their records and their people."""
+
+    def __init__(self, bench: Bench, place: Path) -> None:
+        self.bench = bench
+        self.place = place
+        self.callers = bench.callers
+
+    def api(self, caller: str | None = "alice") -> httpx.AsyncClient:
+        return self.bench.client([VolumeController], caller=caller)
+
+    def home(self, caller: str) -> Path:
+        return self.place / "notebooks" / str(self.callers[caller].id)
+
+    async def dataset(self, owner: str = "alice", **granted: Level) -> UUID:
+        """A dataset with its directory, and who may use it how."""
+        identity, _ = await datasets.create(self.callers[owner].id, new_id().hex, "", self.callers[owner])
+        (self.place / "datasets" / str(identity)).mkdir()
+        for name, level in granted.items():
+            await self.grant(identity, name, level)
+        return identity
+
+    async def grant(self, identity: UUID, name: str, level: Level, expires_at: datetime | None = None) -> None:
+        person = self.callers[name]
+        owned = await sharing.read("dataset", identity, self.callers["admin"], Level.READ)
+        to = Principals(persons=[PersonRef(id=person.id, email=person.email, waiting=False)], groups=[], orgs=[])
+        await sharing.grant(owned, to, level, expires_at, self.callers["admin"])
+
+    async def group(self, manager: str = "alice") -> UUID:
+        identity, _ = await groups.create(new_id().hex, self.callers[manager])
+        (self.place / "groups" / str(identity)).mkdir()
+        return identity
+
+
+@pytest.fixture
+async def files(bench: Bench, tmp_path: Path) -> Files:
+    locations = {f"{name[:-1]}_location": str(tmp_path / name) for name in ROOTS}
+    for name in ROOTS:
+        (tmp_path / name).mkdir()
+    settings = msgspec.structs.replace(bench.settings, max_file_bytes=LARGEST, max_body_bytes=65_536, **locations)
+    for name in ("carol", "dave"):
+        caller = Caller(id=new_id(), email=f"{name}-{new_id().hex[-8:]}@example.org")
+        await Person.insert(Person(id=caller.id, issuer="test", subject=caller.email, email=caller.email))
+        bench.callers[name] = caller
+    services = dataclasses.replace(bench.services, settings=settings, file_threads=FileThreads(2, 0.5))
+    made = Files(dataclasses.replace(bench, settings=settings, services=services), tmp_path)
+    for name in made.callers:
+        made.home(name).mkdir()
+    return made
+
+
+def a_file(root: str = "notebooks", **fields: Any) -> dict[str, Any]:
+    return {"root": root, "type": "file", "name": "new.txt", **fields}
+
+
+def problems_of(answer: httpx.Response) -> dict[str, str]:
+    error = answer.json()["error"]
+    assert (answer.status_code, error["code"]) == (422, "VALIDATION_FAILED"), answer.text
+    return {detail["path"]: detail["code"] for detail in error["details"]}
+
+
+async def names(api: httpx.AsyncClient, **query: str) -> list[str]:
+    answer = await api.get("/volume/files", params=query)
+    assert answer.status_code == 200, answer.text
+    return [one["name"] for one in answer.json()]
+
+
+async def test_a_file_is_made_at_home_and_listed(files: Files) -> None:
+    api = files.api()
+    made = await api.post("/volume/file", json=a_file(type="directory", name="work", path=""))
+    assert made.json() == {"root": "notebooks", "type": "directory", "name": "work", "path": ""}
+    made = await api.post("/volume/file", json=a_file(path="work", content="caf\u00e9\n", name="\u00fc \u4e2d.txt"))
+    assert made.status_code == 200
+    assert made.json() == a_file(path="work", content="caf\u00e9\n", name="\u00fc \u4e2d.txt")
+    assert (files.home("alice") / "work" / "\u00fc \u4e2d.txt").read_text() == "caf\u00e9\n"
+    listed = await api.get("/volume/files", params={"root": "notebooks"})
+    assert listed.json() == [{"name": "work", "path": "", "root": "notebooks", "type": "directory"}]
+    listed = await api.get("/volume/files", params={"root": "notebooks", "path": "work"})
+    assert listed.json() == [{"name": "\u00fc \u4e2d.txt", "path": "work", "root": "notebooks", "type": "file"}]
+    found = await row(
+        "SELECT actor, action, subject_kind, detail FROM audit WHERE subject = {} ORDER BY id DESC LIMIT 1",
+        files.callers["alice"].id,
+    )
+    assert found is not None
+    assert (found["action"], found["subject_kind"]) == ("volume.create_file", "person")
+    assert json.loads(found["detail"]) == {"path": "work", "name": "\u00fc \u4e2d.txt", "type": "file"}
+
+
+async def test_text_is_kept_as_it_is_and_names_are_normalised(files: Files) -> None:
+    content = "  a\r\n\tb\u0301\ufeff\x01\x7f \u202e\n"
+    made = await files.api().post("/volume/file", json=a_file(name=" e\u0301 ", content=content))
+    assert (made.json()["name"], made.json()["content"]) == ("\u00e9", content)
+    assert (files.home("alice") / "\u00e9").read_bytes() == content.encode()
+    empty = await files.api().post("/volume/file", json=a_file(name="empty", content=None, path=None))
+    assert empty.json() == a_file(name="empty", path="")
+    assert (files.home("alice") / "empty").read_bytes() == b""
+
+
+async def test_homes_are_their_own(files: Files) -> None:
+    (files.home("alice") / "mine").touch()
+    assert await names(files.api("bob"), root="notebooks") == []
+    email = files.callers["alice"].email
+    assert await names(files.api("alice"), root="notebooks", email=email.upper()) == ["mine"]
+    assert await names(files.api("admin"), root="notebooks", email=email) == ["mine"]
+    assert (
+        await files.api("bob").get("/volume/files", params={"root": "notebooks", "email": email})
+    ).status_code == 403
+    for path in (f"{files.callers['alice'].id}", f"../{files.callers['alice'].id}"):
+        answer = await files.api("bob").get("/volume/files", params={"root": "notebooks", "path": path})
+        assert answer.status_code in (404, 422)
+    unknown = {"root": "notebooks", "email": "nobody@example.org"}
+    assert (await files.api("admin").get("/volume/files", params=unknown)).status_code == 404
+    assert (await files.api(None).get("/volume/files", params=unknown)).status_code == 401
+    assert (await files.api(None).post("/volume/file", json=a_file())).status_code == 401
+
+
+async def test_the_email_is_for_homes_only(files: Files) -> None:
+    other = {"root": "datasets", "email": files.callers["alice"].email}
+    assert problems_of(await files.api("admin").get("/volume/files", params=other)) == {"email": "format"}
+    assert (await files.api("bob").get("/volume/files", params=other)).status_code == 403
+    assert await names(files.api("carol"), root="datasets", email=files.callers["carol"].email) == []
+
+
+@pytest.mark.parametrize(
+    ("caller", "reads", "writes"),
+    [
+        ("alice", 200, 200),
+        ("bob", 200, 200),
+        ("carol", 200, 403),
+        ("dave", 404, 404),
+        ("admin", 200, 200),
+    ],
+)
+async def test_permissions_of_a_dataset(files: Files, caller: str, reads: int, writes: int) -> None:
+    """alice owns it, bob may write and carol read it."""
+    identity = await files.dataset(bob=Level.WRITE, carol=Level.READ)
+    place = files.place / "datasets" / str(identity)
+    (place / "sub").mkdir()
+    api = files.api(caller)
+    for path in (f"{identity}", f"{identity}/sub"):
+        query = {"root": "datasets", "path": path}
+        assert (await api.get("/volume/files", params=query)).status_code == reads
+        made = await api.post("/volume/file", json=a_file("datasets", path=path, content="x"))
+        assert made.status_code == writes, made.text
+    assert len(list(place.rglob("new.txt"))) == (2 if writes == 200 else 0)
+    listed = await api.get("/volume/files", params={"root": "datasets", "limit": "1000"})
+    there = [one for one in listed.json() if one["name"] == str(identity)]
+    assert bool(there) == (reads == 200)
+    for one in there:
+        found = await datasets.read(identity, files.callers["alice"])
+        assert one == {
+            "name": str(identity),
+            "path": "",
+            "root": "datasets",
+            "type": "directory",
+            "title": found.name,
+        }
+
+
+async def test_a_right_that_is_taken_or_expired_is_none_at_once(files: Files) -> None:
+    identity = await files.dataset()
+    query, body = {"root": "datasets", "path": str(identity)}, a_file("datasets", path=str(identity))
+    api = files.api("carol")
+    await files.grant(identity, "carol", Level.WRITE, datetime.now(UTC) - timedelta(seconds=1))
+    assert (await api.get("/volume/files", params=query)).status_code == 404
+    assert (await api.post("/volume/file", json=body)).status_code == 404
+    await files.grant(identity, "carol", Level.WRITE)
+    assert (await api.get("/volume/files", params=query)).status_code == 200
+    assert (await api.post("/volume/file", json=body)).status_code == 200
+    await row("DELETE FROM access_grant WHERE object = {}", identity)
+    assert (await api.get("/volume/files", params=query)).status_code == 404
+    await row("UPDATE dataset SET wish = 'trashed' WHERE id = {}", identity)
+    for caller in ("alice", "admin"):
+        assert (await files.api(caller).get("/volume/files", params=query)).status_code == 404
+        assert (await files.api(caller).post("/volume/file", json=body | {"name": "b"})).status_code == 404
+
+
+@pytest.mark.parametrize(("caller", "status"), [("alice", 200), ("bob", 200), ("carol", 403), ("admin", 200)])
+async def test_permissions_of_a_group(files: Files, caller: str, status: int) -> None:
+    """alice manages it, and bob is a member."""
+    identity = await files.group()
+    await row(
+        "INSERT INTO group_member (id, user_group, person, manager) VALUES (gen_random_uuid(), {}, {}, false)",
+        identity,
+        files.callers["bob"].id,
+    )
+    api, query = files.api(caller), {"root": "groups", "path": str(identity)}
+    assert (await api.get("/volume/files", params=query)).status_code == status
+    assert (await api.post("/volume/file", json=a_file("groups", path=str(identity)))).status_code == status
+    assert (str(identity) in await names(api, root="groups")) == (status == 200)
+    await row("UPDATE user_group SET wish = 'purged' WHERE id = {}", identity)
+    assert (await api.get("/volume/files", params=query)).status_code == 404
+    assert str(identity) not in await names(api, root="groups")
+
+
+async def test_records_come_in_pages_newest_first(files: Files) -> None:
+    made = {"datasets": [await files.dataset() for _ in range(5)], "groups": [await files.group() for _ in range(5)]}
+    await files.dataset("bob")
+    await files.group("bob")
+    for root, identities in made.items():
+        url, seen = f"/volume/files?root={root}&limit=2", []
+        while url:
+            answer = await files.api().get(url)
+            assert len(answer.json()) <= 2
+            seen += [one["name"] for one in answer.json()]
+            url = answer.links.get("next", {}).get("url", "")
+        assert seen == [str(one) for one in reversed(identities)]
+
+
+async def test_modules_have_no_directories_yet(files: Files) -> None:
+    api = files.api("admin")
+    assert await names(api, root="modules") == []
+    for path in (str(new_id()), "modulefiles", "binaries"):
+        assert (await api.get("/volume/files", params={"root": "modules", "path": path})).status_code == 404
+    for path, status in (("", 403), ("modulefiles", 403), ("modulefiles/a/b", 403), (str(new_id()), 404)):
+        assert (await api.post("/volume/file", json=a_file("modules", path=path))).status_code == status
+
+
+@pytest.mark.parametrize("root", ["datasets", "groups"])
+async def test_records_are_not_made_by_making_directories(files: Files, root: str) -> None:
+    body = a_file(root, type="directory", name=str(new_id()))
+    for more in ({}, {"path": ""}, {"path": None}):
+        assert (await files.api("admin").post("/volume/file", json=body | more)).status_code == 403
+    for path in (".trash", str(new_id()), str(new_id()).upper(), "x", f"{new_id()}/x"):
+        assert (await files.api("admin").post("/volume/file", json=body | {"path": path})).status_code == 404
+        query = {"root": root, "path": path}
+        assert (await files.api("admin").get("/volume/files", params=query)).status_code == 404
+    assert list((files.place / root).iterdir()) == []
+
+
+BAD_PATHS = [
+    "..",
+    "../x",
+    "a/../..",
+    "/etc",
+    "/",
+    "//etc",
+    "a/",
+    "a//b",
+    ".",
+    "./a",
+    "a\0",
+    "x" * 256,
+    "a/" * 2048 + "b",
+]
+
+
+@pytest.mark.parametrize("path", BAD_PATHS, ids=ascii)
+async def test_bad_paths(files: Files, path: str) -> None:
+    identity = await files.dataset()
+    for root, given in (("notebooks", path), ("datasets", f"{identity}/{path}"), ("datasets", path)):
+        assert set(problems_of(await files.api().post("/volume/file", json=a_file(root, path=given)))) == {"/path"}
+        answer = await files.api().get("/volume/files", params={"root": root, "path": given})
+        assert set(problems_of(answer)) == {"path"}
+        assert answer.json()["error"]["details"][0]["info"] == {"in": "query"}
+    assert not list(files.place.rglob("new.txt"))
+
+
+@pytest.mark.parametrize(
+    "path", ["..%2f", "%2e%2e", "....", "..\\", "~root", "$(id)", "a\nb", "-x", "\u202e"], ids=ascii
+)
+async def test_odd_paths_are_paths(files: Files, path: str) -> None:
+    api, query = files.api(), {"root": "notebooks", "path": path}
+    assert (await api.get("/volume/files", params=query)).status_code == 404
+    assert (await api.post("/volume/file", json=a_file(path=path))).status_code == 404
+    (files.home("alice") / path).mkdir()
+    assert (await api.post("/volume/file", json=a_file(path=path))).status_code == 200
+    assert await names(api, **query) == ["new.txt"]
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["", " ", ".", "..", "/", "a/b", "../a", "a\0b", "a\nb", "\x1b[1m", "\u202ea", "\u2028", "x" * 256, "\u00e4" * 128],
+    ids=ascii,
+)
+async def test_bad_names(files: Files, name: str) -> None:
+    for type in ("file", "directory"):
+        answer = await files.api().post("/volume/file", json=a_file(name=name, type=type))
+        assert set(problems_of(answer)) == {"/name"}
+    assert list(files.home("alice").iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "name", ["x" * 255, "\u00e4" * 127, "-rf", "con", "..a", "~root", "a\\b", str(UUID(int=7))], ids=ascii
+)
+async def test_odd_names_are_names(files: Files, name: str) -> None:
+    assert (await files.api().post("/volume/file", json=a_file(name=name))).json()["name"] == name
+    assert await names(files.api(), root="notebooks") == [name]
+
+
+async def test_lone_surrogates(files: Files) -> None:
+    for field in ("name", "path", "content"):
+        body = json.dumps(a_file() | {field: "a\ud800"})
+        answer = await files.api().post("/volume/file", content=body, headers={"content-type": "application/json"})
+        assert set(problems_of(answer)) == {f"/{field}"}
+
+
+@pytest.mark.parametrize(
+    ("change", "problems"),
+    [
+        ({"root": None}, {"/root": "required"}),
+        ({"type": None}, {"/type": "required"}),
+        ({"name": None}, {"/name": "required"}),
+        ({"root": "homes"}, {"/root": "enum"}),
+        ({"type": "fifo"}, {"/type": "enum"}),
+        ({"type": "directory", "content": ""}, {"/content": "format"}),
+        ({"content": "a\0b"}, {"/content": "format"}),
+        ({"content": 1}, {"/content": "type"}),
+        ({"mode": "0777"}, {"/mode": "additionalProperties"}),
+        (
+            {"root": None, "type": None, "name": None, "path": ".."},
+            dict.fromkeys(("/root", "/type", "/name"), "required") | {"/path": "format"},
+        ),
+    ],
+    ids=str,
+)
+async def test_what_is_wrong_is_named(files: Files, change: dict[str, Any], problems: dict[str, str]) -> None:
+    for body in (a_file() | change, {key: value for key, value in (a_file() | change).items() if value is not None}):
+        assert problems_of(await files.api().post("/volume/file", json=body)) == problems
+    assert list(files.home("alice").iterdir()) == []
+
+
+async def test_queries_that_are_refused(files: Files) -> None:
+    for query, problem in (
+        ({}, "root"),
+        ({"root": "homes"}, "root"),
+        ({"root": "notebooks", "limit": "0"}, "limit"),
+        ({"root": "notebooks", "cursor": "x"}, "cursor"),
+        ({"root": "notebooks", "depth": "2"}, "depth"),
+    ):
+        assert set(problems_of(await files.api().get("/volume/files", params=query))) == {problem}
+
+
+async def test_nothing_is_replaced(files: Files) -> None:
+    home = files.home("alice")
+    (home / "file").write_text("mine")
+    (home / "directory").mkdir()
+    (home / "link").symlink_to("missing")
+    os.mkfifo(home / "fifo")
+    for name in ("file", "directory", "link", "fifo"):
+        for type in ("file", "directory"):
+            answer = await files.api().post("/volume/file", json=a_file(name=name, type=type))
+            assert answer.status_code == 409, answer.text
+    assert (home / "file").read_text() == "mine"
+    assert await names(files.api(), root="notebooks") == ["directory", "file"]
+    for path in ("file", "link", "fifo", "link/x"):
+        query = {"root": "notebooks", "path": path}
+        assert problems_of(await files.api().get("/volume/files", params=query)) == {"path": "format"}
+        assert problems_of(await files.api().post("/volume/file", json=a_file(path=path))) == {"/path": "format"}
+
+
+async def test_a_link_leads_nowhere(files: Files) -> None:
+    secret = files.home("bob") / "secret"
+    secret.mkdir()
+    (files.home("alice") / "link").symlink_to(secret)
+    (files.home("alice") / "up").symlink_to("..")
+    for path in ("link", "up", f"up/{files.callers['bob'].id}/secret"):
+        query = {"root": "notebooks", "path": path}
+        assert problems_of(await files.api().get("/volume/files", params=query)) == {"path": "format"}
+        assert problems_of(await files.api().post("/volume/file", json=a_file(path=path))) == {"/path": "format"}
+    assert list(secret.iterdir()) == []
+
+
+async def test_pages_of_a_directory(files: Files) -> None:
+    given = [f"{number:02}" for number in range(23)] + ["\u00e4", "Z", "a b&c"]
+    for name in given:
+        (files.home("alice") / name).touch()
+    url, seen, pages = "/volume/files?root=notebooks&limit=10", [], 0
+    while url:
+        answer = await files.api().get(url)
+        seen += [one["name"] for one in answer.json()]
+        url = answer.links.get("next", {}).get("url", "")
+        assert not url or url.startswith("https://hub.example.org/volume/files?root=notebooks&limit=10&cursor=")
+        pages += 1
+    assert (seen, pages) == (sorted(given), 3)
+    first = await files.api().get("/volume/files?root=notebooks&limit=10")
+    theirs = first.links["next"]["url"]
+    for answer in (await files.api("bob").get(theirs), await files.api().get(f"{theirs}&path=x")):
+        assert problems_of(answer) == {"cursor": "cursor"}
+
+
+@pytest.mark.parametrize(
+    ("content", "status"),
+    [
+        ("x" * LARGEST, 200),
+        ("x" * (LARGEST + 1), 413),
+        ("\u00e4" * (LARGEST // 2), 200),
+        ("\u00e4" * (LARGEST // 2 + 1), 413),
+        ("\x01" * LARGEST, 200),  # six bytes each on the wire
+        ("x" * (6 * LARGEST + 65_536), 413),
+    ],
+    ids=["as large as may be", "too large", "two bytes each", "too large in bytes", "escaped", "a body too large"],
+)
+async def test_how_large_a_file_may_be(files: Files, content: str, status: int) -> None:
+    answer = await files.api().post("/volume/file", json=a_file(content=content))
+    assert answer.status_code == status, answer.text[:500]
+    there = [one.read_text() for one in files.home("alice").iterdir()]
+    assert there == ([content] if status == 200 else [])
+
+
+async def test_a_key_makes_a_request_repeatable_and_keeps_no_content(files: Files) -> None:
+    api, key = files.api(), {"idempotency-key": new_id().hex}
+    body = a_file(content="canary-9a31", path="")
+    first = await api.post("/volume/file", json=body, headers=key)
+    again = await api.post("/volume/file", json=body, headers=key)
+    assert (first.status_code, again.status_code) == (200, 200)
+    assert first.json() == again.json() == body
+    assert (await api.post("/volume/file", json=body)).status_code == 409
+    other = await api.post("/volume/file", json=body | {"content": "other"}, headers=key)
+    assert set(problems_of(other)) == {"Idempotency-Key"}
+    kept = await row(
+        "SELECT convert_from(body, 'UTF8') AS body FROM idempotency WHERE key = {}", key["idempotency-key"]
+    )
+    assert kept is not None
+    assert "canary" not in kept["body"]
+    # A refused request may be repeated with its key.
+    key = {"idempotency-key": new_id().hex}
+    assert (await api.post("/volume/file", json=body, headers=key)).status_code == 409
+    (files.home("alice") / "new.txt").unlink()
+    assert (await api.post("/volume/file", json=body, headers=key)).status_code == 200
+
+
+async def test_a_home_or_root_that_is_not_there(files: Files) -> None:
+    files.home("alice").rmdir()
+    answer = await files.api().get("/volume/files?root=notebooks")
+    assert answer.status_code == 404
+    assert (await files.api().post("/volume/file", json=a_file())).status_code == 404
+    for one in (files.place / "notebooks").iterdir():
+        one.rmdir()
+    (files.place / "notebooks").rmdir()
+    for answer in (
+        await files.api().get("/volume/files?root=notebooks"),
+        await files.api().post("/volume/file", json=a_file()),
+    ):
+        assert (answer.status_code, answer.json()["error"]["code"]) == (503, "VOLUME_UNAVAILABLE")
+        assert "retry-after" in answer.headers
+        assert str(files.place) not in answer.text
+    assert not (files.place / "notebooks").exists()
+
+
+async def test_a_hung_file_system_uses_up_no_more_than_its_threads(
+    files: Files, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def hang(*_: object, **__: object) -> list[object]:
+        time.sleep(1.2)
+        return []
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Volumes, "list_entries", hang)
+        for _ in range(4):
+            answer = await files.api().get("/volume/files?root=notebooks")
+            assert (answer.status_code, answer.json()["error"]["code"]) == (503, "VOLUME_UNAVAILABLE")
+            # Meanwhile all else goes on.
+            assert (await files.api().get("/volume/hardware")).status_code == 200
+    time.sleep(1.2)  # noqa: ASYNC251 - the threads come back, whatever the loop does
+    assert await names(files.api(), root="notebooks") == []
+
+
+async def test_a_call_that_fails_after_its_caller_gave_up_is_nobodys_error() -> None:
+    def late() -> None:
+        time.sleep(0.2)
+        raise KeyError
+
+    threads = FileThreads(1, 0.05)
+    for _ in range(2):
+        with pytest.raises(VolumeUnavailable):
+            await threads.run(late)
+
+
+async def test_results_and_errors_of_calls_come_through() -> None:
+    def twice(value: int, *, plus: int) -> int:
+        return 2 * value + plus
+
+    threads = FileThreads(1)
+    calls: list[Callable[[], int]] = [lambda: 1 // 0]
+    with pytest.raises(ZeroDivisionError):
+        await threads.run(calls[0])
+    assert await threads.run(twice, 3, plus=1) == 7
