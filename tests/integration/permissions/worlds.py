@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 
 from hypothesis import strategies as st
 
-USERS, GROUPS, ORGS, DATASETS = 4, 2, 2, 3
+USERS, GROUPS, ORGS, DATASETS = 3, 2, 2, 2
 READ, WRITE, OWNER = 1, 2, 3
 RELATIONS = {"read": READ, "viewer": READ, "write": WRITE, "editor": WRITE}
 
@@ -34,6 +34,14 @@ class Expire:
     dataset: int
     kind: str
     principal: int
+
+
+@dataclass(frozen=True)
+class OfGranted:
+    """The nth of what is granted at the moment expires or is revoked: chance would seldom meet it."""
+
+    nth: int
+    relation: str | None
 
 
 @dataclass(frozen=True)
@@ -75,10 +83,15 @@ _principals = st.one_of(
 )
 _relations = st.sampled_from(sorted(RELATIONS))
 
+# Shares are what the rest works on: most of a history is made of them.
+_shares = st.builds(lambda d, r, p: Share(d, r, *p), _datasets, _relations, _principals)
 edits = st.one_of(
-    st.builds(lambda d, r, p: Share(d, r, *p), _datasets, _relations, _principals),
+    _shares,
+    _shares,
+    _shares,
     st.builds(lambda d, r, p: Revoke(d, r, *p), _datasets, _relations, _principals),
-    st.builds(lambda d, p: Expire(d, *p), _datasets, _principals),
+    st.builds(OfGranted, st.integers(0, 20), st.one_of(st.none(), _relations)),
+    st.builds(OfGranted, st.integers(0, 20), st.one_of(st.none(), _relations)),
     st.builds(Join, _groups, _users),
     st.builds(Leave, _groups, _users),
     st.builds(DropGroup, _groups),
@@ -121,7 +134,21 @@ class World:
             case Restore(dataset):
                 self.trashed.discard(dataset)
 
-    def possible(self, edit: Edit) -> bool:
+    def concrete(self, edit: Edit | OfGranted) -> Edit | None:
+        """The edit that is meant; None where there is nothing to do it on."""
+        if isinstance(edit, OfGranted):
+            granted = sorted(self.grants)
+            if not granted:
+                return None
+            dataset, kind, principal, _ = granted[edit.nth % len(granted)]
+            edit = (
+                Expire(dataset, kind, principal)
+                if edit.relation is None
+                else Revoke(dataset, edit.relation, kind, principal)
+            )
+        return edit if self._possible(edit) else None
+
+    def _possible(self, edit: Edit) -> bool:
         """Whether the API has something to do that on: no gone group, no share of what is in the trash."""
         match edit:
             case Share(dataset, _, kind, principal) | Revoke(dataset, _, kind, principal):

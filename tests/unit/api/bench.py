@@ -59,8 +59,9 @@ class Bench:
     callers: dict[str, Caller]
     wakes: RecordedWakes
 
-    def __repr__(self) -> str:
-        return "Bench()"  # a counterexample that is found with it is to be read by people
+    def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
+        """A counterexample that Hypothesis finds with it is to be read by people."""
+        printer.text("the bench")
 
     def client(self, handlers: Sequence[ControllerRouterHandler], caller: str | None = "alice") -> httpx.AsyncClient:
         """A client of an application of `handlers`."""

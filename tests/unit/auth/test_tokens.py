@@ -3,6 +3,7 @@
 import base64
 import hmac
 import time
+from datetime import timedelta
 from typing import Any, cast
 
 import msgspec
@@ -164,9 +165,10 @@ async def test_access_tokens_that_are_not_for_us_are_refused(oidc: OidcClient, b
         await oidc.read_access_token(bad)
 
 
+# Times as seconds from the moment of the test, which may be long after this file was read.
 GOOD_ACCESS: dict[str, dict[str, Any]] = {
-    "just expired": {"exp": NOW - 10},
-    "a clock that is ahead": {"iat": NOW + 20, "nbf": NOW + 20},
+    "just expired": {"exp": timedelta(seconds=-10)},
+    "a clock that is ahead": {"iat": timedelta(seconds=20), "nbf": timedelta(seconds=20)},
     "our audience among others": {"aud": ["account", "hub-api"], "azp": ...},
     "of a trusted client": {"aud": "account", "azp": "jupyterhub"},
     "of a trusted client by RFC 9068": {"aud": "account", "azp": ..., "client_id": "jupyterhub"},
@@ -175,7 +177,12 @@ GOOD_ACCESS: dict[str, dict[str, Any]] = {
 
 @pytest.mark.parametrize("changes", GOOD_ACCESS.values(), ids=GOOD_ACCESS.keys())
 async def test_access_tokens_that_are_for_us_are_believed(oidc: OidcClient, changes: dict[str, Any]) -> None:
-    assert (await oidc.read_access_token(token(access_claims(**changes))))["sub"] == "s-1"
+    now = int(time.time())
+    claims = {
+        name: now + int(value.total_seconds()) if isinstance(value, timedelta) else value
+        for name, value in changes.items()
+    }
+    assert (await oidc.read_access_token(token(access_claims(**claims))))["sub"] == "s-1"
 
 
 BAD_ID: dict[str, dict[str, Any]] = {
@@ -227,7 +234,13 @@ async def test_no_refusal_quotes_the_token(oidc: OidcClient) -> None:
 
 
 async def test_an_opaque_token_needs_introspection_and_a_person(provider: FakeProvider, oidc: OidcClient) -> None:
-    active = {"active": True, "client_id": "jupyterhub", "sub": "s-1", "exp": NOW + 60, "token_type": "Bearer"}
+    active = {
+        "active": True,
+        "client_id": "jupyterhub",
+        "sub": "s-1",
+        "exp": int(time.time()) + 60,
+        "token_type": "Bearer",
+    }
     info = {"sub": "s-1", "email": "alice@example.org", "orgs": ["biology"]}
     provider.says("/introspect", active)
     provider.says("/userinfo", info)
