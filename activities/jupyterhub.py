@@ -145,12 +145,16 @@ class Hub:
     async def mirror_group(self, wish: ObjectWish) -> None:
         """Have JupyterHub's group of a group hold its members who have a JupyterHub user, or have none."""
         name = self._group_name(wish.id)
+        subject = Subject("group", wish.id)
         mirror = await groups.mirror_of(wish.id)
+        step = "Remove JupyterHub's group" if mirror is None else "Have JupyterHub's group hold its members"
+        await operations.step_all(subject, step, OperationStatus.RUNNING)
         if mirror is None:
             await self._hub.remove_group(name)
         else:
             await self._hub.keep_group(name, set(mirror.users), _properties(mirror))
         crash_points.reach("mirror_group.effect", activity.info().workflow_id or "")
+        await operations.step_all(subject, step, OperationStatus.SUCCEEDED)
 
     @activity.defn
     async def observe_groups(self) -> Drift:

@@ -8,9 +8,12 @@ from temporalio import activity
 
 from activities.messages import Cleaned, Done, ObjectSeen, ObjectWish, PlanSeen, ServerWish, Woken, WorkflowRun
 from models import datasets, expiry, lifecycles, operations, persons, servers, sharing
+from models.lifecycles import Presence
 from models.settings import Settings
 from models.transactions import Transaction
-from models.values import Subject
+from models.values import OperationStatus, Subject
+
+REMOVE_GRANTS = "Remove its record and everything that was granted"
 
 # The most that one pass wakes; the next pass goes on with the rest.
 WAKE_LIMIT = 500
@@ -62,6 +65,9 @@ class Records:
         plan = await lifecycles.read_plan(Subject(wish.kind, wish.id))
         if plan is None or plan.generation != wish.generation:
             return Done(done=False)
+        if plan.wish is Presence.PURGED:
+            # In the statement that ends the operation, and this step with it.
+            await operations.step_all(Subject(wish.kind, wish.id), REMOVE_GRANTS, OperationStatus.RUNNING)
         return Done(done=await lifecycles.settle(plan))
 
     @activity.defn

@@ -167,6 +167,20 @@ async def test_a_revoke_warns_and_then_stops(case: Case, record: Record) -> None
     await record("access-revoke", workflow_id(case.access))
 
 
+async def test_a_share_with_ten_thousand_is_a_short_story(case: Case, client: Client) -> None:
+    async with Transaction():
+        shareable = await sharing.read("dataset", case.dataset, case.owner, Level.OWNER)
+        people = [f"{number}-{case.dataset.hex[-6:]}@example.org" for number in range(10_000)]
+        found = await principals.find(people, [], [], ())
+        await sharing.grant(shareable, found, Level.READ, None, case.owner)
+        operation = await operations.open_operation("dataset.share", case.access, owner=case.owner.id, actor=case.owner)
+        await sharing.keep_results(operation, shareable, found, "granted")
+    assert (await case.scene.wakes(case.access, operation)).status is OperationStatus.SUCCEEDED
+    await case.scene.at_rest(case.access)
+    history = await client.get_workflow_handle(workflow_id(case.access)).fetch_history()
+    assert len(history.events) <= 200
+
+
 async def test_what_is_given_back_within_the_grace_stops_nothing(case: Case) -> None:
     await case.share()
     await case.started()
@@ -260,7 +274,12 @@ async def test_a_group_from_its_making_to_its_end(
 
     async with Transaction():
         operation = await groups.delete(await groups.read_managed(identity, grace), grace, None)
-    assert (await scene.wakes(subject, operation)).status is OperationStatus.SUCCEEDED
+    ended = await scene.wakes(subject, operation)
+    assert [(step.name, step.status) for step in ended.steps] == [
+        ("Remove JupyterHub's group", "succeeded"),
+        ("Remove its directory", "succeeded"),
+        ("Remove its record and everything that was granted", "succeeded"),
+    ]
     assert not directory.exists()
     assert name not in scene.hub.known_groups
     assert await row("SELECT 1 AS one FROM group_member WHERE user_group = {}", identity) is None
