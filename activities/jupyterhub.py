@@ -81,7 +81,8 @@ class Hub:
                 if failure is not None:
                     # JupyterHub accepted this start before: there is one spawn to a start.
                     raise SpawnFailed(failure.reason or "The server ended while it started.", log=failure.log)
-                await self._start(plan)
+                if not await self._start(plan):
+                    return Done(done=False)
                 crash_points.reach("spawn_server.effect")
             elif found.generation is None or found.generation < plan.process_floor:
                 # Not ours to wait for: it has to stop first.
@@ -158,7 +159,7 @@ class Hub:
 
     @activity.defn
     async def observe_groups(self) -> Drift:
-        """Compare JupyterHub's groups under our prefix with ours; wake those that differ, report those unknown."""
+        """Compare JupyterHub's groups under our prefix with ours, and wake those that differ."""
         found = {group.name: group async for group in self._hub.groups(self._settings.hub_group_prefix)}
         drifted = 0
         after: UUID | None = None
@@ -243,8 +244,12 @@ class Hub:
                 # The workflow looks at the wish again when this returns.
                 await mounts.stop(lost)
 
-    async def _start(self, plan: ServerPlan) -> None:
-        claims, left_out = await mounts.claim(plan.server_id, plan.generation, plan.template.datasets)
+    async def _start(self, plan: ServerPlan) -> bool:
+        """Ask for the spawn; False when a later wish has come."""
+        claimed = await mounts.claim(plan.server_id, plan.generation, plan.template.datasets)
+        if claimed is None:
+            return False
+        claims, left_out = claimed
         if left_out and plan.operation is not None:
             await mounts.note_left_out(plan.operation, left_out)
         now = int(time.time())
@@ -265,6 +270,7 @@ class Hub:
         token = sign_spec(spec, self._signing_key, self._settings.spec_key_id)
         options = {"spec": token, "wrapped_secrets": []}
         await self._hub.start(plan.hub_user, plan.hub_name, plan.template.name, options)
+        return True
 
     async def _ready(self, plan: ServerPlan) -> int:
         """Wait until JupyterHub says that the server is ready; the generation of its process."""

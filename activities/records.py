@@ -19,7 +19,7 @@ REMOVE_GRANTS = "Remove its record and everything that was granted"
 WAKE_LIMIT = 500
 _AT_ONCE = 25
 # Grants that one pass removes.
-_GRANTS = 5000
+_GRANTS = 200
 
 Wake = Callable[[Subject], Awaitable[bool]]
 
@@ -107,6 +107,7 @@ class Records:
                 await operations.open_operation(
                     f"{kind}.expire", Subject(f"{kind}-access", identity), owner=None, actor=None
                 )
-        for kind, identity in objects:
-            await self._wake(Subject(f"{kind}-access", identity))
+        for start in range(0, len(objects), _AT_ONCE):
+            some = objects[start : start + _AT_ONCE]
+            await asyncio.gather(*(self._wake(Subject(f"{kind}-access", identity)) for kind, identity in some))
         return len(objects)

@@ -10,6 +10,7 @@ from litestar.params import FromPath, JSONBody, QueryParameter
 from msgspec import UNSET, UnsetType
 
 from api import sharing
+from api.dependencies import own_email
 from api.etag import etag_of
 from api.fields import AnswerBody, Description, Line, PathName, RequestBody
 from api.idempotency import Write
@@ -67,8 +68,8 @@ class DatasetsController(Controller):
     async def index(
         self, caller: NamedDependency[Caller], page: NamedDependency[Page], owner: OwnerQuery = None
     ) -> Response[list[DatasetView]]:
-        """Datasets that the caller may use, newest first; all of them for an admin."""
-        wanted = None if owner is None else owner.strip().lower()
+        """Datasets that the caller may use, newest first; with `owner` those that one owns, or anybody for an admin."""
+        wanted = None if owner is None else own_email(caller, owner)
         found = await datasets.list_visible(caller, owner=wanted, before=page.before, limit=page.limit + 1)
         return page.answer(found, key=lambda one: (str(one.id),), view=lambda one: _view(one, caller))
 

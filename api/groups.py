@@ -169,8 +169,6 @@ class GroupsController(Controller):
         async with write:
             if wanted == write.caller.email:
                 found = await groups.read(id, write.caller, lock=True)
-                if not (found.member or write.caller.admin):
-                    raise ActionForbidden("You are not a member of the group.")
             else:
                 found = await groups.read_managed(id, write.caller)
             operation = await groups.remove_member(found, wanted, write.caller, write.request_id)

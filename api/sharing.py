@@ -111,7 +111,7 @@ async def revoke(write: Write, kind: str, identity: UUID, body: RevokeBody, sett
     level, named = body.level(), body.named()
     async with write:
         shareable = await sharing.read(kind, identity, write.caller, Level.OWNER)
-        found = await principals.find(*named, settings.known_orgs)
+        found = await principals.find(*named, settings.known_orgs, granted=shareable.id)
         await sharing.revoke(shareable, found, level)
         await _accept(write, shareable, "revoke", found, level)
     return write.answer

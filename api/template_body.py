@@ -163,5 +163,5 @@ async def _reference_problems(body: TemplateCreate | TemplateUpdate, creator: Ca
         ProblemDetail(path=f"/{kind}/{index}", code="unknown", message=f"there is no such {kind[:-1]} that you may use")
         for kind in ("datasets", "modules", "secrets")
         for index, identity in enumerate(getattr(body, kind) or ())
-        if identity not in usable
+        if kind != "datasets" or identity not in usable
     ]

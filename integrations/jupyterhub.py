@@ -271,7 +271,7 @@ class JupyterHub:
             offset = page.pagination.next.offset if page.pagination.next else None
 
     async def keep_group(self, name: str, users: set[str], properties: dict[str, str]) -> None:
-        """Have a group hold exactly these users. Each has to exist. Writes only what differs."""
+        """Have a group hold exactly these users, who are made where JupyterHub lost them. Writes only what differs."""
         found = await self.group(name)
         if found is None:
             await self._ask("POST", self._group(name), accept=(409,))
@@ -279,6 +279,9 @@ class JupyterHub:
         if found.properties != properties:
             await self._ask("PUT", f"{self._group(name)}/properties", json=properties)
         there = set(found.users)
+        for user in sorted(users - there):
+            # One that is missing would have the whole change refused.
+            await self.ensure_user(user)
         for method, some in (("DELETE", there - users), ("POST", users - there)):
             for part in _batched(sorted(some), PAGE_SIZE):
                 await self._ask(method, f"{self._group(name)}/users", json={"users": list(part)})

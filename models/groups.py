@@ -86,7 +86,8 @@ async def list_members(group: UUID, *, after: str | None = None, limit: int) -> 
     """Members of a group by e-mail, at most `limit`, those after an e-mail."""
     found = await rows(
         """SELECT m.person, p.email, m.manager FROM group_member m JOIN person p ON p.id = m.person
-            WHERE m.user_group = {} AND ({}::text IS NULL OR p.email COLLATE "C" > {}::text COLLATE "C")
+            WHERE m.user_group = {} AND p.released_at IS NULL
+              AND ({}::text IS NULL OR p.email COLLATE "C" > {}::text COLLATE "C")
             ORDER BY p.email COLLATE "C" LIMIT {}""",
         group,
         after,
@@ -149,7 +150,7 @@ async def remove_member(group: GroupRecord, email: str, caller: Caller, request_
     await _keep_a_manager(group, email)
     await row(
         """DELETE FROM group_member m USING person p
-            WHERE m.user_group = {} AND m.person = p.id AND p.email = {} AND p.released_at IS NULL""",
+            WHERE m.user_group = {} AND m.person = p.id AND p.email = {}""",
         group.id,
         email,
     )

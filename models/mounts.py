@@ -48,35 +48,47 @@ _OWNER = """
 """
 
 
-async def claim(server: UUID, generation: int, datasets: list[str]) -> tuple[list[Claim], list[LeftOut]]:
+_USABLE = f"""
+    usable AS (
+      SELECT o.id AS object, o.kind, o.name, p.email AS owner, o.owner = s.owner AS own,
+             may.level >= {Level.WRITE:d} AS writes
+        FROM server s CROSS JOIN {_OWNER}
+        JOIN shareable o ON o.id = ANY({{}}::uuid[]) AND o.live AND o.ready
+        JOIN person p ON p.id = o.owner
+        CROSS JOIN LATERAL (SELECT {level_of("o")} AS level) may
+       WHERE s.id = {{}} AND may.level IS NOT NULL
+      UNION ALL
+      SELECT u.id, 'group', u.name, '', true, true
+        FROM server s JOIN group_member m ON m.person = s.owner
+        JOIN user_group u ON u.id = m.user_group AND u.wish = 'present' AND u.observed = 'present'
+       WHERE s.id = {{}})
+"""
+
+
+async def claim(server: UUID, generation: int, datasets: list[str]) -> tuple[list[Claim], list[LeftOut]] | None:
     """Write down what a process of `generation` will hold: of the named datasets those that the server's owner may
-    use, and the directories of the owner's groups. Also answers what had to be left out.
+    use, and the directories of the owner's groups. Also answers what had to be left out; None when `generation` is
+    no longer what is wished to run.
 
     Repeating it for a generation adds and never removes: an earlier try may have been spawned.
     """
     wanted = [UUID(one) for one in datasets]
     async with Transaction():
-        found = await rows(
+        # A late call must leave nothing behind that no process of its generation will ever release.
+        wished = await row(
+            "SELECT 1 AS one FROM server WHERE id = {} AND generation = {} AND wish = 'running' FOR UPDATE",
+            server,
+            generation,
+        )
+        if wished is None:
+            return None
+        await rows(
             f"""
-            WITH usable AS (
-              SELECT o.id AS object, o.kind, o.name, p.email AS owner, o.owner = s.owner AS own,
-                     may.level >= {Level.WRITE:d} AS writes
-                FROM server s CROSS JOIN {_OWNER}
-                JOIN shareable o ON o.id = ANY({{}}::uuid[]) AND o.live AND o.ready
-                JOIN person p ON p.id = o.owner
-                CROSS JOIN LATERAL (SELECT {level_of("o")} AS level) may
-               WHERE s.id = {{}} AND may.level IS NOT NULL
-              UNION ALL
-              SELECT u.id, 'group', u.name, '', true, true
-                FROM server s JOIN group_member m ON m.person = s.owner
-                JOIN user_group u ON u.id = m.user_group AND u.wish = 'present' AND u.observed = 'present'
-               WHERE s.id = {{}}),
-            kept AS (
-              INSERT INTO server_mount (id, server, object, kind, writes, generation)
-              SELECT gen_random_uuid(), {{}}, object, kind, writes, {{}}::bigint FROM usable
-              ON CONFLICT (server, object) DO UPDATE
-                 SET writes = server_mount.writes OR excluded.writes, generation = excluded.generation, lost_at = NULL)
-            SELECT * FROM usable ORDER BY object
+            WITH {_USABLE}
+            INSERT INTO server_mount (id, server, object, kind, writes, generation)
+            SELECT gen_random_uuid(), {{}}, object, kind, writes, {{}}::bigint FROM usable
+            ON CONFLICT (server, object) DO UPDATE
+               SET writes = server_mount.writes OR excluded.writes, generation = excluded.generation, lost_at = NULL
             """,
             wanted,
             server,
@@ -84,6 +96,20 @@ async def claim(server: UUID, generation: int, datasets: list[str]) -> tuple[lis
             server,
             generation,
         )
+    # Read again now that others can see what was written down: whoever takes a right from here on finds it, and
+    # what was taken before is not used.
+    found = await rows(
+        f"""
+        WITH {_USABLE}
+        SELECT usable.object, usable.kind, usable.name, usable.owner, usable.own, usable.writes AND m.writes AS writes
+          FROM usable JOIN server_mount m ON m.server = {{}} AND m.object = usable.object
+         ORDER BY usable.object
+        """,
+        wanted,
+        server,
+        server,
+        server,
+    )
     claims = msgspec.convert(found, list[Claim])
     usable = {one.object for one in claims}
     left_out = [LeftOut(kind="dataset", id=str(one), reason=NOT_USABLE) for one in wanted if one not in usable]

@@ -72,9 +72,10 @@ def level_of(alias: str) -> str:
 
 
 # Each principal of the caller gives at most a page, from its own index, newest first; together they hold the page.
+# Distinct, because one principal may have been granted both levels, and a page is of objects.
 _NEWEST = """
     SELECT found.object FROM {principals} CROSS JOIN LATERAL (
-      SELECT g.object FROM access_grant g JOIN {table} d ON d.id = g.object AND d.wish = 'present'
+      SELECT DISTINCT g.object FROM access_grant g JOIN {table} d ON d.id = g.object AND d.wish = 'present'
        WHERE {match} AND g.object_kind = {kind} AND {unexpired} AND {before}
        ORDER BY g.object DESC LIMIT (SELECT size FROM page)) found
 """

@@ -88,7 +88,8 @@ async def _bind(identity: Identity, email: str) -> UUID:
         f"""
         WITH known AS (
           UPDATE person SET seen_at = now(), released_at = NULL,
-                 email = CASE WHEN released_at IS NULL THEN email ELSE {{}} END
+                 email = CASE WHEN released_at IS NULL THEN email ELSE {{}} END,
+                 initialized_at = CASE WHEN released_at IS NULL THEN initialized_at END
            WHERE issuer = {{}} AND subject = {{}} RETURNING id, email),
         {_ADOPT}
         made AS (
@@ -174,9 +175,11 @@ async def release(email: str, caller: Caller) -> None:
     Raises `RecordMissing`, or `StateConflict` while its person has servers: their JupyterHub user has that name.
     """
     async with Transaction():
-        person = await find_by_email(email)
-        if person is None:
+        # An invitation holds an address too, and may stand in the way of whoever comes back with it.
+        found = await row("SELECT id FROM person WHERE email = {} AND released_at IS NULL", email)
+        if found is None:
             raise RecordMissing("Nobody has this e-mail address here.")
+        person: UUID = found["id"]
         used = await rows("SELECT name FROM server WHERE owner = {} LIMIT 5", person)
         if used:
             names = ", ".join(one["name"] for one in used)

@@ -36,12 +36,28 @@ class Principals(Struct, frozen=True, kw_only=True):
     orgs: list[str]
 
 
-async def find(users: list[str], groups: list[str], orgs: list[str], configured_orgs: tuple[str, ...]) -> Principals:
-    """The named principals, within the caller's transaction; raises `RequestInvalid` naming each that is unknown."""
+async def find(
+    users: list[str],
+    groups: list[str],
+    orgs: list[str],
+    configured_orgs: tuple[str, ...],
+    *,
+    granted: UUID | None = None,
+) -> Principals:
+    """The named principals, within the caller's transaction; raises `RequestInvalid` naming each that is unknown.
+
+    Organisations that an object was `granted` to are known, also when nobody is in them any more.
+    """
     found_groups, problems = await _groups(groups)
     known_orgs = set(configured_orgs)
     if orgs:
-        seen = await rows("SELECT DISTINCT org FROM person_org WHERE org = ANY({}::text[])", orgs)
+        seen = await rows(
+            """SELECT org FROM person_org WHERE org = ANY({}::text[])
+               UNION SELECT org FROM access_grant WHERE object = {} AND org = ANY({}::text[])""",
+            orgs,
+            granted,
+            orgs,
+        )
         known_orgs |= {one["org"] for one in seen}
     problems += [
         ProblemDetail(path=f"/orgArray/{index}", code="unknown", message="is not a known organisation")

@@ -18,7 +18,8 @@ ALGORITHM = "Ed25519"
 TYPE = "nbhub-spec+jwt"
 # Clocks of worker and hub may differ by this much before a spec counts as issued in the future.
 CLOCK_LEEWAY_SECONDS = 60
-MAXIMUM_BYTES = 64 * 1024
+# Room for a thousand mounts: a person may be in many groups.
+MAXIMUM_BYTES = 1024 * 1024
 # Ids become file names of the hub's records.
 SERVER_ID = re.compile(r"[0-9A-Za-z][0-9A-Za-z-]{0,63}")
 

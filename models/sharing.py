@@ -95,6 +95,15 @@ async def grant(
 
 async def revoke(shareable: Shareable, principals: Principals, level: Level) -> None:
     """Take a level and what stands above it: revoking read takes write too. What is not there is no problem."""
+    if principals.persons:
+        # Also of those who have released the address since: it is what the owner knows them by.
+        await rows(
+            """DELETE FROM access_grant WHERE object = {} AND level >= {}
+                  AND person IN (SELECT id FROM person WHERE email = ANY({}::text[]))""",
+            shareable.id,
+            int(level),
+            [one.email for one in principals.persons],
+        )
     for column, type, values in _columns(shareable, principals):
         await rows(
             f"DELETE FROM access_grant WHERE object = {{}} AND {column} = ANY({{}}::{type}[]) AND level >= {{}}",
@@ -153,7 +162,7 @@ async def list_access(
             FROM person p WHERE p.id = {{}}
           UNION ALL
           SELECT 1, 'user', p.email, max(g.level), NULL FROM access_grant g JOIN person p ON p.id = g.person
-           WHERE g.object = {{}} AND g.person IS NOT NULL AND {UNEXPIRED} GROUP BY p.email
+           WHERE g.object = {{}} AND g.person IS NOT NULL AND p.released_at IS NULL AND {UNEXPIRED} GROUP BY p.email
           UNION ALL
           SELECT 2, 'group', u.name, max(g.level), u.id
             FROM access_grant g JOIN user_group u ON u.id = g.user_group AND u.wish = 'present'

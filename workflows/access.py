@@ -20,6 +20,8 @@ class AccessWorkflow(Wakeable):
             f"After a change of who may use a {kind}, servers that may no longer hold it stop."
         )
         while True:
+            if workflow.info().is_continue_as_new_suggested():
+                workflow.continue_as_new(subject)
             # Before the work is begun: what changes later wakes again.
             self.was_woken = False
             run = run_of(subject)

@@ -39,6 +39,8 @@ def run_of(subject: Subject) -> WorkflowRun:
 async def keep(subject: Subject, this: Wakeable) -> None:
     """Work until wish and world agree."""
     while True:
+        if workflow.info().is_continue_as_new_suggested():
+            workflow.continue_as_new(subject)
         # Before the wish is read: in the other order a wake-up between the two would be lost.
         this.was_woken = False
         seen = await workflow.execute_activity_method(
@@ -56,8 +58,6 @@ async def keep(subject: Subject, this: Wakeable) -> None:
         await workflow.execute_activity_method(
             Records.settle_object, wish, **records("Write that it is so, and end the operations")
         )
-        if workflow.info().is_continue_as_new_suggested():
-            workflow.continue_as_new(subject)
 
 
 async def _make_true(plan: ObjectPlan, wish: ObjectWish, this: Wakeable) -> bool:
@@ -66,13 +66,13 @@ async def _make_true(plan: ObjectPlan, wish: ObjectWish, this: Wakeable) -> bool
     if not gone:
         # First, because a new member's server may mount it at once.
         await _place(wish, "Have its directory in place")
+    touched = gone or plan.kind == "group"
+    if touched and not await withdraw(plan.kind, plan.id, this, subject_kind=plan.kind, force=gone):
+        return False
     if plan.kind == "group":
         await workflow.execute_activity_method(
             Hub.mirror_group, wish, **outside("Have JupyterHub's group hold its members")
         )
-    touched = gone or plan.kind == "group"
-    if touched and not await withdraw(plan.kind, plan.id, this, subject_kind=plan.kind, force=gone):
-        return False
     if gone:
         await _place(wish, "Take its directory away")
     return True
@@ -83,11 +83,14 @@ async def _place(wish: ObjectWish, summary: str) -> None:
 
 
 async def withdraw(kind: str, identity: UUID, this: Wakeable, *, subject_kind: str, force: bool = False) -> bool:
-    """Stop servers that hold what their owners may no longer use; False when something else came up first."""
+    """Stop servers that hold what their owners may no longer use; False when something else came up first.
+
+    A history that has grown long counts as that: the caller goes on with a new one.
+    """
     scope = AccessScope(
         kind="group" if kind == "group" else "object", object=identity, subject_kind=subject_kind, force=force
     )
-    while True:
+    while not workflow.info().is_continue_as_new_suggested():
         found = await workflow.execute_activity_method(
             Access.withdraw, scope, **outside("Stop servers that hold what their owners may no longer use")
         )
@@ -97,7 +100,8 @@ async def withdraw(kind: str, identity: UUID, this: Wakeable, *, subject_kind: s
             await workflow.wait_condition(lambda: this.was_woken, timeout=timedelta(seconds=found.next_in))
         except TimeoutError:
             continue
-        return False
+        break
+    return False
 
 
 def _story(plan: ObjectPlan) -> str:

@@ -10,8 +10,10 @@ import pytest
 
 from api.app import HANDLERS
 from models import persons
+from models.errors import ActionForbidden
 from models.ids import new_id
 from models.persons import Identity
+from models.sql import row
 from models.values import Subject
 from tests.unit.api.bench import Bench
 
@@ -297,5 +299,56 @@ async def test_lists_are_pages_of_what_one_may_use(api: Api) -> None:
         seen += [one["_id"] for one in answer.json()]
         path = answer.links["next"]["url"].removeprefix("https://hub.example.org") if "next" in answer.links else ""
     assert seen == [own["_id"], *(one["_id"] for one in reversed(made[:3]))]
-    of_alice = (await api.ask("bob", "GET", "/datasets", params={"owner": api.email("alice")})).json()
-    assert {one["_id"] for one in of_alice} == {one["_id"] for one in made[:3]}
+    of_alice = {"owner": api.email("alice")}
+    assert (await api.ask("bob", "GET", "/datasets", params=of_alice)).status_code == 403
+    for who in ("alice", "admin"):
+        listed = (await api.ask(who, "GET", "/datasets", params=of_alice)).json()
+        assert {one["_id"] for one in made} <= {one["_id"] for one in listed}
+
+
+async def test_a_page_is_of_objects_and_not_of_grants(api: Api) -> None:
+    """Both levels granted to one principal are two rows of one object."""
+    made = [await api.made("alice", "/datasets", name=unique("d")) for _ in range(6)]
+    for one in made:
+        for relation in ("read", "write"):
+            path = f"/datasets/{one['_id']}/share"
+            await api.made("alice", path, relation=relation, userArray=api.email("bob"))
+    answer = await api.ask("bob", "GET", "/datasets?limit=4")
+    assert [one["_id"] for one in answer.json()] == [one["_id"] for one in reversed(made[2:])]
+    assert "next" in answer.links
+
+
+async def test_what_is_granted_can_be_revoked_whoever_is_left(api: Api) -> None:
+    made = await api.made("alice", "/datasets", name=unique("d"))
+    path, org = f"/datasets/{made['_id']}", unique("org")
+    bob = api.bench.callers["bob"]
+    await row("INSERT INTO person_org (id, person, org) VALUES (gen_random_uuid(), {}, {})", bob.id, org)
+    await api.made("alice", f"{path}/share", relation="read", orgArray=org, userArray=bob.email)
+    # The last member leaves, and a person gives the address up.
+    await row("DELETE FROM person_org WHERE org = {}", org)
+    await persons.release(bob.email, api.bench.callers["admin"])
+    await api.made("alice", f"{path}/revoke", relation="read", orgArray=org, userArray=bob.email)
+    assert await row("SELECT 1 AS one FROM access_grant WHERE object = {}", UUID(made["_id"])) is None
+
+
+async def test_who_was_released_comes_back_when_an_invitation_is_released(api: Api) -> None:
+    made = await api.made("alice", "/datasets", name=unique("d"))
+    identity = Identity(issuer="https://idp", subject=unique("s"), email=f"{unique('back')}@example.org")
+    person = await persons.bind(identity)
+    await persons.mark_initialized(person)
+    admin = api.bench.callers["admin"]
+    await persons.release(identity.email, admin)
+    await api.made("alice", f"/datasets/{made['_id']}/share", relation="read", userArray=identity.email)
+    with pytest.raises(ActionForbidden):
+        await persons.bind(identity)
+    await persons.release(identity.email, admin)
+    assert await persons.bind(identity) == person
+    again = await row("SELECT initialized_at FROM person WHERE id = {}", person)
+    assert again == {"initialized_at": None}, "JupyterHub knows nobody of a new address"
+
+
+async def test_leaving_a_group_twice_succeeds(api: Api) -> None:
+    group = await api.made("alice", "/groups", name=unique("g"))
+    path = f"/groups/{group['_id']}/members/{api.email('bob')}"
+    for _ in range(2):
+        assert (await api.ask("bob", "DELETE", path)).status_code == 202
