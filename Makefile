@@ -51,7 +51,7 @@ openapi: setup ## Write docs/openapi.json
 	@$(BIN)/python -m api.openapi
 
 histories: setup ## Record the workflow histories that the tests replay
-	@$(BIN)/pytest -q tests/workflows/test_scenarios.py --record-histories $(ARGS)
+	@$(BIN)/pytest -q tests/workflows --record-histories $(ARGS)
 
 bench: setup ## Measure, as ratios of pairs; the last line is one JSON object
 	@$(BIN)/python -m tests.bench $(ARGS)

@@ -17,7 +17,9 @@ from activities.access import Access
 from activities.filesystem import Filesystem
 from activities.jupyterhub import Hub
 from activities.records import Records
+from activities.vault import Values
 from integrations.jupyterhub import JupyterHub
+from integrations.vault import Vault
 from models import database, logging
 from models.settings import Settings, SettingsInvalid
 from workflows.access import AccessWorkflow
@@ -26,7 +28,7 @@ from workflows.janitor import JanitorWorkflow
 from workflows.reconcile import ReconcileWorkflow
 from workflows.schedules import converge
 from workflows.server import ServerWorkflow
-from workflows.shared_object import DatasetWorkflow, GroupWorkflow
+from workflows.shared_object import DatasetWorkflow, GroupWorkflow, ModuleWorkflow, SecretWorkflow
 from workflows.user import UserWorkflow
 
 log = structlog.get_logger(__name__)
@@ -35,6 +37,8 @@ WORKFLOWS: Sequence[type] = (
     ServerWorkflow,
     UserWorkflow,
     DatasetWorkflow,
+    ModuleWorkflow,
+    SecretWorkflow,
     GroupWorkflow,
     AccessWorkflow,
     ReconcileWorkflow,
@@ -46,13 +50,14 @@ _CONVERGE_EVERY = 30.0
 _GRACE = timedelta(seconds=10)
 
 
-def make_worker(client: Client, settings: Settings, hub: JupyterHub) -> Worker:
+def make_worker(client: Client, settings: Settings, hub: JupyterHub, vault: Vault) -> Worker:
     """A worker with everything that it can do."""
     workflows = Workflows(client, settings)
     signing_key = Path(settings.spec_signing_key_file).read_bytes()
     records = Records(settings, workflows.wake)
-    servers = Hub(hub, settings, signing_key, workflows.wake)
+    servers = Hub(hub, vault, settings, signing_key, workflows.wake)
     files = Filesystem(settings)
+    values = Values(vault)
     access = Access(settings, workflows.wake)
     return Worker(
         client,
@@ -78,6 +83,9 @@ def make_worker(client: Client, settings: Settings, hub: JupyterHub) -> Worker:
             servers.observe_groups,
             files.make_home,
             files.place_directory,
+            files.place_modulefile,
+            values.destroy_value,
+            values.reap_values,
             access.begin_access,
             access.settle_access,
             access.withdraw,
@@ -99,13 +107,14 @@ async def run(settings: Settings) -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, ended.set)
     hub = JupyterHub(settings.jupyterhub_url, settings.jupyterhub_token, settings.truth_url)
+    vault = Vault.from_settings(settings)
     try:
         async with database.pool(settings):
             client = await _connected(settings, ended)
             if client is None:
                 return
             keeping = asyncio.create_task(_keep_converged(client, settings))
-            async with make_worker(client, settings, hub):
+            async with make_worker(client, settings, hub, vault):
                 log.info("worker_started", task_queue=settings.temporal_task_queue)
                 await ended.wait()
                 log.info("worker_ending")
@@ -114,6 +123,7 @@ async def run(settings: Settings) -> None:
                 await keeping
     finally:
         await hub.close()
+        await vault.close()
     # The SDK's own threads may still finish a call; an interpreter that ends meanwhile crashes
     # (https://github.com/temporalio/sdk-python/issues/300).
     await asyncio.sleep(0.5)

@@ -6,27 +6,32 @@ be repeated, interrupted or come late.
 
 import asyncio
 import time
-from collections import Counter, defaultdict
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections import defaultdict
+from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager, nullcontext
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from uuid import UUID
 
+import msgspec
 import structlog
 from temporalio import activity
 
+from activities.handover import Handover
 from activities.messages import Done, Drift, FailedStart, ObjectWish, Seen, ServerWish, WorkflowRun
+from activities.start_order import modules_of, mounts_of
+from activities.steps import of_operation, of_subject, told
 from integrations.jupyterhub import HubServer, JupyterHub, Process
-from models import crash_points, groups, mounts, operations, persons, servers
-from models.errors import DependencyUnavailable, HubUserMissing, SpawnFailed
+from integrations.vault import Vault
+from models import crash_points, groups, mounts, persons, servers
+from models.errors import HubUserMissing, SpawnFailed
 from models.groups import Mirror
 from models.ids import parse_id
 from models.mounts import Claim
-from models.server_spec import Mount, ServerSpec, sign_spec
+from models.server_spec import ServerSpec, sign_spec
 from models.servers import ObservedServer, ServerPlan
 from models.settings import Settings
-from models.values import OperationStatus, ServerStatus, Subject, Wish
+from models.values import ServerStatus, Subject, Wish
 
 log = structlog.get_logger(__name__)
 
@@ -48,8 +53,9 @@ Wake = Callable[[Subject], Awaitable[bool]]
 class Hub:
     """Activities that need JupyterHub, and the key that signs what may be started there."""
 
-    def __init__(self, hub: JupyterHub, settings: Settings, signing_key: bytes, wake: Wake) -> None:
+    def __init__(self, hub: JupyterHub, vault: Vault, settings: Settings, signing_key: bytes, wake: Wake) -> None:
         self._hub = hub
+        self._vault = vault
         self._settings = settings
         self._signing_key = signing_key
         self._wake = wake
@@ -59,9 +65,8 @@ class Hub:
         """Make a person's JupyterHub user where it is missing."""
         email = await persons.email_of(run.subject)
         person = Subject("person", run.subject)
-        await operations.step_all(person, USER, OperationStatus.RUNNING)
-        await self._hub.ensure_user(email)
-        await operations.step_all(person, USER, OperationStatus.SUCCEEDED)
+        async with told(of_subject(person, USER)):
+            await self._hub.ensure_user(email)
 
     @activity.defn
     async def spawn_server(self, wish: ServerWish) -> Done:
@@ -73,6 +78,8 @@ class Hub:
         if plan is None or plan.wish is not Wish.RUNNING or plan.generation != wish.generation:
             return Done(done=False)
         await servers.observe(plan.server_id, plan.generation, ServerStatus.STARTING)
+        # What an earlier try handed over, which was cut off, ends by itself.
+        handover: Handover | None = None
         async with _telling(plan, ASK):
             found, failure = await asyncio.gather(
                 self._server_or_user(plan), self._hub.failure(str(plan.server_id), plan.generation)
@@ -81,13 +88,14 @@ class Hub:
                 if failure is not None:
                     # JupyterHub accepted this start before: there is one spawn to a start.
                     raise SpawnFailed(failure.reason or "The server ended while it started.", log=failure.log)
-                if not await self._start(plan):
+                handover = await self._start(plan)
+                if handover is None:
                     return Done(done=False)
                 crash_points.reach("spawn_server.effect")
             elif found.generation is None or found.generation < plan.process_floor:
                 # Not ours to wait for: it has to stop first.
                 return Done(done=False)
-        async with _telling(plan, READY, last=True):
+        async with _telling(plan, READY, last=True), handover.ended_on_failure() if handover else nullcontext():
             process = await self._ready(plan)
         await servers.settle_running(plan.server_id, plan.generation, process)
         await self._check_again(plan)
@@ -149,13 +157,12 @@ class Hub:
         subject = Subject("group", wish.id)
         mirror = await groups.mirror_of(wish.id)
         step = "Remove JupyterHub's group" if mirror is None else "Have JupyterHub's group hold its members"
-        await operations.step_all(subject, step, OperationStatus.RUNNING)
-        if mirror is None:
-            await self._hub.remove_group(name)
-        else:
-            await self._hub.keep_group(name, set(mirror.users), _properties(mirror))
-        crash_points.reach("mirror_group.effect", activity.info().workflow_id or "")
-        await operations.step_all(subject, step, OperationStatus.SUCCEEDED)
+        async with told(of_subject(subject, step)):
+            if mirror is None:
+                await self._hub.remove_group(name)
+            else:
+                await self._hub.keep_group(name, set(mirror.users), _properties(mirror))
+            crash_points.reach("mirror_group.effect", activity.info().workflow_id or "")
 
     @activity.defn
     async def observe_groups(self) -> Drift:
@@ -244,16 +251,25 @@ class Hub:
                 # The workflow looks at the wish again when this returns.
                 await mounts.stop(lost)
 
-    async def _start(self, plan: ServerPlan) -> bool:
-        """Ask for the spawn; False when a later wish has come."""
-        claimed = await mounts.claim(plan.server_id, plan.generation, plan.template.datasets)
-        if claimed is None:
-            return False
-        claims, left_out = claimed
-        if left_out and plan.operation is not None:
-            await mounts.note_left_out(plan.operation, left_out)
+    async def _start(self, plan: ServerPlan) -> Handover | None:
+        """Ask for the spawn; what was handed over for it, or None when a later wish has come."""
+        claims = await mounts.claim(plan.server_id, plan.generation, plan.template.objects())
+        if claims is None:
+            return None
+        handover = Handover(self._vault, self._settings.wrapping_seconds)
+        async with handover.ended_on_failure():
+            await handover.wrap([claim.secret for claim in claims.kept if claim.secret is not None])
+            left_out = claims.left_out + handover.left_out
+            if left_out and plan.operation is not None:
+                await mounts.note_left_out(plan.operation, left_out)
+            token = sign_spec(self._spec(plan, claims.kept, handover), self._signing_key, self._settings.spec_key_id)
+            options = {"spec": token, "wrapped_secrets": msgspec.to_builtins(handover.wrapped)}
+            await self._hub.start(plan.hub_user, plan.hub_name, plan.template.name, options)
+        return handover
+
+    def _spec(self, plan: ServerPlan, claims: list[Claim], handover: Handover) -> ServerSpec:
         now = int(time.time())
-        spec = ServerSpec(
+        return ServerSpec(
             server_id=str(plan.server_id),
             hub_user=plan.hub_user,
             hub_name=plan.hub_name,
@@ -264,13 +280,11 @@ class Hub:
             file_path=plan.template.file_path or "",
             home=str(Path(self._settings.notebook_location) / str(plan.owner_id)),
             mounts=mounts_of(claims, self._settings),
+            modules=modules_of(claims),
+            secrets=tuple(handover.mounts),
             issued_at=now,
             expires_at=now + SPEC_SECONDS,
         )
-        token = sign_spec(spec, self._signing_key, self._settings.spec_key_id)
-        options = {"spec": token, "wrapped_secrets": []}
-        await self._hub.start(plan.hub_user, plan.hub_name, plan.template.name, options)
-        return True
 
     async def _ready(self, plan: ServerPlan) -> int:
         """Wait until JupyterHub says that the server is ready; the generation of its process."""
@@ -338,35 +352,6 @@ class Hub:
         return [process for process in await self._hub.processes(server_id) if process.generation <= up_to]
 
 
-def mounts_of(claims: list[Claim], settings: Settings) -> tuple[Mount, ...]:
-    """Where a server sees what it may hold. On a clash of names its owner's own keeps the name."""
-    datasets = [claim for claim in claims if claim.kind == "dataset"]
-    names = Counter(claim.name for claim in datasets)
-    made = [
-        Mount(
-            source=str(Path(settings.dataset_location) / str(claim.object)),
-            target=f"/opt/datasets/{claim.name}"
-            + (f"--{claim.owner}" if names[claim.name] > 1 and not claim.own else ""),
-            read_only=not claim.writes,
-            object_id=str(claim.object),
-            kind=claim.kind,
-        )
-        for claim in datasets
-    ]
-    made += [
-        Mount(
-            source=str(Path(settings.group_location) / str(claim.object)),
-            target=f"/opt/groups/{claim.name}",
-            read_only=False,
-            object_id=str(claim.object),
-            kind=claim.kind,
-        )
-        for claim in claims
-        if claim.kind == "group"
-    ]
-    return tuple(made)
-
-
 def _properties(mirror: Mirror) -> dict[str, str]:
     """What an operator of JupyterHub is told of a group, whose name there is an id."""
     return {"notebooks_hub_name": mirror.name}
@@ -376,23 +361,10 @@ def _should_run(row: ObservedServer) -> bool:
     return row.generation == row.observed_generation and row.wish is Wish.RUNNING
 
 
-@asynccontextmanager
-async def _telling(plan: ServerPlan, step: str, *, tell: bool = True, last: bool = False) -> AsyncIterator[None]:
-    """Tell a step on the plan's operation: that it began, why it has to wait, and that it ended.
-
-    The `last` step is ended by the settlement that follows.
-    """
+def _telling(
+    plan: ServerPlan, step: str, *, tell: bool = True, last: bool = False
+) -> AbstractAsyncContextManager[None]:
+    """Tell a step on the plan's operation, if it has one and is to be told."""
     if not tell or plan.operation is None:
-        yield
-        return
-    await operations.step(plan.operation, step, OperationStatus.RUNNING)
-    try:
-        yield
-    except DependencyUnavailable as error:
-        await operations.step(plan.operation, step, OperationStatus.RUNNING, f"{error.message} Trying again.")
-        raise
-    except Exception as error:
-        await operations.step(plan.operation, step, OperationStatus.FAILED, str(error)[:500])
-        raise
-    if not last:
-        await operations.step(plan.operation, step, OperationStatus.SUCCEEDED)
+        return nullcontext()
+    return told(of_operation(plan.operation, step), last=last)

@@ -105,6 +105,13 @@ class Woken(Struct, frozen=True, kw_only=True):
     count: int
 
 
+class Reaped(Struct, frozen=True, kw_only=True):
+    """How many values in Vault that no record names were removed, or kept because they are too many."""
+
+    values: int = 0
+    kept: int = 0
+
+
 class Cleaned(Struct, frozen=True, kw_only=True):
     """How many expired rows were removed, and how much was wished purged or looked at again."""
 

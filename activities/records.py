@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from temporalio import activity
 
 from activities.messages import Cleaned, Done, ObjectSeen, ObjectWish, PlanSeen, ServerWish, Woken, WorkflowRun
-from models import datasets, expiry, lifecycles, operations, persons, servers, sharing
+from models import expiry, lifecycles, operations, persons, servers, sharing
 from models.lifecycles import Presence
 from models.settings import Settings
 from models.transactions import Transaction
@@ -95,7 +95,7 @@ class Records:
         found = await lifecycles.expired_trash(before, WAKE_LIMIT)
         for subject in found:
             async with Transaction():
-                await datasets.purge(subject.id)
+                await lifecycles.purge(subject)
             await self._wake(subject)
         return len(found)
 

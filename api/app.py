@@ -14,7 +14,7 @@ from litestar import Litestar, Request
 from litestar.config.cors import CORSConfig
 from litestar.types import ControllerRouterHandler, Middleware
 
-from api import openapi
+from api import datasets, modules, openapi, secrets
 from api.auth import AuthController
 from api.authentication import Authentication
 from api.codec import CodecController
@@ -28,15 +28,18 @@ from api.health import HealthController
 from api.idempotency import Replayed, handle_replayed
 from api.initialize import InitializeController
 from api.logging import log_requests
+from api.modules import ModulesController
 from api.operation_events import OperationEvents
 from api.operations import OperationsController
 from api.policy import check_policy, handlers_of, require_policies
+from api.secrets import SecretsController
 from api.servers import ServersController
 from api.services import Services
 from api.templates import TemplatesController
 from api.validation import check_request
 from api.volume import VolumeController
 from integrations.oidc import OidcClient
+from integrations.vault import Vault
 from models.database import pool
 from models.profiles import load_profiles
 from models.settings import Settings
@@ -48,10 +51,15 @@ HANDLERS: tuple[ControllerRouterHandler, ...] = (
     AuthController,
     CodecController,
     DatasetsController,
+    *datasets.SHARING,
     GroupsController,
     HealthController,
     InitializeController,
+    ModulesController,
+    *modules.SHARING,
     OperationsController,
+    SecretsController,
+    *secrets.SHARING,
     ServersController,
     TemplatesController,
     VolumeController,
@@ -76,8 +84,10 @@ def _clients(settings: Settings) -> Lifespan:
             audiences=settings.oidc_audiences,
             trusted_clients=settings.oidc_trusted_clients,
         )
+        vault = Vault.from_settings(settings)
         async with contextlib.AsyncExitStack() as open_things:
             open_things.push_async_callback(oidc.close)
+            open_things.push_async_callback(vault.close)
             await open_things.enter_async_context(pool(settings))
             await open_things.enter_async_context(events.running())
             app.state.services = Services(
@@ -86,6 +96,7 @@ def _clients(settings: Settings) -> Lifespan:
                 workflows=Workflows(await connect(settings), settings),
                 operation_events=events,
                 oidc=oidc,
+                vault=vault,
             )
             yield
 

@@ -1,28 +1,24 @@
 """Datasets: directories that people share."""
 
-from typing import Annotated
 from uuid import UUID
 
 import msgspec
 from litestar import Controller, Response, delete, get, patch, post
 from litestar.di import NamedDependency
-from litestar.params import FromPath, JSONBody, QueryParameter
+from litestar.params import FromPath, JSONBody
 from msgspec import UNSET, UnsetType
 
-from api import sharing
-from api.dependencies import own_email
+from api.dependencies import OwnerQuery, new_owner, own_email
 from api.etag import etag_of
 from api.fields import AnswerBody, Description, Line, PathName, RequestBody
 from api.idempotency import Write
 from api.operation_view import OperationView
 from api.pagination import Page
 from api.policy import Policy, needs
-from api.sharing import AccessType, AccessView, ExplainedEmail, ExplanationView, RevokeBody, ShareBody
-from models import datasets, persons
+from api.sharing_routes import sharing_routes
+from models import datasets
 from models.datasets import KIND, DatasetRecord
-from models.errors import RequestInvalid
 from models.permissions import Level
-from models.settings import Settings
 from models.values import Caller, Subject
 
 # Longer than a directory takes, shorter than a person waits.
@@ -53,9 +49,6 @@ class DatasetView(AnswerBody, frozen=True, kw_only=True):
     description: str
     owner: str
     write_access: bool
-
-
-OwnerQuery = Annotated[str | None, QueryParameter(max_length=320, description="Only those that this person owns.")]
 
 
 class DatasetsController(Controller):
@@ -133,71 +126,8 @@ class DatasetsController(Controller):
             await _accept(write, id, operation)
         return write.answer
 
-    @post(
-        "/{id:str}/share",
-        opt=needs(Policy.RECORD),
-        status_code=202,
-        operation_id="shareDataset",
-        summary="Share a dataset",
-    )
-    async def share(
-        self,
-        id: FromPath[UUID],
-        data: JSONBody[ShareBody],
-        write: NamedDependency[Write],
-        settings: NamedDependency[Settings],
-    ) -> Response[OperationView]:
-        """Let people, groups or organisations use a dataset. True at the next request."""
-        return await sharing.share(write, KIND, id, data, settings)
 
-    @post(
-        "/{id:str}/revoke",
-        opt=needs(Policy.RECORD),
-        status_code=202,
-        operation_id="revokeDataset",
-        summary="Stop sharing a dataset",
-    )
-    async def revoke(
-        self,
-        id: FromPath[UUID],
-        data: JSONBody[RevokeBody],
-        write: NamedDependency[Write],
-        settings: NamedDependency[Settings],
-    ) -> Response[OperationView]:
-        """Take access away. True at the next request; servers that hold the dataset are stopped."""
-        return await sharing.revoke(write, KIND, id, data, settings)
-
-    @get("/{id:str}/access", opt=needs(Policy.RECORD), operation_id="getDatasetAccess", summary="Who has access")
-    async def access(
-        self, id: FromPath[UUID], caller: NamedDependency[Caller], page: NamedDependency[Page], type: AccessType = None
-    ) -> Response[list[AccessView]]:
-        """Users, groups and organisations with access, and how far it goes."""
-        return await sharing.access(KIND, id, caller, page, type)
-
-    @get(
-        "/{id:str}/access/explain",
-        opt=needs(Policy.RECORD),
-        operation_id="explainDatasetAccess",
-        summary="Why a person has access",
-    )
-    async def explain(
-        self, id: FromPath[UUID], caller: NamedDependency[Caller], email: ExplainedEmail
-    ) -> ExplanationView:
-        """Every way in which a person has access."""
-        return await sharing.explain(KIND, id, caller, email)
-
-
-async def new_owner(email: str | None, caller: Caller) -> UUID:
-    """Who is to own what is made: the caller, or anybody for an admin."""
-    wanted = None if email is None else email.strip().lower()
-    if wanted is None or wanted == caller.email:
-        return caller.id
-    if not caller.admin:
-        raise RequestInvalid.of("/owner", "owner", "only an admin may make it for somebody else")
-    person = await persons.find_by_email(wanted)
-    if person is None:
-        raise RequestInvalid.of("/owner", "unknown", "nobody with this e-mail has signed in")
-    return person
+SHARING = sharing_routes(KIND, "/datasets/{id:str}")
 
 
 async def _accept(write: Write, identity: UUID, operation: UUID) -> None:
@@ -216,11 +146,10 @@ async def _accept(write: Write, identity: UUID, operation: UUID) -> None:
 
 
 def _view(dataset: DatasetRecord, caller: Caller) -> DatasetView:
-    writes = caller.admin or (dataset.level is not None and dataset.level >= Level.WRITE)
     return DatasetView(
         id=dataset.id,
         name=dataset.name,
         description=dataset.description,
         owner=dataset.owner,
-        write_access=writes,
+        write_access=dataset.writable_by(caller),
     )

@@ -7,18 +7,20 @@ page: NamedDependency[Page]           for lists, see `api.pagination`
 write: NamedDependency[Write]         for every change, see `api.idempotency`
 """
 
-from typing import Any
+from typing import Annotated, Any
 from uuid import UUID
 
 from litestar import Request
 from litestar.di import Provide
+from litestar.params import QueryParameter
 from litestar.types import Dependencies
 
 from api.idempotency import provide_write
 from api.pagination import provide_page
 from api.services import Services
 from api.validation import printable
-from models.errors import ActionForbidden, RecordMissing
+from models import persons
+from models.errors import ActionForbidden, RecordMissing, RequestInvalid
 from models.ids import parse_id
 from models.settings import Settings
 from models.values import Caller
@@ -63,3 +65,19 @@ def query_id(kind: str, text: str) -> UUID:
     if identity is None:
         raise RecordMissing.of(kind, printable(text))
     return identity
+
+
+OwnerQuery = Annotated[str | None, QueryParameter(max_length=320, description="Only those that this person owns.")]
+
+
+async def new_owner(email: str | None, caller: Caller) -> UUID:
+    """Who is to own what is made: the caller, or anybody for an admin."""
+    wanted = None if email is None else email.strip().lower()
+    if wanted is None or wanted == caller.email:
+        return caller.id
+    if not caller.admin:
+        raise RequestInvalid.of("/owner", "owner", "only an admin may make it for somebody else")
+    person = await persons.find_by_email(wanted)
+    if person is None:
+        raise RequestInvalid.of("/owner", "unknown", "nobody with this e-mail has signed in")
+    return person

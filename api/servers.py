@@ -20,9 +20,9 @@ from api.pagination import Page
 from api.policy import Policy, needs
 from api.services import Services
 from api.template_body import TemplateCreate, TemplateView, new_template, view_of
-from models import datasets, mounts, persons, servers, templates
+from models import mounts, persons, servers, sharing, templates
 from models.operations import LeftOut
-from models.servers import ServerRecord
+from models.servers import ServerRecord, TemplateData
 from models.settings import Settings
 from models.values import Caller, ServerStatus, Subject, Wish
 
@@ -120,7 +120,7 @@ class ServersController(Controller):
                 found.snapshot(),
                 write.caller,
                 made_with_template=False,
-                left_out=await _left_out(found.datasets, write.caller),
+                left_out=await _left_out(found.snapshot(), write.caller),
                 request_id=write.request_id,
             )
             await _answer_made(write, identity, settings)
@@ -177,10 +177,15 @@ async def _intend(id: UUID, wish: Wish, write: Write) -> Response[Any]:
     return write.answer
 
 
-async def _left_out(wanted: list[str], caller: Caller) -> list[LeftOut]:
+async def _left_out(template: TemplateData, caller: Caller) -> list[LeftOut]:
     """What of a template its new server would not have if it were started now."""
-    usable = await datasets.usable(wanted, caller)
-    return [LeftOut(kind="dataset", id=one, reason=mounts.NOT_USABLE) for one in wanted if one not in usable]
+    wanted = template.objects()
+    usable = await sharing.usable([identity for _, identity in wanted], caller)
+    return [
+        LeftOut(kind=kind, id=identity, reason=mounts.NOT_USABLE)
+        for kind, identity in wanted
+        if (kind, identity) not in usable
+    ]
 
 
 async def _answer_made(write: Write, identity: UUID, settings: Settings) -> None:

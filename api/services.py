@@ -1,10 +1,12 @@
 """What handlers use beside the database: made once in `api.app`, found at `app.state.services`."""
 
+import asyncio
 from dataclasses import dataclass, field
 
 from api.file_threads import FileThreads
 from api.operation_events import OperationEvents
 from integrations.oidc import OidcClient
+from integrations.vault import Vault
 from models.profiles import Profiles
 from models.settings import Settings
 from workflows.client import Workflows
@@ -19,4 +21,7 @@ class Services:
     workflows: Workflows
     operation_events: OperationEvents
     oidc: OidcClient
+    vault: Vault
     file_threads: FileThreads = field(default_factory=FileThreads)
+    # Vault may answer many writes at the same moment. Few are recorded at once, so that others get their turn.
+    value_turns: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(2))

@@ -1,12 +1,13 @@
 """What clients send and see of templates, and the checks that need the configuration or other records."""
 
 from typing import Any
+from uuid import UUID
 
 import msgspec
 from msgspec import UNSET, UnsetType
 
 from api.fields import AnswerBody, Description, Line, Name, RecordIds, RequestBody, Tags, Word
-from models import datasets, persons
+from models import persons, secrets, sharing
 from models.errors import ProblemDetail, RequestInvalid
 from models.profiles import ProfileMismatch, Profiles
 from models.servers import TemplateData
@@ -157,11 +158,28 @@ def _problem(mismatch: ProfileMismatch) -> ProblemDetail:
 
 
 async def _reference_problems(body: TemplateCreate | TemplateUpdate, creator: Caller) -> list[ProblemDetail]:
-    """One problem for each dataset, module or secret that the creator may not use; of the last two there are none."""
-    usable = await datasets.usable(list(body.datasets or ()), creator)
-    return [
-        ProblemDetail(path=f"/{kind}/{index}", code="unknown", message=f"there is no such {kind[:-1]} that you may use")
-        for kind in ("datasets", "modules", "secrets")
-        for index, identity in enumerate(getattr(body, kind) or ())
-        if kind != "datasets" or identity not in usable
+    """One problem for each dataset, module or secret that the creator may not use, or that is in another's way."""
+    named = {kind: list(getattr(body, f"{kind}s") or ()) for kind in ("dataset", "module", "secret")}
+    usable = await sharing.usable([one for identities in named.values() for one in identities], creator)
+    problems = [
+        ProblemDetail(path=f"/{kind}s/{index}", code="unknown", message=f"there is no such {kind} that you may use")
+        for kind, identities in named.items()
+        for index, identity in enumerate(identities)
+        if (kind, identity) not in usable
     ]
+    return problems or await _collisions(named["secret"])
+
+
+async def _collisions(identities: list[str]) -> list[ProblemDetail]:
+    """One problem for each secret that would have the variable or the place of an earlier one."""
+    placed = {str(one.id): one for one in await secrets.placed([UUID(one) for one in dict.fromkeys(identities)])}
+    problems = []
+    for index, identity in enumerate(identities):
+        earlier = [placed[one] for one in identities[:index] if one in placed and one != identity]
+        if identity in placed and any(placed[identity].collides(one) for one in earlier):
+            problems.append(
+                ProblemDetail(
+                    path=f"/secrets/{index}", code="conflict", message="has the variable or the place of another one"
+                )
+            )
+    return problems

@@ -22,6 +22,7 @@ from api.pagination import Page
 from api.policy import Policy, needs
 from api.services import Services
 from api.validation import printable
+from integrations import lmod
 from integrations.containment import LONGEST_NAME, LONGEST_PATH, check_name, components
 from integrations.filesystem import Entry, EntryType, Volumes
 from models import audit, persons, volumes
@@ -31,9 +32,6 @@ from models.permissions import Level
 from models.settings import Settings
 from models.values import Caller, Subject
 from models.volumes import KINDS, Place, Root
-
-MODULE_FILES = "modulefiles"
-"""The directory beneath `modules` that is no record's: only the service writes it."""
 
 _ABOUT_PATH = "A directory relative to the root, whose first component is a record's `_id` but in `notebooks`."
 FileName = Annotated[
@@ -171,6 +169,17 @@ class VolumeController(Controller):
         return page.answer(entries, key=lambda one: (one.name,), view=_viewer_of_entries(root, path))
 
     @get(
+        "/lua",
+        opt=needs(Policy.SIGNED_IN),
+        operation_id="listLuaFunctions",
+        summary="List functions of modulefiles",
+        sync_to_thread=False,
+    )
+    def lua(self) -> list[str]:
+        """Names of the functions that the `luaModuleFile` of a module may call."""
+        return lmod.names()
+
+    @get(
         "/hardware",
         opt=needs(Policy.SIGNED_IN),
         operation_id="listHardware",
@@ -217,7 +226,7 @@ def _target(wanted: NewFile, caller: Caller) -> tuple[UUID, tuple[str, ...]]:
         raise ActionForbidden(
             f"Nothing can be made right beneath {wanted.root}.", hint="Make a record, and it gets a directory there."
         )
-    if wanted.root is Root.MODULES and wanted.components[0] == MODULE_FILES:
+    if wanted.root is Root.MODULES and wanted.components[0] == lmod.MODULEFILES:
         raise ActionForbidden("Module files are written by the service alone.", hint="Change the module instead.")
     return _record_of(wanted.root, wanted.components)
 
@@ -261,7 +270,7 @@ def _location(settings: Settings, root: Root) -> Path:
         Root.NOTEBOOKS: settings.notebook_location,
         Root.DATASETS: settings.dataset_location,
         Root.GROUPS: settings.group_location,
-        Root.MODULES: settings.module_location,
+        Root.MODULES: str(Path(settings.module_location, lmod.BINARIES)),
     }
     return Path(locations[root])
 

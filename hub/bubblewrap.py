@@ -7,10 +7,10 @@ home, the hub's files or another server's processes; gain a capability; make a r
 import os
 import shutil
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from hub.launch import ARGUMENTS_FD, LOCK_FD, STATUS_FD, LaunchPlan
+from hub.launch import ARGUMENTS_FD, FIRST_FILE_FD, LOCK_FD, STATUS_FD, LaunchPlan
 from hub.limits import limits_for
 from hub.order import Order, OrderRefused, check_mount_targets, check_program, file_on_machine, resolve_source
 from hub.program import DASHBOARD, INSIDE, SEARCH_PATH, SINGLEUSER, program_for
@@ -38,7 +38,6 @@ _ETC = (
     "mime.types",
     "nsswitch.conf",
     "pki",
-    "profile",
     "profile.d",
     "protocols",
     "R",
@@ -48,6 +47,21 @@ _ETC = (
     "terminfo",
     "timezone",
 )
+# Terminals are login shells. The system's own file would take the server's PATH, and so that of its modules, away. Their
+# variables are inherited, and their aliases are not.
+_PROFILE = """\
+if [ -n "${BASH_VERSION-}" ]; then
+  [ -n "${PS1-}" ] && [ -r /etc/bash.bashrc ] && . /etc/bash.bashrc
+  [ -n "${BASH_ENV-}" ] && [ -r "$BASH_ENV" ] && . "$BASH_ENV"
+fi
+for file in /etc/profile.d/*.sh; do
+  [ -r "$file" ] && . "$file"
+done
+unset file
+if [ -n "${PS1-}" ] && [ -n "${LOADEDMODULES-}" ] && command -v module >/dev/null; then
+  module refresh
+fi
+"""
 _ROOT_DIRECTORIES = ("bin", "sbin", "lib", "lib32", "lib64", "libx32")
 # Each sandbox has its own.
 _TEMPORARY, _SHARED_MEMORY = "/tmp", "/dev/shm"  # noqa: S108 -- inside a sandbox nobody else writes there
@@ -86,7 +100,12 @@ class BubblewrapSpawner(RecordedSpawner):
             file_on_machine(order)
         self.mem_limit, self.cpu_limit = order.hardware.memory_bytes, order.hardware.cpu
         self.notebook_dir, self.default_url = str(HOME), order.application.default_url
-        program = program_for(order, self.server.base_url)
+        program = program_for(order, self.server.base_url, settings.lmod_init)
+        taken = order.secrets.variables.keys() & {**self.get_env(), **ENVIRONMENT, **program.environment}.keys()
+        if taken:
+            raise OrderRefused(
+                "secrets-refused", f"a secret is to be the variable {min(taken)}, which the server needs"
+            )
         return LaunchPlan(
             data_dir=settings.data_dir,
             server_id=spec.server_id,
@@ -106,7 +125,10 @@ class BubblewrapSpawner(RecordedSpawner):
                 ),
                 readable=(Path(sys.prefix), Path(sys.base_prefix), *map(Path, settings.system_directories)),
                 memory_bytes=order.hardware.memory_bytes,
+                variables=order.secrets.variables,
+                secret_files=tuple(order.secrets.files),
             ),
+            files=tuple(order.secrets.files.values()),
             environment={**self.get_env(), **ENVIRONMENT, **program.environment},
             directory="/",
             limits=limits_for(order.hardware, settings.cgroup, self.log),
@@ -120,8 +142,13 @@ def sandbox_arguments(
     files: Sequence[tuple[Path, str]],
     readable: Sequence[Path],
     memory_bytes: int,
+    variables: Mapping[str, str],
+    secret_files: Sequence[str],
 ) -> tuple[str, ...]:
-    """Return bubblewrap's arguments: an allow-list of what is visible, and no way out of it."""
+    """Return bubblewrap's arguments: an allow-list of what is visible, and no way out of it.
+
+    `variables` are added to the environment inside; the contents of `secret_files` come by descriptor.
+    """
     size = str(memory_bytes)
     arguments = [
         *("--unshare-user", "--disable-userns", "--uid", str(USER_ID), "--gid", str(USER_ID), "--cap-drop", "ALL"),
@@ -150,6 +177,11 @@ def sandbox_arguments(
     arguments += ["--bind", str(home), str(HOME)]
     for source, target, read_only in mounts:
         arguments += ["--ro-bind" if read_only else "--bind", str(source), target]
+    for name, value in variables.items():
+        arguments += ["--setenv", name, value]
+    # On the sandbox's own root, which is memory and ends with it.
+    for descriptor, target in enumerate(secret_files, FIRST_FILE_FD):
+        arguments += ["--perms", "0400", "--file", str(descriptor), target]
     # The sandbox's own root is memory: nobody may fill it.
     return (*arguments, "--remount-ro", "/", "--chdir", str(HOME))
 
@@ -160,13 +192,19 @@ def scripts() -> tuple[tuple[Path, str], ...]:
 
 
 def accounts(data_dir: Path) -> tuple[tuple[Path, str], ...]:
-    """Return the account files of the sandboxes, made on demand, and where they are inside."""
+    """Return the files of the sandboxes' one account, made on demand, and where they are inside.
+
+    Running sandboxes show them, so what is right is not written again: they would be empty for a moment.
+    """
     directory = data_dir / "etc"
     directory.mkdir(exist_ok=True)
     entries = {
         "passwd": f"{USER}:x:{USER_ID}:{USER_ID}::{HOME}:/bin/bash\n",
         "group": f"{USER}:x:{USER_ID}:\n",
+        "profile": _PROFILE,
     }
     for name, text in entries.items():
-        (directory / name).write_text(text)
+        file = directory / name
+        if not file.exists() or file.read_text() != text:
+            file.write_text(text)
     return tuple((directory / name, f"/etc/{name}") for name in entries)

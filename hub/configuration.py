@@ -1,14 +1,15 @@
 """Configures JupyterHub for Notebooks Hub. `jupyterhub_config.py` calls it; each function is one concern."""
 
 import sys
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import jupyterhub
 
 from hub.order import Order
-from hub.plugin import Plugin
+from hub.plugin import Plugin, left_closed, no_secrets, opened_by_the_hub
 from hub.records import Records
 from hub.settings import HubSettings, HubSettingsInvalid
 from hub.warm import start_warming
@@ -121,6 +122,10 @@ def configure_services(c: Any, settings: HubSettings) -> None:
 def configure_spawner(c: Any, settings: HubSettings) -> None:
     """The spawner in use, and the plug-in in front of it."""
     spawner_class, apply = _spawner(c, settings)
+    open_secrets: dict[str, Callable[[Order], Awaitable[Order]]] = {
+        "bubblewrap": partial(opened_by_the_hub, vault=settings.vault_url),
+        "kube": left_closed,
+    }
     records = Records(settings.data_dir)
     records.tidy(_KEEP_LOGS_SECONDS)
     plugin = Plugin(
@@ -128,6 +133,7 @@ def configure_spawner(c: Any, settings: HubSettings) -> None:
         load_profiles(Path(settings.profiles_file) if settings.profiles_file else None),
         settings.public_keys,
         apply,
+        open_secrets.get(settings.spawner_in_use, no_secrets),
     )
     c.JupyterHub.spawner_class = spawner_class
     c.Spawner.pre_spawn_hook = plugin.pre_spawn
@@ -156,7 +162,7 @@ def _spawner(c: Any, settings: HubSettings) -> tuple[type, Callable[[Any, Order]
 
         from hub.kubernetes import KubernetesTranslation
 
-        return KubeSpawner, KubernetesTranslation(settings.kube_claims).apply
+        return KubeSpawner, KubernetesTranslation(settings.kube_claims, settings.vault_url, settings.lmod_init).apply
     from dockerspawner import DockerSpawner
 
     from hub.docker import DockerTranslation
@@ -164,4 +170,4 @@ def _spawner(c: Any, settings: HubSettings) -> tuple[type, Callable[[Any, Order]
     if settings.docker_network:
         c.DockerSpawner.network_name = settings.docker_network
         c.DockerSpawner.use_internal_ip = True
-    return DockerSpawner, DockerTranslation(settings.allowed_roots).apply
+    return DockerSpawner, DockerTranslation(settings.allowed_roots, settings.lmod_init).apply

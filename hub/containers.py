@@ -3,7 +3,7 @@
 from pathlib import PurePosixPath
 
 from hub.order import Order, OrderRefused, check_mount_targets
-from hub.program import DASHBOARD
+from hub.program import DASHBOARD, load_modules
 from models.profiles import HOME
 from models.server_spec import Mount
 
@@ -35,9 +35,13 @@ def mounts(order: Order) -> tuple[Mount, ...]:
     return (Mount(source=order.spec.home, target=str(HOME), read_only=False, kind="home"), *order.spec.mounts)
 
 
-def command(order: Order, base_url: str) -> list[str]:
-    """Return the container's command. Our proxy of web programs is given as text: no image has to hold it."""
-    return list(order.command(_values(order, base_url), ("python3", "-c", DASHBOARD.read_text())))
+def command(order: Order, base_url: str, lmod: str) -> list[str]:
+    """Return the container's command. Our proxy of web programs is given as text: no image has to hold it.
+
+    `lmod` is where the image has Lmod's start-up file for bash.
+    """
+    plain = order.command(_values(order, base_url), ("python3", "-c", DASHBOARD.read_text()))
+    return list(load_modules(plain, lmod) if order.spec.modules else plain)
 
 
 def environment(order: Order, base_url: str) -> dict[str, str]:

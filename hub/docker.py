@@ -32,14 +32,15 @@ _GRACE_SECONDS = 5
 class DockerTranslation:
     """Turns orders into DockerSpawner's terms. Only what lies in the allowed directories is mounted."""
 
-    def __init__(self, allowed_roots: tuple[str, ...]) -> None:
+    def __init__(self, allowed_roots: tuple[str, ...], lmod: str) -> None:
         self._allowed_roots = allowed_roots
+        self._lmod = lmod
 
     def apply(self, spawner: Any, order: Order) -> None:
         """Set on `spawner` everything that makes the container of this order."""
         base_url = spawner.server.base_url
         spawner.image = image(order)
-        spawner.cmd = command(order, base_url)
+        spawner.cmd = command(order, base_url, self._lmod)
         spawner.environment = {"HOME": str(HOME), **environment(order, base_url)}
         spawner.notebook_dir = str(HOME)
         spawner.default_url = order.application.default_url

@@ -1,8 +1,9 @@
 """Servers as pods: an order in KubeSpawner's terms, and Kubernetes' own truth about the pods."""
 
 import asyncio
+import json
 import time
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from kubernetes_asyncio import client, config
@@ -24,8 +25,13 @@ from hub.order import Order, OrderRefused
 from hub.records import Records
 from hub.settings import HubSettings
 from hub.truth import Report
+from hub.unwrap import ORDER_VARIABLE
 from models.profiles import HOME
 
+# What the init container shares with the server, and where the server finds its variables.
+_VOLUME, _SECRETS = "nbhub-secrets", PurePosixPath("/nbhub-secrets")
+VARIABLES = "/run/nbhub-secrets/variables.json"
+ENTER, UNWRAP = (Path(__file__).with_name(name) for name in ("enter.py", "unwrap.py"))
 _GPU = "nvidia.com/gpu"
 _ENDED = ("Succeeded", "Failed")
 _GRACE_SECONDS = 5
@@ -33,16 +39,23 @@ _PROOF_SECONDS = 30.0
 
 
 class KubernetesTranslation:
-    """Turns orders into KubeSpawner's terms. `claims` maps directories to the claims that hold them."""
+    """Turns orders into KubeSpawner's terms. `claims` maps directories to the claims that hold them.
 
-    def __init__(self, claims: dict[str, str]) -> None:
+    Secrets are opened by an init container, which asks the Vault at `vault`. It puts them into a volume in memory that
+    this pod alone has: from there come files, each at its own place, and the variables, by `hub.enter`.
+    """
+
+    def __init__(self, claims: dict[str, str], vault: str, lmod: str) -> None:
         self._claims = claims
+        self._vault = vault
+        self._lmod = lmod
 
     def apply(self, spawner: Any, order: Order) -> None:
         """Set on `spawner` everything that makes the pod of this order."""
         base_url = spawner.server.base_url
         spawner.image = image(order)
-        spawner.cmd = command(order, base_url)
+        plain = command(order, base_url, self._lmod)
+        spawner.cmd = ["python3", "-c", ENTER.read_text(), VARIABLES, *plain] if order.handed_over else plain
         spawner.environment = {
             name: literal(value) for name, value in {"HOME": str(HOME), **environment(order, base_url)}.items()
         }
@@ -55,6 +68,9 @@ class KubernetesTranslation:
         spawner.extra_annotations = {name: literal(value) for name, value in names(order).items()}
         spawner.automount_service_account_token = False
         spawner.volumes, spawner.volume_mounts = self._volumes(order)
+        spawner.init_containers = []
+        if order.handed_over:
+            self._add_secrets(spawner, order)
 
     def _volumes(self, order: Order) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
         volumes: dict[str, dict[str, Any]] = {}
@@ -72,11 +88,47 @@ class KubernetesTranslation:
             )
         return list(volumes.values()), volume_mounts
 
+    def _add_secrets(self, spawner: Any, order: Order) -> None:
+        if not self._vault:
+            raise OrderRefused("secrets-refused", "this JupyterHub knows no Vault: set NBHUB_HUB_VAULT_URL")
+        directory = str(_SECRETS)
+        unwrapping = {"vault": self._vault.rstrip("/"), "directory": directory, "secrets": order.handed_over}
+        spawner.init_containers = [
+            {
+                "name": "secrets",
+                "image": spawner.image,
+                "command": ["python3", "-c", literal(UNWRAP.read_text())],
+                # Each token in it opens once, and this container is the first to run.
+                "env": [{"name": ORDER_VARIABLE, "value": literal(json.dumps(unwrapping))}],
+                "volumeMounts": [{"name": _VOLUME, "mountPath": directory}],
+                "securityContext": _security_context(spawner),
+            }
+        ]
+        spawner.volumes = [*spawner.volumes, {"name": _VOLUME, "emptyDir": {"medium": "Memory", "sizeLimit": "64Mi"}}]
+        targets = dict.fromkeys(secret.target for secret in order.spec.secrets if secret.target)
+        places = {str(PurePosixPath(VARIABLES).parent): "env"} | {
+            target: f"files-{number}" for number, target in enumerate(targets)
+        }
+        spawner.volume_mounts = [
+            *spawner.volume_mounts,
+            *(
+                {"name": _VOLUME, "mountPath": literal(target), "subPath": place, "readOnly": True}
+                for target, place in places.items()
+            ),
+        ]
+
     def _in_claim(self, source: PurePosixPath) -> tuple[str, PurePosixPath]:
         for directory, claim in self._claims.items():
             if PurePosixPath(directory) in source.parents and ".." not in source.parts:
                 return claim, source.relative_to(directory)
         raise OrderRefused("mount-refused", f"{source} is on no volume that servers may see")
+
+
+def _security_context(spawner: Any) -> dict[str, Any]:
+    """Return what lets the server's own user, and nobody else, read what the init container writes."""
+    context: dict[str, Any] = {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}}
+    ids = {"runAsUser": spawner.uid, "runAsGroup": spawner.gid}
+    return context | {name: value for name, value in ids.items() if isinstance(value, int)}
 
 
 class KubernetesBackend:

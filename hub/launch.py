@@ -19,12 +19,16 @@ from hub import processes
 from hub.limits import Limits, enter_cgroup
 from hub.records import GenerationFenced, Record, Records, ServerBusy
 
-# Where the program finds what it inherits; bubblewrap is told these numbers.
-LOCK_FD, STATUS_FD, ARGUMENTS_FD = 10, 11, 12
+# Where the program finds what it inherits; bubblewrap is told these numbers. Files begin at the last.
+LOCK_FD, STATUS_FD, ARGUMENTS_FD, FIRST_FILE_FD = 10, 11, 12, 13
 
 
 class LaunchPlan(msgspec.Struct, frozen=True, kw_only=True):
-    """Everything the launcher needs. Secrets are in `environment` alone, which no other user can read."""
+    """Everything the launcher needs.
+
+    Tokens are in `environment`, which no other user can read. Secrets of people are in `hidden_arguments` and `files`,
+    which exist in memory only: no process outside of the sandbox has them in its environment or on its command line.
+    """
 
     data_dir: Path
     server_id: str
@@ -37,9 +41,14 @@ class LaunchPlan(msgspec.Struct, frozen=True, kw_only=True):
     arguments: tuple[str, ...]
     # Arguments that bubblewrap reads from `ARGUMENTS_FD`, so that no process list shows paths of the machine.
     hidden_arguments: tuple[str, ...] = ()
+    # Contents that the program finds at `FIRST_FILE_FD` and the numbers after it.
+    files: tuple[str, ...] = ()
     environment: dict[str, str]
     directory: str
     limits: Limits
+
+    def __repr__(self) -> str:
+        return f"LaunchPlan({self.server_id!r}, generation {self.generation})"
 
 
 def encode_plan(plan: LaunchPlan) -> bytes:
@@ -48,13 +57,17 @@ def encode_plan(plan: LaunchPlan) -> bytes:
 
 
 def _launch(plan: LaunchPlan) -> None:
+    if any("\0" in argument for argument in plan.hidden_arguments):
+        # It would end there, and the rest of it be the next option.
+        raise ValueError("an argument of the sandbox holds a NUL character")
     records = Records(plan.data_dir)
-    lock = _above_targets(records.claim(plan.server_id))
+    above = FIRST_FILE_FD + len(plan.files)
+    lock = _above(above, records.claim(plan.server_id))
     # The fence is held until the record is written: who raises it afterwards sees the record, so nothing slips by.
     with records.fence(plan.server_id) as fence:
         fence.check(plan.generation)
         fence.raise_to(plan.generation)
-        status = _above_targets(records.open_status(plan.server_id))
+        status = _above(above, records.open_status(plan.server_id))
         process = processes.identify(os.getpid())
         if process is None:
             raise OSError("/proc does not show this process")
@@ -74,8 +87,11 @@ def _launch(plan: LaunchPlan) -> None:
     _limit_this_process(plan.limits)
     os.chdir(plan.directory)
     _redirect_output(records.log_file(plan.server_id))
-    arguments = _memory_file("\0".join(plan.hidden_arguments).encode())
+    arguments = _memory_file(above, "\0".join(plan.hidden_arguments).encode())
+    files = [_memory_file(above, content.encode()) for content in plan.files]
     for source, target in ((lock, LOCK_FD), (status, STATUS_FD), (arguments, ARGUMENTS_FD)):
+        os.dup2(source, target, inheritable=True)
+    for target, source in enumerate(files, FIRST_FILE_FD):
         os.dup2(source, target, inheritable=True)
     # Python ignores it for itself, and a program would inherit that.
     signal.signal(signal.SIGPIPE, signal.SIG_DFL)
@@ -105,16 +121,17 @@ def _redirect_output(log_file: Path) -> None:
         os.dup2(source, target, inheritable=True)
 
 
-def _memory_file(content: bytes) -> int:
-    descriptor = _above_targets(os.memfd_create("arguments", os.MFD_CLOEXEC))
-    os.write(descriptor, content)
+def _memory_file(above: int, content: bytes) -> int:
+    descriptor = _above(above, os.memfd_create("launch", os.MFD_CLOEXEC))
+    with os.fdopen(descriptor, "wb", closefd=False) as file:
+        file.write(content)
     os.lseek(descriptor, 0, os.SEEK_SET)
     return descriptor
 
 
-def _above_targets(descriptor: int) -> int:
-    """Return a copy that none of the fixed numbers overwrites, closed by the execution of the program."""
-    return fcntl.fcntl(descriptor, fcntl.F_DUPFD_CLOEXEC, ARGUMENTS_FD + 1)
+def _above(lowest: int, descriptor: int) -> int:
+    """Return a copy that none of the fixed numbers below overwrites, closed by the execution of the program."""
+    return fcntl.fcntl(descriptor, fcntl.F_DUPFD_CLOEXEC, lowest)
 
 
 def main() -> None:
@@ -128,7 +145,7 @@ def main() -> None:
         time.sleep(0.001)
     os.setsid()
     # Closed by the execution of the program: that end of output is the sign of success.
-    report = _above_targets(1)
+    report = _above(FIRST_FILE_FD + len(plan.files), 1)
     try:
         _launch(plan)
     except (OSError, ValueError, ServerBusy, GenerationFenced) as problem:

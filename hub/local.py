@@ -29,7 +29,7 @@ class LocalSpawner(RecordedSpawner):
         home = resolve_source(spec.home, settings.allowed_roots)
         self.mem_limit, self.cpu_limit = order.hardware.memory_bytes, order.hardware.cpu
         self.notebook_dir, self.default_url = str(home), order.application.default_url
-        program = program_for(order, self.server.base_url, PurePosixPath(DASHBOARD.parent))
+        program = program_for(order, self.server.base_url, settings.lmod_init, PurePosixPath(DASHBOARD.parent))
         return LaunchPlan(
             data_dir=settings.data_dir,
             server_id=spec.server_id,

@@ -10,9 +10,11 @@ import re
 import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 import msgspec
 
+from hub.secrets import OpenedSecrets
 from models.profiles import HOME, Application, Hardware
 from models.server_spec import Mount, ServerSpec
 
@@ -40,6 +42,12 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
     hardware: Hardware
     # The application's file or folder inside the server; empty when it opens none.
     file_path: str = ""
+    # What hands the spec's secrets over, and, where the hub itself opens them, what came out.
+    handed_over: list[dict[str, Any]] = []
+    secrets: OpenedSecrets = OpenedSecrets()
+
+    def __repr__(self) -> str:
+        return f"Order({self.spec.server_id!r}, generation {self.spec.generation})"
 
     def command(self, values: Mapping[str, str], dashboard: tuple[str, ...]) -> tuple[str, ...]:
         """Return the application's command with its placeholders filled in.
@@ -55,11 +63,22 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
     def environment(self, values: Mapping[str, str]) -> dict[str, str]:
         """Return the environment variables of the application and of its modules."""
         environment = {name: expand(value, values) for name, value in self.application.environment.items()}
-        targets = [PurePosixPath(mount.target) for mount in self.spec.mounts]
-        if self.spec.modules or any(target.is_relative_to(MODULE_FILES) for target in targets):
-            environment["MODULEPATH"] = str(MODULE_FILES)
+        # A directory to an owner, in the order of the mounts: what is found first is loaded.
+        directories = [
+            str(MODULE_FILES / PurePosixPath(mount.target).relative_to(MODULE_FILES).parts[0])
+            for mount in self.spec.mounts
+            if MODULE_FILES in PurePosixPath(mount.target).parents
+        ]
+        if directories:
+            environment["MODULEPATH"] = ":".join(dict.fromkeys(directories))
+            # Tells Lmod's own start-up files that the path is complete.
+            environment["MODULEPATH_ROOT"] = str(MODULE_FILES)
+            # Terminals scroll; a pager would wait for a key after a list of two.
+            environment["LMOD_PAGER"] = "none"
+            # Its cache is in the home, which servers with other modules share.
+            environment["LMOD_IGNORE_CACHE"] = "yes"
         if self.spec.modules:
-            environment["LMOD_SYSTEM_DEFAULT_MODULES"] = ",".join(self.spec.modules)
+            environment["LMOD_SYSTEM_DEFAULT_MODULES"] = ":".join(self.spec.modules)
         return environment
 
 

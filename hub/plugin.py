@@ -4,14 +4,17 @@
 older generations, and hands the admitted order to the spawner in use.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
+import msgspec
 from jupyterhub.spawner import Spawner
 from tornado import web
 
 from hub.order import Order, OrderRefused
-from hub.records import GenerationFenced, Records
+from hub.records import Failure, GenerationFenced, Records
+from hub.secrets import handed_over, open_all
+from hub.unwrap import SecretRefused
 from models.profiles import ProfileMismatch, Profiles
 from models.server_spec import ServerSpec, SpecInvalid, verify_spec
 
@@ -30,6 +33,7 @@ _STATUS = {
     "mount-missing": 422,
     "profile-unknown": 422,
     "program-missing": 422,
+    "secrets-refused": 422,
     "sandbox-missing": 422,
     "server-exited": 500,
     "still-running": 409,
@@ -46,28 +50,29 @@ class Plugin:
         profiles: Profiles,
         public_keys: Callable[[], Mapping[str, bytes]],
         apply: Callable[[Any, Order], None],
+        open_secrets: Callable[[Order], Awaitable[Order]],
     ) -> None:
         self._records = records
         self._profiles = profiles
         self._public_keys = public_keys
         self._apply = apply
+        self._open_secrets = open_secrets
 
     def admit(self, user_options: Mapping[str, object], hub_user: str, hub_name: str) -> Order:
         """Return the order in these options, or raise `OrderRefused`."""
         token = user_options.get("spec")
         if not isinstance(token, str):
             raise OrderRefused("unsigned", START_ELSEWHERE)
-        if user_options.get("wrapped_secrets"):
-            # Better no server than one that silently lacks what it was promised.
-            raise OrderRefused("secrets-refused", "this JupyterHub cannot hand secrets to servers yet")
         try:
             spec = verify_spec(token, self._public_keys())
             self._check_subject(spec, hub_user, hub_name)
-            order = self._with_profiles(spec)
+            order = self._with_profiles(spec, handed_over(spec, user_options.get("wrapped_secrets", [])))
         except SpecInvalid as problem:
             raise OrderRefused(problem.code, f"{problem.reason}. {START_ELSEWHERE}") from None
         except ProfileMismatch as problem:
             raise OrderRefused("profile-unknown", f"{problem.field}: {problem.message}") from None
+        except SecretRefused as problem:
+            raise OrderRefused("secrets-refused", str(problem)) from None
         with self._records.fence(spec.server_id) as fence:
             try:
                 fence.check(spec.generation)
@@ -76,12 +81,22 @@ class Plugin:
             fence.raise_to(spec.generation)
         return order
 
-    def pre_spawn(self, spawner: Spawner) -> None:
+    async def pre_spawn(self, spawner: Spawner) -> None:
         """JupyterHub's `pre_spawn_hook`."""
         try:
-            self._apply(spawner, self.admit(spawner.user_options, spawner.user.name, spawner.name))
+            order = self.admit(spawner.user_options, spawner.user.name, spawner.name)
+            await self._hand_on(spawner, order)
         except OrderRefused as refusal:
             raise refused(refusal) from None
+
+    async def _hand_on(self, spawner: Spawner, order: Order) -> None:
+        try:
+            self._apply(spawner, await self._open_secrets(order) if order.handed_over else order)
+        except OrderRefused as refusal:
+            # JupyterHub may have answered by now, and tells later only that it failed.
+            failure = Failure(generation=order.spec.generation, reason=refusal.message, log="")
+            self._records.write_failure(order.spec.server_id, failure)
+            raise
 
     @staticmethod
     def _check_subject(spec: ServerSpec, hub_user: str, hub_name: str) -> None:
@@ -90,14 +105,35 @@ class Plugin:
         if not hub_name or spec.hub_name != hub_name:
             raise SpecInvalid("foreign-name", "this order is for another server")
 
-    def _with_profiles(self, spec: ServerSpec) -> Order:
+    def _with_profiles(self, spec: ServerSpec, secrets: list[dict[str, Any]]) -> Order:
         application = self._profiles.application_named(spec.application)
         return Order(
             spec=spec,
             application=application,
             hardware=self._profiles.hardware_named(spec.hardware),
             file_path=self._profiles.check_file_path(spec.application, spec.file_path),
+            handed_over=secrets,
         )
+
+
+async def opened_by_the_hub(order: Order, vault: str) -> Order:
+    """Return the order with its secrets opened; raises `OrderRefused`."""
+    try:
+        return msgspec.structs.replace(order, secrets=await open_all(order.handed_over, vault))
+    except SecretRefused as problem:
+        raise OrderRefused("secrets-refused", str(problem)) from None
+
+
+async def left_closed(order: Order) -> Order:
+    """Return the order as it is: its secrets are opened where the server runs."""
+    return order
+
+
+async def no_secrets(order: Order) -> Order:
+    """Refuse an order with secrets, because this spawner could not keep them to the server."""
+    raise OrderRefused(
+        "secrets-refused", "this JupyterHub's spawner hands no secrets to servers: remove them from the template"
+    )
 
 
 def refused(refusal: OrderRefused) -> Exception:

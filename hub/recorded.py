@@ -39,6 +39,8 @@ class RecordedSpawner(Spawner):  # type: ignore[misc]  # JupyterHub has no types
     order: Order | None = None
     server_id = ""
     generation = -1
+    # What nobody may be shown of this server's log.
+    _hidden: tuple[str, ...] = ()
 
     @default("env_keep")
     def _nothing_of_the_hubs_environment(self) -> list[str]:
@@ -62,6 +64,8 @@ class RecordedSpawner(Spawner):  # type: ignore[misc]  # JupyterHub has no types
         order, self.order = self.order, None
         if order is None:
             raise refused(OrderRefused("unsigned", START_ELSEWHERE))
+        # By line, too: the log's last lines may begin or end in the middle of a value.
+        self._hidden = tuple(part for value in order.secrets.values() for part in (value, *value.splitlines()))
         self.server_id, self.generation = order.spec.server_id, order.spec.generation
         self.port = random_port()
         try:
@@ -182,7 +186,9 @@ class RecordedSpawner(Spawner):  # type: ignore[misc]  # JupyterHub has no types
             return fence.lowest > self.generation
 
     def _keep_failure(self, reason: str) -> Failure:
-        return self.machine.keep_failure(self.server_id, self.generation, reason, secrets=[self.api_token])
+        return self.machine.keep_failure(
+            self.server_id, self.generation, reason, secrets=[self.api_token, *self._hidden]
+        )
 
     def _url(self, port: int) -> str:
         return f"http://{self.ip}:{port}"

@@ -47,6 +47,10 @@ class HubSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     oidc_client_secret: str = ""
     api_url: str = ""
     profiles_file: str = ""
+    # Where wrapped secrets are opened; no credential is needed there.
+    vault_url: str = ""
+    # Lmod's start-up file for bash, as servers see it.
+    lmod_init: str = "/usr/share/lmod/lmod/init/bash"
     # A JSON array, because arguments may hold spaces.
     proxy_command: tuple[str, ...] = ("configurable-http-proxy",)
     allowed_roots: tuple[str, ...] = ()

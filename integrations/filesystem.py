@@ -8,6 +8,7 @@ thread. A file system that fails raises `VolumeUnavailable`, whose message names
 import contextlib
 import errno
 import heapq
+import itertools
 import os
 import secrets
 import stat
@@ -24,6 +25,8 @@ from models.errors import HubError, RecordMissing, RequestInvalid, StateConflict
 TRASH = ".trash"
 _UNFINISHED = ".nbhub-unfinished-"
 """How the names of files begin that are still being written. Only a crash leaves one."""
+
+_ATTEMPTS = 5
 
 _HINTS = {
     errno.ENOSPC: "There is no space left: delete files, or ask an administrator for more space.",
@@ -55,6 +58,12 @@ class Volumes:
     def __init__(self, *, uid: int = -1, gid: int = -1) -> None:
         """`uid` and `gid` become the owner of what is made; -1 leaves it."""
         self._uid, self._gid = uid, gid
+
+    def make_root(self, root: Path) -> None:
+        """Make a root where it is missing, right beneath a directory that an operator has made."""
+        with _opened(root.parent) as parent, contextlib.suppress(FileExistsError):
+            os.mkdir(root.name, mode=0o755, dir_fd=parent)
+            os.fsync(parent)
 
     def make_directory(self, root: Path, identity: UUID) -> Path:
         """Make `root/identity` where it is missing; raises `VolumeUnavailable`.
@@ -113,6 +122,68 @@ class Volumes:
             removal.remove(trash, name)
             os.fsync(trash)
             os.fsync(live)
+
+    def place_file(self, root: Path, directories: tuple[str, ...], name: str, content: bytes) -> None:
+        """Put a file into directories below a root, which are made where they are missing, in place of an earlier one.
+
+        Whoever looks sees the old file or the new one, whole, and what was put survives a power cut. Nobody but this
+        service writes there. Raises `VolumeUnavailable`.
+        """
+        with _opened(root) as top:
+            for attempt in itertools.count(1):
+                try:
+                    self._place_file(top, directories, name, content)
+                    return
+                except FileNotFoundError:
+                    # The last file beside it was just removed, and an empty directory with it.
+                    if attempt == _ATTEMPTS:
+                        raise
+
+    def _place_file(self, top: int, directories: tuple[str, ...], name: str, content: bytes) -> None:
+        unfinished = f"{_UNFINISHED}{secrets.token_hex(8)}"
+        with contextlib.ExitStack() as opened:
+            chain = [top]
+            for directory in directories:
+                with contextlib.suppress(FileExistsError):
+                    os.mkdir(directory, mode=0o755, dir_fd=chain[-1])
+                chain.append(containment.open_directory(chain[-1], (directory,)))
+                opened.callback(os.close, chain[-1])
+                self._own(chain[-1])
+            flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
+            with os.fdopen(os.open(unfinished, flags, mode=0o644, dir_fd=chain[-1]), "wb") as file:
+                try:
+                    self._own(file.fileno())
+                    file.write(content)
+                    file.flush()
+                    os.fsync(file.fileno())
+                    os.rename(unfinished, name, src_dir_fd=chain[-1], dst_dir_fd=chain[-1])
+                except BaseException:
+                    with contextlib.suppress(FileNotFoundError):
+                        os.unlink(unfinished, dir_fd=chain[-1])
+                    raise
+            for descriptor in reversed(chain):
+                os.fsync(descriptor)
+
+    def remove_file(self, root: Path, directories: tuple[str, ...], name: str, header: bytes) -> None:
+        """Remove a file that begins with `header`, and the directories that are empty then; either may be gone.
+
+        A file with another beginning is somebody else's by now, and stays. Raises `VolumeUnavailable`.
+        """
+        with _opened(root) as top, contextlib.ExitStack() as opened:
+            chain = [top]
+            with contextlib.suppress(FileNotFoundError):
+                for directory in directories:
+                    chain.append(containment.open_directory(chain[-1], (directory,)))
+                    opened.callback(os.close, chain[-1])
+                with os.fdopen(containment.open_file(chain[-1], (name,)), "rb") as file:
+                    ours = file.read(len(header)) == header
+                if ours:
+                    os.unlink(name, dir_fd=chain[-1])
+                    os.fsync(chain[-1])
+            for parent, directory in reversed(list(zip(chain, directories, strict=False))):
+                if not _removed_if_empty(parent, directory):
+                    break
+                os.fsync(parent)
 
     def list_entries(self, root: Path, path: str, *, after: str | None, limit: int) -> list[Entry]:
         """At most `limit` files and directories of a directory, by name in byte order, those after a name.
@@ -276,9 +347,9 @@ def _removed_if_empty(directory: int, name: str) -> bool:
     try:
         os.rmdir(name, dir_fd=directory)
     except OSError as error:
-        if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+        if error.errno not in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOENT):
             raise
-        return False
+        return error.errno == errno.ENOENT
     return True
 
 

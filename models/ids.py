@@ -1,5 +1,6 @@
 """Record ids: UUIDv7, so that ids made later sort later."""
 
+from datetime import UTC, datetime
 from uuid import UUID
 
 from uuid_utils.compat import uuid7
@@ -17,3 +18,8 @@ def parse_id(text: str) -> UUID | None:
     except ValueError:
         return None
     return parsed if str(parsed) == text else None
+
+
+def made_at(identity: UUID) -> datetime:
+    """When an id was made: a UUIDv7 begins with the milliseconds since 1970."""
+    return datetime.fromtimestamp((identity.int >> 80) / 1000, UTC)

@@ -17,8 +17,10 @@ from models.errors import RecordMissing
 from models.sql import row, rows
 from models.values import Caller, Subject
 
-TABLES = {"dataset": "dataset", "group": "user_group"}
+TABLES = {kind: table for kind, table in operations.SETTLED.items() if kind != "server"}
 """The table of each kind; nothing else gets into a statement's text."""
+TRASHABLE = ("dataset", "module")
+"""The kinds that stay in the trash for a while; others are gone at once."""
 
 
 class Presence(StrEnum):
@@ -145,7 +147,20 @@ async def settle(plan: ObjectPlan) -> bool:
 
 async def expired_trash(before: datetime, limit: int) -> list[Subject]:
     """What was put into the trash before a moment."""
-    found = await rows(
-        "SELECT id FROM dataset WHERE wish = 'trashed' AND trashed_at < {} ORDER BY trashed_at LIMIT {}", before, limit
+    kinds = " UNION ALL ".join(
+        f"SELECT '{kind}' AS kind, id, trashed_at FROM {TABLES[kind]} WHERE wish = 'trashed' AND trashed_at < {{}}"
+        for kind in TRASHABLE
     )
-    return [Subject("dataset", one["id"]) for one in found]
+    found = await rows(
+        f"SELECT kind, id FROM ({kinds}) trash ORDER BY trashed_at LIMIT {{}}", *([before] * len(TRASHABLE)), limit
+    )
+    return msgspec.convert(found, list[Subject])
+
+
+async def purge(subject: Subject) -> None:
+    """Wish what is still in the trash gone for good."""
+    found = await row(
+        f"SELECT owner FROM {TABLES[subject.kind]} WHERE id = {{}} AND wish = 'trashed' FOR UPDATE", subject.id
+    )
+    if found is not None:
+        await intend(subject, Presence.PURGED, "purge", None, owner=found["owner"])

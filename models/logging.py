@@ -15,7 +15,7 @@ from models.settings import Settings
 
 _SECRET_WORDS = ("token", "secret", "password", "authorization", "cookie", "credential", "api_key", "private_key")
 # Loggers that are too talkative at the level of the rest.
-_QUIET = ("httpx", "httpcore", "asyncio", "uvicorn.access")
+_QUIET = ("httpx", "httpcore", "urllib3", "asyncio", "uvicorn.access")
 
 
 def hide_secrets(_: WrappedLogger, __: str, event: EventDict) -> EventDict:

@@ -1,4 +1,4 @@
-"""What servers hold of datasets and groups, and whether their owners may still have it.
+"""What servers hold of datasets, modules, secrets and groups, and whether their owners may still have it.
 
 A server's mounts are written down before its process is started and removed when the process is proven gone, so
 whoever looks finds at least what a process may hold. `lost_at` marks what its owner may no longer have.
@@ -11,8 +11,10 @@ import msgspec
 from msgspec import Struct
 
 from models import servers
+from models.errors import DependencyUnavailable
 from models.operations import LeftOut
 from models.permissions import Level, level_of
+from models.secrets import Placed
 from models.servers import ServerError
 from models.sql import row, rows, to_json
 from models.transactions import Transaction
@@ -22,7 +24,7 @@ NOT_USABLE = "The server's owner may not use it, or it is not there."
 
 
 class Claim(Struct, frozen=True, kw_only=True):
-    """An object that a server may hold."""
+    """An object that a server may hold. `version` and `owner_id` name a module's file, `secret` a secret's place."""
 
     object: UUID
     kind: str
@@ -30,6 +32,23 @@ class Claim(Struct, frozen=True, kw_only=True):
     owner: str
     own: bool
     writes: bool
+    owner_id: UUID | None = None
+    version: str = ""
+    moving: bool = False
+    secret: Placed | None = None
+
+
+class Claims(Struct, frozen=True, kw_only=True):
+    """What a server will hold, and what of its template it will not."""
+
+    kept: list[Claim]
+    left_out: list[LeftOut]
+
+
+class ModuleMoving(DependencyUnavailable):
+    """A module's file is being changed, so it may be missing at this moment."""
+
+    code = "MODULE_MOVING"
 
 
 class LostMount(Struct, frozen=True, kw_only=True):
@@ -51,7 +70,7 @@ _OWNER = """
 _USABLE = f"""
     usable AS (
       SELECT o.id AS object, o.kind, o.name, p.email AS owner, o.owner = s.owner AS own,
-             may.level >= {Level.WRITE:d} AS writes
+             o.kind <> 'secret' AND may.level >= {Level.WRITE:d} AS writes
         FROM server s CROSS JOIN {_OWNER}
         JOIN shareable o ON o.id = ANY({{}}::uuid[]) AND o.live AND o.ready
         JOIN person p ON p.id = o.owner
@@ -65,14 +84,14 @@ _USABLE = f"""
 """
 
 
-async def claim(server: UUID, generation: int, datasets: list[str]) -> tuple[list[Claim], list[LeftOut]] | None:
-    """Write down what a process of `generation` will hold: of the named datasets those that the server's owner may
-    use, and the directories of the owner's groups. Also answers what had to be left out; None when `generation` is
-    no longer what is wished to run.
+async def claim(server: UUID, generation: int, wanted: list[tuple[str, str]]) -> Claims | None:
+    """Write down what a process of `generation` will hold: of the wanted objects (kind and id) those that the server's
+    owner may use, and the directories of the owner's groups. Also answers what had to be left out; None when
+    `generation` is no longer what is wished to run.
 
-    Repeating it for a generation adds and never removes: an earlier try may have been spawned.
+    Repeating it for a generation adds and never removes: an earlier try may have been spawned. Raises `ModuleMoving`.
     """
-    wanted = [UUID(one) for one in datasets]
+    identities = [UUID(one) for _, one in wanted]
     async with Transaction():
         # A late call must leave nothing behind that no process of its generation will ever release.
         wished = await row(
@@ -90,7 +109,7 @@ async def claim(server: UUID, generation: int, datasets: list[str]) -> tuple[lis
             ON CONFLICT (server, object) DO UPDATE
                SET writes = server_mount.writes OR excluded.writes, generation = excluded.generation, lost_at = NULL
             """,
-            wanted,
+            identities,
             server,
             server,
             server,
@@ -101,19 +120,64 @@ async def claim(server: UUID, generation: int, datasets: list[str]) -> tuple[lis
     found = await rows(
         f"""
         WITH {_USABLE}
-        SELECT usable.object, usable.kind, usable.name, usable.owner, usable.own, usable.writes AND m.writes AS writes
+        SELECT usable.object, usable.kind, usable.name, usable.owner, usable.own, usable.writes AND m.writes AS writes,
+               module.owner AS owner_id, coalesce(module.module_version, '') AS version,
+               coalesce(module.generation <> module.observed_generation, false) AS moving,
+               CASE WHEN secret.id IS NOT NULL THEN jsonb_build_object(
+                 'id', secret.id, 'name', secret.name, 'type', secret.type, 'mount_path', secret.mount_path,
+                 'value_version', secret.value_version) END AS secret
           FROM usable JOIN server_mount m ON m.server = {{}} AND m.object = usable.object
+          LEFT JOIN module ON usable.kind = 'module' AND module.id = usable.object
+          LEFT JOIN secret ON usable.kind = 'secret' AND secret.id = usable.object
          ORDER BY usable.object
         """,
-        wanted,
+        identities,
         server,
         server,
         server,
     )
-    claims = msgspec.convert(found, list[Claim])
-    usable = {one.object for one in claims}
-    left_out = [LeftOut(kind="dataset", id=str(one), reason=NOT_USABLE) for one in wanted if one not in usable]
-    return claims, left_out
+    for one in found:
+        one["secret"] = None if one["secret"] is None else msgspec.json.decode(one["secret"])
+    claims = _sorted_out(msgspec.convert(found, list[Claim]), wanted)
+    moving = [f"{one.name}/{one.version}" for one in claims.kept if one.moving]
+    if moving:
+        raise ModuleMoving(f"The file of the module {moving[0]} is just being changed.")
+    return claims
+
+
+def _sorted_out(claims: list[Claim], wanted: list[tuple[str, str]]) -> Claims:
+    """What of the wanted can be in one server, in the template's order, and why the rest cannot."""
+    known = {(claim.kind, str(claim.object)): claim for claim in claims}
+    kept = [claim for claim in claims if claim.kind == "group"]
+    left_out = []
+    for kind, identity in dict.fromkeys(wanted):
+        claim = known.get((kind, identity))
+        reason = NOT_USABLE if claim is None else _in_the_way(claim, kept, known)
+        if claim is None or reason:
+            left_out.append(LeftOut(kind=kind, id=identity, reason=reason))
+        else:
+            kept.append(claim)
+    return Claims(kept=kept, left_out=left_out)
+
+
+def _in_the_way(claim: Claim, kept: list[Claim], known: dict[tuple[str, str], Claim]) -> str:
+    """Why an object that may be used cannot be in a server with the others; nothing is the empty text."""
+    if claim.kind == "module":
+        same = [
+            other
+            for other in known.values()
+            if (other.kind, other.name, other.version) == ("module", claim.name, claim.version) and other != claim
+        ]
+        # Which of them `module load` would find is no question to be left open. One's own comes first.
+        taken = any(other.own for other in same) and not claim.own
+        if taken or any(other in kept for other in same):
+            return f"Another module {claim.name}/{claim.version} is in the server."
+    if claim.secret is not None:
+        if not claim.secret.value_version:
+            return "It has no value yet."
+        if any(other.secret is not None and other.secret.collides(claim.secret) for other in kept):
+            return "Another secret has the same variable or the same place in the server."
+    return ""
 
 
 async def note_left_out(operation: UUID, left_out: list[LeftOut]) -> None:

@@ -17,6 +17,15 @@ from models.ids import new_id
 from models.sql import Row, row, rows, to_json
 from models.values import Caller, OperationStatus, Subject
 
+SETTLED = {
+    "server": "server",
+    "dataset": "dataset",
+    "module": "module",
+    "secret": "secret",
+    "group": "user_group",
+}
+"""The tables of the kinds whose wish is made true outside: generation and observed generation tell whether it is."""
+
 
 class Step(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A step as people see it."""
@@ -276,23 +285,21 @@ async def fail(operation: UUID, error: OperationError) -> None:
 
 async def stalled(seconds: float, limit: int) -> list[Subject]:
     """Subjects with work to do on which nothing happened for that long, the longest waiting first."""
+    unsettled = " ".join(
+        f"""UNION ALL
+            SELECT '{kind}', id, observed_at FROM {table}
+             WHERE generation <> observed_generation AND observed_at < now() - make_interval(secs => {{}})"""
+        for kind, table in SETTLED.items()
+    )
     found = await rows(
-        """
+        f"""
         SELECT subject_kind AS kind, subject AS id FROM (
             SELECT subject_kind, subject, progressed_at AS since FROM operation
-             WHERE status IN ('queued', 'running') AND progressed_at < now() - make_interval(secs => {})
-            UNION ALL
-            SELECT 'server', id, observed_at FROM server
-             WHERE generation <> observed_generation AND observed_at < now() - make_interval(secs => {})
-            UNION ALL
-            SELECT 'dataset', id, observed_at FROM dataset
-             WHERE generation <> observed_generation AND observed_at < now() - make_interval(secs => {})
-            UNION ALL
-            SELECT 'group', id, observed_at FROM user_group
-             WHERE generation <> observed_generation AND observed_at < now() - make_interval(secs => {})
-        ) waiting GROUP BY subject_kind, subject ORDER BY min(since) LIMIT {}
+             WHERE status IN ('queued', 'running') AND progressed_at < now() - make_interval(secs => {{}})
+            {unsettled}
+        ) waiting GROUP BY subject_kind, subject ORDER BY min(since) LIMIT {{}}
         """,
-        *([seconds] * 4),
+        *([seconds] * (1 + len(SETTLED))),
         limit,
     )
     return msgspec.convert(found, list[Subject])

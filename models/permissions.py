@@ -79,13 +79,14 @@ _NEWEST = """
        WHERE {match} AND g.object_kind = {kind} AND {unexpired} AND {before}
        ORDER BY g.object DESC LIMIT (SELECT size FROM page)) found
 """
-PAGE = "page AS (SELECT {}::uuid AS before, {}::bigint AS size)"
+PAGE = "page AS (SELECT {}::uuid AS before, {}::bigint AS size, {}::text AS type, {}::text AS name)"
+"""Where a list goes on, how long it is at most, and what it may be narrowed by."""
 
 
-def newest_of(kind: str, table: str) -> str:
+def newest_of(kind: str, table: str, filters: str = "true") -> str:
     """SQL: the ids of the newest live objects of a kind that `caller` may use, for one `page`.
 
-    More than a page may come: each way to them gives one.
+    More than a page may come: each way to them gives one. `filters` is a condition on the object, `d`, and `page`.
     """
 
     def way(principals: str, match: str) -> str:
@@ -95,12 +96,12 @@ def newest_of(kind: str, table: str) -> str:
             table=table,
             kind=f"'{kind}'",
             unexpired=UNEXPIRED,
-            before="(page.before IS NULL OR g.object < page.before)",
+            before=f"(page.before IS NULL OR g.object < page.before) AND {filters}",
         )
 
     own = f"""(SELECT d.id FROM {table} d, caller, page
                 WHERE d.owner = caller.person AND d.wish = 'present'
-                  AND (page.before IS NULL OR d.id < page.before)
+                  AND (page.before IS NULL OR d.id < page.before) AND {filters}
                 ORDER BY d.id DESC LIMIT (SELECT size FROM page))"""
     groups = "page, caller JOIN group_member m ON m.person = caller.person " + (
         "JOIN user_group u ON u.id = m.user_group AND u.wish = 'present'"

@@ -43,10 +43,36 @@ class Mount(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     kind: str = ""
 
 
-class ServerSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class SecretMount(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One secret shown inside the server, and where Vault has it; never its value.
+
+    `kind` is `env_var` (a variable `name`), `raw` (one file `target`) or `file` (files in the directory `target`;
+    `name` is that of the file where the value is a single text).
+    """
+
+    id: str
+    kind: str
+    name: str
+    target: str = ""
+    path: str
+    version: int
+
+
+class WrappedSecret(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The single-use token that hands one secret of a spec over. It stands beside the spec, unsigned."""
+
+    id: str
+    token: str
+
+    def __repr__(self) -> str:
+        return f"WrappedSecret(id={self.id!r})"
+
+
+class ServerSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
     """Everything a spawner needs to know about one start of one server.
 
-    Unknown fields are refused: a newer worker's restriction must not be ignored by an older hub.
+    Unknown fields are refused: a newer worker's restriction must not be ignored by an older hub. What is not used is
+    left out, so an older hub knows the rest.
     """
 
     server_id: str
@@ -60,6 +86,7 @@ class ServerSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     home: str
     mounts: tuple[Mount, ...] = ()
     modules: tuple[str, ...] = ()
+    secrets: tuple[SecretMount, ...] = ()
     issued_at: int
     expires_at: int
 

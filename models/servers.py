@@ -43,6 +43,14 @@ class TemplateData(Struct, frozen=True, kw_only=True):
     secrets: list[str] = []
     tags: list[str] = []
 
+    def objects(self) -> list[tuple[str, str]]:
+        """Kind and id of everything shared that it names."""
+        return [
+            (kind, identity)
+            for kind, named in (("dataset", self.datasets), ("module", self.modules), ("secret", self.secrets))
+            for identity in named
+        ]
+
 
 class ServerError(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Why a server is not running: a reason, its last log lines without tokens, and when."""

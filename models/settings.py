@@ -21,6 +21,8 @@ def _about(text: str, *, secret: bool = False) -> Meta:
     return Meta(description=text, extra={"secret": secret})
 
 
+LONGEST_WRAPPING = 1800.0
+"""Seconds that the workers' policy in Vault allows a wrapped secret to wait."""
 Text = Annotated[str, Meta(max_length=65_536)]
 Words = tuple[str, ...]
 
@@ -71,7 +73,26 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         str, _about("File of the Ed25519 private key (PEM) that signs what a server may be started with. Workers only.")
     ] = ""
     spec_key_id: Annotated[str, _about("Id of that key; JupyterHub holds the public key of the same id.")] = "1"
-    vault_url: Annotated[str, _about("Vault's address. Empty: health does not look at it.")] = ""
+    vault_url: Annotated[str, _about("Vault's address. Empty: there is none, so secrets have no values.")] = ""
+    vault_engine: Annotated[
+        str,
+        Meta(pattern="^[A-Za-z0-9_-]+$"),
+        _about("Vault's key-value engine (version 2) that holds the values of secrets."),
+    ] = "secret"
+    vault_role_id: Annotated[
+        str, _about("Role id of this process's AppRole in Vault; API and workers have different ones.")
+    ] = ""
+    vault_secret_id: Annotated[str, _about("Secret id of that AppRole.", secret=True)] = ""
+    secret_mount_prefixes: Annotated[
+        Words, _about("Directories, comma separated, beneath which secrets may be put inside a server.")
+    ] = ("/opt/secret", "/run/secrets")
+    secrets_unwrapped_by: Annotated[
+        str,
+        Meta(pattern="^(hub|container)$"),
+        _about(
+            "Who opens the wrapped secrets of a start: the `hub` at once (bubblewrap), or a `container` when it is there (Kubernetes). Workers only."
+        ),
+    ] = "hub"
     oidc_issuer: Annotated[str, _about("Issuer of the OpenID Connect provider; all else is found by discovery.")] = ""
     oidc_client_id: Annotated[str, _about("Client id of this service at the provider.")] = "notebooks-hub"
     oidc_client_secret: Annotated[str, _about("Client secret. Empty: a public client.", secret=True)] = ""
@@ -122,7 +143,9 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     ] = 30.0
     janitor_interval: Annotated[float, Meta(ge=1), _about("Seconds between two clean-ups of what has expired.")] = 300.0
     idempotency_hours: Annotated[float, Meta(gt=0), _about("Hours that an `Idempotency-Key` is remembered.")] = 24.0
-    featured_by_admins_only: Annotated[bool, _about("Only admins may make templates of type `featured`.")] = False
+    featured_by_admins_only: Annotated[
+        bool, _about("Only admins may make modules featured, and templates of type `featured`.")
+    ] = False
     on_revoke: Annotated[
         str,
         Meta(pattern="^(stop|defer)$"),
@@ -136,7 +159,7 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         _about("Seconds between the loss of an access and the stop of the servers that hold it."),
     ] = 60.0
     trash_days: Annotated[
-        float, Meta(ge=0), _about("Days that a deleted dataset can be restored; then it is purged.")
+        float, Meta(ge=0), _about("Days that a deleted dataset or module can be restored; then it is purged.")
     ] = 7.0
     org_names: Annotated[
         Words, _about("Organisations that can be shared with before anybody of them has signed in, comma separated.")
@@ -196,6 +219,11 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     def known_orgs(self) -> tuple[str, ...]:
         """Organisations that are known without anybody of them having signed in."""
         return (*self.org_names, *self.org_domains)
+
+    @property
+    def wrapping_seconds(self) -> float:
+        """How long a wrapped secret waits to be opened."""
+        return 120 if self.secrets_unwrapped_by == "hub" else min(self.server_start_timeout + 60, LONGEST_WRAPPING)
 
     @property
     def truth_url(self) -> str:

@@ -65,6 +65,19 @@ async def read(kind: str, identity: UUID, caller: Caller, needs: Level) -> Share
     return shareable
 
 
+async def usable(identities: list[str], caller: Caller) -> set[tuple[str, str]]:
+    """Kind and id of those objects that the caller may use, by what is granted; being an admin grants nothing."""
+    if not identities:
+        return set()
+    found = await rows(
+        f"""WITH {CALLER} SELECT o.kind, o.id FROM shareable o CROSS JOIN caller
+             WHERE o.id = ANY({{}}::uuid[]) AND o.live AND {level_of("o")} IS NOT NULL""",
+        *values_of(caller),
+        [UUID(one) for one in identities],
+    )
+    return {(one["kind"], str(one["id"])) for one in found}
+
+
 def require(level: Level | None, caller: Caller, needs: Level, kind: str) -> None:
     """Refuse (`ActionForbidden`) a caller who sees an object of a kind but may not do this to it."""
     if caller.admin or (level is not None and level >= needs):

@@ -155,6 +155,57 @@ class Dataset(Table, db=DB):
     version = Integer(default=1)
 
 
+class Module(Table, db=DB):
+    """Software that Lmod loads. `module_version` is the software's; `calls` are those of its modulefile."""
+
+    id = UUID(primary_key=True, default=None)
+    owner = UUID()
+    name = Text()
+    module_version = Text()
+    description = Text(default="")
+    featured = Boolean(default=False)
+    calls = JSONB()
+    wish = Text(default="present")
+    generation = BigInt(default=1)
+    observed = Text(default="absent")
+    observed_generation = BigInt(default=0)
+    observed_at = Timestamptz(default=TimestamptzNow())
+    trashed_at = Timestamptz(null=True, default=None)
+    created_at = Timestamptz(default=TimestamptzNow())
+    version = Integer(default=1)
+
+
+class ModulePlace(Table, db=DB):
+    """A place of a modulefile and the module that holds it: from before its file is put there until it is gone."""
+
+    id = UUID(primary_key=True)
+    module = UUID(index=True)
+    owner = UUID()
+    name = Text()
+    module_version = Text()
+
+    module_place_once = Unique([owner, name, module_version])
+
+
+class Secret(Table, db=DB):
+    """What is known of a secret. Its value is in Vault; `value_version` is the one that servers are given."""
+
+    id = UUID(primary_key=True, default=None)
+    owner = UUID()
+    name = Text()
+    type = Text()
+    description = Text(default="")
+    mount_path = Text(null=True, default=None)
+    value_version = Integer(default=0)
+    wish = Text(default="present")
+    generation = BigInt(default=1)
+    observed = Text(default="absent")
+    observed_generation = BigInt(default=0)
+    observed_at = Timestamptz(default=TimestamptzNow())
+    created_at = Timestamptz(default=TimestamptzNow())
+    version = Integer(default=1)
+
+
 class UserGroup(Table, db=DB):
     """People under one name, with a directory of their own. `generation` also counts changes of its members."""
 
@@ -302,6 +353,9 @@ TABLES = (
     Server,
     ServerTombstone,
     Dataset,
+    Module,
+    ModulePlace,
+    Secret,
     UserGroup,
     GroupMember,
     AccessGrant,

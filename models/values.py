@@ -53,3 +53,10 @@ class Subject(Struct, frozen=True):
 
     kind: str
     id: UUID
+
+
+class ModuleCall(Struct, frozen=True, forbid_unknown_fields=True):
+    """A call of the function `id` in a modulefile."""
+
+    id: str
+    arguments: list[str]

@@ -5,7 +5,7 @@ from uuid import UUID
 
 from msgspec import Struct
 
-from models import datasets, groups, sharing
+from models import datasets, groups, modules, sharing
 from models.errors import ActionForbidden, RecordMissing
 from models.permissions import Level
 from models.sql import rows
@@ -21,7 +21,7 @@ class Root(StrEnum):
     MODULES = "modules"
 
 
-KINDS = {Root.NOTEBOOKS: "person", Root.DATASETS: datasets.KIND, Root.GROUPS: groups.KIND, Root.MODULES: "module"}
+KINDS = {Root.NOTEBOOKS: "person", Root.DATASETS: datasets.KIND, Root.GROUPS: groups.KIND, Root.MODULES: modules.KIND}
 """What the first component below a root is the id of."""
 
 
@@ -34,14 +34,14 @@ class Place(Struct, frozen=True, kw_only=True):
 
 async def require(root: Root, identity: UUID, caller: Caller, needs: Level) -> None:
     """Refuse (`RecordMissing`, `ActionForbidden`) a caller who may not go as far as `needs` in a directory."""
-    if root is Root.DATASETS:
-        await sharing.read(datasets.KIND, identity, caller, needs)
+    if root in (Root.DATASETS, Root.MODULES):
+        await sharing.read(KINDS[root], identity, caller, needs)
     elif root is Root.GROUPS:
         group = await groups.read(identity, caller)
         # Names of groups are known to all, so this is no secret. Members may write.
         if not (group.member or caller.admin):
             raise ActionForbidden("Only members of the group may do this.", hint="Ask one of its managers.")
-    elif root is Root.MODULES or (identity != caller.id and not caller.admin):
+    elif identity != caller.id and not caller.admin:
         raise RecordMissing.of(KINDS[root], identity)
 
 
@@ -50,6 +50,9 @@ async def list_places(root: Root, caller: Caller, *, before: UUID | None = None,
     if root is Root.DATASETS:
         found = await datasets.list_visible(caller, before=before, limit=limit)
         return [Place(id=one.id, name=one.name) for one in found]
+    if root is Root.MODULES:
+        found_modules = await modules.list_visible(caller, before=before, limit=limit)
+        return [Place(id=one.id, name=f"{one.name}/{one.module_version}") for one in found_modules]
     if root is Root.GROUPS:
         return [Place(**one) for one in await rows(_GROUPS, caller.admin, caller.id, before, before, limit)]
     return []

@@ -14,7 +14,7 @@ from pathlib import Path
 import httpx
 import msgspec
 
-from stack import demo
+from stack import demo, secrets
 from stack.layout import PortTaken, layout_of
 from stack.progress import Progress
 from stack.sign_in import SignInFailed, api_tokens
@@ -75,6 +75,9 @@ def _parser() -> argparse.ArgumentParser:
     hub = commands.add_parser("hub-token", parents=[common], help="a JupyterHub token of a development user")
     hub.add_argument("email")
     hub.set_defaults(run=_hub_token)
+    commands.add_parser(
+        "rotate-keys", parents=[common], help="new keys for payloads and orders, beside the old ones; at the next start"
+    ).set_defaults(run=_rotate_keys)
     show = commands.add_parser("demo", parents=[common], help="start the stack and show the main job as it happens")
     show.add_argument("--exit", action="store_true", help="end when the story is told")
     show.set_defaults(run=_demo)
@@ -207,6 +210,15 @@ def _token(arguments: argparse.Namespace) -> int:
     state = _running(arguments.directory)
     assert state.info is not None
     print(asyncio.run(api_tokens(state.info.api, arguments.email)).access_token)
+    return 0
+
+
+def _rotate_keys(arguments: argparse.Namespace) -> int:
+    state = read_state(arguments.directory.resolve())
+    if state is not None and state.supervisor.alive():
+        raise StackFailed("the stack uses its keys: end it with `nbhub down` first")
+    secrets.rotate(layout_of(arguments.directory, running=True).keys)
+    print("New keys are used from the next start on; the old ones stay for what was encrypted and signed with them.")
     return 0
 
 

@@ -1,5 +1,7 @@
-"""The main job, told as it happens: people, a template, a shared dataset, code that runs, and nothing left."""
+"""The main job, told as it happens: people, a template, what they share, code that runs, and nothing left."""
 
+import hashlib
+import secrets
 import time
 from typing import Any
 
@@ -18,22 +20,29 @@ print(f"6 * 7 = {6 * 7}, on Python {platform.python_version()} in {os.getcwd()}"
 
 
 _NOTE = "forty-two cells"
+_VARIABLE, _GREETING = "MICROSCOPE", "confocal"
+_KEPT_AS = "IMAGING_TOKEN"
 
 
-def _look(name: str) -> str:
-    """Code that tells what a kernel can do with a dataset."""
+def _look(dataset: str) -> str:
+    """Code that tells what a kernel has of the template: a dataset, a module and a secret."""
     return f"""
-import pathlib
-folder = pathlib.Path("/opt/datasets/{name}")
+import hashlib, os, pathlib, subprocess
+folder = pathlib.Path("/opt/datasets/{dataset}")
 if folder.exists():
-    print("reads", repr((folder / "note.txt").read_text()), end="; ")
+    print("dataset: reads", repr((folder / "note.txt").read_text()), end="; ")
     try:
         (folder / "written.txt").write_text("x")
         print("writes too")
     except OSError as error:
         print("cannot write:", error.strerror)
 else:
-    print("the dataset is not there any more")
+    print("dataset: not there")
+listed = subprocess.run(["bash", "-c", "module --terse list 2>&1"], capture_output=True, text=True).stdout
+loaded = listed.split() if "{_VARIABLE}" in os.environ else []
+print("module:", f"{{loaded[0]}} is loaded, {_VARIABLE}={{os.environ['{_VARIABLE}']}}" if loaded else "not there")
+secret = os.environ.get("{_KEPT_AS}")
+print("secret:", f"fingerprint {{hashlib.sha256(secret.encode()).hexdigest()[:12]}}" if secret else "not there")
 """
 
 
@@ -52,8 +61,25 @@ async def tell(stack: Stack) -> None:
         )
         note = {"root": "datasets", "path": dataset["_id"], "type": "file", "name": "note.txt", "content": _NOTE}
         await story.does(f"{ALICE} puts a file into it", alice.call("POST", "/volume/file", json=note))
+        module = await story.does(
+            f"{ALICE} makes a module, which Lmod will load",
+            alice.call(
+                "POST",
+                "/modules",
+                json={
+                    "name": f"imaging-{int(time.time())}",
+                    "version": "1.0",
+                    "luaModuleFile": [{"id": "setenv", "arguments": [_VARIABLE, _GREETING]}],
+                },
+            ),
+        )
+        value = secrets.token_urlsafe(24)
+        secret = await story.does(
+            f"{ALICE} keeps a secret in Vault, fingerprint {_fingerprint(value)}",
+            alice.call("POST", "/secrets", json={"secretName": _KEPT_AS, "type": "env_var", "value": value}),
+        )
         template = await story.does(
-            f"{ALICE} makes a public template",
+            f"{ALICE} makes a public template of all three",
             alice.call(
                 "POST",
                 "/template",
@@ -66,10 +92,14 @@ async def tell(stack: Stack) -> None:
                     "public": True,
                     "tags": ["demo"],
                     "datasets": [dataset["_id"]],
+                    "modules": [module["_id"]],
+                    "secrets": [secret["_id"]],
                 },
             ),
         )
         first = await story.has_server(alice, template)
+        code = _look(dataset["name"])
+        await story.finds(alice, first, code, _GREETING, _fingerprint(value))
         bob, carol = await story.signs_in(api, BOB), await story.signs_in(api, CAROL)
         group = await story.does(
             f"{ALICE} makes a group", alice.call("POST", "/groups", json={"name": f"imaging-{int(time.time())}"})
@@ -80,16 +110,20 @@ async def tell(stack: Stack) -> None:
         path = f"/datasets/{dataset['_id']}"
         await story.operates(f"{ALICE} shares the dataset with {BOB}, to read", alice, "POST", f"{path}/share", reader)
         await story.operates(f"{ALICE} shares it with the group, to write", alice, "POST", f"{path}/share", writers)
+        more = {"module": f"/modules/{module['_id']}", "secret": f"/secret/{secret['_id']}"}
+        for kind, at in more.items():
+            await story.operates(f"{ALICE} shares the {kind} with {BOB}", alice, "POST", f"{at}/share", reader)
         second, third = await story.has_server(bob, template), await story.has_server(carol, template)
-        code = _look(dataset["name"])
-        await story.runs(bob, second, code)
-        await story.runs(carol, third, code)
+        await story.finds(bob, second, code, _NOTE, _GREETING, _fingerprint(value))
+        await story.finds(carol, third, code, _NOTE, "module: not there", "secret: not there")
         await story.operates(f"{ALICE} revokes it from {BOB}", alice, "POST", f"{path}/revoke", reader)
         await story.operates(f"{ALICE} revokes it from the group", alice, "POST", f"{path}/revoke", writers)
+        for kind, at in more.items():
+            await story.operates(f"{ALICE} revokes the {kind} from {BOB}", alice, "POST", f"{at}/revoke", reader)
         for person, server in ((bob, second), (carol, third)):
             await story.does(f"the server of {person.email} was stopped", person.finds_stopped(server))
         await story.operates(f"{BOB} starts it again", bob, "PUT", f"/servers/{second['_id']}/start")
-        await story.runs(bob, second, code)
+        await story.finds(bob, second, code, "dataset: not there", "module: not there", "secret: not there")
         for person, server in ((alice, first), (bob, second)):
             await story.operates(f"{person.email} stops the server", person, "PUT", f"/servers/{server['_id']}/stop")
         for person, server in ((alice, first), (bob, second), (carol, third)):
@@ -99,7 +133,14 @@ async def tell(stack: Stack) -> None:
         )
         await story.operates(f"{ALICE} deletes the group", alice, "DELETE", f"/groups/{group['_id']}")
         await story.operates(f"{ALICE} puts the dataset into the trash", alice, "DELETE", path)
+        await story.operates(f"{ALICE} puts the module into the trash", alice, "DELETE", more["module"])
+        await story.operates(f"{ALICE} deletes the secret, in Vault too", alice, "DELETE", more["secret"])
     print("\nNothing is left but the record of it: every step is in the Temporal UI.", flush=True)
+
+
+def _fingerprint(value: str) -> str:
+    """What may be shown of a secret: whether it is the same."""
+    return hashlib.sha256(value.encode()).hexdigest()[:12]
 
 
 class _Person:
@@ -160,13 +201,17 @@ class _Story:
         )
         await self.operates(f"{person.email} starts it", person, "PUT", f"/servers/{server['_id']}/start")
         print(f"            {server['url']}", flush=True)
-        await self.runs(person, server, _CODE)
+        await self.finds(person, server, _CODE, "42")
         return server
 
-    async def runs(self, person: _Person, server: Json, code: str) -> None:
-        """Run code in a kernel of a person's server, and tell what it prints."""
+    async def finds(self, person: _Person, server: Json, code: str, *expected: str) -> None:
+        """Run code in a kernel of a person's server; raises `DemoFailed` unless it prints what is expected."""
         printed = await self.does(f"{person.email} runs code in its kernel", self._printed(person.email, server, code))
-        print(f"            {printed}", flush=True)
+        for line in printed.splitlines():
+            print(f"            {line}", flush=True)
+        for words in expected:
+            if words not in printed:
+                raise DemoFailed(f"the kernel of {person.email} does not print {words!r}")
 
     async def _printed(self, email: str, server: Json, code: str) -> str:
         async with Notebook(server["url"], await self._stack.hub_token(email)) as notebook:

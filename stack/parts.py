@@ -16,6 +16,7 @@ from temporalio.service import RPCError
 from stack import secrets, tools
 from stack.layout import Layout
 from stack.secrets import Secrets
+from stack.vault_setup import role_of
 
 PROJECT = tools.PROJECT
 ADMIN_CLAIM = "realm_access.roles=nbhub-admin"
@@ -194,6 +195,7 @@ def jupyterhub(layout: Layout, python: Path, modules: Path, keys: Secrets, *, fa
         "NBHUB_HUB_PROXY_COMMAND": json.dumps(proxy),
         "NBHUB_HUB_ALLOWED_ROOTS": str(layout.data_root),
         "NBHUB_API_URL": layout.url("api"),
+        "NBHUB_HUB_VAULT_URL": layout.url("vault"),
     }
     if faults is not None:
         values["NBHUB_CRASH_POINTS"] = str(faults)
@@ -244,6 +246,8 @@ def api(layout: Layout, keys: Secrets, more: Mapping[str, str], *, faults: Path 
         "NBHUB_OIDC_TRUSTED_CLIENTS": "jupyterhub",
         "NBHUB_ADMIN_CLAIM": ADMIN_CLAIM,
         "NBHUB_ORG_CLAIM": "orgs",
+        "NBHUB_VAULT_ROLE_ID": role_of("api"),
+        "NBHUB_VAULT_SECRET_ID": keys.vault_api_secret_id,
     }
     values |= more
     if faults is not None:
@@ -260,7 +264,9 @@ def worker(layout: Layout, keys: Secrets, more: Mapping[str, str], *, name: str,
     values = settings(layout, keys) | {
         "NBHUB_JUPYTERHUB_TOKEN": keys.worker_token,
         "NBHUB_SPEC_SIGNING_KEY_FILE": str(secrets.signing_key_file(layout.keys)),
-        "NBHUB_SPEC_KEY_ID": secrets.SPEC_KEY_ID,
+        "NBHUB_SPEC_KEY_ID": secrets.spec_key_id(layout.keys),
+        "NBHUB_VAULT_ROLE_ID": role_of("worker"),
+        "NBHUB_VAULT_SECRET_ID": keys.vault_worker_secret_id,
     }
     values |= more
     if faults is not None:

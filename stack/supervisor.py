@@ -212,7 +212,15 @@ class Stack:
             self._write_state()
         await self._until_ready(self._parts[part], process)
         if part == "vault":
-            await open_vault(self.info.vault, self.directory / "vault")
+            await self._open_vault()
+
+    async def rotate_keys(self) -> None:
+        """Have new keys of the payload codec and of the spec, and the API and workers use them."""
+        self._secrets = secrets.rotate(self.layout.keys)
+        for name in ("api", *self._worker_names):
+            await self.stop_part(name)
+        await self._start_api()
+        await self._start_workers()
 
     async def stop_part(self, part: str) -> None:
         """End a part gently."""
@@ -253,7 +261,9 @@ class Stack:
         self.layout.database_socket.mkdir(mode=0o700, exist_ok=True)
         if not (data / "PG_VERSION").exists():
             program = str(tools.postgres_programs() / "initdb")
-            options = ["-U", "nbhub", "--auth=trust", "-E", "UTF8", "--locale=C", "--no-instructions"]
+            # Letters of all scripts have an upper and a lower case; the order is that of their bytes.
+            locale = ["--locale=C", "--lc-ctype=C.UTF-8"]
+            options = ["-U", "nbhub", "--auth=trust", "-E", "UTF8", *locale, "--no-instructions"]
             await self._once("initdb", parts.as_ordinary_user([program, "-D", str(data), *options]), {})
         await self._launch(parts.postgres(self.layout))
         await make_database(self.layout, "nbhub")
@@ -271,7 +281,11 @@ class Stack:
 
     async def _start_vault(self) -> None:
         await self._launch(parts.vault(self.layout, await tools.vault(self.progress)))
-        await open_vault(self.info.vault, self.directory / "vault")
+        await self._open_vault()
+
+    async def _open_vault(self) -> None:
+        ids = {"api": self.secrets.vault_api_secret_id, "worker": self.secrets.vault_worker_secret_id}
+        await open_vault(self.info.vault, self.directory / "vault", ids)
 
     async def _start_oidc(self) -> None:
         modules = await tools.node_modules(self.progress)

@@ -1,5 +1,6 @@
-"""Initialises and unseals the stack's Vault; the keys stay in the stack's directory."""
+"""Initialises and unseals the stack's Vault, and makes the roles of API and workers; the keys stay with the stack."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import httpx
@@ -14,8 +15,20 @@ class VaultKeys(Struct, frozen=True, kw_only=True):
     root_token: str
 
 
-async def open_vault(url: str, directory: Path) -> None:
-    """Make the Vault at `url` serve, with a key-value engine of version 2 at `secret`."""
+POLICIES = Path(__file__).resolve().parent.parent / "deploy" / "vault"
+"""What each role may do: the same here as in production."""
+
+
+def role_of(process: str) -> str:
+    """The name and the id of the role of `api` or `worker`."""
+    return f"nbhub-{process}"
+
+
+async def open_vault(url: str, directory: Path, secret_ids: Mapping[str, str]) -> None:
+    """Make the Vault at `url` serve, with a key-value engine of version 2 at `secret`.
+
+    `secret_ids` are those with which API and worker prove who they are.
+    """
     path = directory / "keys.json"
     async with httpx.AsyncClient(base_url=f"{url}/v1/", timeout=15) as client:
         if not (await client.get("sys/init")).raise_for_status().json()["initialized"]:
@@ -31,3 +44,23 @@ async def open_vault(url: str, directory: Path) -> None:
         if "secret/" not in mounts["data"]:
             engine = {"type": "kv", "options": {"version": "2"}}
             (await client.post("sys/mounts/secret", json=engine, headers=headers)).raise_for_status()
+        methods = (await client.get("sys/auth", headers=headers)).raise_for_status().json()
+        if "approle/" not in methods["data"]:
+            (await client.post("sys/auth/approle", json={"type": "approle"}, headers=headers)).raise_for_status()
+        client.headers.update(headers)
+        for process, secret_id in secret_ids.items():
+            await _keep_role(client, process, secret_id)
+
+
+async def _keep_role(client: httpx.AsyncClient, process: str, secret_id: str) -> None:
+    name = role_of(process)
+    policy = {"policy": (POLICIES / f"{process}.hcl").read_text()}
+    (await client.put(f"sys/policies/acl/{name}", json=policy)).raise_for_status()
+    role = f"auth/approle/role/{name}"
+    # Periodic: it lives as long as it is renewed.
+    settings = {"token_policies": [name], "token_no_default_policy": False, "token_period": "1h"}
+    (await client.post(role, json=settings)).raise_for_status()
+    (await client.post(f"{role}/role-id", json={"role_id": name})).raise_for_status()
+    known = await client.post(f"{role}/secret-id/lookup", json={"secret_id": secret_id})
+    if known.status_code != 200:
+        (await client.post(f"{role}/custom-secret-id", json={"secret_id": secret_id})).raise_for_status()

@@ -64,3 +64,10 @@ async def provider(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[St
     """A stack of the sign-in provider alone."""
     async with Stack(tmp_path_factory.mktemp("provider"), only=("oidc",)) as stack:
         yield stack
+
+
+@pytest.fixture(scope="session")
+async def vault(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stack]:
+    """A stack of Vault alone."""
+    async with Stack(tmp_path_factory.mktemp("vault"), only=("vault",)) as stack:
+        yield stack

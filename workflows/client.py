@@ -18,7 +18,7 @@ from models.values import Subject
 from workflows.access import AccessWorkflow
 from workflows.plugin import plugin
 from workflows.server import ServerWorkflow
-from workflows.shared_object import DatasetWorkflow, GroupWorkflow
+from workflows.shared_object import DatasetWorkflow, GroupWorkflow, ModuleWorkflow, SecretWorkflow
 from workflows.user import UserWorkflow
 
 log = structlog.get_logger(__name__)
@@ -26,26 +26,31 @@ log = structlog.get_logger(__name__)
 # A request waits no longer for a wake-up: the reconciler makes up for one that is lost.
 WAKE_DEADLINE = timedelta(seconds=2)
 
-_PREFIXES = {
-    "server": "server",
-    "person": "user",
-    "dataset": "dataset",
-    "group": "group",
-    "dataset-access": "access-dataset",
-}
-_SUMMARIES = {
-    "server": "Make a server what is wished of it",
-    "person": "Prepare a person's place",
-    "dataset": "Make a dataset what is wished of it",
-    "group": "Make a group what is wished of it",
-    "dataset-access": "Bring servers into line with who may use a dataset",
+_SHARED: dict[str, Callable[[Any, Subject], Awaitable[None]]] = {
+    "dataset": DatasetWorkflow.run,
+    "module": ModuleWorkflow.run,
+    "secret": SecretWorkflow.run,
 }
 _WORKFLOWS: dict[str, Callable[[Any, Subject], Awaitable[None]]] = {
     "server": ServerWorkflow.run,
     "person": UserWorkflow.run,
-    "dataset": DatasetWorkflow.run,
     "group": GroupWorkflow.run,
-    "dataset-access": AccessWorkflow.run,
+    **_SHARED,
+    **{f"{kind}-access": AccessWorkflow.run for kind in _SHARED},
+}
+_SUMMARIES = {
+    "server": "Make a server what is wished of it",
+    "person": "Prepare a person's place",
+    "group": "Make a group what is wished of it",
+    **{kind: f"Make a {kind} what is wished of it" for kind in _SHARED},
+    **{f"{kind}-access": f"Bring servers into line with who may use a {kind}" for kind in _SHARED},
+}
+_PREFIXES = {
+    "server": "server",
+    "person": "user",
+    "group": "group",
+    **{kind: kind for kind in _SHARED},
+    **{f"{kind}-access": f"access-{kind}" for kind in _SHARED},
 }
 
 

@@ -1,9 +1,11 @@
 """Removes what has expired. Runs by a schedule."""
 
 from temporalio import workflow
+from temporalio.exceptions import ActivityError
 
 from activities.messages import Cleaned
 from activities.records import Records
+from activities.vault import Values
 from workflows.options import best_effort
 
 
@@ -14,4 +16,13 @@ class JanitorWorkflow:
     @workflow.run
     async def run(self) -> Cleaned:
         """Remove a bounded number of expired rows; the next pass goes on."""
-        return await workflow.execute_activity_method(Records.remove_expired, **best_effort("Remove what has expired"))
+        cleaned = await workflow.execute_activity_method(
+            Records.remove_expired, **best_effort("Remove what has expired")
+        )
+        try:
+            await workflow.execute_activity_method(
+                Values.reap_values, **best_effort("Remove values that no record names")
+            )
+        except ActivityError:
+            workflow.logger.warning("Vault could not be looked at")
+        return cleaned

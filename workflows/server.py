@@ -173,8 +173,8 @@ def _reason(error: ActivityError) -> tuple[OperationError, str]:
     return (
         OperationError(
             code="DEPENDENCY_UNAVAILABLE",
-            message="The server could not be started: JupyterHub was not there for too long.",
-            hint="Ask an operator to look at JupyterHub, then start the server again.",
+            message="The server could not be started: something that it needs was not there for too long.",
+            hint="Ask an operator to look at the health of the service, then start the server again.",
         ),
         "",
     )

@@ -1,4 +1,4 @@
-"""Makes what people share what is wished of it: directory, JupyterHub group, or their absence.
+"""Makes what people share what is wished of it: directory, modulefile, value, JupyterHub group, or their absence.
 
 One implementation; each kind has a workflow class of its own, so that operators can tell them apart.
 """
@@ -13,9 +13,12 @@ from activities.filesystem import Filesystem
 from activities.jupyterhub import Hub
 from activities.messages import AccessScope, ObjectWish, WorkflowRun
 from activities.records import Records
+from activities.vault import Values
 from models.lifecycles import ObjectPlan, Presence
 from models.values import Subject
 from workflows.options import outside, records
+
+_HAVE_DIRECTORIES = ("dataset", "module", "group")
 
 
 class Wakeable:
@@ -63,9 +66,11 @@ async def keep(subject: Subject, this: Wakeable) -> None:
 async def _make_true(plan: ObjectPlan, wish: ObjectWish, this: Wakeable) -> bool:
     """Make a wish true; False when something else came up first."""
     gone = plan.wish is not Presence.PRESENT
-    if not gone:
+    if not gone and plan.kind in _HAVE_DIRECTORIES:
         # First, because a new member's server may mount it at once.
         await _place(wish, "Have its directory in place")
+    if not gone and plan.kind == "module":
+        await _place_modulefile(wish, "Write its modulefile")
     touched = gone or plan.kind == "group"
     if touched and not await withdraw(plan.kind, plan.id, this, subject_kind=plan.kind, force=gone):
         return False
@@ -73,13 +78,21 @@ async def _make_true(plan: ObjectPlan, wish: ObjectWish, this: Wakeable) -> bool
         await workflow.execute_activity_method(
             Hub.mirror_group, wish, **outside("Have JupyterHub's group hold its members")
         )
-    if gone:
+    if gone and plan.kind == "module":
+        await _place_modulefile(wish, "Remove its modulefile")
+    if gone and plan.kind == "secret":
+        await workflow.execute_activity_method(Values.destroy_value, wish, **outside("Remove its value from Vault"))
+    if gone and plan.kind in _HAVE_DIRECTORIES:
         await _place(wish, "Take its directory away")
     return True
 
 
 async def _place(wish: ObjectWish, summary: str) -> None:
     await workflow.execute_activity_method(Filesystem.place_directory, wish, **outside(summary))
+
+
+async def _place_modulefile(wish: ObjectWish, summary: str) -> None:
+    await workflow.execute_activity_method(Filesystem.place_modulefile, wish, **outside(summary))
 
 
 async def withdraw(kind: str, identity: UUID, this: Wakeable, *, subject_kind: str, force: bool = False) -> bool:
@@ -123,6 +136,26 @@ class DatasetWorkflow(Wakeable):
 @workflow.defn
 class GroupWorkflow(Wakeable):
     """Makes a group what is wished of it."""
+
+    @workflow.run
+    async def run(self, subject: Subject) -> None:
+        """Work until wish and world agree."""
+        await keep(subject, self)
+
+
+@workflow.defn
+class ModuleWorkflow(Wakeable):
+    """Makes a module what is wished of it."""
+
+    @workflow.run
+    async def run(self, subject: Subject) -> None:
+        """Work until wish and world agree."""
+        await keep(subject, self)
+
+
+@workflow.defn
+class SecretWorkflow(Wakeable):
+    """Makes a secret what is wished of it."""
 
     @workflow.run
     async def run(self, subject: Subject) -> None:

@@ -1,4 +1,4 @@
-# The API stores the values of secrets and cannot read one back.
-path "secret/data/nbhub/*" {
+# The API stores the values of secrets and cannot read one back. `+` is one name: behind `*`, `..` would lead elsewhere.
+path "secret/data/secrets/+" {
   capabilities = ["create", "update"]
 }

@@ -15,6 +15,7 @@ from temporalio.client import Client, Schedule, ScheduleActionStartWorkflow
 
 import worker
 from integrations.jupyterhub import JupyterHub
+from integrations.vault import Vault
 from models.settings import Settings
 from workflows.schedules import converge
 from workflows.server import WISH
@@ -95,7 +96,8 @@ def registered(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> dict[str,
     """What a worker process gives to Temporal's worker."""
     given: dict[str, Any] = {}
     monkeypatch.setattr(worker, "Worker", lambda _client, **options: given.update(options))
-    worker.make_worker(cast(Client, SimpleNamespace()), settings, cast(JupyterHub, SimpleNamespace()))
+    nothing = SimpleNamespace()
+    worker.make_worker(cast(Client, nothing), settings, cast(JupyterHub, nothing), cast(Vault, nothing))
     return given
 
 

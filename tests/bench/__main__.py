@@ -7,7 +7,7 @@ import tempfile
 from pathlib import Path
 
 from stack.supervisor import Stack
-from tests.bench import permissions, share, start
+from tests.bench import permissions, secrets, share, start
 
 
 async def run(pairs: int, users: int) -> None:
@@ -19,9 +19,13 @@ async def run(pairs: int, users: int) -> None:
             memory = await start.resident_megabytes(stack)
             print("share: one request against one activity for each person", flush=True)
             shared = await share.measure(stack, users)
+    print("secrets: GET /version while a slow Vault keeps 100 of them, against the idle one", flush=True)
+    with tempfile.TemporaryDirectory(prefix="nbhub-bench-") as directory:
+        kept = await secrets.measure(Path(directory))
     print("permissions: a check and a list against their numbers", flush=True)
     slopes = await permissions.measure()
-    print(json.dumps({"start_ratio": ratio, "resident_mb": memory, "share": shared, "permissions": slopes}))
+    result = {"start_ratio": ratio, "resident_mb": memory, "share": shared, "secrets": kept, "permissions": slopes}
+    print(json.dumps(result))
 
 
 def main() -> None:

@@ -106,7 +106,7 @@ async def _raw(stack: Stack, hub: JupyterHub, home: str) -> float:
         expires_at=now + 120,
     )
     key = secrets.signing_key_file(stack.layout.keys).read_bytes()
-    options = {"spec": sign_spec(spec, key, secrets.SPEC_KEY_ID), "wrapped_secrets": []}
+    options = {"spec": sign_spec(spec, key, secrets.spec_key_id(stack.layout.keys)), "wrapped_secrets": []}
     await hub.major_version()
     begun = time.monotonic()
     await hub.start(ALICE, name, "A lab", options)

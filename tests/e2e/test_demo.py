@@ -14,8 +14,10 @@ async def test_the_story_is_told_to_its_end(stack: Stack, capsys: pytest.Capture
     assert "6 * 7 = 42" in told
     assert "reads 'forty-two cells'; cannot write: Read-only file system" in told
     assert "reads 'forty-two cells'; writes too" in told
-    assert "the dataset is not there any more" in told
-    assert told.count(stack.info.temporal_ui) == 15, "each operation with the link to its workflow"
+    assert "is loaded, MICROSCOPE=confocal" in told
+    assert told.count("secret: fingerprint") == 2, "of the owner and of the recipient"
+    assert told.rstrip().count("secret: not there") == 2, "of who was not given it, and after the revoke"
+    assert told.count(stack.info.temporal_ui) == 21, "each operation with the link to its workflow"
 
 
 @pytest.mark.parametrize(("part", "megabytes"), [("api", 200), ("worker", 250)])

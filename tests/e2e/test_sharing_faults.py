@@ -1,9 +1,12 @@
-"""The worker dies at every crash point of what happens to a dataset; share and revoke race. All of it ends right."""
+"""The worker dies at every crash point of what happens to what people share; share and revoke race. All ends right."""
 
 import asyncio
 import contextlib
 import itertools
 from collections.abc import Awaitable, Callable
+
+import httpx
+import msgspec
 
 from stack.notebook import Notebook
 from stack.supervisor import Stack, StackFailed
@@ -14,40 +17,49 @@ _BEGIN = ("begin_object.before", "begin_object.after")
 _PLACE = ("place_directory.before", "place_directory.effect", "place_directory.after")
 _SETTLE = ("settle_object.before", "settle_object.after")
 _WITHDRAW = ("withdraw.before", "withdraw.effect", "withdraw.after")
+_MODULEFILE = ("place_modulefile.before", "place_modulefile.effect", "place_modulefile.after")
 POINTS = {
-    "create": (*_BEGIN, *_PLACE, *_SETTLE),
-    "delete": (*_BEGIN, *_WITHDRAW, *_PLACE, *_SETTLE),
-    "restore": (*_BEGIN, *_PLACE, *_SETTLE),
-    "share": (
+    ("dataset", "create"): (*_BEGIN, *_PLACE, *_SETTLE),
+    ("dataset", "delete"): (*_BEGIN, *_WITHDRAW, *_PLACE, *_SETTLE),
+    ("dataset", "restore"): (*_BEGIN, *_PLACE, *_SETTLE),
+    ("dataset", "share"): (
         *("begin_access.before", "begin_access.after"),
         *("withdraw.before", "withdraw.after", "settle_access.before", "settle_access.after"),
     ),
-    "revoke": (
+    ("dataset", "revoke"): (
         *("begin_access.before", "begin_access.after", *_WITHDRAW),
         *("settle_access.before", "settle_access.after"),
     ),
+    # What is the same for every kind was gone through above.
+    ("module", "create"): _MODULEFILE,
+    ("module", "update"): _MODULEFILE,
+    ("module", "delete"): _MODULEFILE,
+    ("module", "restore"): _MODULEFILE,
+    ("secret", "delete"): ("destroy_value.before", "destroy_value.effect", "destroy_value.after", *_SETTLE),
 }
 # Where a server has to hold the dataset for the point to be reached.
 HELD = {"withdraw.effect"}
+_PATHS = {"dataset": "/datasets", "module": "/modules", "secret": "/secrets"}
 
 
 class Rehearsal:
-    """One dataset, on its way to a verb at which the worker is to die at one point."""
+    """One record, on its way to a verb at which the worker is to die at one point."""
 
-    def __init__(self, alice: Member, bob: Member, verb: str, point: str, number: int) -> None:
-        self.alice, self.bob, self.verb, self.point, self.number = alice, bob, verb, point, number
+    def __init__(self, alice: Member, bob: Member, kind: str, verb: str, point: str, number: int) -> None:
+        self.alice, self.bob, self.kind, self.verb, self.point, self.number = alice, bob, kind, verb, point, number
         self.held = point in HELD
-        self.dataset: Json = {}
+        self.record: Json = {}
         self.server: Json = {}
 
     @property
     def path(self) -> str:
-        return f"/datasets/{self.dataset['_id']}"
+        path = "/secret" if self.kind == "secret" else _PATHS[self.kind]
+        return f"{path}/{self.record['_id']}"
 
     @property
     def workflow(self) -> str:
-        prefix = "access-dataset" if self.verb in ("share", "revoke") else "dataset"
-        return f"{prefix}-{self.dataset['_id']}"
+        prefix = f"access-{self.kind}" if self.verb in ("share", "revoke") else self.kind
+        return f"{prefix}-{self.record['_id']}"
 
     async def prepare(self) -> None:
         """Everything that comes before the verb; a creation is prepared by doing nothing."""
@@ -56,17 +68,22 @@ class Rehearsal:
         await self._create(wait="wait=60")
         if self.verb == "restore":
             await self.alice.call("DELETE", self.path, expect=204, headers={"Prefer": "wait=60"})
-        if self.verb in ("revoke", "delete"):
+        if self.kind == "dataset" and self.verb in ("revoke", "delete"):
             await self._share()
         if self.held:
-            template = await self.alice.make_template(name="Held", public=True, datasets=[self.dataset["_id"]])
+            template = await self.alice.make_template(name="Held", public=True, datasets=[self.record["_id"]])
             self.server = await self.bob.launch(template["_id"])
             await self.bob.succeeded(await self.bob.wish(self.server, "start"))
 
     async def _create(self, wait: str) -> None:
-        body = {"name": f"crash{self.number}"}
-        self.dataset = await self.alice.call(
-            "POST", "/datasets", json=body, expect=(200, 202), headers={"Prefer": wait}
+        name = f"crash{self.number}"
+        body: Json = {
+            "dataset": {"name": name},
+            "module": {"name": name, "version": "1"},
+            "secret": {"secretName": name, "type": "raw", "value": "x"},
+        }[self.kind]
+        self.record = await self.alice.call(
+            "POST", _PATHS[self.kind], json=body, expect=(200, 202), headers={"Prefer": wait}
         )
 
     async def _share(self) -> None:
@@ -83,24 +100,35 @@ class Rehearsal:
                 await self.alice.call("DELETE", self.path, expect=202, headers={"Prefer": "wait=0"})
             case "restore":
                 await self.alice.call("POST", f"{self.path}/restore", expect=202, headers={"Prefer": "wait=0"})
+            case "update":
+                change = {"version": "2"}
+                await self.alice.call("PATCH", self.path, expect=202, json=change, headers={"Prefer": "wait=0"})
             case "share" | "revoke":
                 await self.alice.call("POST", f"{self.path}/{self.verb}", expect=202, json=who)
         stack.arm(f"{self.point}@{self.workflow}")
         (operation,) = await self.alice.call(
-            "GET", "/operations", params={"subject": self.dataset["_id"], "kind": f"dataset.{self.verb}", "limit": "1"}
+            "GET",
+            "/operations",
+            params={"subject": self.record["_id"], "kind": f"{self.kind}.{self.verb}", "limit": "1"},
         )
         found: Json = operation
         return found
 
     async def check(self, stack: Stack) -> None:
-        """The database and the disk say the same."""
-        root = stack.data_root / "datasets"
-        live, trashed = (root / self.dataset["_id"]).is_dir(), (root / ".trash" / self.dataset["_id"]).is_dir()
+        """The database and the outside say the same."""
         gone = self.verb == "delete"
-        assert (live, trashed) == (not gone, gone), (self.verb, self.point)
         await self.alice.call("GET", self.path, expect=404 if gone else 200)
-        reads = self.verb == "share"
-        await self.bob.call("GET", self.path, expect=200 if reads else 404)
+        if self.kind == "secret":
+            assert await self._has_value(stack) is False, self.point
+            return
+        root = stack.data_root / ("datasets" if self.kind == "dataset" else "modules/binaries")
+        live, trashed = (root / self.record["_id"]).is_dir(), (root / ".trash" / self.record["_id"]).is_dir()
+        assert (live, trashed) == (not gone, gone), (self.kind, self.verb, self.point)
+        if self.kind == "module":
+            version = "2" if self.verb == "update" else "1"
+            files = [path.name for path in (root.parent / "modulefiles").rglob(f"crash{self.number}/*")]
+            assert files == ([] if gone else [f"{version}.lua"]), (self.verb, self.point)
+        await self.bob.call("GET", self.path, expect=200 if self.verb == "share" else 404)
         if self.held:
             assert processes_of(self.server) == []
             assert (await self.bob.see(self.server))["status"] == "stopped"
@@ -108,12 +136,22 @@ class Rehearsal:
         if not gone:
             await self.alice.call("DELETE", self.path, expect=(202, 204))
 
+    async def _has_value(self, stack: Stack) -> bool:
+        """Whether Vault knows anything of the secret."""
+        token = msgspec.json.decode((stack.directory / "vault" / "keys.json").read_bytes())["root_token"]
+        async with httpx.AsyncClient(base_url=stack.info.vault, headers={"X-Vault-Token": token}) as root:
+            answer = await root.get(f"/v1/secret/metadata/{self.record['secret_path']}")
+        assert answer.status_code in (200, 404), answer.text
+        return answer.status_code == 200
 
-async def test_kill_9_of_the_worker_at_every_point_of_a_datasets_life(alice: Member, bob: Member, stack: Stack) -> None:
+
+async def test_kill_9_of_the_worker_at_every_point_of_a_records_life(alice: Member, bob: Member, stack: Stack) -> None:
     """All at once: each point kills the worker of that moment, whatever else it is doing."""
     numbers = itertools.count(1)
     rehearsals = [
-        Rehearsal(alice, bob, verb, point, next(numbers)) for verb, points in POINTS.items() for point in points
+        Rehearsal(alice, bob, kind, verb, point, next(numbers))
+        for (kind, verb), points in POINTS.items()
+        for point in points
     ]
     for one in rehearsals:
         await one.prepare()
@@ -132,7 +170,7 @@ async def test_kill_9_of_the_worker_at_every_point_of_a_datasets_life(alice: Mem
 
     await revive()
     left = list(operations)
-    async with asyncio.timeout(400):
+    async with asyncio.timeout(600):
         while left:
             if stack.ended("worker"):
                 deaths += 1
@@ -150,7 +188,7 @@ async def test_kill_9_of_the_worker_at_every_point_of_a_datasets_life(alice: Mem
         assert found["status"] == "succeeded", found
     for one in rehearsals:
         await one.check(stack)
-    known = {one.dataset["_id"] for one in rehearsals}
+    known = {one.record["_id"] for one in rehearsals if one.kind == "dataset"}
     root = stack.data_root / "datasets"
     assert known <= {entry.name for folder in (root, root / ".trash") for entry in folder.iterdir()}
 

@@ -12,6 +12,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from temporalio.client import Client, WorkflowHandle
 
 from integrations.jupyterhub import JupyterHub
+from integrations.vault import Vault
 from models import database, operations, servers, templates
 from models.ids import new_id
 from models.operations import OperationRecord
@@ -19,6 +20,8 @@ from models.settings import Settings
 from models.tables import Person
 from models.transactions import Transaction
 from models.values import Caller, Subject, Wish
+from stack.supervisor import Stack
+from stack.vault_setup import role_of
 from tests.workflows.simulated_hub import SimulatedHub
 from worker import make_worker
 from workflows.client import Workflows, connect, workflow_id
@@ -30,10 +33,10 @@ PAYLOAD_KEYS = "test:Tl9YqUuTrZm0Yk5mV2Vwb2c3bG1hYmNkZWZnaGlqa2w="
 
 @pytest.fixture(scope="session")
 async def settings(
-    new_database: Callable[[], Awaitable[str]], temporal: str, tmp_path_factory: pytest.TempPathFactory
+    new_database: Callable[[], Awaitable[str]], temporal: str, vault: Stack, tmp_path_factory: pytest.TempPathFactory
 ) -> Settings:
     directory = tmp_path_factory.mktemp("worker")
-    for name in ("datasets", "groups"):
+    for name in ("datasets", "groups", "modules"):
         (directory / name).mkdir()
     key = directory / "key.pem"
     key.write_bytes(Ed25519PrivateKey.generate().private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
@@ -47,6 +50,10 @@ async def settings(
         notebook_location=str(directory),
         dataset_location=str(directory / "datasets"),
         group_location=str(directory / "groups"),
+        module_location=str(directory / "modules"),
+        vault_url=vault.info.vault,
+        vault_role_id=role_of("worker"),
+        vault_secret_id=vault.secrets.vault_worker_secret_id,
         revoke_grace=1,
         server_start_timeout=20,
         dependency_patience=20,
@@ -138,8 +145,10 @@ async def scene(client: Client, settings: Settings) -> AsyncIterator[Scene]:
     async with Transaction():
         server = await servers.create(found.snapshot(), caller, made_with_template=True)
     hub = SimulatedHub()
-    async with make_worker(client, settings, cast(JupyterHub, hub)):
+    vault = Vault.from_settings(settings)
+    async with make_worker(client, settings, cast(JupyterHub, hub), vault):
         yield Scene(client, settings, hub, caller, server)
+    await vault.close()
 
 
 @pytest.fixture

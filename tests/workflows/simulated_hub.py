@@ -30,6 +30,7 @@ class SimulatedHub:
         self.living: dict[str, Process] = {}
         self.failures: dict[tuple[str, int], Failure] = {}
         self.starts: list[int] = []
+        self.options: dict[str, Any] = {}
         self.known_groups: dict[str, HubGroup] = {}
 
     def _answer(self) -> None:
@@ -77,6 +78,7 @@ class SimulatedHub:
 
     async def start(self, user: str, name: str, display_name: str, options: dict[str, Any]) -> None:
         self._answer()
+        self.options = options
         if self.refusal:
             raise HubRefused(self.refusal, hint="Choose another.")
         payload = options["spec"].split(".")[1]

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+from cryptography.fernet import Fernet
 from temporalio import workflow
 from temporalio.client import WorkflowHistory
 from temporalio.worker import Replayer
@@ -22,6 +23,13 @@ def read(path: Path) -> WorkflowHistory:
 @pytest.mark.parametrize("path", HISTORIES, ids=lambda path: path.stem)
 async def test_a_recorded_history_replays(path: Path) -> None:
     await Replayer(workflows=WORKFLOWS, plugins=[plugin(PAYLOAD_KEYS)]).replay_workflow(read(path))
+
+
+@pytest.mark.parametrize("path", HISTORIES, ids=lambda path: path.stem)
+async def test_a_history_of_an_old_key_replays(path: Path) -> None:
+    """Recorded with a key that has since been put behind another one."""
+    keys = f"newer:{Fernet.generate_key().decode()},{PAYLOAD_KEYS}"
+    await Replayer(workflows=WORKFLOWS, plugins=[plugin(keys)]).replay_workflow(read(path))
 
 
 def test_every_workflow_has_a_history() -> None:

@@ -246,6 +246,7 @@ async def test_the_janitor_removes_what_expired(
         b"c",
     )
     identity = f"janitor-{scene.server}"
-    cleaned = await client.execute_workflow(JanitorWorkflow.run, id=identity, task_queue=settings.temporal_task_queue)
-    assert cleaned.rows >= 1
+    await client.execute_workflow(JanitorWorkflow.run, id=identity, task_queue=settings.temporal_task_queue)
+    # Which pass did it is open: the schedule's first one may have come at the same moment.
+    assert await row("SELECT 1 AS one FROM login_transaction WHERE state_hash = {}", scene.server.bytes) is None
     await record("janitor", identity)

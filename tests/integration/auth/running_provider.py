@@ -20,6 +20,7 @@ from api.authentication import Authentication
 from api.operation_events import OperationEvents
 from api.services import Services
 from integrations.oidc import OidcClient
+from integrations.vault import Vault
 from models.profiles import load_profiles
 from models.settings import Settings
 from stack import tools
@@ -209,6 +210,7 @@ async def place(postgres: str, provider: Provider, **changes: Any) -> AsyncItera
         workflows=cast(Any, None),
         operation_events=OperationEvents(settings),
         oidc=oidc,
+        vault=Vault.from_settings(settings),
     )
     app = assemble([AuthController], settings=settings, middleware=[Authentication()])
     app.state.services = services

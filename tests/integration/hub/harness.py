@@ -8,20 +8,25 @@ import subprocess
 import sys
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 import httpx
+import msgspec
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from models.server_spec import Mount, ServerSpec, sign_spec
+from integrations.lmod import BINARIES, MODULEFILES, file_name, render
+from models.server_spec import Mount, ServerSpec, WrappedSecret, sign_spec
+from models.values import ModuleCall
+from stack.notebook import Notebook
+from tests.integration.hub.terminal import Terminal
 
 PROJECT = Path(__file__).resolve().parents[3]
-USER = "alice@example.org"
+USER, OTHER = "alice@example.org", "bob@example.org"
 
 
 def free_port() -> int:
@@ -44,13 +49,21 @@ def until(condition: Callable[[], Any], seconds: float, what: str) -> Any:
 class HubUnderTest:
     """One hub below one directory."""
 
-    def __init__(self, directory: Path, proxy_command: list[str], spawner: str = "bubblewrap") -> None:
+    def __init__(
+        self,
+        directory: Path,
+        proxy_command: list[str],
+        spawner: str = "bubblewrap",
+        settings: Mapping[str, str] | None = None,
+    ) -> None:
+        """`settings` are further variables of JupyterHub."""
         self.directory = directory
         self.data_dir = directory / "hub"
         self.roots = {name: directory / "files" / name for name in ("notebooks", "datasets", "groups", "modules")}
         for root in self.roots.values():
             root.mkdir(parents=True)
-        (self.roots["notebooks"] / USER).mkdir()
+        for user in (USER, OTHER):
+            (self.roots["notebooks"] / user).mkdir()
         self.faults = directory / "faults"
         self.faults.mkdir()
         self._keys = directory / "keys"
@@ -74,6 +87,7 @@ class HubUnderTest:
             "NBHUB_HUB_PROXY_COMMAND": json.dumps(proxy_command),
             "NBHUB_CRASH_POINTS": str(self.faults),
             "NBHUB_HUB_ALLOWED_ROOTS": ",".join(str(root) for root in self.roots.values()),
+            **(settings or {}),
         }
         self.api = httpx.Client(
             base_url=f"{self.url}/hub/api/", headers={"Authorization": f"token {self.worker_token}"}, timeout=30
@@ -123,15 +137,16 @@ class HubUnderTest:
     def spec(self, **changes: Any) -> ServerSpec:
         now = int(time.time())
         server_id = changes.pop("server_id", str(uuid.uuid4()))
+        user = changes.get("hub_user", USER)
         values: dict[str, Any] = {
             "server_id": server_id,
-            "hub_user": USER,
+            "hub_user": user,
             "hub_name": f"s-{server_id[-8:]}",
             "generation": 1,
             "person_id": "p",
             "application": "jupyterlab",
             "hardware": "cpuMedium",
-            "home": str(self.roots["notebooks"] / USER),
+            "home": str(self.roots["notebooks"] / user),
             "issued_at": now,
             "expires_at": now + 120,
         }
@@ -143,30 +158,71 @@ class HubUnderTest:
         (source / "data.txt").write_text("some data")
         return Mount(source=str(source), target=f"/opt/datasets/{name}", read_only=read_only)
 
-    def order(self, spec: ServerSpec, private_key: bytes | None = None) -> httpx.Response:
-        return self.post(spec, {"spec": sign_spec(spec, private_key or self.private_key, "1"), "wrapped_secrets": []})
+    def module(self, owner: str, module: str, *calls: ModuleCall) -> tuple[Mount, Mount]:
+        """A module on disk, as workers write it, and where servers see it; its binaries have a program `its-<name>`."""
+        name, _, version = module.partition("/")
+        identity = uuid.uuid4().hex
+        programs = self.roots["modules"] / BINARIES / identity / "bin"
+        programs.mkdir(parents=True)
+        program = programs / f"its-{name}"
+        program.write_text(f"#!/bin/sh\necho {name} runs\n")
+        program.chmod(0o755)
+        inside = f"/opt/modules/{BINARIES}/{identity}"
+        file = self.roots["modules"] / MODULEFILES / owner / name / file_name(version)
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(render([ModuleCall("prepend_path", ["PATH", f"{inside}/bin"]), *calls]))
+        return (
+            Mount(source=str(programs.parent), target=inside, read_only=True),
+            Mount(
+                source=str(file),
+                target=f"/opt/modules/{MODULEFILES}/{owner}/{name}/{file.name}",
+                read_only=True,
+            ),
+        )
+
+    def order(
+        self, spec: ServerSpec, private_key: bytes | None = None, wrapped: Sequence[WrappedSecret] = ()
+    ) -> httpx.Response:
+        token = sign_spec(spec, private_key or self.private_key, "1")
+        return self.post(spec, {"spec": token, "wrapped_secrets": msgspec.to_builtins(wrapped)})
 
     def post(self, spec: ServerSpec, options: dict[str, Any], **arguments: Any) -> httpx.Response:
-        self.api.post(f"users/{quote(USER)}")
+        self.api.post(f"users/{quote(spec.hub_user)}")
         return self.api.post(self.path(spec), json={"display_name": "", "user_options": options}, **arguments)
 
     def path(self, spec: ServerSpec) -> str:
-        return f"users/{quote(USER)}/servers/{spec.hub_name}"
+        return f"users/{quote(spec.hub_user)}/servers/{spec.hub_name}"
+
+    def url_of(self, spec: ServerSpec) -> str:
+        return f"{self.url}/user/{spec.hub_user}/{spec.hub_name}"
+
+    def log_of(self, spec: ServerSpec) -> Path:
+        return self.data_dir / "logs" / f"{spec.server_id}.log"
 
     def model(self, spec: ServerSpec) -> dict[str, Any]:
-        answer = self.api.get(f"users/{quote(USER)}", params={"include_stopped_servers": 1})
+        answer = self.api.get(f"users/{quote(spec.hub_user)}", params={"include_stopped_servers": 1})
         answer.raise_for_status()
         servers: dict[str, dict[str, Any]] = answer.json()["servers"]
         return servers.get(spec.hub_name, {})
 
-    def spawn(self, spec: ServerSpec) -> float:
+    def spawn(self, spec: ServerSpec, wrapped: Sequence[WrappedSecret] = ()) -> float:
         """Order this server, wait until it is ready, and return how many seconds that took."""
         began = time.monotonic()
-        answer = self.order(spec)
+        answer = self.order(spec, wrapped=wrapped)
         assert answer.status_code in (201, 202), answer.text
         until(lambda: self._settled(spec), 60, "the server is ready")
         assert self.model(spec)["ready"], self.failure(spec)
         return time.monotonic() - began
+
+    def end(self, spec: ServerSpec) -> None:
+        """Stop this server, as far as it lives, and see that it is gone."""
+        self.api.delete(self.path(spec))
+        until(
+            lambda: not self.model(spec).get("ready") and not self.model(spec).get("pending"),
+            20,
+            "the hub says stopped",
+        )
+        until(lambda: self.processes(spec) == [], 10, "no process lives")
 
     def failure(self, spec: ServerSpec) -> dict[str, Any]:
         answer = self.truth.get(f"failure/{spec.server_id}", params={"generation": spec.generation})
@@ -178,16 +234,27 @@ class HubUnderTest:
         found: list[dict[str, Any]] = answer.json()["processes"]
         return found
 
-    def user_client(self) -> httpx.Client:
-        """A client with a token of the user, as a browser session would have."""
+    def user_token(self, user: str = USER) -> str:
+        """A token of a user, with the rights of a browser session."""
         answer = httpx.post(
-            f"{self.url}/hub/api/users/{quote(USER)}/tokens",
+            f"{self.url}/hub/api/users/{quote(user)}/tokens",
             headers={"Authorization": f"token {self.admin_token}"},
             json={"expires_in": 600},
         )
         answer.raise_for_status()
-        token = answer.json()["token"]
-        return httpx.Client(base_url=self.url, headers={"Authorization": f"token {token}"}, timeout=60)
+        return str(answer.json()["token"])
+
+    def user_client(self) -> httpx.Client:
+        """A client with a token of the user."""
+        return httpx.Client(base_url=self.url, headers={"Authorization": f"token {self.user_token()}"}, timeout=60)
+
+    def notebook(self, spec: ServerSpec) -> Notebook:
+        """A kernel in this server."""
+        return Notebook(self.url_of(spec), self.user_token(spec.hub_user))
+
+    def terminal(self, spec: ServerSpec) -> Terminal:
+        """A terminal in this server."""
+        return Terminal(self.url_of(spec), self.user_token(spec.hub_user))
 
     def _settled(self, spec: ServerSpec) -> bool:
         model = self.model(spec)

@@ -32,7 +32,6 @@ class Inside:
 
 @pytest.fixture(scope="module")
 async def inside(hub: HubUnderTest) -> AsyncIterator[Inside]:
-    (hub.roots["notebooks"] / "bob@example.org").mkdir(exist_ok=True)
     group = hub.roots["groups"] / "g"
     group.mkdir()
     modulefile = hub.roots["modules"] / "1.0.lua"

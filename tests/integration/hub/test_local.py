@@ -6,6 +6,7 @@ import pytest
 
 from hub.machine import SERVER_ID_VARIABLE
 from hub.processes import with_environment
+from models.server_spec import SecretMount, WrappedSecret
 from stack.notebook import Notebook
 from tests.integration.hub.harness import USER, HubUnderTest, until
 
@@ -36,7 +37,21 @@ async def test_a_server_and_its_kernels_end_together(local_hub: HubUnderTest) ->
 
 
 def test_what_needs_a_sandbox_is_refused(local_hub: HubUnderTest) -> None:
-    for changes in ({"mounts": (local_hub.dataset("d"),)}, {"application": "streamlit", "file_path": "app.py"}):
+    for changes in (
+        {"mounts": (local_hub.dataset("d"),)},
+        {"modules": ("tool/1.0",), "mounts": local_hub.module(USER, "tool/1.0")},
+        {"application": "streamlit", "file_path": "app.py"},
+    ):
         answer = local_hub.order(local_hub.spec(**changes))
         assert answer.status_code == 422
         assert "bubblewrap" in answer.json()["message"]
+
+
+def test_secrets_are_refused_unopened(local_hub: HubUnderTest) -> None:
+    secret = SecretMount(id="1", kind="env_var", name="API_KEY", path="secret/data/secrets/1", version=1)
+    spec = local_hub.spec(secrets=(secret,))
+    answer = local_hub.order(spec, wrapped=[WrappedSecret(id="1", token="hvs.token")])
+    assert answer.status_code == 422
+    assert "hands no secrets to servers" in answer.json()["message"]
+    assert "hands no secrets to servers" in local_hub.failure(spec)["reason"]
+    assert local_hub.processes(spec) == []

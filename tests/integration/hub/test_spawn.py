@@ -61,8 +61,8 @@ def test_what_is_not_signed_for_this_server_is_refused(hub: HubUnderTest) -> Non
     assert "expired" in refusal(hub.order(hub.spec(issued_at=now - 300, expires_at=now - 1)))
     token = sign_spec(spec, hub.private_key, "1")
     assert "another server" in refusal(hub.post(hub.spec(), {"spec": token}))
-    stranger = hub.spec(hub_user="bob@example.org")
-    assert "another person" in refusal(hub.order(stranger))
+    stranger = sign_spec(hub.spec(hub_user="bob@example.org"), hub.private_key, "1")
+    assert "another person" in refusal(hub.post(spec, {"spec": stranger}))
     assert hub.truth.get("servers").json()["servers"] == []
 
 

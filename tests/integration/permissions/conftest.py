@@ -8,6 +8,7 @@ from cryptography.fernet import Fernet
 
 from api.operation_events import OperationEvents
 from api.services import Services
+from integrations.vault import Vault
 from models.database import pool
 from models.profiles import load_profiles
 from models.settings import Settings
@@ -31,6 +32,7 @@ async def bench(postgres: str) -> AsyncIterator[Bench]:
             workflows=cast(Any, wakes),
             operation_events=events,
             oidc=cast(Any, None),
+            vault=Vault.from_settings(settings),
         )
         async with events.running():
             yield Bench(settings=settings, services=services, callers={}, wakes=wakes)

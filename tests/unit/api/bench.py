@@ -1,23 +1,31 @@
 """What tests of the plumbing work with: sample applications on a real database, callers named by a header."""
 
 import asyncio
-from collections.abc import Sequence
+import contextlib
+import dataclasses
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, cast
 from uuid import UUID
 
 import httpx
+import msgspec
 from litestar import Litestar
 from litestar.middleware import ASGIMiddleware
 from litestar.types import ASGIApp, ControllerRouterHandler, Receive, Scope, Send
 
-from api.app import assemble
+from api.app import HANDLERS, assemble
 from api.services import Services
 from models.errors import IdentityUnknown
+from models.ids import new_id
 from models.settings import Settings
 from models.sql import row
 from models.values import Caller, OperationStatus, Subject
+
+Json = dict[str, Any]
+NOBODY = "01a20000-0000-7000-8000-000000000000"
+"""An id that no record has."""
 
 
 class HeaderIdentity(ASGIMiddleware):
@@ -68,6 +76,77 @@ class Bench:
         app = assemble(handlers, settings=self.settings, middleware=[HeaderIdentity(self.callers)])
         app.state.services = self.services
         return client_of(app, **({} if caller is None else {"x-caller": caller}))
+
+
+class Api:
+    """The whole application, asked by one caller or another."""
+
+    def __init__(self, bench: Bench, client: httpx.AsyncClient) -> None:
+        self.bench, self.client = bench, client
+
+    async def ask(self, who: str, method: str, path: str, **more: Any) -> httpx.Response:
+        """What somebody is answered; nobody waits for a workflow here."""
+        headers = {"x-caller": who, "prefer": "wait=0", **more.pop("headers", {})}
+        return await self.client.request(method, path, headers=headers, **more)
+
+    async def made(self, who: str, path: str, /, **body: Any) -> Json:
+        """What is accepted for a workflow to make true."""
+        answer = await self.ask(who, "POST", path, json=body)
+        assert answer.status_code == 202, answer.text
+        found: Json = answer.json()
+        return found
+
+    async def got(self, who: str, path: str, /, **query: str) -> Any:
+        """What somebody reads."""
+        answer = await self.ask(who, "GET", path, params=query)
+        assert answer.status_code == 200, answer.text
+        return answer.json()
+
+    async def pages(self, who: str, path: str) -> list[list[str]]:
+        """The ids of a list from its first page to its last, as the links lead."""
+        found = []
+        while path:
+            answer = await self.ask(who, "GET", path)
+            assert answer.status_code == 200, answer.text
+            found.append([one["_id"] for one in answer.json()])
+            path = answer.links.get("next", {}).get("url", "").removeprefix(self.bench.settings.browser_api_url)
+        return found
+
+    async def statuses(self, who: str, path: str) -> list[int]:
+        """How somebody is answered who reads a record, changes it, asks who has access, shares it and deletes it."""
+        share = {"relation": "read", "userArray": self.email(who)}
+        return [
+            (await self.ask(who, "GET", path)).status_code,
+            (await self.ask(who, "PATCH", path, json={"description": "x"})).status_code,
+            (await self.ask(who, "GET", f"{path}/access")).status_code,
+            (await self.ask(who, "POST", f"{path}/share", json=share)).status_code,
+            (await self.ask(who, "DELETE", path)).status_code,
+        ]
+
+    def email(self, who: str) -> str:
+        """The address of somebody."""
+        return self.bench.callers[who].email
+
+
+@contextlib.asynccontextmanager
+async def whole_api(bench: Bench, **settings: Any) -> AsyncIterator[Api]:
+    """The whole application on a bench, with other settings than the bench's."""
+    changed = msgspec.structs.replace(bench.settings, **settings)
+    services = dataclasses.replace(bench.services, settings=changed)
+    bench = dataclasses.replace(bench, settings=changed, services=services)
+    async with bench.client(HANDLERS, caller=None) as client:
+        yield Api(bench, client)
+
+
+def unique(prefix: str) -> str:
+    """A name that no other test gives."""
+    return f"{prefix}{new_id().hex[-10:]}"
+
+
+def problems(answer: httpx.Response) -> set[str]:
+    """What of a request was refused."""
+    assert answer.status_code == 422, answer.text
+    return {detail["path"] for detail in answer.json()["error"]["details"]}
 
 
 def client_of(app: Litestar, **headers: str) -> httpx.AsyncClient:

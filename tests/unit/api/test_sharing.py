@@ -2,56 +2,22 @@
 
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
-from typing import Any
 from uuid import UUID
 
-import httpx
 import pytest
 
-from api.app import HANDLERS
 from models import persons
 from models.errors import ActionForbidden
-from models.ids import new_id
 from models.persons import Identity
 from models.sql import row
 from models.values import Subject
-from tests.unit.api.bench import Bench
-
-Json = dict[str, Any]
-NOBODY = "01a20000-0000-7000-8000-000000000000"
-
-
-class Api:
-    def __init__(self, bench: Bench, client: httpx.AsyncClient) -> None:
-        self.bench, self.client = bench, client
-
-    async def ask(self, who: str, method: str, path: str, **more: Any) -> httpx.Response:
-        headers = {"x-caller": who, "prefer": "wait=0", **more.pop("headers", {})}
-        return await self.client.request(method, path, headers=headers, **more)
-
-    async def made(self, who: str, path: str, **body: Any) -> Json:
-        answer = await self.ask(who, "POST", path, json=body)
-        assert answer.status_code == 202, answer.text
-        found: Json = answer.json()
-        return found
-
-    def email(self, who: str) -> str:
-        return self.bench.callers[who].email
+from tests.unit.api.bench import NOBODY, Api, Bench, Json, problems, unique, whole_api
 
 
 @pytest.fixture
 async def api(bench: Bench) -> AsyncIterator[Api]:
-    async with bench.client(HANDLERS, caller=None) as client:
-        yield Api(bench, client)
-
-
-def unique(prefix: str) -> str:
-    return f"{prefix}{new_id().hex[-10:]}"
-
-
-def problems(answer: httpx.Response) -> set[str]:
-    assert answer.status_code == 422, answer.text
-    return {detail["path"] for detail in answer.json()["error"]["details"]}
+    async with whole_api(bench) as api:
+        yield api
 
 
 async def test_a_dataset_is_made_accepted_and_listed(api: Api) -> None:
@@ -183,27 +149,18 @@ async def test_readers_writers_and_owners(api: Api) -> None:
     made = await api.made("alice", "/datasets", name=unique("d"))
     path, bob = f"/datasets/{made['_id']}", {"userArray": api.email("bob")}
 
-    async def statuses() -> list[int]:
-        return [
-            (await api.ask("bob", "GET", path)).status_code,
-            (await api.ask("bob", "PATCH", path, json={"description": "x"})).status_code,
-            (await api.ask("bob", "GET", f"{path}/access")).status_code,
-            (await api.ask("bob", "POST", f"{path}/share", json={"relation": "read", **bob})).status_code,
-            (await api.ask("bob", "DELETE", path)).status_code,
-        ]
-
-    assert await statuses() == [404] * 5
+    assert await api.statuses("bob", path) == [404] * 5
     await api.made("alice", f"{path}/share", relation="viewer", **bob)
-    assert await statuses() == [200, 403, 403, 403, 403]
+    assert await api.statuses("bob", path) == [200, 403, 403, 403, 403]
     await api.made("alice", f"{path}/share", relation="write", **bob)
-    assert await statuses() == [200, 200, 200, 403, 403]
+    assert await api.statuses("bob", path) == [200, 200, 200, 403, 403]
     await api.made("alice", f"{path}/share", relation="read", **bob)
-    assert await statuses() == [200, 200, 200, 403, 403], "sharing read never lowers a write"
+    assert await api.statuses("bob", path) == [200, 200, 200, 403, 403], "sharing read never lowers a write"
     await api.made("alice", f"{path}/revoke", relation="write", **bob)
-    assert await statuses() == [200, 403, 403, 403, 403]
+    assert await api.statuses("bob", path) == [200, 403, 403, 403, 403]
     await api.made("alice", f"{path}/revoke", relation="read", **bob)
     await api.made("alice", f"{path}/revoke", relation="read", **bob)
-    assert await statuses() == [404] * 5
+    assert await api.statuses("bob", path) == [404] * 5
 
 
 async def test_a_template_names_only_what_its_creator_may_use(api: Api) -> None:
@@ -292,13 +249,8 @@ async def test_lists_are_pages_of_what_one_may_use(api: Api) -> None:
     for one in made[:3]:
         await api.made("alice", f"/datasets/{one['_id']}/share", relation="read", userArray=api.email("bob"))
     own = await api.made("bob", "/datasets", name=unique("d"))
-    seen, path = [], "/datasets?limit=2"
-    while path:
-        answer = await api.ask("bob", "GET", path)
-        assert len(answer.json()) <= 2
-        seen += [one["_id"] for one in answer.json()]
-        path = answer.links["next"]["url"].removeprefix("https://hub.example.org") if "next" in answer.links else ""
-    assert seen == [own["_id"], *(one["_id"] for one in reversed(made[:3]))]
+    first, second, third = (one["_id"] for one in made[:3])
+    assert await api.pages("bob", "/datasets?limit=2") == [[own["_id"], third], [second, first]]
     of_alice = {"owner": api.email("alice")}
     assert (await api.ask("bob", "GET", "/datasets", params=of_alice)).status_code == 403
     for who in ("alice", "admin"):

@@ -1,32 +1,39 @@
 """docker-compose.yml and deploy/ hold together: every name leads somewhere, and no secret is in a file."""
 
-import ast
 import copy
 import fnmatch
 import importlib.util
 import json
 import os
 import re
+import shlex
+import shutil
 import stat
 import subprocess
+import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import httpx
 import msgspec
 import pytest
 import yaml
 from cryptography.fernet import Fernet
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
-from cryptography.hazmat.primitives.serialization import load_pem_private_key, load_pem_public_key
 from jsonschema import Draft202012Validator
+from temporalio.api.common.v1 import Payload
 
 from hub import settings as hub_settings
 from hub.settings import HubSettings
+from integrations.vault import Vault
+from models.ids import new_id
+from models.server_spec import ServerSpec, SpecInvalid, sign_spec, verify_spec
 from models.settings import Settings, table
+from stack import vault_setup
 from stack.tools import VAULT_VERSION
-from workflows.codec import EncryptionCodec
+from workflows.codec import EncryptionCodec, PayloadUnreadable
 
 Json = dict[str, Any]
 
@@ -34,9 +41,20 @@ ROOT = Path(__file__).resolve().parents[3]
 DEPLOY = ROOT / "deploy"
 COMPOSE: Json = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
 DOCKERFILES = ("deploy/Dockerfile", "deploy/jupyterhub.Dockerfile")
-SCRIPTS = ("deploy/entrypoint.sh", "deploy/make-secrets.sh", "deploy/temporal/setup.sh", "deploy/vault/setup.sh")
+SCRIPTS = (
+    "deploy/entrypoint.sh",
+    "deploy/make-secrets.sh",
+    "deploy/rotate-keys.sh",
+    "deploy/temporal/setup.sh",
+    "deploy/vault/setup.sh",
+)
+# Read by others and not run.
+PARTS_OF_SCRIPTS = ("deploy/secret-files.sh",)
 # Steps that end; everything else stays up.
-ONE_SHOT = {"migrate", "temporal-schema", "temporal-namespace"}
+ONE_SHOT = {"migrate", "temporal-schema", "temporal-namespace", "vault-setup"}
+# Of these, those that an operator runs.
+BY_HAND = {"vault-setup"}
+SECRETS = "./deploy/secrets/"
 # Variables that an image reads as a file itself, so that our entrypoint has to leave them alone.
 NATIVE_FILES = {"POSTGRES_PASSWORD_FILE"}
 
@@ -78,7 +96,25 @@ SERVICE = _closed(
             "type": "array",
             "items": {"anyOf": [NAME, _closed({"source": NAME, "target": TEXT}, "source", "target")]},
         },
-        "volumes": {"type": "array", "items": {"type": "string", "pattern": "^[^:]+:/[^:]+(:ro)?$"}},
+        "volumes": {
+            "type": "array",
+            "items": {
+                "anyOf": [
+                    {"type": "string", "pattern": "^[^:]+:/[^:]+(:ro)?$"},
+                    # Of a directory that make-secrets.sh makes: docker would make an empty one where it is missing.
+                    _closed(
+                        {
+                            "type": {"const": "bind"},
+                            "source": {"type": "string", "pattern": f"^{SECRETS}"},
+                            "target": {"type": "string", "pattern": "^/run/secrets/"},
+                            "read_only": {"const": True},
+                            "bind": _closed({"create_host_path": {"const": False}}, "create_host_path"),
+                        },
+                        *("type", "source", "target", "read_only", "bind"),
+                    ),
+                ]
+            },
+        },
         "tmpfs": TEXTS,
         "ports": {"type": "array", "items": {"type": "string", "pattern": r"^(127\.0\.0\.1|\$\{.+\}):\d+:\d+$"}},
         "networks": {
@@ -101,6 +137,8 @@ SERVICE = _closed(
             *("test", "interval", "timeout", "retries"),
         ),
         "restart": {"enum": ["no", "unless-stopped"]},
+        "profiles": {"const": ["by-hand"]},
+        "user": {"const": "1000:1000"},
         "logging": _closed({"driver": TEXT, "options": {"type": "object", "additionalProperties": TEXT}}, "driver"),
         "stop_grace_period": DURATION,
         "shm_size": TEXT,
@@ -127,6 +165,20 @@ SCHEMA = _closed(
 )
 
 
+def mounts_of(service: Json) -> list[tuple[str, str]]:
+    """What of the host or of which volume a service sees, and where."""
+    short = [one for one in service.get("volumes", ()) if isinstance(one, str)]
+    long = [one for one in service.get("volumes", ()) if not isinstance(one, str)]
+    return [(one.split(":")[0], one.split(":")[1]) for one in short] + [(one["source"], one["target"]) for one in long]
+
+
+def secrets_of(service: Json) -> dict[str, str]:
+    """The secrets that a service holds, and where: single files, and directories of keys."""
+    files = [one if isinstance(one, str) else one["source"] for one in service.get("secrets", ())]
+    directories = {source.removeprefix(SECRETS): at for source, at in mounts_of(service) if source.startswith(SECRETS)}
+    return {one: f"/run/secrets/{one}" for one in files} | directories
+
+
 # What is wrong with a compose file. Each check yields sentences, so that a broken copy can be shown to it.
 
 
@@ -139,18 +191,17 @@ def reference_problems(compose: Json) -> Iterator[str]:
     services = compose["services"]
     used: dict[str, set[str]] = {"secrets": set(), "volumes": set(), "networks": set()}
     for name, service in services.items():
-        used["secrets"] |= {one if isinstance(one, str) else one["source"] for one in service.get("secrets", ())}
+        used["secrets"] |= set(service.get("secrets", ()))
         used["networks"] |= set(service["networks"])
-        for volume in service.get("volumes", ()):
-            source = volume.split(":")[0]
+        for source, _ in mounts_of(service):
             if not source.startswith("."):
                 used["volumes"].add(source)
-            elif not (ROOT / source).exists():
+            elif not source.startswith(SECRETS) and not (ROOT / source).exists():
                 yield f"{name}: {source} is missing"
         for other, how in service.get("depends_on", {}).items():
             if other not in services:
                 yield f"{name} depends on {other}, which is no service"
-            elif (how["condition"] == "service_healthy") == (other in ONE_SHOT):
+            elif other in BY_HAND or (how["condition"] == "service_healthy") == (other in ONE_SHOT):
                 yield f"{name} waits for {other} in a way that never comes true"
     for kind, names in used.items():
         yield from (f"{one}: of no {kind}" for one in sorted(names - set(compose[kind])))
@@ -166,6 +217,8 @@ def lifecycle_problems(compose: Json) -> Iterator[str]:
             yield f"{name}: a health check is for what stays up"
         if service["restart"] != ("no" if once else "unless-stopped"):
             yield f"{name}: restart"
+        if ("profiles" in service) != (name in BY_HAND):
+            yield f"{name}: a profile is for what is run by hand"
         tag = service["image"].rpartition(":")[2]
         if not (tag == "local" if "build" in service else re.match(r"\d+\.\d+(\.\d+)?(-\w+)?$", tag)):
             yield f"{name}: the image is not pinned by a full tag"
@@ -191,6 +244,8 @@ def build_problems(compose: Json) -> Iterator[str]:
 
 
 def _command_problems(command: list[str], dockerfile: str) -> Iterator[str]:
+    if command[:2] == ["/bin/sh", "-c"]:
+        command = shlex.split(command[2].rpartition("exec ")[2])
     if not command or command[0] != "python":
         return
     if command[1] == "-m":
@@ -216,19 +271,13 @@ def environment_problems(compose: Json) -> Iterator[str]:
         values = service.get("environment", {})
         known = hub_variables() if name == "jupyterhub" else server
         yield from (f"{name}: nobody reads {one}" for one in values if one.startswith("NBHUB_") and one not in known)
-        mounted = {
-            f"/run/secrets/{one}" if isinstance(one, str) else one["target"] for one in service.get("secrets", ())
-        }
+        mounted = set(secrets_of(service).values())
         named = {value for value in values.values() if value and value.startswith("/run/secrets/")}
-        for one in sorted(named):
-            if not any(_leads_to(one, path) for path in mounted):
-                yield f"{name}: {one} is not mounted"
-        for path in sorted(mounted):
-            if not any(_leads_to(one, path) for one in named):
-                yield f"{name}: {path} is not used"
+        yield from (f"{name}: {one} is not mounted" for one in sorted(named - mounted))
+        yield from (f"{name}: {one} is not used" for one in sorted(mounted - named))
         for variable, value in values.items():
             secret = re.search(r"PASSWORD|SECRET|TOKEN|_PWD|KEYS?(_|$)|DATABASE_URL", variable)
-            if secret and variable != "NBHUB_SPEC_KEY_ID" and not str(value).startswith("/run/secrets/"):
+            if secret and variable != "NBHUB_SECRETS_UNWRAPPED_BY" and not str(value).startswith("/run/secrets/"):
                 yield f"{name}: {variable} is given in the open"
             if value is None and variable not in offered:
                 yield f"{name}: {variable} is passed on from deploy/.env, which has no such name"
@@ -238,17 +287,18 @@ def environment_problems(compose: Json) -> Iterator[str]:
     yield from (f"{one} of deploy/.env.example changes nothing" for one in sorted(offered - used - passed))
 
 
-def _leads_to(named: str, path: str) -> bool:
-    # A setting may name the directory that a file is mounted in.
-    return path == named or path.startswith(f"{named}/")
-
-
 def isolation_problems(compose: Json) -> Iterator[str]:
     services, networks = compose["services"], compose["networks"]
     servers = set(services["jupyterhub"]["networks"])
-    for name in ("postgres", "temporal", "temporal-ui", "vault"):
+    for name in ("postgres", "temporal", "temporal-ui"):
         if servers & set(services[name]["networks"]):
             yield f"people's programs reach {name}"
+    # JupyterHub opens wrapped secrets at Vault; they reach that too, and nothing else by that way.
+    beside = {name for name, service in services.items() if "vault" in service["networks"]}
+    if beside != {"vault", "vault-setup", "jupyterhub", "api", "worker"}:
+        yield f"in the network of Vault: {sorted(beside)}"
+    if list(services["vault"]["networks"]) != ["vault"]:
+        yield "vault: reached by another way"
     for name in ("database", "temporal", "vault"):
         if not (networks[name] or {}).get("internal"):
             yield f"{name} reaches the world"
@@ -256,18 +306,33 @@ def isolation_problems(compose: Json) -> Iterator[str]:
         yield "worker: cannot be started twice"
     holders: dict[str, set[str]] = {}
     for name, service in services.items():
-        for one in service.get("secrets", ()):
-            holders.setdefault(one if isinstance(one, str) else one["source"], set()).add(name)
-    expected = {
-        "database-url": {"migrate", "api", "worker"},
-        "spec-signing-key": {"worker"},
-        "hub-worker-token": {"worker", "jupyterhub"},
-        "session-key": {"api"},
-        "api-client-secret": {"api", "keycloak"},
-        "payload-keys": {"api", "worker"},
-    }
-    yield from (f"{one}: held by {sorted(holders[one])}" for one, who in expected.items() if holders.get(one) != who)
+        for one in secrets_of(service):
+            holders.setdefault(one, set()).add(name)
+    yield from (f"{one}: held by {sorted(who)}" for one, who in holders.items() if HOLDERS.get(one) != who)
+    yield from (f"{one}: held by nobody" for one in sorted(HOLDERS.keys() - holders))
 
+
+HOLDERS = {
+    "postgres-password": {"postgres"},
+    "nbhub-db-password": {"postgres"},
+    "temporal-db-password": {"postgres", "temporal", "temporal-schema"},
+    "keycloak-db-password": {"postgres", "keycloak"},
+    "keycloak-admin-password": {"keycloak"},
+    "database-url": {"migrate", "api", "worker"},
+    "payload-keys": {"api", "worker"},
+    "codec-token": {"api", "temporal-ui"},
+    "session-key": {"api"},
+    "api-client-secret": {"api", "keycloak"},
+    "hub-client-secret": {"jupyterhub", "keycloak"},
+    "hub-worker-token": {"worker", "jupyterhub"},
+    "hub-proxy-token": {"jupyterhub"},
+    "spec-signing-keys": {"worker"},
+    "spec-keys": {"jupyterhub"},
+    # Of JupyterHub nothing: it opens wrappers without a credential.
+    "vault-api-secret-id": {"api", "vault-setup"},
+    "vault-worker-secret-id": {"worker", "vault-setup"},
+}
+"""Which service holds which secret."""
 
 CHECKS: tuple[Callable[[Json], Iterator[str]], ...] = (
     schema_problems,
@@ -314,6 +379,18 @@ def environment_of(service: str, secrets: Path) -> dict[str, str]:
     return found
 
 
+def worker_settings(secrets: Path, programs: Path) -> Settings:
+    """The settings with which the worker's command ends in the worker; a stand-in in `programs` tells them."""
+    stand_in = programs / "python"
+    stand_in.write_text("#!/bin/sh\nenv -0\n")
+    stand_in.chmod(0o755)
+    *shell, script = COMPOSE["services"]["worker"]["command"]
+    environment = environment_of("worker", secrets) | {"PATH": f"{programs}:{os.environ['PATH']}"}
+    done = run(*shell, script.replace("$$", "$"), **environment)
+    assert done.returncode == 0, done.stderr
+    return Settings.from_environment(dict(line.split("=", 1) for line in done.stdout.split("\0") if line))
+
+
 def allowed_names() -> set[str]:
     """What the entrypoint turns into variables."""
     listed = re.search(r"for name in(.*?); do", (DEPLOY / "entrypoint.sh").read_text(), re.DOTALL)
@@ -356,6 +433,9 @@ def _environment(name: str, **values: str | None) -> Callable[[Json], None]:
     return lambda compose: compose["services"][name]["environment"].update(values)
 
 
+ENDED = {"condition": "service_completed_successfully"}
+
+
 @pytest.mark.parametrize(
     ("check", "break_it", "complaint"),
     [
@@ -373,6 +453,9 @@ def _environment(name: str, **values: str | None) -> Callable[[Json], None]:
         (lifecycle_problems, _without("worker", "healthcheck"), "worker: a health check"),
         (lifecycle_problems, _service("postgres", image="postgres:latest"), "pinned"),
         (lifecycle_problems, _service("postgres", image="postgres:18"), "pinned"),
+        (lifecycle_problems, _without("vault-setup", "profiles"), "vault-setup: a profile"),
+        (reference_problems, _service("api", depends_on={"vault-setup": ENDED}), "never comes"),
+        (build_problems, _service("worker", command=["/bin/sh", "-c", "exec python work.py"]), "no file work.py"),
         (build_problems, _service("api", command=["python", "-m", "apii"]), "no module apii"),
         (build_problems, _service("api", command=["python", "stack/cli.py"]), "not in the image"),
         (build_problems, lambda compose: compose["services"]["api"]["build"].update(target="last"), "no stage last"),
@@ -383,14 +466,27 @@ def _environment(name: str, **values: str | None) -> Callable[[Json], None]:
         (environment_problems, _environment("api", NBHUB_PUBLIC_URL="${WHERE}"), "WHERE is not in"),
         (environment_problems, _service("api", secrets=[]), "session-key is not mounted"),
         (environment_problems, _service("vault", secrets=["codec-token"]), "codec-token is not used"),
+        (environment_problems, _service("worker", volumes=["data:/data"]), "spec-signing-keys is not mounted"),
         (
             isolation_problems,
-            _service("jupyterhub", networks=["front", "database"]),
+            _service("jupyterhub", networks=["front", "vault", "database"]),
             "people's programs reach postgres",
         ),
+        (isolation_problems, _service("vault", networks=["front", "vault"]), "vault: reached by another way"),
+        (isolation_problems, _service("keycloak", networks=["front", "vault"]), "in the network of Vault"),
         (isolation_problems, lambda compose: compose["networks"].update(vault=None), "vault reaches the world"),
         (isolation_problems, _service("worker", ports=["127.0.0.1:1:1"]), "cannot be started twice"),
-        (isolation_problems, _service("api", secrets=["spec-signing-key"]), "spec-signing-key: held by"),
+        (
+            isolation_problems,
+            _service("jupyterhub", secrets=["vault-worker-secret-id"]),
+            "vault-worker-secret-id: held by",
+        ),
+        (
+            isolation_problems,
+            _service("api", volumes=["./deploy/secrets/spec-signing-keys:/run/secrets/spec-signing-keys:ro"]),
+            "spec-signing-keys: held by",
+        ),
+        (isolation_problems, _service("api", secrets=[]), "session-key: held by nobody"),
     ],
 )
 def test_check_finds_what_is_broken(
@@ -410,25 +506,40 @@ def test_our_services_start_with_valid_settings(service: str, made: Path) -> Non
     assert "@postgres:5432/nbhub" in settings.database_url
 
 
+@pytest.mark.parametrize("service", ["api", "worker"])
+def test_each_process_logs_in_to_vault_as_itself(service: str, made: Path) -> None:
+    settings = Settings.from_environment(environment_of(service, made))
+
+    assert settings.vault_role_id == vault_setup.role_of(service)
+    assert settings.vault_secret_id == (made / f"vault-{service}-secret-id").read_text().strip()
+    assert len(settings.vault_secret_id) == 64
+    assert settings.vault_url == COMPOSE["services"]["jupyterhub"]["environment"]["NBHUB_HUB_VAULT_URL"]
+
+
 def test_worker_signs_what_the_hub_verifies(made: Path, tmp_path: Path) -> None:
-    worker = Settings.from_environment(environment_of("worker", made))
-    values = environment_of("jupyterhub", made)
-    # A mounted file has its name from the mount.
-    (mount,) = [one for one in COMPOSE["services"]["jupyterhub"]["secrets"] if not isinstance(one, str)]
-    (tmp_path / Path(mount["target"]).name).write_bytes(_secret_file(mount["source"], made).read_bytes())
-    hub = HubSettings.from_environment(values | {"NBHUB_HUB_SPEC_KEYS": str(tmp_path)})
+    worker = worker_settings(made, tmp_path)
+    hub = HubSettings.from_environment(environment_of("jupyterhub", made))
 
-    private = load_pem_private_key(_secret_file("spec-signing-key", made).read_bytes(), None)
-    public = load_pem_public_key(hub.public_keys()[worker.spec_key_id])
-
-    assert isinstance(private, Ed25519PrivateKey)
-    assert isinstance(public, Ed25519PublicKey)
-    public.verify(private.sign(b"order"), b"order")
+    assert verify_spec(signed(worker), hub.public_keys()).server_id == "s1"
     assert worker.jupyterhub_token == hub.worker_token
 
 
-def _secret_file(name: str, made: Path) -> Path:
-    return made / Path(COMPOSE["secrets"][name]["file"]).name
+def signed(worker: Settings) -> str:
+    """A spec as the worker signs it."""
+    now = int(time.time())
+    spec = ServerSpec(
+        server_id="s1",
+        hub_user="alice@example.org",
+        hub_name="s1",
+        generation=1,
+        person_id="p1",
+        application="lab",
+        hardware="small",
+        home="/data/notebooks/p1",
+        issued_at=now,
+        expires_at=now + 120,
+    )
+    return sign_spec(spec, Path(worker.spec_signing_key_file).read_bytes(), worker.spec_key_id)
 
 
 def test_api_and_provider_share_the_client_secrets_and_addresses(made: Path) -> None:
@@ -475,9 +586,9 @@ def test_images_have_the_same_versions_as_everything_else() -> None:
     python = (ROOT / ".python-version").read_text().strip()
     for name in DOCKERFILES:
         assert set(re.findall(r"FROM python:(\d+\.\d+)", (ROOT / name).read_text())) == {python}
-    assert COMPOSE["services"]["vault"]["image"] == f"hashicorp/vault:{VAULT_VERSION}"
-    temporal = {COMPOSE["services"][name]["image"].split(":")[1] for name in ("temporal", *ONE_SHOT - {"migrate"})}
-    assert len(temporal) == 1
+    images = {name: service["image"] for name, service in COMPOSE["services"].items()}
+    assert images["vault"] == images["vault-setup"] == f"hashicorp/vault:{VAULT_VERSION}"
+    assert len({images[name].split(":")[1] for name in ("temporal", "temporal-schema", "temporal-namespace")}) == 1
 
 
 def test_every_package_that_runs_is_in_the_image() -> None:
@@ -487,27 +598,52 @@ def test_every_package_that_runs_is_in_the_image() -> None:
     assert {"hub", "models"} <= set(hub)
 
 
+def test_image_has_what_servers_in_sandboxes_need() -> None:
+    text = (DEPLOY / "jupyterhub.Dockerfile").read_text()
+    installed = re.search(r"apt-get install (.*?) \\\n", text)
+    assert installed is not None
+
+    assert {"bubblewrap", "lmod"} <= set(installed[1].split())
+    # Debian's package has Lmod's start-up file here, and sandboxes show all of it.
+    lmod = HubSettings.from_environment({"NBHUB_HUB_DATA_DIR": "/data"}).lmod_init
+    assert lmod.startswith("/usr/share/lmod/")
+
+
 # Scripts and secrets
 
 
-@pytest.mark.parametrize("name", SCRIPTS)
+@pytest.mark.parametrize("name", [*SCRIPTS, *PARTS_OF_SCRIPTS])
 @pytest.mark.parametrize("shell", ["bash", "sh"])
 def test_script_parses(name: str, shell: str) -> None:
     assert run(shell, "-n", str(ROOT / name)).stderr == ""
-    assert os.access(ROOT / name, os.X_OK)
-    assert "eval" not in (ROOT / name).read_text()
+    assert os.access(ROOT / name, os.X_OK) == (name in SCRIPTS)
+    assert not re.search(r"\beval\b", (ROOT / name).read_text())
+
+
+def contents(directory: Path) -> dict[str, bytes]:
+    """Every file below a directory."""
+    return {str(file.relative_to(directory)): file.read_bytes() for file in directory.rglob("*") if file.is_file()}
+
+
+def modes(directory: Path) -> tuple[set[int], set[int]]:
+    """Who may do what with the files, and with the directories."""
+    found = [directory, *directory.rglob("*")]
+    files, directories = (
+        {stat.S_IMODE(one.stat().st_mode) for one in found if one.is_dir() == is_one} for is_one in (False, True)
+    )
+    return files, directories
 
 
 def test_secrets_are_made_once_and_for_their_owner_only(made: Path) -> None:
-    before = {file.name: file.read_bytes() for file in made.iterdir()}
+    before = contents(made)
 
     assert run(str(DEPLOY / "make-secrets.sh"), str(made)).returncode == 0
 
-    assert {file.name: file.read_bytes() for file in made.iterdir()} == before
-    assert set(before) == {Path(one["file"]).name for one in COMPOSE["secrets"].values()}
-    assert all(one["file"].startswith("./deploy/secrets/") for one in COMPOSE["secrets"].values())
-    assert {stat.S_IMODE(file.stat().st_mode) for file in made.iterdir()} == {0o600}
-    assert stat.S_IMODE(made.stat().st_mode) == 0o700
+    assert contents(made) == before
+    assert {file.name for file in made.iterdir()} == set(HOLDERS)
+    assert all(one["file"] == f"{SECRETS}{name}" for name, one in COMPOSE["secrets"].items())
+    assert {"spec-keys/1.pem", "spec-signing-keys/1.pem", "spec-signing-keys/current"} <= set(before)
+    assert modes(made) == ({0o600}, {0o700})
     assert len(set(before.values())) == len(before)
     assert re.fullmatch(rb"[A-Za-z0-9_-]{43}=\n", before["session-key"])
     Fernet(before["session-key"].strip())
@@ -517,16 +653,153 @@ def test_secrets_are_made_once_and_for_their_owner_only(made: Path) -> None:
 def test_a_missing_secret_is_made_and_the_others_stay(tmp_path: Path) -> None:
     script = str(DEPLOY / "make-secrets.sh")
     run(script, str(tmp_path))
-    before = {file.name: file.read_bytes() for file in tmp_path.iterdir()}
+    before = contents(tmp_path)
     (tmp_path / "codec-token").unlink()
+    (tmp_path / "vault-api-secret-id").unlink()
     (tmp_path / "database-url").write_text("damaged")
+    (tmp_path / "spec-keys" / "1.pem").write_text("damaged")
     (tmp_path / "session-key").chmod(0o644)
 
     run(script, str(tmp_path))
 
-    after = {file.name: file.read_bytes() for file in tmp_path.iterdir()}
-    assert {name for name in before if before[name] != after[name]} == {"codec-token"}
-    assert {stat.S_IMODE(file.stat().st_mode) for file in tmp_path.iterdir()} == {0o600}
+    after = contents(tmp_path)
+    assert {name for name in before if before[name] != after[name]} == {"codec-token", "vault-api-secret-id"}
+    assert modes(tmp_path) == ({0o600}, {0o700})
+
+
+# Rotation
+
+
+def rotate(secrets: Path, *options: str, answer: str = "") -> subprocess.CompletedProcess[str]:
+    command = [str(DEPLOY / "rotate-keys.sh"), *options, str(secrets)]
+    environment = {"PATH": os.environ["PATH"]}
+    return subprocess.run(command, input=answer, env=environment, capture_output=True, text=True, timeout=60)
+
+
+@pytest.fixture
+def own_secrets(made: Path, tmp_path: Path) -> Path:
+    """Secrets of one test, which changes them."""
+    return shutil.copytree(made, tmp_path / "secrets")
+
+
+def codec_of(secrets: Path, service: str) -> EncryptionCodec:
+    return EncryptionCodec.from_setting(Settings.from_environment(environment_of(service, secrets)).payload_keys)
+
+
+async def test_rotated_payload_keys_encrypt_anew_and_still_read_what_is_old(own_secrets: Path) -> None:
+    payload = Payload(metadata={"encoding": b"json/plain"}, data=b'"something"')
+    before = codec_of(own_secrets, "worker")
+    (old,) = await before.encode([payload])
+
+    done = rotate(own_secrets)
+
+    assert done.returncode == 0, done.stderr
+    after = codec_of(own_secrets, "api")
+    (new,) = await after.encode([payload])
+    assert (old.metadata["encryption-key-id"], new.metadata["encryption-key-id"]) == (b"1", b"2")
+    assert await after.decode([old, new]) == [payload, payload]
+    with pytest.raises(PayloadUnreadable):
+        await before.decode([new])
+    assert rotate(own_secrets, "--prune", answer="yes\n").returncode == 0
+    assert await codec_of(own_secrets, "worker").decode([new]) == [payload]
+    with pytest.raises(PayloadUnreadable):
+        await codec_of(own_secrets, "worker").decode([old])
+
+
+def test_rotated_spec_key_is_believed_beside_the_old_one_until_that_is_pruned(
+    own_secrets: Path, tmp_path: Path
+) -> None:
+    hub = HubSettings.from_environment(environment_of("jupyterhub", own_secrets))
+    before = worker_settings(own_secrets, tmp_path)
+    old = signed(before)
+
+    assert rotate(own_secrets).returncode == 0
+
+    # A worker that still runs goes on with the key that it has; one that starts takes the new one.
+    after = worker_settings(own_secrets, tmp_path)
+    assert (before.spec_key_id, after.spec_key_id) == ("1", "2")
+    for token in (old, signed(before), signed(after)):
+        assert verify_spec(token, hub.public_keys()).server_id == "s1"
+    assert rotate(own_secrets, "--prune", answer="yes\n").returncode == 0
+    assert verify_spec(signed(after), hub.public_keys()).server_id == "s1"
+    with pytest.raises(SpecInvalid) as refusal:
+        verify_spec(old, hub.public_keys())
+    assert refusal.value.code == "unknown-key"
+    assert worker_settings(own_secrets, tmp_path).spec_key_id == "2"
+
+
+def test_rotation_leaves_all_else_and_can_be_repeated(own_secrets: Path) -> None:
+    # Ids are numbers and no texts: after 9 comes 10, and after 10 no 10.
+    payload_key = (own_secrets / "payload-keys").read_text().removeprefix("1:")
+    (own_secrets / "payload-keys").write_text(f"9:{payload_key}")
+    (own_secrets / "spec-signing-keys" / "current").write_text("9\n")
+    for kind in ("spec-keys", "spec-signing-keys"):
+        (own_secrets / kind / "1.pem").rename(own_secrets / kind / "9.pem")
+    before = contents(own_secrets)
+
+    for _ in range(2):
+        assert rotate(own_secrets).returncode == 0
+
+    after = contents(own_secrets)
+    made_anew = {f"{kind}/{number}.pem" for kind in ("spec-keys", "spec-signing-keys") for number in (10, 11)}
+    assert set(after) - set(before) == made_anew
+    assert {name for name in before if before[name] != after[name]} == {"payload-keys", "spec-signing-keys/current"}
+    assert re.findall(rb"(\d+):", after["payload-keys"]) == [b"11", b"10", b"9"]
+    assert after["payload-keys"].endswith(before["payload-keys"])
+    assert after["spec-signing-keys/current"] == b"11\n"
+    assert modes(own_secrets) == ({0o600}, {0o700})
+    # Whoever makes secrets that are missing leaves it all as it is.
+    assert run(str(DEPLOY / "make-secrets.sh"), str(own_secrets)).returncode == 0
+    assert contents(own_secrets) == after
+
+
+@pytest.mark.parametrize("answer", ["", "no\n", "y\n"])
+def test_nothing_is_pruned_unless_one_says_yes_to_what_that_means(answer: str, own_secrets: Path) -> None:
+    rotate(own_secrets)
+    before = contents(own_secrets)
+
+    done = rotate(own_secrets, "--prune", answer=answer)
+
+    assert done.returncode != 0
+    assert contents(own_secrets) == before
+    retention = re.search(r"--retention (\d+)h", (DEPLOY / "temporal" / "setup.sh").read_text())
+    assert retention is not None
+    assert f"retention ({int(retention[1]) // 24} days)" in done.stderr
+    assert "two minutes" in done.stderr
+    assert "Payload keys (1)" in done.stderr
+    assert "Spec keys (1)" in done.stderr
+
+
+def test_pruning_keeps_the_current_keys(own_secrets: Path) -> None:
+    before = contents(own_secrets)
+
+    assert rotate(own_secrets, "--prune").returncode == 0
+    assert contents(own_secrets) == before
+
+    rotate(own_secrets)
+    rotate(own_secrets)
+    assert rotate(own_secrets, "--prune", answer="yes\n").returncode == 0
+    after = contents(own_secrets)
+    assert {name for name in after if "spec-" in name} == {
+        *("spec-keys/3.pem", "spec-signing-keys/3.pem", "spec-signing-keys/current")
+    }
+    assert re.fullmatch(rb"3:[A-Za-z0-9_-]{43}=\n", after["payload-keys"])
+    assert modes(own_secrets) == ({0o600}, {0o700})
+
+
+def test_rotation_needs_keys_that_were_made(tmp_path: Path) -> None:
+    done = rotate(tmp_path)
+
+    assert done.returncode != 0
+    assert "make-secrets.sh" in done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_worker_does_not_start_without_a_key(own_secrets: Path, tmp_path: Path) -> None:
+    (own_secrets / "spec-signing-keys" / "current").unlink()
+
+    with pytest.raises(AssertionError, match="current"):
+        worker_settings(own_secrets, tmp_path)
 
 
 def test_secrets_stay_out_of_git_and_out_of_images() -> None:
@@ -644,23 +917,189 @@ def test_policies_grant_no_more_than_needed() -> None:
     }
 
     assert capabilities == {
-        ("api", "secret/data/nbhub/*"): {"create", "update"},
-        ("worker", "secret/data/nbhub/*"): {"read"},
-        ("worker", "secret/metadata/nbhub/*"): {"delete", "list"},
+        ("api", "secret/data/secrets/+"): {"create", "update"},
+        ("worker", "secret/data/secrets/+"): {"read"},
+        ("worker", "secret/metadata/secrets/+"): {"delete"},
+        ("worker", "secret/metadata/secrets"): {"list"},
         ("worker", "auth/token/revoke"): {"update"},
     }
-    assert "min_wrapping_ttl" in worker["secret/data/nbhub/*"]
-    assert "max_wrapping_ttl" in worker["secret/data/nbhub/*"]
 
 
-def test_policies_of_the_embedded_stack_are_these() -> None:
-    tree = ast.parse((ROOT / "stack" / "vault_setup.py").read_text())
-    inline = [
-        node.value for node in ast.walk(tree) if isinstance(node, ast.Constant) and "capabilities" in str(node.value)
+@pytest.mark.parametrize("service", ["api", "worker"])
+def test_policies_are_about_where_the_values_are(service: str, made: Path) -> None:
+    settings = Settings.from_environment(environment_of(service, made))
+    path = Vault.from_settings(settings).path(new_id())
+
+    assert any(fnmatch.fnmatch(path, allowed.replace("+", "*")) for allowed in _policy(service))
+    assert f"-path={settings.vault_engine} " in (DEPLOY / "vault" / "setup.sh").read_text()
+
+
+def test_what_workers_wrap_lives_long_enough_and_no_longer(made: Path) -> None:
+    body = _policy("worker")["secret/data/secrets/+"]
+    least, most = (re.search(rf'{which}_wrapping_ttl = "(\d+)([sm])"', body) for which in ("min", "max"))
+    assert least is not None
+    assert most is not None
+
+    # Without a least time a plain read would be answered.
+    assert least.groups() == ("1", "s")
+    for who in ("hub", "container"):
+        environment = environment_of("worker", made) | {"NBHUB_SECRETS_UNWRAPPED_BY": who}
+        wanted = Settings.from_environment(environment).wrapping_seconds
+        assert most[2] == "m"
+        assert wanted <= int(most[1]) * 60
+
+
+# Keeps what `vault` is told in a file, and every call with it; answers as Vault does. The real one was tried with the
+# same script: deploy/README.md says how.
+STAND_IN = """\
+import json, pathlib, sys
+file = pathlib.Path(__file__).with_name("state.json")
+state = json.loads(file.read_text()) if file.exists() else {"enabled": [], "written": {}, "ids": [], "calls": []}
+words = sys.argv[1:]
+plain = [word for word in words if not word.startswith("-")]
+state["calls"].append(words)
+if plain[1:] == ["list"]:
+    print(json.dumps({one: {} for one in state["enabled"]}))
+elif plain[1] == "enable":
+    name = next((word.removeprefix("-path=") for word in words if word.startswith("-path=")), plain[2]) + "/"
+    assert name not in state["enabled"], "path is already in use"
+    state["enabled"].append(name)
+elif plain[0] == "write":
+    given = {}
+    for word in plain[2:]:
+        name, _, value = word.partition("=")
+        given[name] = sys.stdin.read() if value == "-" else value
+    role, _, what = plain[1].rpartition("/")
+    if what == "lookup":
+        if [role, given["secret_id"]] in state["ids"]:
+            print("{}")
+    elif what == "custom-secret-id":
+        assert [f"{role}/secret-id", given["secret_id"]] not in state["ids"], "already registered"
+        state["ids"].append([f"{role}/secret-id", given["secret_id"]])
+        print("secret_id", given["secret_id"])
+    else:
+        state["written"][plain[1]] = given
+elif plain[:2] == ["policy", "write"]:
+    state["written"]["sys/policies/acl/" + plain[2]] = {"policy": pathlib.Path(plain[3]).read_text()}
+else:
+    assert plain == ["token", "lookup"], plain
+file.write_text(json.dumps(state))
+"""
+
+
+class SetUp:
+    """Runs the script against the stand-in."""
+
+    def __init__(self, directory: Path, secrets: Path) -> None:
+        self._programs = directory / "programs"
+        self._programs.mkdir()
+        self.secrets = secrets
+        program = self._programs / "vault"
+        program.write_text(f"#!{sys.executable} -IS\n{STAND_IN}")
+        program.chmod(0o755)
+
+    def run(self) -> subprocess.CompletedProcess[str]:
+        service = COMPOSE["services"]["vault-setup"]
+        (source,) = [source for source, at in mounts_of(service) if at == "/nbhub"]
+        script = service["entrypoint"][1].replace("/nbhub", str(ROOT / source))
+        environment = environment_of("vault-setup", self.secrets) | {"VAULT_TOKEN": "root"}
+        return run("sh", script, **environment | {"PATH": f"{self._programs}:{os.environ['PATH']}"})
+
+    @property
+    def state(self) -> Json:
+        return dict(json.loads((self._programs / "state.json").read_text()))
+
+    def secret_id(self, process: str) -> str:
+        return (self.secrets / f"vault-{process}-secret-id").read_text().strip()
+
+
+@pytest.fixture(scope="module")
+def vault_done(made: Path, tmp_path_factory: pytest.TempPathFactory) -> SetUp:
+    """Vault, set up once."""
+    set_up = SetUp(tmp_path_factory.mktemp("vault"), made)
+    done = set_up.run()
+    assert done.returncode == 0, done.stderr
+    return set_up
+
+
+def test_vault_is_set_up_once_however_often_one_does_it(vault_done: SetUp) -> None:
+    once = vault_done.state
+
+    again = vault_done.run()
+
+    twice = vault_done.state
+    assert again.returncode == 0, again.stderr
+    assert once["enabled"] == ["secret/", "file/", "approle/"]
+    assert once["ids"] == [
+        [f"auth/approle/role/nbhub-{process}/secret-id", vault_done.secret_id(process)] for process in ("api", "worker")
     ]
-    shipped = {(DEPLOY / "vault" / f"{name}.hcl").read_text().strip() for name in ("api", "worker")}
+    assert once | {"calls": []} == twice | {"calls": []}
+    assert len(twice["calls"]) > len(once["calls"])
 
-    assert {str(text).strip() for text in inline} <= shipped
+
+def test_no_secret_id_is_shown_while_vault_is_set_up(own_secrets: Path, tmp_path: Path) -> None:
+    set_up = SetUp(tmp_path, own_secrets)
+
+    done = set_up.run()
+
+    assert len(set_up.state["ids"]) == 2
+    for process in ("api", "worker"):
+        assert set_up.secret_id(process) not in done.stdout + done.stderr + json.dumps(set_up.state["calls"])
+
+
+def test_a_new_secret_id_is_registered_beside_the_old_one(own_secrets: Path, tmp_path: Path) -> None:
+    set_up = SetUp(tmp_path, own_secrets)
+    set_up.run()
+    before = set_up.state["ids"]
+    (own_secrets / "vault-api-secret-id").write_text("another\n")
+
+    assert set_up.run().returncode == 0
+
+    assert set_up.state["ids"] == [*before, ["auth/approle/role/nbhub-api/secret-id", "another"]]
+
+
+def test_set_up_registers_no_empty_secret_id(own_secrets: Path, tmp_path: Path) -> None:
+    set_up = SetUp(tmp_path, own_secrets)
+    (own_secrets / "vault-api-secret-id").write_text("\n")
+
+    done = set_up.run()
+
+    assert done.returncode != 0
+    assert "vault-api-secret-id is empty" in done.stderr
+    assert set_up.state["ids"] == []
+
+
+@pytest.mark.parametrize("process", ["api", "worker"])
+async def test_roles_of_the_embedded_stack_are_these(process: str, vault_done: SetUp) -> None:
+    name = vault_setup.role_of(process)
+    role = f"auth/approle/role/{name}"
+    sent: dict[str, Json] = {}
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        sent[request.url.path.removeprefix("/v1/")] = json.loads(request.content)
+        # No such secret id yet.
+        return httpx.Response(204)
+
+    transport = httpx.MockTransport(answer)
+    async with httpx.AsyncClient(transport=transport, base_url="http://vault/v1/") as client:
+        await vault_setup._keep_role(client, process, vault_done.secret_id(process))
+
+    state = vault_done.state
+    assert [f"{role}/secret-id", sent[f"{role}/custom-secret-id"]["secret_id"]] in state["ids"]
+    paths = {f"sys/policies/acl/{name}", role, f"{role}/role-id"}
+    assert paths == {path for path in sent if "secret-id" not in path}
+    assert paths == {path for path in state["written"] if process in path}
+    for path in paths:
+        assert _as_words(sent[path]) == state["written"][path]
+
+
+def _as_words(given: Json) -> dict[str, str]:
+    """What is sent as JSON, as one writes it on a command line."""
+    listed = {name: value if isinstance(value, list) else [value] for name, value in given.items()}
+    return {
+        name: ",".join(str(one).lower() if isinstance(one, bool) else one for one in value)
+        for name, value in listed.items()
+    }
 
 
 def test_vault_keeps_what_it_is_told() -> None:

@@ -1,21 +1,47 @@
-"""What the tests of JupyterHub's side share: a key pair and a valid spec."""
+"""What the tests of JupyterHub's side share: a key pair, a valid spec, and what stands in for others."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
+from unittest.mock import MagicMock
 
 import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from kubespawner import KubeSpawner
+from traitlets.config import Config
 
 from hub.order import Order
 from hub.records import Records
 from models.profiles import Profiles, load_profiles
 from models.server_spec import ServerSpec
+from tests.unit.hub.wrapping import Wrapping
 
 MakeSpec = Callable[..., ServerSpec]
 MakeOrder = Callable[..., Order]
+SERVER = SimpleNamespace(base_url="/user/alice@example.org/lab-3c0a1b2c/")
+
+
+class Pods(KubeSpawner):  # type: ignore[misc]  # has no types
+    """`server` is a row of JupyterHub's database; the path is all that is read of it."""
+
+    server = SERVER
+
+
+@pytest.fixture
+def kube_spawner(monkeypatch: pytest.MonkeyPatch) -> Any:
+    monkeypatch.setattr("kubespawner.spawner.load_config", MagicMock())
+    monkeypatch.setattr("kubespawner.spawner.shared_client", MagicMock())
+    return Pods(_mock=True, config=Config(), api_token="hub-token", hub_connect_url="http://hub:8081")
+
+
+@pytest.fixture
+def wrapping() -> Iterator[Wrapping]:
+    wrapping = Wrapping()
+    yield wrapping
+    wrapping.close()
 
 
 def key_pair() -> tuple[bytes, bytes]:

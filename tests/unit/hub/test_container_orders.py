@@ -8,32 +8,26 @@ from unittest.mock import MagicMock
 import pytest
 from dockerspawner import DockerSpawner
 from kubernetes_asyncio.client import ApiException
-from kubespawner import KubeSpawner
 from traitlets.config import Config
 
 from hub.docker import DockerBackend, DockerTranslation
 from hub.kubernetes import KubernetesBackend, KubernetesTranslation
 from hub.order import OrderRefused
+from hub.program import load_modules
 from hub.records import GenerationFenced, Records
 from models.server_spec import Mount
-from tests.unit.hub.conftest import MakeOrder
+from tests.unit.hub.conftest import SERVER, MakeOrder
 
-CLAIMS = {"/opt/notebooks": "homes", "/opt/datasets": "datasets"}
+VAULT, LMOD = "http://vault.test:8200", "/usr/share/lmod/lmod/init/bash"
+CLAIMS = {"/opt/notebooks": "homes", "/opt/datasets": "datasets", "/opt/modules": "modules"}
 ID = "0197f3a2-7b3c-7c1a-9d55-2f6f3c0a1b2c"
 MOUNTS = (
     Mount(source="/opt/datasets/d1", target="/opt/datasets/my data", read_only=True),
     Mount(source="/opt/datasets/d2", target="/opt/datasets/{username}", read_only=False),
 )
-SERVER = SimpleNamespace(base_url="/user/alice@example.org/lab-3c0a1b2c/")
 
 
-class Pods(KubeSpawner):  # type: ignore[misc]  # has no types
-    """`server` is a row of JupyterHub's database; the path is all that is read of it."""
-
-    server = SERVER
-
-
-class Containers(DockerSpawner):  # type: ignore[misc]
+class Containers(DockerSpawner):  # type: ignore[misc]  # has no types
     server = SERVER
     client = MagicMock()
 
@@ -41,15 +35,8 @@ class Containers(DockerSpawner):  # type: ignore[misc]
         return {"JUPYTERHUB_API_TOKEN": "hub-token", **self.environment}
 
 
-@pytest.fixture
-def kube_spawner(monkeypatch: pytest.MonkeyPatch) -> Any:
-    monkeypatch.setattr("kubespawner.spawner.load_config", MagicMock())
-    monkeypatch.setattr("kubespawner.spawner.shared_client", MagicMock())
-    return Pods(_mock=True, config=Config(), api_token="hub-token", hub_connect_url="http://hub:8081")
-
-
 async def manifest(spawner: Any, order: Any) -> Any:
-    KubernetesTranslation(CLAIMS).apply(spawner, order)
+    KubernetesTranslation(CLAIMS, VAULT, LMOD).apply(spawner, order)
     return await spawner.get_pod_manifest()
 
 
@@ -97,7 +84,7 @@ async def test_a_second_order_leaves_nothing_of_the_first(kube_spawner: Any, mak
 @pytest.mark.parametrize("source", ["/etc", "/opt/datasets", "/opt/datasets/../notebooks/bob", "/opt/datasets2/x"])
 def test_a_pod_mounts_nothing_else(make_order: MakeOrder, source: str) -> None:
     order = make_order(mounts=(Mount(source=source, target="/opt/datasets/x", read_only=True),))
-    for translation in (KubernetesTranslation(CLAIMS), DockerTranslation(tuple(CLAIMS))):
+    for translation in (KubernetesTranslation(CLAIMS, VAULT, LMOD), DockerTranslation(tuple(CLAIMS), LMOD)):
         with pytest.raises(OrderRefused):
             translation.apply(MagicMock(server=SERVER), order)
 
@@ -105,7 +92,7 @@ def test_a_pod_mounts_nothing_else(make_order: MakeOrder, source: str) -> None:
 async def test_a_container(make_order: MakeOrder) -> None:
     user = SimpleNamespace(name="alice@example.org", url="/user/alice@example.org/", settings={}, id=1)
     spawner = Containers(user=user, hub=MagicMock(), orm_spawner=None, config=Config())
-    DockerTranslation(tuple(CLAIMS)).apply(spawner, make_order(mounts=MOUNTS, hardware="gpuSmall"))
+    DockerTranslation(tuple(CLAIMS), LMOD).apply(spawner, make_order(mounts=MOUNTS, hardware="gpuSmall"))
     await spawner.create_object()
     host = Containers.client.create_host_config.call_args.kwargs
     assert [(m["Source"], m["Target"], m["ReadOnly"]) for m in host["mounts"]] == [
@@ -121,6 +108,66 @@ async def test_a_container(make_order: MakeOrder) -> None:
     assert created["labels"]["notebooks-hub/hub-user"] == "alice@example.org"
     assert created["command"][0] == "jupyterhub-singleuser"
     assert "hub-token" not in str(created["command"])
+
+
+MODULES: dict[str, Any] = {
+    "modules": ("gcc/13", "r/4"),
+    "mounts": (
+        Mount(source="/opt/modules/binaries/1", target="/opt/modules/binaries/1", read_only=True),
+        Mount(
+            source="/opt/modules/modulefiles/2/gcc/13.lua",
+            target="/opt/modules/modulefiles/bob@example.org/gcc/13.lua",
+            read_only=True,
+        ),
+        Mount(
+            source="/opt/modules/modulefiles/3/r/4.lua",
+            target="/opt/modules/modulefiles/{username}/r/4.lua",
+            read_only=True,
+        ),
+    ),
+}
+MODULE_VARIABLES = {
+    "MODULEPATH": "/opt/modules/modulefiles/bob@example.org:/opt/modules/modulefiles/{username}",
+    "MODULEPATH_ROOT": "/opt/modules/modulefiles",
+    "LMOD_SYSTEM_DEFAULT_MODULES": "gcc/13:r/4",
+}
+
+
+async def test_a_pod_loads_its_modules(kube_spawner: Any, make_order: MakeOrder) -> None:
+    (plain,) = (await manifest(kube_spawner, make_order())).spec.containers
+    (container,) = (await manifest(kube_spawner, make_order(**MODULES))).spec.containers
+    # The shell's script as it is, and then the command of any other server.
+    assert container.args == [*load_modules((), LMOD), *plain.args]
+    variables = {variable.name: variable.value for variable in container.env}
+    assert {name: variables.get(name) for name in MODULE_VARIABLES} == MODULE_VARIABLES
+    assert [(m.mount_path, m.sub_path, m.read_only) for m in container.volume_mounts[1:]] == [
+        ("/opt/modules/binaries/1", "binaries/1", True),
+        ("/opt/modules/modulefiles/bob@example.org/gcc/13.lua", "modulefiles/2/gcc/13.lua", True),
+        ("/opt/modules/modulefiles/{username}/r/4.lua", "modulefiles/3/r/4.lua", True),
+    ]
+    # A second order leaves nothing of the first.
+    (container,) = (await manifest(kube_spawner, make_order())).spec.containers
+    assert container.args == plain.args
+    assert not {variable.name for variable in container.env} & set(MODULE_VARIABLES)
+
+
+async def test_a_container_loads_its_modules(make_order: MakeOrder) -> None:
+    user = SimpleNamespace(name="alice@example.org", url="/user/alice@example.org/", settings={}, id=1)
+    spawner = Containers(user=user, hub=MagicMock(), orm_spawner=None, config=Config())
+    commands = []
+    for order in (make_order(), make_order(**MODULES)):
+        DockerTranslation(tuple(CLAIMS), LMOD).apply(spawner, order)
+        await spawner.create_object()
+        commands.append(Containers.client.create_container.call_args.kwargs["command"])
+    plain, loading = commands
+    assert loading == [*load_modules((), LMOD), *plain]
+    variables = Containers.client.create_container.call_args.kwargs["environment"]
+    assert {name: variables.get(name) for name in MODULE_VARIABLES} == MODULE_VARIABLES
+    DockerTranslation(tuple(CLAIMS), LMOD).apply(spawner, make_order())
+    await spawner.create_object()
+    created = Containers.client.create_container.call_args.kwargs
+    assert created["command"] == plain
+    assert not set(created["environment"]) & set(MODULE_VARIABLES)
 
 
 def pod(name: str, generation: int, phase: str = "Running") -> Any:

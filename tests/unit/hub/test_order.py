@@ -132,8 +132,14 @@ def test_placeholders(make_order: MakeOrder) -> None:
 
 
 def test_modules_reach_the_environment(make_order: MakeOrder) -> None:
-    order = make_order(modules=("alice@example.org/gcc/13", "alice@example.org/r/4"))
-    environment = order.environment({})
-    assert environment["MODULEPATH"] == "/opt/modules/modulefiles"
-    assert environment["LMOD_SYSTEM_DEFAULT_MODULES"] == "alice@example.org/gcc/13,alice@example.org/r/4"
+    """A directory to an owner, in the order of the mounts; nothing of them without modules."""
+    files = ("bob@example.org/gcc/13.lua", "alice@example.org/gcc/12.lua", "bob@example.org/r/4.lua")
+    mounts = tuple(
+        Mount(source="/opt/modules/x", target=f"/opt/modules/modulefiles/{file}", read_only=True) for file in files
+    )
+    environment = make_order(mounts=mounts, modules=("gcc/13", "r/4")).environment({})
+    assert environment["MODULEPATH"] == (
+        "/opt/modules/modulefiles/bob@example.org:/opt/modules/modulefiles/alice@example.org"
+    )
+    assert environment["LMOD_SYSTEM_DEFAULT_MODULES"] == "gcc/13:r/4"
     assert make_order().environment({}) == {}

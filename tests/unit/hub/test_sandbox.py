@@ -1,8 +1,13 @@
 """The arguments of the sandbox: an allow-list, and no capability to leave it."""
 
+import os
+import subprocess
 from pathlib import Path
 
+import pytest
+
 from hub.bubblewrap import ENVIRONMENT, accounts, sandbox_arguments
+from hub.launch import FIRST_FILE_FD
 from hub.redaction import redact
 from hub.settings import HubSettings
 
@@ -14,6 +19,8 @@ def build(tmp_path: Path) -> tuple[str, ...]:
         files=accounts(tmp_path),
         readable=(Path("/srv/venv"), Path("/usr/local"), Path("/srv/venv")),
         memory_bytes=1024,
+        variables={"API_KEY": "shh"},
+        secret_files=("/opt/secret/a", "/opt/secret/b/c"),
     )
 
 
@@ -48,10 +55,70 @@ def test_only_what_was_named_is_visible(tmp_path: Path) -> None:
     assert "--dev-bind" not in arguments
 
 
+def test_secrets_are_put_in_before_the_root_is_closed(tmp_path: Path) -> None:
+    arguments = build(tmp_path)
+    assert pairs(arguments, "--setenv") == [("API_KEY", "shh")]
+    assert pairs(arguments, "--file") == [
+        (str(FIRST_FILE_FD), "/opt/secret/a"),
+        (str(FIRST_FILE_FD + 1), "/opt/secret/b/c"),
+    ]
+    places = [place for place, word in enumerate(arguments) if word == "--file"]
+    for place in places:
+        # A mode is that of the next operation alone.
+        assert arguments[place - 2 : place] == ("--perms", "0400")
+    binds = [place for place, word in enumerate(arguments) if word in ("--bind", "--ro-bind", "--ro-bind-try")]
+    # After what is mounted, which would hide them; before the root is closed, which would refuse them.
+    assert max(binds) < min(places)
+    assert max(places) < arguments.index("--remount-ro")
+    assert arguments.count("--perms") == arguments.count("--file") == 2
+
+
+def test_without_secrets_there_is_nothing_of_them(tmp_path: Path) -> None:
+    arguments = sandbox_arguments(
+        home=Path("/h"), mounts=(), files=(), readable=(), memory_bytes=1, variables={}, secret_files=()
+    )
+    assert not {"--setenv", "--perms", "--file"} & set(arguments)
+
+
 def test_the_only_account_is_the_sandboxs_own(tmp_path: Path) -> None:
     files = {inside: file.read_text() for file, inside in accounts(tmp_path)}
     assert files["/etc/passwd"] == "jovyan:x:1000:1000::/home/jovyan:/bin/bash\n"
-    assert set(files) == {"/etc/passwd", "/etc/group"}
+    assert set(files) == {"/etc/passwd", "/etc/group", "/etc/profile"}
+
+
+def test_files_that_running_sandboxes_show_are_left_alone(tmp_path: Path) -> None:
+    files = [file for file, _ in accounts(tmp_path)]
+    right = [file.read_text() for file in files]
+    for file in files:
+        os.utime(file, (1, 1))
+    accounts(tmp_path)
+    assert [file.stat().st_mtime for file in files] == [1, 1, 1]
+    files[0].write_text("of an older version")
+    accounts(tmp_path)
+    assert [file.read_text() for file in files] == right
+
+
+@pytest.mark.parametrize("shell", [("bash",), ("bash", "--posix"), ("sh",)])
+def test_a_login_shell_keeps_the_servers_environment(tmp_path: Path, shell: tuple[str, ...]) -> None:
+    """Sourced, as by a login shell: nothing of it may fail, say something, or change what the modules set."""
+    profile = next(file for file, inside in accounts(tmp_path) if inside == "/etc/profile")
+    start = tmp_path / "start"
+    start.write_text("told() { echo told; }")
+    environment = {
+        "HOME": str(tmp_path),
+        "USER": "jovyan",
+        "PATH": "/opt/modules/tool/bin:/usr/bin:/bin",
+        "MODULEPATH": "/opt/modules/modulefiles/alice@example.org",
+        "MODULEPATH_ROOT": "/opt/modules/modulefiles",
+        "BASH_ENV": str(start),
+    }
+    script = '. "$1"; echo "$PATH|$MODULEPATH|${file-unset}"; [ -z "${BASH_VERSION-}" ] || told'
+    ran = subprocess.run((*shell, "-uc", script, "x", profile), env=environment, capture_output=True, check=True)
+    assert ran.stderr == b""
+    line, *rest = ran.stdout.decode().splitlines()
+    assert line == f"{environment['PATH']}|{environment['MODULEPATH']}|unset"
+    # What bash scripts start with, its terminals do, too.
+    assert rest == ([] if shell == ("sh",) else ["told"])
 
 
 def test_the_environment_is_made_from_nothing() -> None:

@@ -9,7 +9,17 @@ import pytest
 from joserfc import jws
 from joserfc.jwk import OKPKey
 
-from models.server_spec import ALGORITHM, TYPE, Mount, SpecInvalid, sign_spec, verify_spec
+from models.server_spec import (
+    ALGORITHM,
+    TYPE,
+    Mount,
+    SecretMount,
+    ServerSpec,
+    SpecInvalid,
+    WrappedSecret,
+    sign_spec,
+    verify_spec,
+)
 from tests.unit.hub.conftest import MakeSpec, key_pair
 
 Keys = tuple[bytes, bytes]
@@ -79,9 +89,38 @@ def test_ids_that_are_no_ids_are_refused(change: dict[str, object], make_spec: M
     assert refusal(sign_spec(make_spec(**change), keys[0], "1"), keys) == "malformed"
 
 
-def test_a_field_that_this_hub_does_not_know_is_refused(make_spec: MakeSpec, keys: Keys) -> None:
-    _, payload, _ = sign_spec(make_spec(), keys[0], "1").split(".")
-    content = json.loads(base64.urlsafe_b64decode(payload + "==")) | {"network": "none"}
+def payload(spec: ServerSpec, keys: Keys) -> dict[str, object]:
+    """What is signed of a spec."""
+    content: dict[str, object] = json.loads(
+        base64.urlsafe_b64decode(sign_spec(spec, keys[0], "1").split(".")[1] + "==")
+    )
+    return content
+
+
+def signed(content: object, keys: Keys) -> str:
     header = {"alg": ALGORITHM, "kid": "1", "typ": TYPE}
-    token = jws.serialize_compact(header, json.dumps(content), OKPKey.import_key(keys[0]), [ALGORITHM])
-    assert refusal(token, keys) == "malformed"
+    return jws.serialize_compact(header, json.dumps(content), OKPKey.import_key(keys[0]), [ALGORITHM])
+
+
+def test_a_field_that_this_hub_does_not_know_is_refused(make_spec: MakeSpec, keys: Keys) -> None:
+    assert refusal(signed(payload(make_spec(), keys) | {"network": "none"}, keys), keys) == "malformed"
+
+
+def test_what_is_not_used_is_left_out(make_spec: MakeSpec, keys: Keys) -> None:
+    """A hub of before there were secrets starts what has none, and refuses what has some."""
+    assert not {"secrets", "modules", "mounts", "file_path"} & set(payload(make_spec(), keys))
+    secret = SecretMount(id="1", kind="raw", name="key", target="/opt/secret/1", path="secret/data/1", version=2)
+    spec = make_spec(secrets=(secret,))
+    assert payload(spec, keys)["secrets"] == [
+        {"id": "1", "kind": "raw", "name": "key", "target": "/opt/secret/1", "path": "secret/data/1", "version": 2}
+    ]
+    assert verify_spec(sign_spec(spec, keys[0], "1"), {"1": keys[1]}) == spec
+
+
+def test_a_spec_of_before_there_were_secrets_is_as_good(make_spec: MakeSpec, keys: Keys) -> None:
+    older = payload(make_spec(), keys) | {"file_path": "", "mounts": [], "modules": []}
+    assert verify_spec(signed(older, keys), {"1": keys[1]}) == make_spec()
+
+
+def test_a_token_is_not_shown() -> None:
+    assert "hvs.token" not in repr([WrappedSecret(id="1", token="hvs.token")])

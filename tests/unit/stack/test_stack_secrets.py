@@ -9,9 +9,11 @@ from pathlib import Path
 import msgspec
 import pytest
 from cryptography.fernet import Fernet
+from msgspec import structs
+from temporalio.api.common.v1 import Payload
 
 from models.server_spec import ServerSpec, sign_spec, verify_spec
-from stack.secrets import SPEC_KEY_ID, Secrets, load_or_make, signing_key_file, verifying_keys
+from stack.secrets import Secrets, load_or_make, rotate, signing_key_file, spec_key_id, verifying_keys
 from workflows.codec import EncryptionCodec
 
 
@@ -27,8 +29,8 @@ def values(secrets: Secrets) -> list[str]:
     return list(msgspec.structs.asdict(secrets).values())
 
 
-def require_pair(directory: Path) -> None:
-    """What is signed with the one key is verified with the other."""
+def signed(directory: Path) -> tuple[ServerSpec, str]:
+    """A spec, and that spec as it is signed now."""
     now = int(time.time())
     spec = ServerSpec(
         server_id="s",
@@ -42,9 +44,47 @@ def require_pair(directory: Path) -> None:
         issued_at=now,
         expires_at=now + 60,
     )
-    public = {path.stem: path.read_bytes() for path in verifying_keys(directory).glob("*.pem")}
-    assert list(public) == [SPEC_KEY_ID]
-    assert verify_spec(sign_spec(spec, signing_key_file(directory).read_bytes(), SPEC_KEY_ID), public) == spec
+    return spec, sign_spec(spec, signing_key_file(directory).read_bytes(), spec_key_id(directory))
+
+
+def public_keys(directory: Path) -> dict[str, bytes]:
+    return {path.stem: path.read_bytes() for path in verifying_keys(directory).glob("*.pem")}
+
+
+def require_pair(directory: Path) -> None:
+    """What is signed with the one key is verified with the other."""
+    assert list(public_keys(directory)) == [spec_key_id(directory)]
+    spec, token = signed(directory)
+    assert verify_spec(token, public_keys(directory)) == spec
+
+
+async def test_keys_are_rotated(tmp_path: Path) -> None:
+    """What the old ones encrypted and signed stays good, and the new ones are used."""
+    before = load_or_make(tmp_path)
+    _, old = signed(tmp_path)
+    payload = Payload(metadata={"encoding": b"json/plain"}, data=b'"old"')
+    (encrypted,) = await EncryptionCodec.from_setting(before.payload_keys).encode([payload])
+    after = rotate(tmp_path)
+    assert load_or_make(tmp_path) == after
+    codec = EncryptionCodec.from_setting(after.payload_keys)
+    assert await codec.decode([encrypted]) == [payload]
+    (renewed,) = await codec.encode([payload])
+    assert (encrypted.metadata["encryption-key-id"], renewed.metadata["encryption-key-id"]) == (b"1", b"2")
+    spec, new = signed(tmp_path)
+    assert sorted(public_keys(tmp_path)) == ["1", "2"]
+    assert verify_spec(old, public_keys(tmp_path)).server_id == spec.server_id
+    assert verify_spec(new, public_keys(tmp_path)) == spec
+    assert structs.replace(after, payload_keys=before.payload_keys) == before, "nothing else changes"
+
+
+def test_secrets_of_an_earlier_version_are_completed(tmp_path: Path) -> None:
+    made = structs.asdict(load_or_make(tmp_path))
+    del made["vault_api_secret_id"]
+    (tmp_path / "secrets.json").write_bytes(msgspec.json.encode(made))
+    completed = load_or_make(tmp_path)
+    assert completed.vault_api_secret_id
+    assert load_or_make(tmp_path) == completed
+    assert structs.asdict(completed) == made | {"vault_api_secret_id": completed.vault_api_secret_id}
 
 
 def test_secrets_stay_over_a_restart(tmp_path: Path) -> None:

@@ -1,0 +1,247 @@
+"""Modules: software that Lmod loads in servers."""
+
+from collections.abc import Sequence
+from typing import Annotated, Any
+from uuid import UUID
+
+import msgspec
+from litestar import Controller, Response, delete, get, patch, post
+from litestar.di import NamedDependency
+from litestar.params import FromPath, JSONBody
+from msgspec import UNSET, Meta, UnsetType
+
+from api.dependencies import OwnerQuery, new_owner, own_email
+from api.etag import etag_of
+from api.fields import AnswerBody, Description, Line, PathWord, RequestBody
+from api.idempotency import Write
+from api.operation_view import OperationView
+from api.pagination import Page
+from api.policy import Policy, needs
+from api.sharing_routes import sharing_routes
+from api.validation import MOST_PROBLEMS
+from integrations import lmod
+from models import modules
+from models.errors import ProblemDetail, RequestInvalid
+from models.modules import KIND, ModuleRecord
+from models.permissions import Level
+from models.settings import Settings
+from models.values import Caller, ModuleCall, Subject
+
+# Longer than a file takes, shorter than a person waits.
+WAIT_SECONDS = 10
+
+
+class LuaCall(RequestBody, frozen=True, kw_only=True):
+    """A call in a modulefile: a function that `GET /volume/lua` lists, and its arguments. `id` is needed."""
+
+    id: Annotated[str, Meta(max_length=64)] | None = None
+    arguments: list[str] | None = None
+
+
+LuaFile = Annotated[
+    list[LuaCall], Meta(max_length=lmod.MOST_ARGUMENTS, description="The calls of the modulefile, in order.")
+]
+
+
+class ModuleCreate(RequestBody, frozen=True, kw_only=True):
+    """A new module. `write_access` is what answers tell; here it says nothing."""
+
+    name: PathWord
+    version: PathWord
+    description: Description | None = None
+    featured: bool | None = None
+    lua_module_file: LuaFile | None = msgspec.field(name="luaModuleFile", default=None)
+    owner: Line | None = None
+    write_access: bool | None = None
+
+
+class ModuleUpdate(RequestBody, frozen=True, kw_only=True):
+    """What changes; a field that is absent stays as it is."""
+
+    name: PathWord | UnsetType = UNSET
+    version: PathWord | UnsetType = UNSET
+    description: Description | UnsetType = UNSET
+    featured: bool | UnsetType = UNSET
+    lua_module_file: LuaFile | UnsetType = msgspec.field(name="luaModuleFile", default=UNSET)
+
+
+class ModuleView(AnswerBody, frozen=True, kw_only=True):
+    """A module; `write_access` is the caller's own."""
+
+    id: UUID = msgspec.field(name="_id")
+    name: str
+    version: str
+    description: str
+    featured: bool
+    lua_module_file: list[ModuleCall] = msgspec.field(name="luaModuleFile")
+    owner: str
+    write_access: bool
+
+
+class ModulesController(Controller):
+    """Modules: software that Lmod loads in servers."""
+
+    path = "/modules"
+    tags = ("Modules",)
+
+    @get(opt=needs(Policy.SIGNED_IN), operation_id="listModules", summary="List modules")
+    async def index(
+        self, caller: NamedDependency[Caller], page: NamedDependency[Page], owner: OwnerQuery = None
+    ) -> Response[list[ModuleView]]:
+        """Modules that the caller may use, newest first; with `owner` those that one owns, or anybody for an admin."""
+        wanted = None if owner is None else own_email(caller, owner)
+        found = await modules.list_visible(caller, owner=wanted, before=page.before, limit=page.limit + 1)
+        return page.answer(found, key=lambda one: (str(one.id),), view=lambda one: _view(one, caller))
+
+    @post(opt=needs(Policy.SIGNED_IN), status_code=200, operation_id="createModule", summary="Make a module")
+    async def create(
+        self, data: JSONBody[ModuleCreate], write: NamedDependency[Write], settings: NamedDependency[Settings]
+    ) -> Response[ModuleView]:
+        """Make a module: an empty directory for its binaries, and its modulefile. It is done when both are there."""
+        calls = _calls(data.lua_module_file or [])
+        _check(data, calls, _featured_problems(write.caller, settings) if data.featured else ())
+        async with write:
+            owner = await new_owner(data.owner, write.caller)
+            values = {
+                "name": data.name,
+                "module_version": data.version,
+                "description": data.description or "",
+                "featured": bool(data.featured),
+            }
+            identity, operation = await modules.create(owner, values, calls, write.caller, request_id=write.request_id)
+            await _accept(write, identity, operation)
+        return write.answer
+
+    @get("/{id:str}", opt=needs(Policy.RECORD), operation_id="getModule", summary="Read a module")
+    async def read(self, id: FromPath[UUID], caller: NamedDependency[Caller]) -> Response[ModuleView]:
+        """Read a module that the caller may use."""
+        found = await modules.read(id, caller)
+        return Response(_view(found, caller), headers={"ETag": etag_of(found.version)})
+
+    @patch("/{id:str}", opt=needs(Policy.RECORD), operation_id="updateModule", summary="Change a module")
+    async def update(
+        self,
+        id: FromPath[UUID],
+        data: JSONBody[ModuleUpdate],
+        write: NamedDependency[Write],
+        settings: NamedDependency[Settings],
+    ) -> Response[ModuleView]:
+        """Change a module that the caller may write. A new name or version moves its file.
+
+        Servers see the change at their next start. It is done when the file is in place.
+        """
+        calls = None if data.lua_module_file is UNSET else _calls(data.lua_module_file)
+        _check(data, calls)
+        async with write:
+            found = await modules.read(id, write.caller, Level.WRITE, lock=True)
+            write.require_match(found.version)
+            if data.featured is True and not found.featured:
+                _check(data, None, _featured_problems(write.caller, settings))
+            values = _changes(data)
+            if calls is None and values.keys() <= {"description", "featured"}:
+                if values:
+                    await modules.update(found, values, write.caller, write.request_id)
+                changed = await modules.read(id, write.caller)
+                write.done(_view(changed, write.caller), version=changed.version)
+            else:
+                operation = await modules.update_file(found, values, calls, write.caller, write.request_id)
+                await _accept(write, id, operation)
+        return write.answer
+
+    @delete(
+        "/{id:str}", opt=needs(Policy.RECORD), status_code=202, operation_id="deleteModule", summary="Delete a module"
+    )
+    async def delete(self, id: FromPath[UUID], write: NamedDependency[Write]) -> Response[OperationView]:
+        """Stop the servers that hold a module, and put it into the trash, from which it can be restored for a time."""
+        async with write:
+            found = await modules.read(id, write.caller, Level.OWNER, lock=True)
+            write.require_match(found.version)
+            operation = await modules.trash(found, write.caller, request_id=write.request_id)
+            write.accepts(operation, wakes=Subject(KIND, id), deletes=True, wait=WAIT_SECONDS)
+        return write.answer
+
+    @post(
+        "/{id:str}/restore",
+        opt=needs(Policy.RECORD),
+        status_code=200,
+        operation_id="restoreModule",
+        summary="Restore a module",
+    )
+    async def restore(self, id: FromPath[UUID], write: NamedDependency[Write]) -> Response[ModuleView]:
+        """Take a module of one's own out of the trash, with everything that was granted."""
+        async with write:
+            found = await modules.read_restorable(id, write.caller)
+            write.require_match(found.version)
+            operation = await modules.restore(found, write.caller, request_id=write.request_id)
+            await _accept(write, id, operation)
+        return write.answer
+
+
+SHARING = sharing_routes(KIND, "/modules/{id:str}")
+
+
+def _calls(given: list[LuaCall]) -> list[ModuleCall]:
+    # An absent id is refused like any other that is no function.
+    return [ModuleCall(id=one.id or "", arguments=one.arguments or []) for one in given]
+
+
+def _check(
+    data: ModuleCreate | ModuleUpdate, calls: list[ModuleCall] | None, more: Sequence[ProblemDetail] = ()
+) -> None:
+    """Raise `RequestInvalid` with all that is wrong with a module."""
+    problems = list(more)
+    reserved = (("name", data.name, lmod.RESERVED_NAMES), ("version", data.version, lmod.RESERVED_VERSIONS))
+    problems += [
+        ProblemDetail(path=f"/{field}", code="reserved", message="is a word that Lmod needs")
+        for field, value, words in reserved
+        if value is not UNSET and value.lower() in words
+    ]
+    problems += [ProblemDetail(path=path, code=code, message=text) for path, code, text in lmod.problems(calls or [])]
+    if problems:
+        raise RequestInvalid(problems[:MOST_PROBLEMS])
+
+
+def _featured_problems(caller: Caller, settings: Settings) -> list[ProblemDetail]:
+    """What is against it that the caller makes a module featured."""
+    if caller.admin or not settings.featured_by_admins_only:
+        return []
+    return [ProblemDetail(path="/featured", code="admin", message="only admins make modules featured here")]
+
+
+def _changes(data: ModuleUpdate) -> dict[str, Any]:
+    """The columns that change, but for the calls."""
+    given = {
+        "name": data.name,
+        "module_version": data.version,
+        "description": data.description,
+        "featured": data.featured,
+    }
+    return {name: value for name, value in given.items() if value is not UNSET}
+
+
+async def _accept(write: Write, identity: UUID, operation: UUID) -> None:
+    made = await modules.read(identity, write.caller)
+
+    async def final() -> ModuleView:
+        return _view(await modules.read(identity, write.caller), write.caller)
+
+    write.accepts(
+        operation,
+        wakes=Subject(KIND, identity),
+        body=_view(made, write.caller),
+        final=final,
+        wait=WAIT_SECONDS,
+    )
+
+
+def _view(module: ModuleRecord, caller: Caller) -> ModuleView:
+    return ModuleView(
+        id=module.id,
+        name=module.name,
+        version=module.module_version,
+        description=module.description,
+        featured=module.featured,
+        lua_module_file=module.calls,
+        owner=module.owner,
+        write_access=module.writable_by(caller),
+    )

@@ -1,0 +1,128 @@
+"""Secrets: records here, values in Vault.
+
+A value is written to Vault before its record or its version is: what was cut off in between is not used by anybody, and
+is removed or overwritten later.
+"""
+
+from typing import Annotated
+from uuid import UUID
+
+from litestar import Controller, Response, delete, get, patch, post
+from litestar.di import NamedDependency
+from litestar.params import FromPath, FromQuery, JSONBody, QueryParameter
+from msgspec import UNSET
+
+from api.dependencies import OwnerQuery, new_owner, own_email
+from api.etag import etag_of
+from api.idempotency import Write
+from api.operation_view import OperationView
+from api.pagination import Page
+from api.policy import Policy, needs
+from api.secret_body import SecretCreate, SecretUpdate, SecretView, changed_secret, new_secret, view_of
+from api.services import Services
+from api.sharing_routes import sharing_routes
+from models import secrets
+from models.ids import new_id
+from models.permissions import Level
+from models.secrets import KIND
+from models.settings import Settings
+from models.values import Caller, Subject
+
+WAIT_SECONDS = 10
+
+NameQuery = Annotated[str | None, QueryParameter(max_length=128, description="A part of the name, in any case.")]
+
+
+class SecretsController(Controller):
+    """Secrets: given to servers, and never answered."""
+
+    tags = ("Secrets",)
+
+    @get("/secrets", opt=needs(Policy.SIGNED_IN), operation_id="listSecrets", summary="List secrets")
+    async def index(
+        self,
+        caller: NamedDependency[Caller],
+        page: NamedDependency[Page],
+        settings: NamedDependency[Settings],
+        owner: OwnerQuery = None,
+        type: FromQuery[str | None] = None,
+        name: NameQuery = None,
+    ) -> Response[list[SecretView]]:
+        """Secrets that the caller may use, newest first; with `owner` those that one owns, or anybody for an admin."""
+        wanted = None if owner is None else own_email(caller, owner)
+        found = await secrets.list_visible(
+            caller, owner=wanted, type=type, name=name, before=page.before, limit=page.limit + 1
+        )
+        return page.answer(found, key=lambda one: (str(one.id),), view=lambda one: view_of(one, caller, settings))
+
+    @post(
+        "/secrets", opt=needs(Policy.SIGNED_IN), status_code=200, operation_id="createSecret", summary="Make a secret"
+    )
+    async def create(
+        self, data: JSONBody[SecretCreate], write: NamedDependency[Write], services: NamedDependency[Services]
+    ) -> Response[SecretView]:
+        """Make a secret. Its `value` goes to Vault; without one, servers do not get it until it has one."""
+        values = new_secret(data, services.settings)
+        await write.replay()
+        owner = await new_owner(data.owner, write.caller)
+        identity = new_id()
+        if data.value is not UNSET:
+            values["value_version"] = await services.vault.put(identity, data.value, after=0)
+        async with services.value_turns, write:
+            await secrets.create(identity, owner, values, write.caller, request_id=write.request_id)
+            made = await secrets.read(identity, write.caller)
+            write.done(view_of(made, write.caller, services.settings), version=made.version)
+        return write.answer
+
+    @get("/secret/{id:str}", opt=needs(Policy.RECORD), operation_id="getSecret", summary="Read a secret")
+    async def read(
+        self, id: FromPath[UUID], caller: NamedDependency[Caller], settings: NamedDependency[Settings]
+    ) -> Response[SecretView]:
+        """Read what is known of a secret that the caller may use; its value is never answered."""
+        found = await secrets.read(id, caller)
+        return Response(view_of(found, caller, settings), headers={"ETag": etag_of(found.version)})
+
+    @patch("/secret/{id:str}", opt=needs(Policy.RECORD), operation_id="updateSecret", summary="Change a secret")
+    async def update(
+        self,
+        id: FromPath[UUID],
+        data: JSONBody[SecretUpdate],
+        write: NamedDependency[Write],
+        services: NamedDependency[Services],
+    ) -> Response[SecretView]:
+        """Change a secret that the caller may write. Servers get a new value at their next start."""
+        version = None
+        if data.value is not UNSET:
+            await write.replay()
+            before = await secrets.read(id, write.caller, Level.WRITE)
+            write.require_match(before.version)
+            changed_secret(data, before, services.settings)
+            version = await services.vault.put(id, data.value, after=before.value_version)
+        async with services.value_turns, write:
+            found = await secrets.read(id, write.caller, Level.WRITE, lock=True)
+            write.require_match(found.version)
+            values = changed_secret(data, found, services.settings)
+            if values or version is not None:
+                await secrets.update(found, values, version, write.caller, write.request_id)
+            changed = await secrets.read(id, write.caller)
+            write.done(view_of(changed, write.caller, services.settings), version=changed.version)
+        return write.answer
+
+    @delete(
+        "/secret/{id:str}",
+        opt=needs(Policy.RECORD),
+        status_code=202,
+        operation_id="deleteSecret",
+        summary="Delete a secret",
+    )
+    async def delete(self, id: FromPath[UUID], write: NamedDependency[Write]) -> Response[OperationView]:
+        """Stop the servers that hold a secret, and remove it with all versions of its value, for good."""
+        async with write:
+            found = await secrets.read(id, write.caller, Level.OWNER, lock=True)
+            write.require_match(found.version)
+            operation = await secrets.delete(found, write.caller, write.request_id)
+            write.accepts(operation, wakes=Subject(KIND, id), deletes=True, wait=WAIT_SECONDS)
+        return write.answer
+
+
+SHARING = sharing_routes(KIND, "/secret/{id:str}", share_at="/secret/share/{id:str}")

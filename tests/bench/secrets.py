@@ -1,0 +1,75 @@
+"""How long others wait while secrets are put into a Vault that is slow: `GET /version`, idle and meanwhile."""
+
+import asyncio
+import statistics
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from stack.layout import layout_of
+from stack.supervisor import Stack
+from tests.slow_link import SlowLink
+
+ALICE = "alice@example.org"
+SECRETS = 100
+VAULT_SECONDS = 0.5
+_BETWEEN = 0.005
+_IDLE_SECONDS = 3.0
+
+
+async def measure(directory: Path, rounds: int = 5) -> dict[str, Any]:
+    """The p99 of `GET /version` while 100 secrets are put at once, against the idle one just before; the median."""
+    ports = layout_of(directory).ports
+    async with (
+        SlowLink("127.0.0.1", ports["vault"], delay=VAULT_SECONDS) as link,
+        Stack(directory, settings={"NBHUB_VAULT_URL": link.url}) as stack,
+    ):
+        token = await stack.token(ALICE)
+        pairs = [await _pair(stack.info.api, token) for _ in range(rounds)]
+    for idle, busy, seconds in pairs:
+        print(f"  p99 idle {idle * 1000:.1f} ms, meanwhile {busy * 1000:.1f} ms; {SECRETS} puts took {seconds:.1f} s")
+    ratios = [busy / idle for idle, busy, _ in pairs]
+    return {
+        "ratio": round(statistics.median(ratios), 2),
+        "ratios": [round(one, 2) for one in ratios],
+        "put_seconds": round(statistics.median(seconds for *_, seconds in pairs), 2),
+    }
+
+
+async def _pair(api: str, token: str) -> tuple[float, float, float]:
+    """p99 idle, p99 meanwhile, and the seconds that the puts took."""
+    program = str(Path(__file__).with_name("put_secrets.py"))
+    load = await asyncio.create_subprocess_exec(
+        sys.executable, program, api, str(SECRETS), stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE
+    )
+    assert load.stdin is not None
+    assert load.stdout is not None
+    load.stdin.write(f"{token}\n".encode())
+    assert (await load.stdout.readline()).strip() == b"ready"
+    async with httpx.AsyncClient(base_url=api) as client:
+        idle = await _latencies(client, asyncio.create_task(asyncio.sleep(_IDLE_SECONDS)))
+        load.stdin.write(b"\n")
+        done = asyncio.create_task(load.stdout.readline())
+        busy = await _latencies(client, done)
+    kept, seconds = done.result().split()
+    await load.wait()
+    assert int(kept) == SECRETS, f"only {kept.decode()} of {SECRETS} were kept"
+    return _p99(idle), _p99(busy), float(seconds)
+
+
+async def _latencies(client: httpx.AsyncClient, until: "asyncio.Task[Any]") -> list[float]:
+    """Seconds of one request after the other, until something is done."""
+    found = []
+    while not until.done():
+        begun = time.perf_counter()
+        (await client.get("/version")).raise_for_status()
+        found.append(time.perf_counter() - begun)
+        await asyncio.sleep(_BETWEEN)
+    return found
+
+
+def _p99(latencies: list[float]) -> float:
+    return statistics.quantiles(latencies, n=100)[-1]

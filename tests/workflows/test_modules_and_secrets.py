@@ -1,0 +1,347 @@
+"""Named scenarios of modules and secrets; each is also recorded and replayed by `test_replay`."""
+
+import asyncio
+import base64
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import httpx
+import msgspec
+import pytest
+from temporalio.client import Client
+
+from hub.unwrap import SecretRefused, unwrap
+from integrations.vault import Vault
+from models import modules, mounts, operations, persons, secrets, servers
+from models.errors import RecordMissing
+from models.ids import new_id
+from models.modules import ModuleRecord
+from models.operations import OperationRecord
+from models.permissions import Level
+from models.server_spec import SecretMount
+from models.settings import Settings
+from models.sql import row, rows
+from models.transactions import Transaction
+from models.values import Caller, ModuleCall, OperationStatus, Subject, Wish
+from stack.supervisor import Stack
+from stack.vault_setup import role_of
+from tests.workflows.conftest import Scene
+from workflows.client import workflow_id
+from workflows.janitor import JanitorWorkflow
+
+Record = Callable[[str, str], Awaitable[None]]
+CALLS = [ModuleCall(id="setenv", arguments=["GCC_HOME", '"); os.execute("id") --'])]
+
+
+class Shelf:
+    """Modules of the scene's person, on disk and in the database."""
+
+    def __init__(self, scene: Scene, settings: Settings) -> None:
+        self.scene = scene
+        self.root = Path(settings.module_location)
+
+    @property
+    def owner(self) -> Caller:
+        return self.scene.caller
+
+    async def make(self, name: str, version: str = "1.0") -> UUID:
+        values = {"name": name, "module_version": version, "description": "", "featured": False}
+        async with Transaction():
+            identity, operation = await modules.create(self.owner.id, values, CALLS, self.owner)
+        await self.succeeds(identity, operation)
+        return identity
+
+    async def change(self, identity: UUID, calls: list[ModuleCall] | None = None, **values: Any) -> UUID:
+        async with Transaction():
+            found = await modules.read(identity, self.owner, Level.WRITE, lock=True)
+            return await modules.update_file(found, values, calls, self.owner, None)
+
+    async def trash(self, identity: UUID) -> UUID:
+        async with Transaction():
+            found: ModuleRecord = await modules.read(identity, self.owner, Level.OWNER, lock=True)
+            return await modules.trash(found, self.owner)
+
+    async def succeeds(self, identity: UUID, operation: UUID) -> None:
+        ended = await self.scene.wakes(Subject("module", identity), operation)
+        assert ended.status is OperationStatus.SUCCEEDED, ended
+
+    def file(self, name: str, version: str = "1.0") -> Path:
+        return self.root / "modulefiles" / str(self.owner.id) / name / f"{version}.lua"
+
+    def binaries(self, identity: UUID) -> Path:
+        return self.root / "binaries" / str(identity)
+
+    def files(self) -> list[str]:
+        """Everything that stands beneath the owner's directory."""
+        top = self.root / "modulefiles" / str(self.owner.id)
+        return sorted(str(path.relative_to(top)) for path in top.rglob("*"))
+
+
+@pytest.fixture
+def shelf(scene: Scene, settings: Settings) -> Shelf:
+    return Shelf(scene, settings)
+
+
+@pytest.fixture
+async def values(vault: Stack) -> AsyncIterator[Vault]:
+    """Vault as the API reaches it."""
+    made = Vault(vault.info.vault, role_of("api"), vault.secrets.vault_api_secret_id, engine="secret")
+    yield made
+    await made.close()
+
+
+async def test_a_module_from_its_making_to_its_purge(
+    shelf: Shelf, record: Record, client: Client, settings: Settings
+) -> None:
+    identity = await shelf.make("gcc")
+    subject = Subject("module", identity)
+    await shelf.scene.at_rest(subject)
+    assert shelf.binaries(identity).is_dir()
+    text = shelf.file("gcc").read_text()
+    assert text.startswith(f"-- {identity}\nsetenv(")
+    assert '"); os' not in text
+    await record("module-create", workflow_id(subject))
+
+    await shelf.succeeds(identity, await shelf.change(identity, [], name="gcc-next", module_version="2.0"))
+    await shelf.scene.at_rest(subject)
+    assert shelf.files() == ["gcc-next", "gcc-next/2.0.lua"]
+    assert shelf.file("gcc-next", "2.0").read_text() == f"-- {identity}\n"
+    await record("module-update", workflow_id(subject))
+
+    (shelf.binaries(identity) / "cc").write_text("kept")
+    await shelf.succeeds(identity, await shelf.trash(identity))
+    await shelf.scene.at_rest(subject)
+    assert shelf.files() == []
+    assert not shelf.binaries(identity).exists()
+    await record("module-delete", workflow_id(subject))
+
+    async with Transaction():
+        operation = await modules.restore(await modules.read_restorable(identity, shelf.owner), shelf.owner)
+    await shelf.succeeds(identity, operation)
+    assert shelf.files() == ["gcc-next", "gcc-next/2.0.lua"]
+    assert (shelf.binaries(identity) / "cc").read_text() == "kept"
+
+    await shelf.succeeds(identity, await shelf.trash(identity))
+    await shelf.scene.at_rest(subject)
+    await row("UPDATE module SET trashed_at = now() - interval '8 days' WHERE id = {}", identity)
+    janitor = f"janitor-module-{identity}"
+    cleaned = await client.execute_workflow(JanitorWorkflow.run, id=janitor, task_queue=settings.temporal_task_queue)
+    assert cleaned.purged == 1
+    await shelf.scene.at_rest(subject)
+    assert not (shelf.root / "binaries" / ".trash" / str(identity)).exists()
+    assert await rows("SELECT 1 FROM module_place WHERE module = {}", identity) == []
+    with pytest.raises(RecordMissing):
+        await modules.read_restorable(identity, shelf.owner)
+
+
+async def test_two_modules_change_places(shelf: Shelf) -> None:
+    """Each waits until the other has given its place up; no file of one is taken for the other's."""
+    first, second = await shelf.make("one"), await shelf.make("two")
+    # Nothing was moved yet when both are on their way to the other's place.
+    away = await shelf.change(first, name="between")
+    to_first = await shelf.change(second, name="one")
+    to_second = await shelf.change(first, name="two")
+    ended = await asyncio.gather(
+        shelf.scene.wakes(Subject("module", second), to_first), shelf.scene.wakes(Subject("module", first), to_second)
+    )
+    assert [one.status for one in ended] == [OperationStatus.SUCCEEDED] * 2
+    assert (await operations.read(away)).status is OperationStatus.SUCCEEDED
+    assert shelf.file("one").read_text().startswith(f"-- {second}\n")
+    assert shelf.file("two").read_text().startswith(f"-- {first}\n")
+    assert shelf.files() == ["one", "one/1.0.lua", "two", "two/1.0.lua"]
+
+
+async def test_a_name_in_the_trash_can_be_taken_at_once(shelf: Shelf) -> None:
+    old = await shelf.make("taken")
+    delete = await shelf.trash(old)
+    values = {"name": "taken", "module_version": "1.0", "description": "", "featured": False}
+    async with Transaction():
+        new, create = await modules.create(shelf.owner.id, values, CALLS, shelf.owner)
+    made, deleted = await asyncio.gather(
+        shelf.scene.wakes(Subject("module", new), create), shelf.scene.wakes(Subject("module", old), delete)
+    )
+    assert (made.status, deleted.status) == (OperationStatus.SUCCEEDED, OperationStatus.SUCCEEDED)
+    assert shelf.file("taken").read_text().startswith(f"-- {new}\n")
+
+
+async def test_a_file_of_another_is_not_removed(shelf: Shelf) -> None:
+    """A late call must not take what came to stand in its place."""
+    identity = await shelf.make("late")
+    shelf.file("late").write_text("-- somebody else's\n")
+    await shelf.succeeds(identity, await shelf.trash(identity))
+    assert shelf.file("late").read_text() == "-- somebody else's\n"
+
+
+async def make_secret(owner: Caller, values: Vault, value: Any, **columns: Any) -> UUID:
+    identity = new_id()
+    version = 0 if value is None else await values.put(identity, value, after=0)
+    columns = {"name": "TOKEN", "type": "env_var", "description": "", "mount_path": None, **columns}
+    async with Transaction():
+        await secrets.create(identity, owner.id, {**columns, "value_version": version}, owner)
+    return identity
+
+
+async def names(scene: Scene, **named: list[UUID]) -> None:
+    """Have the scene's server name modules and secrets."""
+    found = await servers.read_visible(scene.server, scene.caller)
+    changed = msgspec.structs.replace(
+        found.template_data, **{kind: [str(one) for one in ids] for kind, ids in named.items()}
+    )
+    text = msgspec.json.encode(changed).decode()
+    await row("UPDATE server SET template_data = {}::jsonb WHERE id = {}", text, scene.server)
+
+
+async def started(scene: Scene) -> OperationRecord:
+    ended = await scene.ended(await scene.wish(Wish.RUNNING))
+    await scene.at_rest()
+    return ended
+
+
+def opened(scene: Scene, vault: Stack) -> tuple[dict[str, str], dict[str, dict[str, str]]]:
+    """What JupyterHub's side would find in the tokens of the last start."""
+
+    spec = msgspec.json.decode(base64.urlsafe_b64decode(scene.hub.options["spec"].split(".")[1] + "=="))
+    tokens = {one["id"]: one["token"] for one in scene.hub.options["wrapped_secrets"]}
+    places = msgspec.convert(spec["secrets"], list[SecretMount])
+    return unwrap([{**msgspec.to_builtins(one), "token": tokens[one.id]} for one in places], vault.info.vault)
+
+
+async def test_a_start_hands_secrets_over_once(scene: Scene, values: Vault, vault: Stack) -> None:
+    variable = await make_secret(scene.caller, values, "one")
+    same = await make_secret(scene.caller, values, "two")
+    empty = await make_secret(scene.caller, values, None, name="EMPTY")
+    file = await make_secret(scene.caller, values, {"a": "three", "b": "four"}, name="pair", type="file")
+    raw = await make_secret(scene.caller, values, "five", name="key", type="raw", mount_path="/run/secrets/key")
+    await names(scene, secrets=[variable, same, empty, file, raw])
+    ended = await started(scene)
+    assert ended.status is OperationStatus.SUCCEEDED
+    assert {one.id for one in ended.left_out} == {str(same), str(empty)}
+    assert opened(scene, vault) == (
+        {"TOKEN": "one"},
+        {f"/opt/secret/{file}": {"a": "three", "b": "four"}, "/run/secrets/key": {"": "five"}},
+    )
+    with pytest.raises(SecretRefused):
+        opened(scene, vault)
+    assert await mounts.holders(variable) == 1
+
+
+@pytest.mark.parametrize("how", ["refused", "failed"])
+async def test_the_tokens_of_a_failed_start_are_ended(scene: Scene, values: Vault, vault: Stack, how: str) -> None:
+    await names(scene, secrets=[await make_secret(scene.caller, values, "one")])
+    if how == "refused":
+        scene.hub.refusal = "RStudio is not installed here."
+    else:
+        scene.hub.failure_reason = "the server ran out of memory"
+    assert (await started(scene)).status is OperationStatus.FAILED
+    with pytest.raises(SecretRefused):
+        opened(scene, vault)
+
+
+async def test_a_start_gets_the_version_that_is_recorded(scene: Scene, values: Vault, vault: Stack) -> None:
+    """A value that was written and never recorded is nobody's."""
+    identity = await make_secret(scene.caller, values, "recorded")
+    await values.put(identity, "never recorded", after=1)
+    await names(scene, secrets=[identity])
+    await started(scene)
+    assert opened(scene, vault)[0] == {"TOKEN": "recorded"}
+
+
+async def test_a_start_waits_for_vault(scene: Scene, values: Vault, vault: Stack, record: Record) -> None:
+    await names(scene, secrets=[await make_secret(scene.caller, values, "one")])
+    unseal = await seal(vault)
+    start = await scene.wish(Wish.RUNNING)
+    async with asyncio.timeout(30):
+        while not [one for one in (await operations.read(start)).steps if one.detail and "sealed" in one.detail]:
+            await asyncio.sleep(0.05)
+    await unseal()
+    assert (await scene.ended(start)).status is OperationStatus.SUCCEEDED
+    await scene.at_rest()
+    await record("server-start-waits-for-vault", f"server-{scene.server}")
+
+
+async def seal(vault: Stack) -> Callable[[], Awaitable[None]]:
+    """Seal Vault; what unseals it again."""
+    keys = msgspec.json.decode((vault.directory / "vault" / "keys.json").read_bytes())
+    async with httpx.AsyncClient(base_url=vault.info.vault, headers={"X-Vault-Token": keys["root_token"]}) as client:
+        (await client.put("/v1/sys/seal")).raise_for_status()
+
+    async def unseal() -> None:
+        async with httpx.AsyncClient(base_url=vault.info.vault) as client:
+            (await client.put("/v1/sys/unseal", json={"key": keys["unseal_key"]})).raise_for_status()
+            async with asyncio.timeout(20):
+                while (await client.get("/v1/sys/health")).status_code != 200:
+                    await asyncio.sleep(0.05)
+
+    return unseal
+
+
+async def test_a_secret_is_destroyed_with_its_value(
+    scene: Scene, values: Vault, settings: Settings, record: Record
+) -> None:
+    worker = Vault.from_settings(settings)
+    identity = await make_secret(scene.caller, values, "one")
+    await names(scene, secrets=[identity])
+    await started(scene)
+    async with Transaction():
+        found = await secrets.read(identity, scene.caller, Level.OWNER, lock=True)
+        operation = await secrets.delete(found, scene.caller, None)
+    subject = Subject("secret", identity)
+    ended = await scene.wakes(subject, operation)
+    assert ended.status is OperationStatus.SUCCEEDED
+    assert scene.hub.living == {}, "who held it was stopped first"
+    assert identity not in await worker.identities()
+    assert await row("SELECT 1 FROM secret WHERE id = {}", identity) is None
+    await scene.at_rest(subject)
+    await record("secret-delete", workflow_id(subject))
+    await worker.close()
+
+
+async def test_the_janitor_reaps_values_without_a_record(
+    scene: Scene, values: Vault, settings: Settings, client: Client
+) -> None:
+    worker = Vault.from_settings(settings)
+    # An id of long ago, as of a request that was cut off then, beside one of just now and one with a record.
+    old = UUID(int=UUID("01900000-0000-7000-8000-000000000000").int + new_id().int % 2**60)
+    young, kept = new_id(), await make_secret(scene.caller, values, "kept")
+    await values.put(old, "left behind", after=0)
+    await values.put(young, "its record is on the way", after=0)
+    await client.execute_workflow(
+        JanitorWorkflow.run, id=f"janitor-values-{young}", task_queue=settings.temporal_task_queue
+    )
+    left = await worker.identities()
+    assert old not in left
+    assert {young, kept} <= set(left)
+    await worker.close()
+
+
+async def test_the_janitor_keeps_what_a_lost_database_may_have_named(
+    scene: Scene, values: Vault, settings: Settings, client: Client
+) -> None:
+    """Many values without a record are no cut-off requests: an old backup was restored."""
+    worker = Vault.from_settings(settings)
+    first = UUID("01900000-0000-7000-8000-000000000000").int + new_id().int % 2**60
+    many = [UUID(int=first + number) for number in range(26)]
+    await asyncio.gather(*(values.put(one, "of a lost record", after=0) for one in many))
+    await client.execute_workflow(
+        JanitorWorkflow.run, id=f"janitor-lost-{many[0]}", task_queue=settings.temporal_task_queue
+    )
+    assert set(many) <= set(await worker.identities())
+    await asyncio.gather(*map(worker.destroy, many))
+    await worker.close()
+
+
+async def test_modules_are_mounted_one_by_one(scene: Scene, shelf: Shelf, settings: Settings) -> None:
+
+    used, other = await shelf.make("used"), await shelf.make("other")
+    await names(scene, modules=[used])
+    await started(scene)
+    spec = msgspec.json.decode(base64.urlsafe_b64decode(scene.hub.options["spec"].split(".")[1] + "=="))
+    assert spec["modules"] == ["used/1.0"]
+    email = await persons.email_of(scene.caller.id)
+    assert {(one["target"], one["read_only"]) for one in spec["mounts"] if one["kind"] == "module"} == {
+        (f"/opt/modules/binaries/{used}", False),
+        (f"/opt/modules/modulefiles/{email}/used/1.0.lua", True),
+    }
+    assert str(other) not in str(spec)
