@@ -12,11 +12,12 @@ from models.ids import new_id
 from models.sql import row, rows
 from models.values import Caller
 from tests.integration.permissions.worlds import (
-    DATASETS,
     GROUPS,
+    KINDS,
     ORGS,
     OWNER,
     READ,
+    THINGS,
     USERS,
     WRITE,
     DropGroup,
@@ -35,6 +36,7 @@ from tests.integration.permissions.worlds import (
 from tests.unit.api.bench import Bench
 
 Json = dict[str, Any]
+LISTS = {"dataset": "/datasets", "module": "/modules", "secret": "/secrets"}
 ARRAYS = {"user": "userArray", "group": "groupArray", "org": "orgArray"}
 
 
@@ -45,10 +47,11 @@ class Stage:
         self.bench, self.client, self.world = bench, client, world
         self.callers: list[Caller] = []
         self.groups: list[str] = []
-        self.datasets: list[str] = []
+        self.things: list[str] = []
 
     async def build(self) -> None:
-        await rows("TRUNCATE dataset, user_group, group_member, access_grant, person, person_org, operation CASCADE")
+        shared = "dataset, module, secret, user_group, group_member, access_grant"
+        await rows(f"TRUNCATE {shared}, person, person_org, operation CASCADE")
         self.bench.callers.clear()
         for user in range(USERS + 1):
             admin = user == USERS
@@ -60,9 +63,15 @@ class Stage:
         for group in range(GROUPS):
             made = await self.ask(USERS, "POST", "/groups", json={"name": f"group{group}"})
             self.groups.append(made["_id"])
-        for dataset in range(DATASETS):
-            made = await self.ask(self.world.owners[dataset], "POST", "/datasets", json={"name": f"data{dataset}"})
-            self.datasets.append(made["_id"])
+        for thing in range(THINGS):
+            kind, name = self.world.kinds[thing], f"data{thing}"
+            body = {
+                "dataset": {"name": name},
+                "module": {"name": name, "version": "1"},
+                "secret": {"secretName": name, "type": "raw"},
+            }[kind]
+            made = await self.ask(self.world.owners[thing], "POST", LISTS[kind], json=body)
+            self.things.append(made["_id"])
 
     async def _add(self, caller: Caller) -> None:
         self.callers.append(caller)
@@ -94,14 +103,19 @@ class Stage:
             case _:
                 return f"org{index}"
 
+    def path(self, thing: int) -> str:
+        """Where the API has a thing."""
+        kind = self.world.kinds[thing]
+        return f"{'/secret' if kind == 'secret' else LISTS[kind]}/{self.things[thing]}"
+
     async def apply(self, edit: Edit) -> None:
         match edit:
-            case Share(dataset, relation, kind, principal) | Revoke(dataset, relation, kind, principal):
+            case Share(thing, relation, kind, principal) | Revoke(thing, relation, kind, principal):
                 verb = "share" if isinstance(edit, Share) else "revoke"
                 body = {"relation": relation, ARRAYS[kind]: [self.principal(kind, principal)]}
-                path = f"/datasets/{self.datasets[dataset]}/{verb}"
-                await self.ask(self.world.owners[dataset], "POST", path, json=body)
-            case Expire(dataset, kind, principal):
+                path = f"{self.path(thing)}/{verb}"
+                await self.ask(self.world.owners[thing], "POST", path, json=body)
+            case Expire(thing, kind, principal):
                 # What the passing of time does.
                 column = {"user": "person", "group": "user_group", "org": "org"}[kind]
                 value: object = self.callers[principal].id if kind == "user" else self.principal(kind, principal)
@@ -110,7 +124,7 @@ class Stage:
                 await rows(
                     "UPDATE access_grant SET expires_at = now() - interval '1 s' "  # noqa: S608 - three constants
                     f"WHERE object = {{}} AND {column} = {{}}",
-                    UUID(self.datasets[dataset]),
+                    UUID(self.things[thing]),
                     value,
                 )
             case Join(group, user):
@@ -120,40 +134,39 @@ class Stage:
                 await self.ask(USERS, "DELETE", f"/groups/{self.groups[group]}/members/{self.callers[user].email}")
             case DropGroup(group):
                 await self.ask(USERS, "DELETE", f"/groups/{self.groups[group]}")
-            case Trash(dataset):
-                await self.ask(self.world.owners[dataset], "DELETE", f"/datasets/{self.datasets[dataset]}")
-            case Restore(dataset):
-                await self.ask(self.world.owners[dataset], "POST", f"/datasets/{self.datasets[dataset]}/restore")
+            case Trash(thing):
+                await self.ask(self.world.owners[thing], "DELETE", self.path(thing))
+            case Restore(thing):
+                await self.ask(self.world.owners[thing], "POST", f"{self.path(thing)}/restore")
 
     async def check(self) -> None:
         """Every person, object and verb, and every list."""
         for user in range(USERS):
-            listed = {one["_id"]: one for one in await self.ask(user, "GET", "/datasets")}
+            listed = {one["_id"]: one for path in LISTS.values() for one in await self.ask(user, "GET", path)}
             seen = {}
-            for dataset, identity in enumerate(self.datasets):
-                level = self.world.level(user, dataset)
-                found = await self._level(user, identity)
-                assert found == level, f"u{user} has {found} on data{dataset}, should have {level}"
+            for thing, identity in enumerate(self.things):
+                level = self.world.level(user, thing)
+                found = await self._level(user, self.path(thing))
+                assert found == level, f"u{user} has {found} on data{thing}, should have {level}"
                 if level:
                     seen[identity] = level >= WRITE
             assert {one: listed[one]["write_access"] for one in listed} == seen, f"the list of u{user}"
         # An admin's own view is as anybody's; by owner it sees all.
-        assert await self.ask(USERS, "GET", "/datasets") == []
+        assert [await self.ask(USERS, "GET", path) for path in LISTS.values()] == [[]] * len(LISTS)
         for user in range(USERS):
             params = {"owner": self.callers[user].email}
-            owned = {
-                identity for dataset, identity in enumerate(self.datasets) if self.world.level(user, dataset) == OWNER
-            }
-            assert {one["_id"] for one in await self.ask(USERS, "GET", "/datasets", params=params)} == owned
+            owned = {identity for thing, identity in enumerate(self.things) if self.world.level(user, thing) == OWNER}
+            shown = [one for path in LISTS.values() for one in await self.ask(USERS, "GET", path, params=params)]
+            assert {one["_id"] for one in shown} == owned
         await self._check_access_lists()
 
-    async def _level(self, user: int, identity: str) -> int:
+    async def _level(self, user: int, path: str) -> int:
         """How far the API lets somebody go, by the answers to one request of each kind."""
         nobody = {"relation": "read", "userArray": ["nobody@example.org"]}
         answers = {
-            READ: await self.request(user, "GET", f"/datasets/{identity}"),
-            WRITE: await self.request(user, "PATCH", f"/datasets/{identity}", json={}),
-            OWNER: await self.request(user, "POST", f"/datasets/{identity}/revoke", json=nobody),
+            READ: await self.request(user, "GET", path),
+            WRITE: await self.request(user, "PATCH", path, json={}),
+            OWNER: await self.request(user, "POST", f"{path}/revoke", json=nobody),
         }
         statuses = {level: answer.status_code for level, answer in answers.items()}
         allowed = max((level for level, status in statuses.items() if status < 300), default=0)
@@ -165,28 +178,27 @@ class Stage:
         return allowed
 
     async def _check_access_lists(self) -> None:
-        for dataset, identity in enumerate(self.datasets):
-            if dataset in self.world.trashed:
-                continue
-            owner = self.world.owners[dataset]
-            entries = await self.ask(owner, "GET", f"/datasets/{identity}/access")
+        for thing in set(range(THINGS)) - self.world.trashed:
+            owner = self.world.owners[thing]
+            entries = await self.ask(owner, "GET", f"{self.path(thing)}/access")
             wanted = {("user", f"u{owner}@example.org"): "owner"}
-            for _, kind, principal, level in sorted(one for one in self.world.grants if one[0] == dataset):
+            for _, kind, principal, level in sorted(one for one in self.world.grants if one[0] == thing):
                 name = f"group{principal}" if kind == "group" else self.principal(kind, principal)
                 wanted[kind, name] = "write" if level == WRITE else "read"
             assert {(one["type"], one["entity"]): one["access"] for one in entries} == wanted
             for user in range(USERS):
                 explained = await self.ask(
-                    owner, "GET", f"/datasets/{identity}/access/explain", params={"email": f"u{user}@example.org"}
+                    owner, "GET", f"{self.path(thing)}/access/explain", params={"email": f"u{user}@example.org"}
                 )
                 words = {0: None, READ: "read", WRITE: "write", OWNER: "owner"}
-                assert explained.get("access") == words[self.world.level(user, dataset)]
+                assert explained.get("access") == words[self.world.level(user, thing)]
                 assert bool(explained["via"]) == (explained.get("access") is not None)
 
 
 worlds = st.builds(
     World,
-    owners=st.lists(st.integers(0, USERS - 1), min_size=DATASETS, max_size=DATASETS),
+    owners=st.lists(st.integers(0, USERS - 1), min_size=THINGS, max_size=THINGS),
+    kinds=st.lists(st.sampled_from(KINDS), min_size=THINGS, max_size=THINGS),
     orgs=st.lists(st.frozensets(st.integers(0, ORGS - 1)), min_size=USERS, max_size=USERS),
 )
 

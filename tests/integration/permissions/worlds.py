@@ -4,16 +4,17 @@ from dataclasses import dataclass, field
 
 from hypothesis import strategies as st
 
-USERS, GROUPS, ORGS, DATASETS = 3, 2, 2, 2
+USERS, GROUPS, ORGS, THINGS = 3, 2, 2, 2
 READ, WRITE, OWNER = 1, 2, 3
+KINDS = ("dataset", "module", "secret")
 RELATIONS = {"read": READ, "viewer": READ, "write": WRITE, "editor": WRITE}
 
 
 @dataclass(frozen=True)
 class Share:
-    """`dataset` is shared by its owner with one principal."""
+    """`thing` is shared by its owner with one principal."""
 
-    dataset: int
+    thing: int
     relation: str
     kind: str
     principal: int
@@ -21,7 +22,7 @@ class Share:
 
 @dataclass(frozen=True)
 class Revoke:
-    dataset: int
+    thing: int
     relation: str
     kind: str
     principal: int
@@ -29,9 +30,9 @@ class Revoke:
 
 @dataclass(frozen=True)
 class Expire:
-    """Every grant of a dataset to one principal comes to its end."""
+    """Every grant of a thing to one principal comes to its end."""
 
-    dataset: int
+    thing: int
     kind: str
     principal: int
 
@@ -63,17 +64,17 @@ class DropGroup:
 
 @dataclass(frozen=True)
 class Trash:
-    dataset: int
+    thing: int
 
 
 @dataclass(frozen=True)
 class Restore:
-    dataset: int
+    thing: int
 
 
 Edit = Share | Revoke | Expire | Join | Leave | DropGroup | Trash | Restore
 
-_datasets = st.integers(0, DATASETS - 1)
+_things = st.integers(0, THINGS - 1)
 _groups = st.integers(0, GROUPS - 1)
 _users = st.integers(0, USERS - 1)
 _principals = st.one_of(
@@ -84,19 +85,19 @@ _principals = st.one_of(
 _relations = st.sampled_from(sorted(RELATIONS))
 
 # Shares are what the rest works on: most of a history is made of them.
-_shares = st.builds(lambda d, r, p: Share(d, r, *p), _datasets, _relations, _principals)
+_shares = st.builds(lambda d, r, p: Share(d, r, *p), _things, _relations, _principals)
 edits = st.one_of(
     _shares,
     _shares,
     _shares,
-    st.builds(lambda d, r, p: Revoke(d, r, *p), _datasets, _relations, _principals),
+    st.builds(lambda d, r, p: Revoke(d, r, *p), _things, _relations, _principals),
     st.builds(OfGranted, st.integers(0, 20), st.one_of(st.none(), _relations)),
     st.builds(OfGranted, st.integers(0, 20), st.one_of(st.none(), _relations)),
     st.builds(Join, _groups, _users),
     st.builds(Leave, _groups, _users),
     st.builds(DropGroup, _groups),
-    st.builds(Trash, _datasets),
-    st.builds(Restore, _datasets),
+    st.builds(Trash, _things),
+    st.builds(Restore, _things),
 )
 
 
@@ -105,6 +106,7 @@ class World:
     """What the oracle knows: owners, who is in which organisation and group, and the grants as a set."""
 
     owners: list[int]
+    kinds: list[str]
     orgs: list[frozenset[int]]
     members: list[set[int]] = field(default_factory=lambda: [set() for _ in range(GROUPS)])
     groups: set[int] = field(default_factory=lambda: set(range(GROUPS)))
@@ -114,14 +116,14 @@ class World:
     def apply(self, edit: Edit) -> None:
         """Change the world as the API is asked to."""
         match edit:
-            case Share(dataset, relation, kind, principal):
-                if not (kind == "user" and principal == self.owners[dataset]):
-                    self.grants.add((dataset, kind, principal, RELATIONS[relation]))
-            case Revoke(dataset, relation, kind, principal):
+            case Share(thing, relation, kind, principal):
+                if not (kind == "user" and principal == self.owners[thing]):
+                    self.grants.add((thing, kind, principal, RELATIONS[relation]))
+            case Revoke(thing, relation, kind, principal):
                 lost = RELATIONS[relation]
-                self.grants = {one for one in self.grants if one[:3] != (dataset, kind, principal) or one[3] < lost}
-            case Expire(dataset, kind, principal):
-                self.grants = {one for one in self.grants if one[:3] != (dataset, kind, principal)}
+                self.grants = {one for one in self.grants if one[:3] != (thing, kind, principal) or one[3] < lost}
+            case Expire(thing, kind, principal):
+                self.grants = {one for one in self.grants if one[:3] != (thing, kind, principal)}
             case Join(group, user):
                 self.members[group].add(user)
             case Leave(group, user):
@@ -129,10 +131,10 @@ class World:
             case DropGroup(group):
                 self.groups.discard(group)
                 self.grants = {one for one in self.grants if one[1:3] != ("group", group)}
-            case Trash(dataset):
-                self.trashed.add(dataset)
-            case Restore(dataset):
-                self.trashed.discard(dataset)
+            case Trash(thing):
+                self.trashed.add(thing)
+            case Restore(thing):
+                self.trashed.discard(thing)
 
     def concrete(self, edit: Edit | OfGranted) -> Edit | None:
         """The edit that is meant; None where there is nothing to do it on."""
@@ -140,35 +142,36 @@ class World:
             granted = sorted(self.grants)
             if not granted:
                 return None
-            dataset, kind, principal, _ = granted[edit.nth % len(granted)]
+            thing, kind, principal, _ = granted[edit.nth % len(granted)]
             edit = (
-                Expire(dataset, kind, principal)
+                Expire(thing, kind, principal)
                 if edit.relation is None
-                else Revoke(dataset, edit.relation, kind, principal)
+                else Revoke(thing, edit.relation, kind, principal)
             )
         return edit if self._possible(edit) else None
 
     def _possible(self, edit: Edit) -> bool:
         """Whether the API has something to do that on: no gone group, no share of what is in the trash."""
         match edit:
-            case Share(dataset, _, kind, principal) | Revoke(dataset, _, kind, principal):
-                return dataset not in self.trashed and (kind != "group" or principal in self.groups)
+            case Share(thing, _, kind, principal) | Revoke(thing, _, kind, principal):
+                return thing not in self.trashed and (kind != "group" or principal in self.groups)
             case Join(group, _) | Leave(group, _) | DropGroup(group):
                 return group in self.groups
-            case Trash(dataset):
-                return dataset not in self.trashed
-            case Restore(dataset):
-                return dataset in self.trashed
+            case Trash(thing):
+                return thing not in self.trashed
+            case Restore(thing):
+                # A secret is gone for good.
+                return thing in self.trashed and self.kinds[thing] != "secret"
             case _:
                 return True
 
-    def level(self, user: int, dataset: int) -> int:
-        """How far a user may go with a dataset; 0: not at all."""
-        if dataset in self.trashed:
+    def level(self, user: int, thing: int) -> int:
+        """How far a user may go with a thing; 0: not at all."""
+        if thing in self.trashed:
             return 0
-        if self.owners[dataset] == user:
+        if self.owners[thing] == user:
             return OWNER
         mine = {("user", user)}
         mine |= {("group", group) for group in self.groups if user in self.members[group]}
         mine |= {("org", org) for org in self.orgs[user]}
-        return max((one[3] for one in self.grants if one[0] == dataset and one[1:3] in mine), default=0)
+        return max((one[3] for one in self.grants if one[0] == thing and one[1:3] in mine), default=0)
