@@ -38,7 +38,7 @@ async def inside(hub: HubUnderTest) -> AsyncIterator[Inside]:
     modulefile.write_text('setenv("TOOL_HOME", "/opt/modules/binaries/tool")')
     spec = hub.spec(
         hardware="cpuSmall",
-        modules=("alice@example.org/tool/1.0",),
+        modules=("tool/1.0",),
         mounts=(
             hub.dataset("given"),
             hub.dataset("own", read_only=False),
@@ -86,7 +86,7 @@ async def test_a_read_only_mount_stays_so(inside: Inside) -> None:
 
 async def test_its_modules_are_loaded(inside: Inside) -> None:
     assert await inside.says("__import__('os').environ.get('TOOL_HOME')") == "/opt/modules/binaries/tool"
-    assert await inside.says("__import__('os').environ['LOADEDMODULES']") == "alice@example.org/tool/1.0"
+    assert await inside.says("__import__('os').environ['LOADEDMODULES']") == "tool/1.0"
 
 
 async def test_it_is_nobody_and_can_become_nobody(inside: Inside) -> None:
