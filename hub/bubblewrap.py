@@ -47,8 +47,8 @@ _ETC = (
     "terminfo",
     "timezone",
 )
-# Terminals are login shells. The system's own file would take the server's PATH, and so that of its modules, away. Their
-# variables are inherited, and their aliases are not.
+# Terminals are login shells. The system's own file would take the server's PATH, and so that of its modules, away.
+# They inherit the modules' variables, but not their aliases.
 _PROFILE = """\
 if [ -n "${BASH_VERSION-}" ]; then
   [ -n "${PS1-}" ] && [ -r /etc/bash.bashrc ] && . /etc/bash.bashrc

@@ -31,6 +31,8 @@ from models.profiles import HOME
 # What the init container shares with the server, and where the server finds its variables.
 _VOLUME, _SECRETS = "nbhub-secrets", PurePosixPath("/nbhub-secrets")
 VARIABLES = "/run/nbhub-secrets/variables.json"
+# Alone: what lies in the home of a person is nothing to import.
+PYTHON = ("python3", "-I", "-c")
 ENTER, UNWRAP = (Path(__file__).with_name(name) for name in ("enter.py", "unwrap.py"))
 _GPU = "nvidia.com/gpu"
 _ENDED = ("Succeeded", "Failed")
@@ -55,7 +57,7 @@ class KubernetesTranslation:
         base_url = spawner.server.base_url
         spawner.image = image(order)
         plain = command(order, base_url, self._lmod)
-        spawner.cmd = ["python3", "-c", ENTER.read_text(), VARIABLES, *plain] if order.handed_over else plain
+        spawner.cmd = [*PYTHON, ENTER.read_text(), VARIABLES, *plain] if order.handed_over else plain
         spawner.environment = {
             name: literal(value) for name, value in {"HOME": str(HOME), **environment(order, base_url)}.items()
         }
@@ -97,7 +99,7 @@ class KubernetesTranslation:
             {
                 "name": "secrets",
                 "image": spawner.image,
-                "command": ["python3", "-c", literal(UNWRAP.read_text())],
+                "command": [*PYTHON, literal(UNWRAP.read_text())],
                 # Each token in it opens once, and this container is the first to run.
                 "env": [{"name": ORDER_VARIABLE, "value": literal(json.dumps(unwrapping))}],
                 "volumeMounts": [{"name": _VOLUME, "mountPath": directory}],

@@ -114,8 +114,11 @@ class Machine:
 def _last_lines(path: Path) -> str:
     try:
         with path.open("rb") as file:
-            file.seek(0, 2)
-            file.seek(max(0, file.tell() - LOG_BYTES))
+            size = file.seek(0, 2)
+            file.seek(max(0, size - LOG_BYTES))
+            if size > LOG_BYTES:
+                # A line that is cut may begin in the middle of a secret, which then is not found.
+                file.readline()
             text = file.read().decode(errors="replace")
     except FileNotFoundError:
         return ""

@@ -60,6 +60,8 @@ def _check_place(secret: SecretMount) -> None:
     if secret.kind == "env_var":
         if not VARIABLE.fullmatch(secret.name) or obeyed(secret.name) or LOCALE_VARIABLE.fullmatch(secret.name):
             raise SecretRefused(f"{secret.name} cannot be the variable of a secret")
+        if secret.target:
+            raise SecretRefused(f"the secret {secret.id} is to be a variable and a file")
         return
     target = PurePosixPath(secret.target)
     parts = target.parts

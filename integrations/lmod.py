@@ -6,9 +6,12 @@ An argument passes through three interpreters, and none may take a part of it fo
     the shell   evaluates what Lmod prints: Lmod escapes values, but neither line feeds nor names.
     Lua again   reads Lmod's cache and its table of what is loaded: Lmod quotes some of them badly.
 
-What Lmod (8.6) would not carry byte for byte to the shell and safely to its own files is refused by `problems`. This
-holds for sh, bash and ksh, in UTF-8 and in the C locale. zsh besides puts the path of a command in place of `=name`, at
-the beginning and after a colon, and for csh and fish Lmod does not quote the text of an alias at all.
+What would run something, break Lmod's own files, or be lost on the way to the shell or at an unload, is refused by
+`problems`. All else Lmod (8.6) carries byte for byte to the shell, but for the entries of a path: `/opt//x/bin/`
+arrives as `/opt/x/bin`, without spaces around it, once, and with the home directory in place of a first `~`.
+
+This holds for sh, bash and ksh, in UTF-8 and in the C locale. zsh besides puts the path of a command in place of
+`=name`, at the beginning and after a colon, and for csh and fish Lmod does not quote the text of an alias at all.
 """
 
 import re
@@ -153,11 +156,12 @@ _UNFIT_FOR_A_PATH = re.compile(r'["\\\x00-\x1f\x7f]')
 _LATER_A_LINE_FEED = re.compile("[\u0280-\u02bf]")
 _COMMAND_CUT_SHORT = re.compile(r";[ \t\r\v\f]*\Z")
 _DEEP_BRACKET = re.compile(r"\[========\[|\]========\]")
-RESERVED_NAMES, RESERVED_VERSIONS = frozenset(("goto",)), frozenset(("default",))
-"""What no module and no version of one may be called: the first makes Lmod's table of what is loaded unreadable."""
 _GOTO = "goto"
 """The word of Lua 5.3 that Lmod does not know: it writes it as a key without quotes, and cannot read that any more."""
+RESERVED_NAMES, RESERVED_VERSIONS = frozenset((_GOTO,)), frozenset(("default",))
+"""What no module and no version of one may be called: the first makes Lmod's table of what is loaded unreadable."""
 _UNREADABLE = "Lmod could not read its cache any more"
+_TABLE_UNREADABLE = "would make Lmod's table of what is loaded unreadable"
 _COLON = ":"
 """What is between the entries of a variable unless a call says otherwise."""
 
@@ -207,24 +211,32 @@ def _path(text: str) -> str:
 
 def _entries(text: str, separator: str) -> str:
     entries = text.split(separator)
-    if not all(map(_kept_as_it_is, entries)):
-        # Of `/` it leaves nothing, which to programs is the current directory.
+    written = [*map(_written, entries)]
+    if not all(written):
+        return "must not hold an entry of which Lmod leaves nothing: to programs that is the current directory"
+    if not all(map(_taken_out, entries, written)):
         return (
-            "must have entries as Lmod keeps them: not empty, no space around, no `~` first, no `//`, `/.` or `/` last"
+            "must not have spaces before a last `/`, nor spaces or `~` after a first `./`: Lmod would not take them out"
         )
-    if len(set(entries)) < len(entries):
-        return "must not hold an entry twice: Lmod keeps one"
     # Lmod writes down with both how many modules added an entry.
     if any(":" in entry or ";" in entry for entry in entries):
         return "must not hold `:` or `;` but between entries: Lmod could not tell when to take them out"
-    return f"must not hold the entry `{_GOTO}`: {_UNREADABLE}" if _GOTO in entries else ""
+    return f"must not hold the entry `{_GOTO}`: {_UNREADABLE}" if _GOTO in written else ""
 
 
-def _kept_as_it_is(entry: str) -> bool:
-    first, *others = entry.split("/")
-    if not entry or entry != entry.strip(" ") or entry.startswith("~"):
-        return False
-    return not others or (first != "." and not {"", "."} & set(others))
+def _written(entry: str) -> str:
+    """What Lmod makes of an entry; but it leaves two slashes at the end, and expands a first `~`."""
+    bare = entry.strip(" ")
+    steps = "/".join(step for step in bare.split("/") if step not in ("", "."))
+    if bare.startswith("/"):
+        return steps and f"/{steps}"
+    return steps or bare[:1]
+
+
+def _taken_out(entry: str, written: str) -> bool:
+    # At an unload Lmod looks for what it wrote, but reads the variable as it reads an entry: spaces that only now are
+    # around it are gone, and a `~` that only now is the first has become the home directory.
+    return written == written.strip(" ") and (not written.startswith("~") or entry.strip(" ").startswith("~"))
 
 
 def _separator(text: str) -> str:
@@ -233,9 +245,9 @@ def _separator(text: str) -> str:
 
 
 def _module(text: str) -> str:
-    if _MODULE.fullmatch(text):
-        return ""
-    return "must be `name` or `name/version`: letters, digits, `.`, `_`, `+` and `-`, a letter or digit first"
+    if not _MODULE.fullmatch(text):
+        return "must be `name` or `name/version`: letters, digits, `.`, `_`, `+` and `-`, a letter or digit first"
+    return _TABLE_UNREADABLE if text.partition("/")[0] in RESERVED_NAMES else ""
 
 
 def _family(text: str) -> str:
@@ -244,7 +256,7 @@ def _family(text: str) -> str:
         return "must consist of letters, digits and `_`, no digit first"
     if text.startswith("__"):
         return "must not begin with `__`: Lmod would forget it"
-    return "would make Lmod's table of what is loaded unreadable" if text == _GOTO else ""
+    return _TABLE_UNREADABLE if text == _GOTO else ""
 
 
 def _alias(text: str) -> str:

@@ -11,7 +11,7 @@ from stack.notebook import Notebook
 from stack.supervisor import Stack
 from tests.e2e.people import Json, Member, until
 from tests.e2e.processes import processes_of
-from tests.e2e.terminal import Terminal
+from tests.terminal import Terminal
 
 _numbers = itertools.count(1)
 WAIT = {"Prefer": "wait=60"}
@@ -88,22 +88,23 @@ async def test_modules_in_a_kernel_and_in_a_terminal(bench: Bench) -> None:
     listed = await bench.bash(bench.bob, server, "module list 2>&1; ls /tmp/pwned")
     assert f"tools{number}/1.0" in listed
     assert f"base{number}/1.0" in listed
+    binaries, both = "/opt/modules/binaries/tools/bin", {f"base{number}/1.0", f"tools{number}/1.0"}
     async with Terminal(server["url"], await bench.stack.hub_token(bench.bob.email)) as terminal:
-        assert await terminal.run('echo "$BASE"') == odd
-        assert (await terminal.run("echo ${PATH%%:*}")) == "/opt/modules/binaries/tools/bin"
-        listed = await terminal.run("module --terse list")
-        assert set(listed.split()) == {f"base{number}/1.0", f"tools{number}/1.0"}
-        available = await terminal.run("module --terse avail")
-        assert {line for line in available.split() if not line.startswith("/") and not line.endswith("/")} == {
-            f"base{number}/1.0",
-            f"tools{number}/1.0",
-        }
-        assert "unknown" in await terminal.run(f"module load private{number}")
-        await terminal.run(f"module unload tools{number}")
-        assert await terminal.run("echo ${PATH%%:*}") != "/opt/modules/binaries/tools/bin"
-        await terminal.run(f"module load tools{number}")
-        assert await terminal.run("echo ${PATH%%:*}") == "/opt/modules/binaries/tools/bin"
-        assert "No such file" in await terminal.run("ls /tmp/pwned")
+
+        async def says(command: str) -> str:
+            return (await terminal.run(command))[1].strip()
+
+        assert await says('echo "$BASE"') == odd
+        assert await says("echo ${PATH%%:*}") == binaries
+        assert set((await says("module --terse list")).split()) == both
+        available = (await says("module --terse avail")).split()
+        assert {line for line in available if not line.startswith("/") and not line.endswith("/")} == both
+        assert "unknown" in await says(f"module load private{number}")
+        await says(f"module unload tools{number}")
+        assert await says("echo ${PATH%%:*}") != binaries
+        await says(f"module load tools{number}")
+        assert await says("echo ${PATH%%:*}") == binaries
+        assert "No such file" in await says("ls /tmp/pwned")
     await bench.bob.succeeded(await bench.bob.delete(server))
 
 
@@ -204,8 +205,9 @@ async def test_secrets_in_the_owners_and_the_recipients_server(bench: Bench) -> 
     owners, _ = await bench.opened(bench.alice, safe.template)
     assert await safe.seen_by(bench.alice, owners) == safe.everything
     async with Terminal(owners["url"], await bench.stack.hub_token(bench.alice.email)) as terminal:
-        assert await terminal.run(f"echo $TOKEN_{safe.number}") == f"variable {safe.number}"
-        assert "Read-only" in await terminal.run(f"rm -f {safe.made[1]['mount_path']}")
+        assert await terminal.run(f"echo $TOKEN_{safe.number}") == (0, f"variable {safe.number}\n")
+        code, said = await terminal.run(f"rm -f {safe.made[1]['mount_path']}")
+        assert (code, "Read-only" in said) == (1, True)
 
     recipients, operation = await bench.opened(bench.bob, safe.template)
     assert await safe.seen_by(bench.bob, recipients) == [None, None, None, None]

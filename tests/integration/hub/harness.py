@@ -23,7 +23,7 @@ from integrations.lmod import BINARIES, MODULEFILES, file_name, render
 from models.server_spec import Mount, ServerSpec, WrappedSecret, sign_spec
 from models.values import ModuleCall
 from stack.notebook import Notebook
-from tests.integration.hub.terminal import Terminal
+from tests.terminal import Terminal
 
 PROJECT = Path(__file__).resolve().parents[3]
 USER, OTHER = "alice@example.org", "bob@example.org"

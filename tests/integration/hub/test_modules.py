@@ -9,7 +9,7 @@ from models.server_spec import ServerSpec
 from models.values import ModuleCall as Call
 from stack.notebook import Notebook
 from tests.integration.hub.harness import OTHER, USER, HubUnderTest
-from tests.integration.hub.terminal import Terminal
+from tests.terminal import Terminal
 
 QUOTED = """it's "$(x)" {b} é"""
 COMPILER, TOOL = "gcc/13.2", "tool/1.0"

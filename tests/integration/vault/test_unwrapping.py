@@ -343,6 +343,11 @@ def test_each_place_has_its_token() -> None:
     assert handed_over(spec_of(), []) == []
 
 
+def test_a_variable_is_no_file() -> None:
+    with pytest.raises(SecretRefused):
+        handed_over(spec_of(mount("a", "env_var", "KEY", "/opt/secret/a")), tokens("a"))
+
+
 @pytest.mark.parametrize(
     "wrapped",
     [

@@ -11,7 +11,7 @@ import msgspec
 import pytest
 from kubernetes_asyncio.client import ApiClient
 
-from hub.kubernetes import ENTER, UNWRAP, VARIABLES, KubernetesTranslation
+from hub.kubernetes import ENTER, PYTHON, UNWRAP, VARIABLES, KubernetesTranslation
 from hub.order import Order, OrderRefused
 from hub.secrets import handed_over
 from hub.unwrap import ORDER_VARIABLE
@@ -70,7 +70,7 @@ async def test_an_init_container_is_told_what_to_open(kube_spawner: Any, make_or
     (init,), (server,) = pod["initContainers"], pod["containers"]
     assert init["image"] == server["image"]
     # As it is here: braces are no templates of KubeSpawner's.
-    assert init["command"] == ["python3", "-c", UNWRAP.read_text()]
+    assert init["command"] == [*PYTHON, UNWRAP.read_text()]
     assert set(environment(init)) == {ORDER_VARIABLE}
     order = json.loads(environment(init)[ORDER_VARIABLE])
     assert order["vault"] == "http://vault.test:8200"
@@ -111,7 +111,7 @@ async def test_a_server_finds_its_secrets_each_at_its_place(
         )
     ]
     plain = await manifest(kube_spawner, make_order())
-    assert server["args"] == ["python3", "-c", ENTER.read_text(), VARIABLES, *plain["containers"][0]["args"]]
+    assert server["args"] == [*PYTHON, ENTER.read_text(), VARIABLES, *plain["containers"][0]["args"]]
     assert environment(server) == environment(plain["containers"][0])
 
 
@@ -144,8 +144,8 @@ async def test_modules_are_loaded_with_the_secrets_variables(
     module = Mount(source="/opt/modules/m", target="/opt/modules/modulefiles/alice/a/1.lua", read_only=True)
     order = with_secrets(make_order, made, modules=("a/1",), mounts=(module,))
     (server,) = (await manifest(kube_spawner, order))["containers"]
-    assert server["args"][:4] == ["python3", "-c", ENTER.read_text(), VARIABLES]
-    assert server["args"][4] == "bash"
+    start = [*PYTHON, ENTER.read_text(), VARIABLES, "bash"]
+    assert server["args"][: len(start)] == start
 
 
 class Memory:
@@ -168,10 +168,13 @@ class Memory:
 
     def serve(self, *command: str) -> subprocess.CompletedProcess[str]:
         """Run a command as the server's would be."""
-        python, option, text, variables, *_ = self._server["args"]
-        assert (python, option) == ("python3", "-c")
+        python, *options = PYTHON
+        assert self._server["args"][: len(PYTHON)] == [python, *options]
+        text, variables, *_ = self._server["args"][len(PYTHON) :]
         directory, _, name = variables.rpartition("/")
-        return self._run([sys.executable, "-c", text, str(self.mounted()[directory] / name), *command], {"HOME": "/h"})
+        return self._run(
+            [sys.executable, *options, text, str(self.mounted()[directory] / name), *command], {"HOME": "/h"}
+        )
 
     def _run(self, command: list[str], variables: dict[str, str]) -> subprocess.CompletedProcess[str]:
         # Nothing of this project is there.

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from hub import processes
-from hub.machine import Machine
+from hub.machine import LOG_BYTES, Machine
 from hub.records import Failure, GenerationFenced, Record, Records, ServerBusy
 
 ID = "server-1"
@@ -147,6 +147,13 @@ def test_failures_are_kept_without_secrets(records: Records) -> None:
     assert failure == Failure(generation=3, reason="broke with ***", log=failure.log)
     assert failure.log.startswith("line 62\n")
     assert failure.log.endswith("the key is ***\nend")
+
+
+def test_a_secret_that_the_kept_lines_cut_is_not_shown(records: Records) -> None:
+    """The last bytes of a log may begin in the middle of one."""
+    secret = "s3cret-" + "x" * (2 * LOG_BYTES)
+    records.log_file(ID).write_text(f"the key is {secret}\nthe end")
+    assert Machine(records).keep_failure(ID, 3, "broke", secrets=[secret]).log == "the end"
 
 
 async def test_ending_a_server_that_does_not_live_fences_all_the_same(records: Records) -> None:
