@@ -11,7 +11,7 @@ from msgspec import UNSET, UnsetType
 from api.dependencies import OwnerQuery, new_owner, own_email
 from api.etag import etag_of
 from api.fields import AnswerBody, Description, Line, PathName, RequestBody
-from api.idempotency import Write
+from api.idempotency import SHORT_WAIT, Write
 from api.operation_view import OperationView
 from api.pagination import Page
 from api.policy import Policy, needs
@@ -20,9 +20,6 @@ from models import datasets
 from models.datasets import KIND, DatasetRecord
 from models.permissions import Level
 from models.values import Caller, Subject
-
-# Longer than a directory takes, shorter than a person waits.
-WAIT_SECONDS = 10
 
 
 class DatasetCreate(RequestBody, frozen=True, kw_only=True):
@@ -107,7 +104,7 @@ class DatasetsController(Controller):
             found = await datasets.read(id, write.caller, Level.OWNER, lock=True)
             write.require_match(found.version)
             operation = await datasets.trash(found, write.caller, request_id=write.request_id)
-            write.accepts(operation, wakes=Subject(KIND, id), deletes=True, wait=WAIT_SECONDS)
+            write.accepts(operation, wakes=Subject(KIND, id), deletes=True, wait=SHORT_WAIT)
         return write.answer
 
     @post(
@@ -131,18 +128,10 @@ SHARING = sharing_routes(KIND, "/datasets/{id:str}")
 
 
 async def _accept(write: Write, identity: UUID, operation: UUID) -> None:
-    made = await datasets.read(identity, write.caller)
-
-    async def final() -> DatasetView:
+    async def look() -> DatasetView:
         return _view(await datasets.read(identity, write.caller), write.caller)
 
-    write.accepts(
-        operation,
-        wakes=Subject(KIND, identity),
-        body=_view(made, write.caller),
-        final=final,
-        wait=WAIT_SECONDS,
-    )
+    write.accepts(operation, wakes=Subject(KIND, identity), body=await look(), final=look, wait=SHORT_WAIT)
 
 
 def _view(dataset: DatasetRecord, caller: Caller) -> DatasetView:

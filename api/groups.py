@@ -11,7 +11,7 @@ from msgspec import UNSET, UnsetType
 
 from api.etag import etag_of
 from api.fields import AnswerBody, Email, PathName, RequestBody
-from api.idempotency import Write
+from api.idempotency import SHORT_WAIT, Write
 from api.operation_view import OperationView
 from api.pagination import Page
 from api.policy import Policy, needs
@@ -19,8 +19,6 @@ from models import groups, principals
 from models.errors import ActionForbidden, RequestInvalid
 from models.groups import KIND, GroupRecord
 from models.values import Caller, Subject
-
-WAIT_SECONDS = 10
 
 
 class GroupBody(RequestBody, frozen=True, kw_only=True):
@@ -94,7 +92,7 @@ class GroupsController(Controller):
             found = await groups.read_managed(id, write.caller)
             write.require_match(found.version)
             operation = await groups.delete(found, write.caller, write.request_id)
-            write.accepts(operation, wakes=Subject(KIND, id), deletes=True, wait=WAIT_SECONDS)
+            write.accepts(operation, wakes=Subject(KIND, id), deletes=True, wait=SHORT_WAIT)
         return write.answer
 
     @get("/{id:str}/members", opt=needs(Policy.RECORD), operation_id="listGroupMembers", summary="List members")
@@ -124,7 +122,7 @@ class GroupsController(Controller):
             found = await groups.read_managed(id, write.caller)
             (person,) = await principals.invite([wanted])
             operation = await groups.add_member(found, person.id, wanted, write.caller, write.request_id)
-            write.accepts(operation, wakes=Subject(KIND, id), wait=WAIT_SECONDS)
+            write.accepts(operation, wakes=Subject(KIND, id), wait=SHORT_WAIT)
         return write.answer
 
     @patch(
@@ -148,7 +146,7 @@ class GroupsController(Controller):
             operation = await groups.set_manager(
                 found, memberEmail.strip().lower(), data.manager, write.caller, write.request_id
             )
-            write.accepts(operation, wakes=Subject(KIND, id), wait=WAIT_SECONDS)
+            write.accepts(operation, wakes=Subject(KIND, id), wait=SHORT_WAIT)
         return write.answer
 
     @delete(
@@ -172,7 +170,7 @@ class GroupsController(Controller):
             else:
                 found = await groups.read_managed(id, write.caller)
             operation = await groups.remove_member(found, wanted, write.caller, write.request_id)
-            write.accepts(operation, wakes=Subject(KIND, id), deletes=True, wait=WAIT_SECONDS)
+            write.accepts(operation, wakes=Subject(KIND, id), deletes=True, wait=SHORT_WAIT)
         return write.answer
 
 
@@ -189,7 +187,7 @@ async def _accept(write: Write, identity: UUID, operation: UUID) -> None:
     async def final() -> GroupView:
         return _view(await groups.read(identity, write.caller))
 
-    write.accepts(operation, wakes=Subject(KIND, identity), body=body, final=final, wait=WAIT_SECONDS)
+    write.accepts(operation, wakes=Subject(KIND, identity), body=body, final=final, wait=SHORT_WAIT)
 
 
 def _view(group: GroupRecord) -> GroupView:

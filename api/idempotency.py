@@ -52,6 +52,8 @@ from models.values import Caller, OperationStatus, Subject
 log = structlog.get_logger(__name__)
 
 LONGEST_WAIT = 60
+SHORT_WAIT = 10
+"""What a client waits by default for work that takes a moment: longer than a directory takes, shorter than a person."""
 _KEY = re.compile(r"[\x21-\x7e]{1,255}")
 _WAIT = re.compile(r"wait\s*=\s*\"?(\d{1,9})\"?")
 _LONGEST_PATH = 512

@@ -8,16 +8,13 @@ from litestar.di import NamedDependency
 from litestar.params import QueryParameter
 
 from api.dependencies import own_email
-from api.idempotency import Write
+from api.idempotency import SHORT_WAIT, Write
 from api.operation_view import OperationView
 from api.policy import Policy, needs
 from api.validation import printable
 from models import operations, persons
 from models.errors import RecordMissing
 from models.values import Caller, Subject
-
-# Most people are initialised faster than that, and a UI wants to go on when they are.
-WAIT_SECONDS = 10
 
 Email = Annotated[str | None, QueryParameter(max_length=320, description="Who is initialised. Default: the caller.")]
 
@@ -48,7 +45,7 @@ class InitializeController(Controller):
                 actor=write.caller,
                 request_id=write.request_id,
             )
-            write.accepts(operation, wakes=Subject("person", person), wait=WAIT_SECONDS)
+            write.accepts(operation, wakes=Subject("person", person), wait=SHORT_WAIT)
         return write.answer
 
 

@@ -13,7 +13,7 @@ from msgspec import UNSET, Meta, UnsetType
 from api.dependencies import OwnerQuery, new_owner, own_email
 from api.etag import etag_of
 from api.fields import AnswerBody, Description, Line, PathWord, RequestBody
-from api.idempotency import Write
+from api.idempotency import SHORT_WAIT, Write
 from api.operation_view import OperationView
 from api.pagination import Page
 from api.policy import Policy, needs
@@ -26,9 +26,6 @@ from models.modules import KIND, ModuleRecord
 from models.permissions import Level
 from models.settings import Settings
 from models.values import Caller, ModuleCall, Subject
-
-# Longer than a file takes, shorter than a person waits.
-WAIT_SECONDS = 10
 
 
 class LuaCall(RequestBody, frozen=True, kw_only=True):
@@ -157,7 +154,7 @@ class ModulesController(Controller):
             found = await modules.read(id, write.caller, Level.OWNER, lock=True)
             write.require_match(found.version)
             operation = await modules.trash(found, write.caller, request_id=write.request_id)
-            write.accepts(operation, wakes=Subject(KIND, id), deletes=True, wait=WAIT_SECONDS)
+            write.accepts(operation, wakes=Subject(KIND, id), deletes=True, wait=SHORT_WAIT)
         return write.answer
 
     @post(
@@ -220,18 +217,10 @@ def _changes(data: ModuleUpdate) -> dict[str, Any]:
 
 
 async def _accept(write: Write, identity: UUID, operation: UUID) -> None:
-    made = await modules.read(identity, write.caller)
-
-    async def final() -> ModuleView:
+    async def look() -> ModuleView:
         return _view(await modules.read(identity, write.caller), write.caller)
 
-    write.accepts(
-        operation,
-        wakes=Subject(KIND, identity),
-        body=_view(made, write.caller),
-        final=final,
-        wait=WAIT_SECONDS,
-    )
+    write.accepts(operation, wakes=Subject(KIND, identity), body=await look(), final=look, wait=SHORT_WAIT)
 
 
 def _view(module: ModuleRecord, caller: Caller) -> ModuleView:

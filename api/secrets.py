@@ -14,7 +14,7 @@ from msgspec import UNSET
 
 from api.dependencies import OwnerQuery, new_owner, own_email
 from api.etag import etag_of
-from api.idempotency import Write
+from api.idempotency import SHORT_WAIT, Write
 from api.operation_view import OperationView
 from api.pagination import Page
 from api.policy import Policy, needs
@@ -27,8 +27,6 @@ from models.permissions import Level
 from models.secrets import KIND
 from models.settings import Settings
 from models.values import Caller, Subject
-
-WAIT_SECONDS = 10
 
 NameQuery = Annotated[str | None, QueryParameter(max_length=128, description="A part of the name, in any case.")]
 
@@ -121,7 +119,7 @@ class SecretsController(Controller):
             found = await secrets.read(id, write.caller, Level.OWNER, lock=True)
             write.require_match(found.version)
             operation = await secrets.delete(found, write.caller, write.request_id)
-            write.accepts(operation, wakes=Subject(KIND, id), deletes=True, wait=WAIT_SECONDS)
+            write.accepts(operation, wakes=Subject(KIND, id), deletes=True, wait=SHORT_WAIT)
         return write.answer
 
 

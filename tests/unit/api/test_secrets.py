@@ -224,7 +224,6 @@ async def test_a_value_that_cannot_be_is_refused_and_not_told(api: Api, type: st
         ({"password": CANARY}, {"/password"}),
         ({"secretName": "a-b", "mount_path": "x", "value": {"a": CANARY}}, {"/secretName", "/mount_path", "/value"}),
     ],
-    ids=str,
 )
 async def test_a_value_beside_something_wrong_is_not_told(api: Api, change: Json, paths: set[str]) -> None:
     body = {"secretName": "A", "type": "env_var", "value": CANARY, **change}
