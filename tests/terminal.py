@@ -15,7 +15,7 @@ class Terminal:
     """A new terminal in the server at `url`, for the holder of a JupyterHub token that may use it."""
 
     def __init__(self, url: str, token: str, *, timeout: float = 60) -> None:
-        self._url = url
+        self._url = url.rstrip("/")
         self._headers = {"Authorization": f"token {token}"}
         self._timeout = timeout
         self._name = ""
