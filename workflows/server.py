@@ -90,11 +90,13 @@ class ServerWorkflow:
                 now = (await self._begin(subject)).plan
                 if now is None or now.generation != plan.generation:
                     break
-        finally:
-            if not spawn.done():
-                # Returns once the activity is known to do nothing more.
-                spawn.cancel()
-                await workflow.wait([spawn])
+        except GeneratorExit:
+            # The worker forgets this run, and another goes on with it: there is nothing left to wait with.
+            raise
+        except BaseException:
+            await _given_up(spawn)
+            raise
+        await _given_up(spawn)
         if spawn.cancelled():
             return
         error = spawn.exception()
@@ -149,6 +151,13 @@ class ServerWorkflow:
         await workflow.execute_activity_method(
             Records.revert_server, _wish(plan), **records("Cancelled: take the wish back")
         )
+
+
+async def _given_up(spawn: "asyncio.Task[Done]") -> None:
+    """Return once the activity of a spawn is known to do nothing more."""
+    if not spawn.done():
+        spawn.cancel()
+        await workflow.wait([spawn])
 
 
 def _wish(plan: ServerPlan) -> ServerWish:
