@@ -129,6 +129,7 @@ class BubblewrapSpawner(RecordedSpawner):
                 secret_files=tuple(order.secrets.files),
             ),
             files=tuple(order.secrets.files.values()),
+            secrets=bool(order.spec.secrets),
             environment={**self.get_env(), **ENVIRONMENT, **program.environment},
             directory="/",
             limits=limits_for(order.hardware, settings.cgroup, self.log),

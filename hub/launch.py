@@ -43,6 +43,8 @@ class LaunchPlan(msgspec.Struct, frozen=True, kw_only=True):
     hidden_arguments: tuple[str, ...] = ()
     # Contents that the program finds at `FIRST_FILE_FD` and the numbers after it.
     files: tuple[str, ...] = ()
+    # Whether any of these are people's.
+    secrets: bool = False
     environment: dict[str, str]
     directory: str
     limits: Limits
@@ -81,6 +83,7 @@ def _launch(plan: LaunchPlan) -> None:
                 process=process,
                 port=plan.port,
                 started_at=time.time(),
+                secrets=plan.secrets,
             )
         )
     enter_cgroup(plan.limits, plan.server_id)

@@ -19,6 +19,8 @@ from hub.redaction import redact
 # Marks every process of a server that has no sandbox to be found by.
 SERVER_ID_VARIABLE = "NBHUB_SERVER_ID"
 LOG_LINES, LOG_BYTES = 40, 8 * 1024
+# Said in place of log lines that may quote secrets which nobody knows any more.
+NO_LOG = "The log is not shown: the server had secrets, and JupyterHub was restarted since it was started."
 GRACE_SECONDS = 2.0
 _PROOF_SECONDS = 10.0
 _LOOK_AGAIN_SECONDS = 0.02
@@ -77,12 +79,14 @@ class Machine:
                 asked.add(process)
             await asyncio.sleep(_LOOK_AGAIN_SECONDS)
 
-    def keep_failure(self, server_id: str, generation: int, reason: str, secrets: Iterable[str] = ()) -> Failure:
-        """Keep why this server failed, with its last log lines, and return it."""
+    def keep_failure(
+        self, server_id: str, generation: int, reason: str, secrets: Iterable[str] = (), *, log: bool = True
+    ) -> Failure:
+        """Keep why this server failed, with its last log lines where they may be shown, and return it."""
         failure = Failure(
             generation=generation,
             reason=redact(reason, secrets),
-            log=redact(_last_lines(self.records.log_file(server_id)), secrets),
+            log=redact(_last_lines(self.records.log_file(server_id)), secrets) if log else NO_LOG,
         )
         self.records.write_failure(server_id, failure)
         return failure

@@ -39,8 +39,8 @@ class RecordedSpawner(Spawner):  # type: ignore[misc]  # JupyterHub has no types
     order: Order | None = None
     server_id = ""
     generation = -1
-    # What nobody may be shown of this server's log.
-    _hidden: tuple[str, ...] = ()
+    # What nobody may be shown of this server's log; None: another hub started it, and knew.
+    _hidden: tuple[str, ...] | None = None
 
     @default("env_keep")
     def _nothing_of_the_hubs_environment(self) -> list[str]:
@@ -186,9 +186,11 @@ class RecordedSpawner(Spawner):  # type: ignore[misc]  # JupyterHub has no types
             return fence.lowest > self.generation
 
     def _keep_failure(self, reason: str) -> Failure:
-        return self.machine.keep_failure(
-            self.server_id, self.generation, reason, secrets=[self.api_token, *self._hidden]
-        )
+        records = self.machine.records
+        record = records.last(self.server_id) if self._hidden is None else None
+        known = self._hidden is not None or (record is not None and not record.secrets)
+        hidden = (self.api_token, *(self._hidden or ()))
+        return self.machine.keep_failure(self.server_id, self.generation, reason, secrets=hidden, log=known)
 
     def _url(self, port: int) -> str:
         return f"http://{self.ip}:{port}"

@@ -45,6 +45,8 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
     process: Process
     port: int
     started_at: float
+    # Whether it was given secrets, which its log may quote.
+    secrets: bool = False
 
 
 class Failure(msgspec.Struct, frozen=True, kw_only=True):
@@ -100,8 +102,12 @@ class Records:
 
     def living(self, server_id: str) -> Record | None:
         """Return the record of this server's process if it lives."""
-        record = _read(self._record(server_id), Record)
+        record = self.last(server_id)
         return record if record is not None and self.is_held(server_id) else None
+
+    def last(self, server_id: str) -> Record | None:
+        """Return the record of this server's last process, alive or not, unless it was dropped."""
+        return _read(self._record(server_id), Record)
 
     def all_living(self) -> list[Record]:
         """Return the records of all living processes."""

@@ -1,7 +1,11 @@
 """Takes what may be secret out of log lines that people get to see."""
 
+import base64
+import html
+import json
 import re
 from collections.abc import Iterable
+from urllib.parse import quote, quote_plus
 
 _HIDDEN = "***"
 _PATTERNS = (
@@ -22,9 +26,30 @@ _SHORTEST_SECRET = 4
 
 def redact(text: str, secrets: Iterable[str] = ()) -> str:
     """Return `text` without the given secrets and without whatever looks like one."""
-    for secret in sorted(secrets, key=len, reverse=True):
-        if len(secret) >= _SHORTEST_SECRET:
-            text = text.replace(secret, _HIDDEN)
+    spelled = {form for secret in secrets if len(secret) >= _SHORTEST_SECRET for form in _spellings(secret)}
+    for form in sorted(spelled, key=len, reverse=True):
+        text = text.replace(form, _HIDDEN)
     for pattern in _PATTERNS:
         text = pattern.sub(rf"\1{_HIDDEN}", text)
     return text
+
+
+def _spellings(secret: str) -> set[str]:
+    """Return the ways in which programs write a text into their logs: as it is, escaped, or encoded as a whole."""
+    data = secret.encode(errors="surrogatepass")
+    return {
+        secret,
+        # Python escapes one kind of quotes, and which depends on the other.
+        repr(secret)[1:-1],
+        repr(secret + "'\"")[1:-4],
+        ascii(secret)[1:-1],
+        repr(data)[2:-1],
+        json.dumps(secret)[1:-1],
+        json.dumps(secret, ensure_ascii=False)[1:-1],
+        quote(secret, safe="", errors="surrogatepass"),
+        quote_plus(secret, errors="surrogatepass"),
+        html.escape(secret),
+        base64.b64encode(data).decode().rstrip("="),
+        base64.urlsafe_b64encode(data).decode().rstrip("="),
+        data.hex(),
+    }

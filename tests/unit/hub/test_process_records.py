@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from hub import processes
-from hub.machine import LOG_BYTES, Machine
+from hub.machine import LOG_BYTES, NO_LOG, Machine
 from hub.records import Failure, GenerationFenced, Record, Records, ServerBusy
 
 ID = "server-1"
@@ -147,6 +147,12 @@ def test_failures_are_kept_without_secrets(records: Records) -> None:
     assert failure == Failure(generation=3, reason="broke with ***", log=failure.log)
     assert failure.log.startswith("line 62\n")
     assert failure.log.endswith("the key is ***\nend")
+
+
+def test_a_log_that_may_quote_forgotten_secrets_is_not_shown(records: Records) -> None:
+    records.log_file(ID).write_text("it quotes a secret")
+    assert Machine(records).keep_failure(ID, 3, "broke", log=False).log == NO_LOG
+    assert records.failure(ID) == Failure(generation=3, reason="broke", log=NO_LOG)
 
 
 def test_a_secret_that_the_kept_lines_cut_is_not_shown(records: Records) -> None:

@@ -1,8 +1,13 @@
 """The arguments of the sandbox: an allow-list, and no capability to leave it."""
 
+import base64
+import html
+import json
 import os
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 
@@ -136,6 +141,28 @@ def test_redaction() -> None:
         assert secret not in hidden
     assert "next=1" in hidden
     assert "plain" in hidden
+
+
+SPELLINGS: dict[str, Callable[[str], str]] = {
+    "as it is": str,
+    "repr": repr,
+    "repr with both quotes": lambda secret: repr(f"{secret}'\""),
+    "ascii": ascii,
+    "bytes": lambda secret: repr(secret.encode()),
+    "JSON": json.dumps,
+    "JSON in UTF-8": lambda secret: json.dumps(secret, ensure_ascii=False),
+    "address": quote,
+    "page": html.escape,
+    "base64": lambda secret: base64.b64encode(secret.encode()).decode(),
+    "hexadecimal": lambda secret: secret.encode().hex(),
+}
+
+
+@pytest.mark.parametrize("spelling", SPELLINGS)
+def test_a_secret_is_hidden_however_a_program_writes_it(spelling: str) -> None:
+    for secret in ("core-é\n\"x'&y core", "core-'é core", "core \\ core"):
+        assert "core" not in redact(f"before {SPELLINGS[spelling](secret)} after", [secret]), secret
+        assert redact(f"before {SPELLINGS[spelling](secret)} after", [secret]).startswith("before ")
 
 
 def test_settings_show_no_secret_and_name_mistakes(tmp_path: Path) -> None:
