@@ -60,11 +60,12 @@ class Vault:
     """A client with its own threads; `close` it at the end."""
 
     def __init__(
-        self, url: str, role_id: str, secret_id: str, *, engine: str, threads: int = 16, seconds: float = 5.0
+        self, url: str, role_id: str, secret_id: str, *, engine: str, threads: int = 8, seconds: float = 5.0
     ) -> None:
         """`role_id` and `secret_id` are those of the process's AppRole, with which it logs in when it first has to.
 
-        `seconds` bound one request to Vault; more than `threads` of them wait for each other.
+        `seconds` bound one request to Vault; more than `threads` of them wait for each other. Few threads, because what
+        they do at the same moment keeps the event loop waiting.
         """
         self._url = url.rstrip("/")
         self._engine = engine
