@@ -8,7 +8,7 @@ ARGS ?=
 export PATH := $(CURDIR)/.tools/bin:$(PATH)
 BIN := .venv/bin
 
-.PHONY: help setup demo up down test test-fast test-slow lint types arch migrate openapi histories bench
+.PHONY: help setup packages demo up down test test-fast test-slow lint types arch migrate openapi histories bench
 
 help: ## List the commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -29,10 +29,13 @@ down: ## End what `make up ARGS=--detach` started
 
 test: lint types arch test-fast test-slow ## Every check and every test, on the whole real stack
 
-test-fast: setup ## Tests that need no more than PostgreSQL, in parallel
+packages: setup ## Install what else the tests need of Debian, as root; otherwise say what is missing
+	@$(BIN)/python -m stack.tools
+
+test-fast: packages ## Tests that need no more than PostgreSQL, in parallel
 	@$(BIN)/pytest -q -n 2 --dist loadfile tests/unit tests/contract tests/architecture $(ARGS)
 
-test-slow: setup ## Tests on the real parts, one after another
+test-slow: packages ## Tests on the real parts, one after another
 	@$(BIN)/pytest -q tests/workflows tests/integration tests/e2e $(ARGS)
 
 lint: setup ## Style, and the mistakes that a linter finds

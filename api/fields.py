@@ -7,7 +7,6 @@ say is in `Meta.extra`, which `api.validation` reads before it looks at lengths 
             "lines"  the same, newlines and tabs allowed
     lower   the text is lower-cased
     no_uuid the text may not look like a record's id
-    null    "refuse": a null is a problem of its own, even where it would count as absent
 """
 
 from typing import Annotated
@@ -21,8 +20,8 @@ UUID_TEXT = r"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"
 class RequestBody(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Base of every body that is accepted. An optional field has the default `None`.
 
-    A struct for PATCH gives its fields the type `T | UnsetType = UNSET`, so that absent differs from
-    null, and `T | None | UnsetType = UNSET` where null clears the text.
+    A field of a PATCH, and any that may not be null, has the type `T | UnsetType = UNSET`, so that absent differs
+    from null; `T | None | UnsetType = UNSET` is one where null clears the text.
     """
 
 

@@ -238,10 +238,7 @@ def _hints(kind: type[Struct]) -> dict[str, Any]:
 
 
 def _null_counts_as_absent(annotation: Any) -> bool:
-    _, metas = _unwrap(annotation)
-    return UnsetType not in get_args(annotation) and not any(
-        meta.extra and meta.extra.get("null") == "refuse" for meta in metas
-    )
+    return UnsetType not in get_args(annotation)
 
 
 def _convert_items(

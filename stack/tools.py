@@ -124,21 +124,21 @@ async def jupyterhub(major: int, progress: Progress) -> Path:
 
 # Each with the program or the directory that it brings.
 _DEBIAN_PACKAGES = {"bubblewrap": "bwrap", "lmod": "/usr/share/lmod"}
+_OF_THE_TESTS = {"chromium": "chromium"}
 
 
-async def system_packages(progress: Progress) -> None:
-    """Install bubblewrap and Lmod, where we may.
+async def system_packages(progress: Progress, *, tests: bool = False) -> None:
+    """Install bubblewrap and Lmod, where we may; with `tests` the browser too.
 
     Without the first, servers have no mounts and share one machine in the open; without the second, no modules.
     """
-    missing = [
-        name for name, place in _DEBIAN_PACKAGES.items() if shutil.which(place) is None and not Path(place).exists()
-    ]
+    wanted = _DEBIAN_PACKAGES | (_OF_THE_TESTS if tests else {})
+    missing = [name for name, place in wanted.items() if shutil.which(place) is None and not Path(place).exists()]
     if not missing:
         return
     if os.geteuid() != 0 or shutil.which("apt-get") is None:
         names = " ".join(missing)
-        progress.say(f"missing, so servers start without a sandbox or modules: {names}. `apt-get install {names}`")
+        progress.say(f"missing, so there is no sandbox, no modules or no browser: `apt-get install {names}`")
         return
     progress.say(f"apt-get: installing {', '.join(missing)}")
     environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
@@ -270,3 +270,7 @@ async def _only_one(name: str) -> AsyncIterator[None]:
 
 def _architecture() -> str:
     return {"x86_64": "amd64", "aarch64": "arm64"}.get(platform.machine(), platform.machine())
+
+
+if __name__ == "__main__":
+    asyncio.run(system_packages(Progress(), tests=True))

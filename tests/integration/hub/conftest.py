@@ -23,8 +23,7 @@ async def proxy_command() -> list[str]:
 
 @pytest.fixture(scope="session")
 def hub(tmp_path_factory: pytest.TempPathFactory, proxy_command: list[str]) -> Iterator[HubUnderTest]:
-    if shutil.which("bwrap") is None:
-        pytest.skip("bubblewrap is not installed")
+    assert shutil.which("bwrap"), "bubblewrap is missing: apt-get install bubblewrap"
     hub = HubUnderTest(tmp_path_factory.mktemp("hub"), proxy_command)
     hub.start()
     try:

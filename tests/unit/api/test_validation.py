@@ -2,14 +2,14 @@
 
 from collections.abc import AsyncIterator
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Any
 from uuid import UUID
 
 import httpx
 import pytest
 from litestar import Controller, get, patch, post
 from litestar.params import FromQuery, JSONBody
-from msgspec import UNSET, Meta, Struct, UnsetType, field
+from msgspec import UNSET, Struct, UnsetType, field
 
 from api.app import assemble
 from api.fields import AnswerBody, Description, Email, Name, PathName, PathWord, RecordIds, RequestBody, Tags
@@ -41,7 +41,7 @@ class Thing(RequestBody, frozen=True, kw_only=True):
     when: datetime | None = None
     calls: list[Call] | None = None
     values: dict[str, str] | str | None = None
-    place: Annotated[str | None, Meta(extra={"null": "refuse"})] = None
+    place: str | UnsetType = UNSET
 
 
 class Change(RequestBody, frozen=True, kw_only=True):

@@ -311,3 +311,13 @@ async def test_a_sandbox_that_is_there_is_enough(cache: Path, tmp_path: Path, sa
     await tools.system_packages(said)
     assert said.lines == []
     assert not is_there(cache)
+
+
+async def test_the_tests_want_a_browser_too(cache: Path, tmp_path: Path, said: Said) -> None:
+    put(tmp_path / "path" / "bwrap")
+    await tools.system_packages(said, tests=True)
+    assert "apt-get install chromium" in said.lines[0]
+    put(tmp_path / "path" / "chromium")
+    await tools.system_packages(said, tests=True)
+    assert len(said.lines) == 1
+    assert not is_there(cache)
