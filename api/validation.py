@@ -159,8 +159,12 @@ def _convert(value: object, annotation: Any, path: str, problems: list[ProblemDe
     origin = get_origin(bare)
     if origin in (Union, types.UnionType):
         member = _member_for(value, bare)
-        if member is not None:
-            return _convert(value, _annotated(member, metas), path, problems)
+        if member is None:
+            # Not msgspec's to say: it frees the pattern of a text too early that may also be a list or an object,
+            # and a few requests end the process.
+            problems.append(ProblemDetail(path=path, code="type", message=_expected(bare, value)))
+            return UNSET
+        return _convert(value, _annotated(member, metas), path, problems)
     elif isinstance(bare, type) and issubclass(bare, Struct):
         return _convert_struct(value, bare, path, problems)
     elif origin in (list, tuple) and isinstance(value, list):
@@ -286,9 +290,13 @@ def _annotated(annotation: Any, metas: tuple[Meta, ...]) -> Any:
     return Annotated[(annotation, *metas)] if metas else annotation
 
 
+def _members(union: Any) -> list[Any]:
+    return [member for member in get_args(union) if member not in (type(None), UnsetType)]
+
+
 def _member_for(value: object, union: Any) -> Any:
     """The member of a union that a JSON value of this kind is meant for; None if there is none."""
-    members = [member for member in get_args(union) if member not in (type(None), UnsetType)]
+    members = _members(union)
     if len(members) == 1:
         return members[0]
     for member in members:
@@ -301,6 +309,15 @@ def _member_for(value: object, union: Any) -> Any:
         if isinstance(value, str) and isinstance(origin, type) and issubclass(origin, str):
             return member
     return None
+
+
+def _expected(union: Any, value: object) -> str:
+    """What a value of a union may be, and what it is."""
+    kinds = [
+        "a string" if origin is str else "an array" if origin in (list, tuple) else "an object"
+        for origin in (get_origin(bare) or bare for bare, _ in map(_unwrap, _members(union)))
+    ]
+    return f"must be {' or '.join(kinds)}, not {_json_kind(value)}"
 
 
 def clean_text(text: str, rules: Mapping[str, Any]) -> str:
@@ -340,7 +357,8 @@ def _pieces(text: str) -> list[str]:
 
 
 def _json_kind(value: object) -> str:
-    return {list: "an array", str: "a string", bool: "a boolean", type(None): "null"}.get(type(value), "a number")
+    kinds = {dict: "an object", list: "an array", str: "a string", bool: "a boolean", type(None): "null"}
+    return kinds.get(type(value), "a number")
 
 
 class QueryField(Struct, frozen=True):
