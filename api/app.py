@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from litestar import Litestar, Request
+from litestar import Litestar, Request, Response
 from litestar.config.cors import CORSConfig
+from litestar.routes import HTTPRoute
 from litestar.types import ControllerRouterHandler, Middleware
 
 from api import datasets, modules, openapi, secrets
@@ -127,6 +128,8 @@ def assemble(
         request_max_body_size=settings.max_body_bytes,
     )
     require_policies(app)
+    routes = [route for route in app.routes if isinstance(route, HTTPRoute)]
+    app.state.methods = {route.path_format: sorted(route.methods) for route in routes}
     for _, handler in handlers_of(app):
         if "largest_body" in handler.opt:
             handler.request_max_body_size = handler.opt["largest_body"](settings)
@@ -135,10 +138,15 @@ def assemble(
     return app
 
 
-async def before_request(request: Request[Any, Any, Any]) -> None:
+async def before_request(request: Request[Any, Any, Any]) -> Response[None] | None:
     """What every request passes before its handler, in the contract's order of refusals."""
+    if request.method == "OPTIONS":
+        # The framework's own answer knows but the methods of whichever handler of the address came first.
+        methods = request.app.state.methods[request.scope["path_template"]]
+        return Response(None, status_code=204, headers={"Allow": ", ".join(methods)})
     await check_request(request)
     check_policy(request)
+    return None
 
 
 def _cors(settings: Settings) -> CORSConfig | None:

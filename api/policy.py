@@ -43,7 +43,7 @@ def needs(policy: Policy) -> dict[str, Any]:
 def check_policy(request: Request[Any, Any, Any]) -> None:
     """Refuse a caller whom the route's policy does not admit. Runs once the request is known to be valid."""
     policy = policy_of(request.route_handler)
-    if policy is Policy.PUBLIC or policy is None:  # None: the framework's own answers to OPTIONS
+    if policy is Policy.PUBLIC:
         return
     caller = request.scope.get("user")
     if not isinstance(caller, Caller):

@@ -72,13 +72,20 @@ def test_only_these_routes_are_open() -> None:
 
 
 @pytest.mark.parametrize("path", sorted({path for _, path, _ in ROUTES}))
-async def test_methods_that_are_not_there(client: httpx.AsyncClient, path: str) -> None:
+async def test_an_address_tells_its_methods_and_answers_no_other(client: httpx.AsyncClient, path: str) -> None:
     there = {method for method, other, _ in ROUTES if other == path}
-    for method in {"GET", "POST", "PUT", "PATCH", "DELETE", "TRACE"} - there:
+    asked = await client.options(path)
+    assert asked.status_code == 204
+    assert allowed(asked) == there | {"OPTIONS"}
+    for method in ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "TRACE"):
         answer = await client.request(method, path)
-        assert answer.status_code == 405, (method, path)
-        assert there <= set(answer.headers["allow"].replace(" ", "").split(","))
-    assert (await client.options(path)).status_code == 204
+        assert (answer.status_code == 405) == (method not in there), method
+        if method not in there:
+            assert allowed(answer) == there | {"OPTIONS"}, method
+
+
+def allowed(answer: httpx.Response) -> set[str]:
+    return set(answer.headers["allow"].split(", "))
 
 
 def test_every_route_that_takes_an_id_looks_its_record_up() -> None:

@@ -50,8 +50,3 @@ async def test_a_route_that_no_authentication_looked_at_is_closed() -> None:
     answer = await client_of(app).get("/own")
     assert answer.status_code == 401
     assert answer.headers["www-authenticate"] == "Bearer"
-
-
-async def test_options_needs_no_token(bench: Bench) -> None:
-    answer = await bench.client([own], caller=None).options("/own")
-    assert answer.status_code in (204, 401)
