@@ -84,9 +84,9 @@ class BubblewrapSpawner(RecordedSpawner):
 
     def plan(self, order: Order) -> LaunchPlan:
         settings, spec = self.hub_settings, order.spec
-        bwrap = shutil.which("bwrap")
+        bwrap = shutil.which(settings.bubblewrap)
         if bwrap is None:
-            raise OrderRefused("program-missing", "bubblewrap is not installed on this machine")
+            raise OrderRefused("program-missing", f"bubblewrap is not on this machine, as {settings.bubblewrap}")
         if order.hardware.gpu:
             raise OrderRefused("hardware-refused", "sandboxes of this machine have no GPU: choose other hardware")
         check_program(order, SEARCH_PATH)

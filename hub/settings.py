@@ -42,6 +42,8 @@ class HubSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     admin_token: str = ""
     spec_keys: Path = Path("keys")
     spawner: str = ""
+    # The program of the sandbox: a name that PATH leads to, or a whole path.
+    bubblewrap: str = "bwrap"
     oidc_issuer: str = ""
     oidc_client_id: str = "jupyterhub"
     oidc_client_secret: str = ""
@@ -101,7 +103,7 @@ class HubSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     @property
     def spawner_in_use(self) -> str:
         """The configured spawner, else bubblewrap where it is installed."""
-        return self.spawner or ("bubblewrap" if shutil.which("bwrap") else "local")
+        return self.spawner or ("bubblewrap" if shutil.which(self.bubblewrap) else "local")
 
     def public_keys(self) -> dict[str, bytes]:
         """Return the public keys of the spec's signers by key id (`<kid>.pem`).

@@ -16,17 +16,17 @@ import msgspec
 
 from stack import demo, secrets
 from stack.layout import PortTaken, layout_of
+from stack.programs import ToolMissing
 from stack.progress import Progress
 from stack.sign_in import SignInFailed, api_tokens
 from stack.supervisor import Info, Stack, StackFailed, State, clean_leftovers, hub_token, read_state
-from stack.tools import ToolMissing
 
 DEFAULT_DIRECTORY = Path(".nbhub")
 PEOPLE = (
     "alice, bob, carol @example.org, dave @elsewhere.org, admin @example.org (the password is the part before the @)"
 )
-# The first start builds programs.
-_PATIENCE_SECONDS = 1800
+# The first start installs what is missing.
+_PATIENCE_SECONDS = 600
 
 
 def main() -> int:
@@ -185,6 +185,7 @@ def _status(arguments: argparse.Namespace) -> int:
         print(json.dumps(msgspec.to_builtins(info), indent=2))
     else:
         _tell(info)
+        _tell_programs(info)
         gone = sorted(set(state.processes) - set(pids))
         if gone:
             print(f"not running: {', '.join(gone)}")
@@ -204,6 +205,12 @@ def _tell(info: Info) -> None:
     }
     for name, value in rows.items():
         print(f"  {name + ':':29}{value}", flush=True)
+
+
+def _tell_programs(info: Info) -> None:
+    print("What runs, and where it comes from:")
+    for name, program in info.programs.items():
+        print(f"  {name + ':':29}{program.version}, from {program.origin}\n{'':31}{program.path}")
 
 
 def _token(arguments: argparse.Namespace) -> int:

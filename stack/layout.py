@@ -16,6 +16,7 @@ PORTS = (
     "temporal",
     "temporal_ui",
     "vault",
+    "vault_cluster",
     "oidc",
 )
 

@@ -15,6 +15,7 @@ from temporalio.service import RPCError
 
 from stack import secrets, tools
 from stack.layout import Layout
+from stack.programs import Program
 from stack.secrets import Secrets
 from stack.vault_setup import role_of
 
@@ -37,6 +38,7 @@ class Part:
     ready: Ready
     environment: dict[str, str] = field(default_factory=dict)
     patience: float = 60
+    programs: tuple[Program, ...] = ()
 
 
 def environment(values: Mapping[str, str]) -> dict[str, str]:
@@ -60,7 +62,7 @@ async def answers(url: str, *statuses: int) -> bool:
         return False
 
 
-def postgres(layout: Layout) -> Part:
+def postgres(layout: Layout, program: Program) -> Part:
     """PostgreSQL on a socket that only we can reach."""
     data = layout.directory / "postgres"
 
@@ -79,11 +81,11 @@ def postgres(layout: Layout) -> Part:
         "shared_buffers": "64MB",
     }
     options = [argument for name, value in settings.items() for argument in ("-c", f"{name}={value}")]
-    program = str(tools.postgres_programs() / "postgres")
-    return Part("postgres", as_ordinary_user([program, "-D", str(data), *options]), ready, environment({}))
+    command = as_ordinary_user([str(program.path), "-D", str(data), *options])
+    return Part("postgres", command, ready, environment({}), programs=(program,))
 
 
-def temporal(layout: Layout, program: Path, keys: Secrets) -> Part:
+def temporal(layout: Layout, program: Program, keys: Secrets) -> Part:
     """Temporal's development server with its web UI."""
     values = {
         # Its one shard hands out 20 tasks a second by default: each step of a workflow would wait 50 ms.
@@ -95,7 +97,7 @@ def temporal(layout: Layout, program: Path, keys: Secrets) -> Part:
         "matching.numTaskqueueWritePartitions": "1",
     }
     command = [
-        *(str(program), "server", "start-dev", "--ip", "127.0.0.1", "--log-level", "warn"),
+        *(str(program.path), "server", "start-dev", "--ip", "127.0.0.1", "--log-level", "warn"),
         *("--port", str(layout.ports["temporal"]), "--ui-port", str(layout.ports["temporal_ui"])),
         *("--db-filename", str(temporal_database(layout))),
         *("--ui-codec-endpoint", f"{layout.url('api')}/codec/{keys.codec_token}"),
@@ -110,7 +112,7 @@ def temporal(layout: Layout, program: Path, keys: Secrets) -> Part:
             return False
         return True
 
-    return Part("temporal", command, ready, environment({}))
+    return Part("temporal", command, ready, environment({}), programs=(program,))
 
 
 def temporal_database(layout: Layout) -> Path:
@@ -118,28 +120,46 @@ def temporal_database(layout: Layout) -> Path:
     return layout.directory / "temporal" / "temporal.sqlite"
 
 
-def vault(layout: Layout, program: Path) -> Part:
-    """Vault with file storage: development mode would forget everything at a restart."""
+def vault(layout: Layout, program: Program) -> Part:
+    """Vault with integrated storage: development mode would forget everything at a restart."""
     directory = layout.directory / "vault"
-    directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+    storage = directory / "raft"
+    storage.mkdir(parents=True, exist_ok=True, mode=0o700)
+    listener = {
+        "address": f"127.0.0.1:{layout.ports['vault']}",
+        "cluster_address": f"127.0.0.1:{layout.ports['vault_cluster']}",
+        "tls_disable": True,
+    }
     configuration = {
-        "storage": {"file": {"path": str(directory / "storage")}},
-        "listener": {"tcp": {"address": f"127.0.0.1:{layout.ports['vault']}", "tls_disable": True}},
+        # The only node: it need not wait long for others before it leads.
+        "storage": {"raft": {"path": str(storage), "node_id": "stack", "performance_multiplier": 1}},
         "api_addr": layout.url("vault"),
-        "disable_mlock": True,
+        "cluster_addr": layout.url("vault_cluster"),
         "ui": False,
     }
+    if _is_openbao(program):
+        # A secret may have a thousand files, each a string of its own.
+        listener |= {"max_request_json_strings": 20_000, "max_request_json_memory": 64 * 1024 * 1024}
+        # Tests read the audit log.
+        configuration |= {"unsafe_allow_api_audit_creation": True}
+    else:
+        configuration |= {"disable_mlock": True}
     file = directory / "vault.json"
-    file.write_text(json.dumps(configuration))
+    file.write_text(json.dumps(configuration | {"listener": {"tcp": listener}}))
 
     async def ready() -> bool:
         # Not yet initialised, sealed, or serving: it answers.
         return await answers(f"{layout.url('vault')}/v1/sys/health", 200, 429, 501, 503)
 
-    return Part("vault", [str(program), "server", f"-config={file}"], ready, environment({}))
+    command = [str(program.path), "server", f"-config={file}"]
+    return Part("vault", command, ready, environment({}), programs=(program,))
 
 
-def oidc(layout: Layout, modules: Path, keys: Secrets, *, token_format: str = "opaque") -> Part:
+def _is_openbao(program: Program) -> bool:
+    return program.version.startswith("OpenBao")
+
+
+def oidc(layout: Layout, node: Program, modules: Path, keys: Secrets, *, token_format: str = "opaque") -> Part:
     """The development sign-in provider."""
     clients = [
         {
@@ -163,18 +183,27 @@ def oidc(layout: Layout, modules: Path, keys: Secrets, *, token_format: str = "o
         "OIDC_MODULES": str(modules),
         "OIDC_TOKEN_FORMAT": token_format,
     }
-    command = [str(tools.node()), str(PROJECT / "stack" / "oidc" / "provider.mjs")]
+    command = [str(node.path), str(PROJECT / "stack" / "oidc" / "provider.mjs")]
 
     async def ready() -> bool:
         return await answers(f"{layout.url('oidc')}/.well-known/openid-configuration")
 
-    return Part("oidc", command, ready, environment(values))
+    return Part("oidc", command, ready, environment(values), programs=(node,))
 
 
-def jupyterhub(layout: Layout, python: Path, modules: Path, keys: Secrets, *, faults: Path | None) -> Part:
+def jupyterhub(
+    layout: Layout,
+    python: Path,
+    node: Program,
+    bubblewrap: Program,
+    modules: Path,
+    keys: Secrets,
+    *,
+    faults: Path | None,
+) -> Part:
     """JupyterHub with its proxy and what is ours in it."""
     proxy = [
-        str(tools.node()),
+        str(node.path),
         str(modules / "node_modules" / "configurable-http-proxy" / "bin" / "configurable-http-proxy"),
     ]
     values = {
@@ -193,6 +222,7 @@ def jupyterhub(layout: Layout, python: Path, modules: Path, keys: Secrets, *, fa
         "NBHUB_HUB_OIDC_CLIENT_ID": "jupyterhub",
         "NBHUB_HUB_OIDC_CLIENT_SECRET": keys.hub_client_secret,
         "NBHUB_HUB_PROXY_COMMAND": json.dumps(proxy),
+        "NBHUB_HUB_BUBBLEWRAP": str(bubblewrap.path),
         "NBHUB_HUB_ALLOWED_ROOTS": str(layout.data_root),
         "NBHUB_API_URL": layout.url("api"),
         "NBHUB_HUB_VAULT_URL": layout.url("vault"),
@@ -206,7 +236,7 @@ def jupyterhub(layout: Layout, python: Path, modules: Path, keys: Secrets, *, fa
         # The truth service refuses who has no token: it is there.
         return await answers(f"{hub}/hub/health") and await answers(f"{hub}/services/nbhub-truth/servers", 401)
 
-    return Part("jupyterhub", command, ready, environment(values), patience=90)
+    return Part("jupyterhub", command, ready, environment(values), patience=90, programs=(node, bubblewrap))
 
 
 def settings(layout: Layout, keys: Secrets) -> dict[str, str]:

@@ -21,10 +21,11 @@ import msgspec
 from msgspec import Struct
 from temporalio.client import Client
 
-from stack import parts, secrets, tools
+from stack import parts, programs, secrets, tools
 from stack.layout import Layout, layout_of
 from stack.parts import Part
 from stack.process import ManagedProcess, ProcessIdentity, end_leftover
+from stack.programs import Program
 from stack.progress import Progress
 from stack.sign_in import Tokens, api_tokens
 from stack.vault_setup import open_vault
@@ -36,6 +37,14 @@ _LOOK_AGAIN = 0.05
 
 class StackFailed(Exception):
     """The stack cannot be started; the message says which part and why."""
+
+
+class RunProgram(Struct, frozen=True, kw_only=True):
+    """A program that the stack runs."""
+
+    version: str
+    origin: str
+    path: str
 
 
 class Info(Struct, frozen=True, kw_only=True):
@@ -51,6 +60,7 @@ class Info(Struct, frozen=True, kw_only=True):
     data_root: str
     log_dir: str
     pids: dict[str, int]
+    programs: dict[str, RunProgram]
 
 
 class State(Struct, frozen=True, kw_only=True):
@@ -88,6 +98,7 @@ class Stack:
         self._faults = self.directory / "faults" if fault_injection else None
         self._processes: dict[str, ManagedProcess] = {}
         self._parts: dict[str, Part] = {}
+        self._programs: dict[str, Program] = {}
         self._layout: Layout | None = None
         self._secrets: secrets.Secrets | None = None
 
@@ -140,6 +151,10 @@ class Stack:
             data_root=str(layout.data_root),
             log_dir=str(layout.logs),
             pids={name: one.identity.pid for name, one in self._processes.items() if one.running and one.identity},
+            programs={
+                name: RunProgram(version=one.version, origin=one.origin, path=str(one.path))
+                for name, one in sorted(self._programs.items())
+            },
         )
 
     def log_path(self, part: str) -> Path:
@@ -259,13 +274,14 @@ class Stack:
     async def _start_database(self) -> None:
         data = self.directory / "postgres"
         self.layout.database_socket.mkdir(mode=0o700, exist_ok=True)
+        postgres = await self._found(programs.postgres())
         if not (data / "PG_VERSION").exists():
-            program = str(tools.postgres_programs() / "initdb")
+            program = str(postgres.path.with_name("initdb"))
             # Letters of all scripts have an upper and a lower case; the order is that of their bytes.
             locale = ["--locale=C", "--lc-ctype=C.UTF-8"]
             options = ["-U", "nbhub", "--auth=trust", "-E", "UTF8", *locale, "--no-instructions"]
             await self._once("initdb", parts.as_ordinary_user([program, "-D", str(data), *options]), {})
-        await self._launch(parts.postgres(self.layout))
+        await self._launch(parts.postgres(self.layout, postgres))
         await make_database(self.layout, "nbhub")
         await self.migrate(self.layout.database_url())
 
@@ -275,12 +291,12 @@ class Stack:
         await self._once("migrate", parts.migrate_command(), values)
 
     async def _start_temporal(self) -> None:
-        program = await tools.temporal(self.progress)
+        program = await self._found(programs.temporal())
         parts.temporal_database(self.layout).parent.mkdir(exist_ok=True)
         await self._launch(parts.temporal(self.layout, program, self.secrets))
 
     async def _start_vault(self) -> None:
-        await self._launch(parts.vault(self.layout, await tools.vault(self.progress)))
+        await self._launch(parts.vault(self.layout, await self._found(programs.vault())))
         await self._open_vault()
 
     async def _open_vault(self) -> None:
@@ -289,14 +305,17 @@ class Stack:
 
     async def _start_oidc(self) -> None:
         modules = await tools.node_modules(self.progress)
-        await self._launch(parts.oidc(self.layout, modules, self.secrets))
+        node = await self._found(programs.node())
+        await self._launch(parts.oidc(self.layout, node, modules, self.secrets))
 
     async def _start_jupyterhub(self) -> None:
         await tools.system_packages(self.progress)
         modules = await tools.node_modules(self.progress)
         python = await tools.jupyterhub(self._major, self.progress)
         await self._ready["oidc"].wait()
-        await self._launch(parts.jupyterhub(self.layout, python, modules, self.secrets, faults=self._faults))
+        node, bubblewrap = await self._found(programs.node()), await self._found(programs.bubblewrap())
+        part = parts.jupyterhub(self.layout, python, node, bubblewrap, modules, self.secrets, faults=self._faults)
+        await self._launch(part)
 
     async def _start_api(self) -> None:
         await self._ready["postgres"].wait()
@@ -310,6 +329,14 @@ class Stack:
                 for name in self._worker_names
             )
         )
+
+    async def _found(self, finding: Awaitable[Program]) -> Program:
+        """A program that a part runs, said once."""
+        program = await finding
+        if program.name not in self._programs:
+            self._programs[program.name] = program
+            self.progress.say(f"{program.name}: {program}")
+        return program
 
     async def _launch(self, part: Part) -> None:
         process = ManagedProcess(
@@ -331,14 +358,14 @@ class Stack:
                 while not await part.ready():
                     if not process.running:
                         raise StackFailed(
-                            f"{part.name} ended with {process.exit_code}; its log, {process.log}, ends with:\n"
-                            f"{process.last_lines()}"
+                            f"{part.name} ended with {process.exit_code}{_of(part)}; its log, {process.log}, "
+                            f"ends with:\n{process.last_lines()}"
                         )
                     await asyncio.sleep(_LOOK_AGAIN)
         except TimeoutError:
             raise StackFailed(
-                f"{part.name} was not ready within {part.patience:.0f} s; its log, {process.log}, ends with:\n"
-                f"{process.last_lines()}"
+                f"{part.name} was not ready within {part.patience:.0f} s{_of(part)}; its log, {process.log}, "
+                f"ends with:\n{process.last_lines()}"
             ) from None
 
     async def _once(self, name: str, command: list[str], values: dict[str, str]) -> None:
@@ -380,6 +407,11 @@ class Stack:
 
     def _complete(self) -> bool:
         return all(event.is_set() for event in self._ready.values())
+
+
+def _of(part: Part) -> str:
+    """What a part runs, for whoever reads of its failure."""
+    return "".join(f" ({program.path}: {program})" for program in part.programs)
 
 
 def read_state(directory: Path) -> State | None:

@@ -1,11 +1,15 @@
 """Initialises and unseals the stack's Vault, and makes the roles of API and workers; the keys stay with the stack."""
 
+import asyncio
 from collections.abc import Mapping
 from pathlib import Path
 
 import httpx
 import msgspec
 from msgspec import Struct
+
+_PATIENCE_SECONDS = 30
+_LOOK_AGAIN = 0.05
 
 
 class VaultKeys(Struct, frozen=True, kw_only=True):
@@ -39,6 +43,7 @@ async def open_vault(url: str, directory: Path, secret_ids: Mapping[str, str]) -
             path.write_bytes(msgspec.json.encode(keys))
         keys = msgspec.json.decode(path.read_bytes(), type=VaultKeys)
         (await client.put("sys/unseal", json={"key": keys.unseal_key})).raise_for_status()
+        await _leads(client)
         headers = {"X-Vault-Token": keys.root_token}
         mounts = (await client.get("sys/mounts", headers=headers)).raise_for_status().json()
         if "secret/" not in mounts["data"]:
@@ -50,6 +55,13 @@ async def open_vault(url: str, directory: Path, secret_ids: Mapping[str, str]) -
         client.headers.update(headers)
         for process, secret_id in secret_ids.items():
             await _keep_role(client, process, secret_id)
+
+
+async def _leads(client: httpx.AsyncClient) -> None:
+    """Returns once Vault serves: between an unsealing and its election it answers, but refuses what is written."""
+    async with asyncio.timeout(_PATIENCE_SECONDS):
+        while (await client.get("sys/health")).status_code != 200:
+            await asyncio.sleep(_LOOK_AGAIN)
 
 
 async def _keep_role(client: httpx.AsyncClient, process: str, secret_id: str) -> None:

@@ -23,7 +23,7 @@ from integrations.oidc import OidcClient
 from integrations.vault import Vault
 from models.profiles import load_profiles
 from models.settings import Settings
-from stack import tools
+from stack import programs, tools
 from stack.sign_in import sign_in
 
 CALLBACK = "https://ui.example.org/callback"
@@ -80,9 +80,10 @@ class Provider:
 
     async def start(self) -> None:
         """Start it and wait until it answers."""
+        node = await programs.node()
         with (self._directory / "log").open("ab") as log:
             self._process = subprocess.Popen(  # noqa: ASYNC220 - starting takes no time
-                [str(tools.node()), str(PROVIDER)], env=self._values, stdout=log, stderr=log
+                [str(node.path), str(PROVIDER)], env=self._values, stdout=log, stderr=log
             )
         async with httpx.AsyncClient() as client:
             for _ in range(300):

@@ -1,30 +1,30 @@
 """One real JupyterHub for all tests of its side; tests that kill it start it again."""
 
-import shutil
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from stack import tools
+from stack import programs, tools
 from stack.progress import Progress
 from tests.integration.hub.harness import HubUnderTest
 
 
 @pytest.fixture(scope="session")
-async def proxy_command() -> list[str]:
-    """The stack's proxy."""
+async def hub_programs() -> dict[str, str]:
+    """The settings that name the stack's proxy and its sandbox."""
     modules = await tools.node_modules(Progress())
-    return [
-        str(tools.node()),
-        str(modules / "node_modules" / "configurable-http-proxy" / "bin" / "configurable-http-proxy"),
-    ]
+    proxy = modules / "node_modules" / "configurable-http-proxy" / "bin" / "configurable-http-proxy"
+    return {
+        "NBHUB_HUB_PROXY_COMMAND": json.dumps([str((await programs.node()).path), str(proxy)]),
+        "NBHUB_HUB_BUBBLEWRAP": str((await programs.bubblewrap()).path),
+    }
 
 
 @pytest.fixture(scope="session")
-def hub(tmp_path_factory: pytest.TempPathFactory, proxy_command: list[str]) -> Iterator[HubUnderTest]:
-    assert shutil.which("bwrap"), "bubblewrap is missing: apt-get install bubblewrap"
-    hub = HubUnderTest(tmp_path_factory.mktemp("hub"), proxy_command)
+def hub(tmp_path_factory: pytest.TempPathFactory, hub_programs: dict[str, str]) -> Iterator[HubUnderTest]:
+    hub = HubUnderTest(tmp_path_factory.mktemp("hub"), hub_programs)
     hub.start()
     try:
         yield hub

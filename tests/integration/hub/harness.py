@@ -1,6 +1,5 @@
 """A real JupyterHub with its proxy and the spawner under test, as a process that tests may kill and start again."""
 
-import json
 import os
 import signal
 import socket
@@ -52,11 +51,11 @@ class HubUnderTest:
     def __init__(
         self,
         directory: Path,
-        proxy_command: list[str],
+        programs: Mapping[str, str],
         spawner: str = "bubblewrap",
         settings: Mapping[str, str] | None = None,
     ) -> None:
-        """`settings` are further variables of JupyterHub."""
+        """`programs` names the proxy and the sandbox; `settings` are further variables of JupyterHub."""
         self.directory = directory
         self.data_dir = directory / "hub"
         self.roots = {name: directory / "files" / name for name in ("notebooks", "datasets", "groups", "modules")}
@@ -84,7 +83,7 @@ class HubUnderTest:
             "NBHUB_HUB_PROXY_TOKEN": uuid.uuid4().hex,
             "NBHUB_HUB_SPEC_KEYS": str(self._keys),
             "NBHUB_HUB_SPAWNER": spawner,
-            "NBHUB_HUB_PROXY_COMMAND": json.dumps(proxy_command),
+            **programs,
             "NBHUB_CRASH_POINTS": str(self.faults),
             "NBHUB_HUB_ALLOWED_ROOTS": ",".join(str(root) for root in self.roots.values()),
             **(settings or {}),

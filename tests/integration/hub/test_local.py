@@ -12,8 +12,8 @@ from tests.integration.hub.harness import USER, HubUnderTest, until
 
 
 @pytest.fixture(scope="module")
-def local_hub(tmp_path_factory: pytest.TempPathFactory, proxy_command: list[str]) -> Iterator[HubUnderTest]:
-    hub = HubUnderTest(tmp_path_factory.mktemp("local"), proxy_command, spawner="local")
+def local_hub(tmp_path_factory: pytest.TempPathFactory, hub_programs: dict[str, str]) -> Iterator[HubUnderTest]:
+    hub = HubUnderTest(tmp_path_factory.mktemp("local"), hub_programs, spawner="local")
     hub.start()
     try:
         yield hub

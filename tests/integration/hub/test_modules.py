@@ -146,10 +146,10 @@ async def test_one_that_does_not_load_keeps_no_server_from_starting(hub: HubUnde
 
 
 def test_modules_are_refused_where_lmod_is_missing(
-    tmp_path_factory: pytest.TempPathFactory, proxy_command: list[str]
+    tmp_path_factory: pytest.TempPathFactory, hub_programs: dict[str, str]
 ) -> None:
     directory = tmp_path_factory.mktemp("no-lmod")
-    hub = HubUnderTest(directory, proxy_command, settings={"NBHUB_HUB_LMOD_INIT": str(directory / "none")})
+    hub = HubUnderTest(directory, hub_programs, settings={"NBHUB_HUB_LMOD_INIT": str(directory / "none")})
     try:
         hub.start()
         spec = hub.spec(modules=("tool/1",), mounts=hub.module(USER, "tool/1"))

@@ -66,11 +66,11 @@ async def keeper(vault: Stack) -> AsyncIterator[Keeper]:
 
 @pytest.fixture(scope="module")
 def secret_hub(
-    vault: Stack, tmp_path_factory: pytest.TempPathFactory, proxy_command: list[str]
+    vault: Stack, tmp_path_factory: pytest.TempPathFactory, hub_programs: dict[str, str]
 ) -> Iterator[HubUnderTest]:
     """A hub that knows the Vault, and has no credential for it."""
     settings = {"NBHUB_HUB_VAULT_URL": vault.info.vault}
-    hub = HubUnderTest(tmp_path_factory.mktemp("secrets"), proxy_command, settings=settings)
+    hub = HubUnderTest(tmp_path_factory.mktemp("secrets"), hub_programs, settings=settings)
     try:
         hub.start()
         yield hub
