@@ -8,7 +8,7 @@ ARGS ?=
 export PATH := $(CURDIR)/.tools/bin:$(PATH)
 BIN := .venv/bin
 
-.PHONY: help setup packages demo up down test test-fast test-slow lint types arch migrate openapi histories bench
+.PHONY: help setup packages demo up down test test-fast test-slow test-vault lint types arch migrate openapi histories bench
 
 help: ## List the commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -16,6 +16,7 @@ help: ## List the commands
 setup: ## Install what the project needs into .venv (and uv into .tools, where it is missing)
 	@command -v python3 >/dev/null || { echo "Python 3.11 or later is missing: install it, e.g. apt-get install python3-venv"; exit 1; }
 	@command -v uv >/dev/null || { echo "uv: installing into .tools"; python3 -m venv .tools && .tools/bin/pip install --quiet 'uv>=0.13,<1'; }
+	@test -e .venv/bin/nbhub || echo "uv: installing what uv.lock names into .venv (about 500 MB, fetched once for each user)"
 	@uv sync --frozen --quiet
 
 demo: setup ## Start everything and watch the main job happen (ARGS=--exit ends by itself)
@@ -37,6 +38,13 @@ test-fast: packages ## Tests that need no more than PostgreSQL, in parallel
 
 test-slow: packages ## Tests on the real parts, one after another
 	@$(BIN)/pytest -q tests/workflows tests/integration tests/e2e $(ARGS)
+
+# Everything that talks to Vault.
+VAULT_TESTS := tests/integration/vault tests/integration/hub/test_secrets.py tests/workflows/test_modules_and_secrets.py \
+	tests/e2e/test_modules_and_secrets.py tests/e2e/test_key_rotation.py tests/e2e/test_canary.py
+
+test-vault: packages ## What talks to Vault, on HashiCorp's Vault instead of OpenBao (builds it, once)
+	@vault=$$($(BIN)/python -m tests.hashicorp_vault) && NBHUB_STACK_VAULT=$$vault $(BIN)/pytest -q $(VAULT_TESTS) $(ARGS)
 
 lint: setup ## Style, and the mistakes that a linter finds
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check .

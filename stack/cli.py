@@ -14,7 +14,7 @@ from pathlib import Path
 import httpx
 import msgspec
 
-from stack import demo, secrets
+from stack import demo, secrets, tools
 from stack.layout import PortTaken, layout_of
 from stack.programs import ToolMissing
 from stack.progress import Progress
@@ -244,7 +244,7 @@ async def _shown(directory: Path, *, stay: bool) -> int:
     _on_signals(ended)
     async with Stack(directory) as stack:
         _tell(stack.info)
-        story = asyncio.create_task(demo.tell(stack))
+        story = asyncio.create_task(demo.tell(stack, modules=tools.LMOD.exists()))
         waiting = asyncio.create_task(ended.wait())
         await asyncio.wait([story, waiting], return_when=asyncio.FIRST_COMPLETED)
         if not story.done():

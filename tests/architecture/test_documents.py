@@ -9,6 +9,7 @@ import pytest
 
 from hub.settings import HubSettings, variable_of
 from models.settings import table
+from stack import programs
 from stack.cli import parse
 
 PROJECT = Path(__file__).parents[2]
@@ -79,3 +80,9 @@ def test_help_lists_every_command() -> None:
     told = subprocess.run(["make", "-s", "help"], cwd=PROJECT, capture_output=True, text=True, check=True).stdout
     for target in ("setup", "demo", "up", "down", "test", "lint", "types", "arch", "migrate", "openapi", "bench"):
         assert re.search(rf"^{target}\s+\w", told, re.MULTILINE), target
+
+
+def test_every_setting_of_the_stack_is_documented() -> None:
+    page = (PROJECT / "docs" / "settings.md").read_text()
+    documented = set(re.findall(r"^\| `(NBHUB_STACK_\w+)`", page, re.MULTILINE))
+    assert documented == programs.SETTINGS.keys()
