@@ -42,8 +42,7 @@ async def open_vault(url: str, directory: Path, secret_ids: Mapping[str, str]) -
             path.touch(mode=0o600)
             path.write_bytes(msgspec.json.encode(keys))
         keys = msgspec.json.decode(path.read_bytes(), type=VaultKeys)
-        (await client.put("sys/unseal", json={"key": keys.unseal_key})).raise_for_status()
-        await _leads(client)
+        await unseal(client, keys)
         headers = {"X-Vault-Token": keys.root_token}
         mounts = (await client.get("sys/mounts", headers=headers)).raise_for_status().json()
         if "secret/" not in mounts["data"]:
@@ -57,8 +56,12 @@ async def open_vault(url: str, directory: Path, secret_ids: Mapping[str, str]) -
             await _keep_role(client, process, secret_id)
 
 
-async def _leads(client: httpx.AsyncClient) -> None:
-    """Returns once Vault serves: between an unsealing and its election it answers, but refuses what is written."""
+async def unseal(client: httpx.AsyncClient, keys: VaultKeys) -> None:
+    """Unseal the Vault whose API is the base of `client`; returns once it serves.
+
+    Between an unsealing and its election it answers, but refuses what is written.
+    """
+    (await client.put("sys/unseal", json={"key": keys.unseal_key})).raise_for_status()
     async with asyncio.timeout(_PATIENCE_SECONDS):
         while (await client.get("sys/health")).status_code != 200:
             await asyncio.sleep(_LOOK_AGAIN)

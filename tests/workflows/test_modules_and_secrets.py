@@ -26,7 +26,7 @@ from models.sql import row, rows
 from models.transactions import Transaction
 from models.values import Caller, ModuleCall, OperationStatus, Subject, Wish
 from stack.supervisor import Stack
-from stack.vault_setup import role_of
+from stack.vault_setup import VaultKeys, role_of, unseal
 from tests.workflows.conftest import Scene
 from workflows.client import workflow_id
 from workflows.janitor import JanitorWorkflow
@@ -250,12 +250,12 @@ async def test_a_start_gets_the_version_that_is_recorded(scene: Scene, values: V
 
 async def test_a_start_waits_for_vault(scene: Scene, values: Vault, vault: Stack, record: Record) -> None:
     await names(scene, secrets=[await make_secret(scene.caller, values, "one")])
-    unseal = await seal(vault)
+    serve_again = await seal(vault)
     start = await scene.wish(Wish.RUNNING)
     async with asyncio.timeout(30):
         while not [one for one in (await operations.read(start)).steps if one.detail and "sealed" in one.detail]:
             await asyncio.sleep(0.05)
-    await unseal()
+    await serve_again()
     assert (await scene.ended(start)).status is OperationStatus.SUCCEEDED
     await scene.at_rest()
     await record("server-start-waits-for-vault", f"server-{scene.server}")
@@ -263,18 +263,16 @@ async def test_a_start_waits_for_vault(scene: Scene, values: Vault, vault: Stack
 
 async def seal(vault: Stack) -> Callable[[], Awaitable[None]]:
     """Seal Vault; what unseals it again."""
-    keys = msgspec.json.decode((vault.directory / "vault" / "keys.json").read_bytes())
-    async with httpx.AsyncClient(base_url=vault.info.vault, headers={"X-Vault-Token": keys["root_token"]}) as client:
-        (await client.put("/v1/sys/seal")).raise_for_status()
+    keys = msgspec.json.decode((vault.directory / "vault" / "keys.json").read_bytes(), type=VaultKeys)
+    headers = {"X-Vault-Token": keys.root_token}
+    async with httpx.AsyncClient(base_url=f"{vault.info.vault}/v1/", headers=headers) as client:
+        (await client.put("sys/seal")).raise_for_status()
 
-    async def unseal() -> None:
-        async with httpx.AsyncClient(base_url=vault.info.vault) as client:
-            (await client.put("/v1/sys/unseal", json={"key": keys["unseal_key"]})).raise_for_status()
-            async with asyncio.timeout(20):
-                while (await client.get("/v1/sys/health")).status_code != 200:
-                    await asyncio.sleep(0.05)
+    async def again() -> None:
+        async with httpx.AsyncClient(base_url=f"{vault.info.vault}/v1/") as client:
+            await unseal(client, keys)
 
-    return unseal
+    return again
 
 
 async def test_a_secret_is_destroyed_with_its_value(

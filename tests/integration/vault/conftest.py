@@ -13,7 +13,7 @@ import pytest
 from integrations.vault import Vault
 from models.ids import new_id
 from stack.supervisor import Stack
-from stack.vault_setup import VaultKeys, role_of
+from stack.vault_setup import VaultKeys, role_of, unseal
 
 ENGINE = "secret"
 
@@ -45,7 +45,7 @@ class Operator:
         await self.ask("PUT", "sys/seal")
 
     async def unseal(self) -> None:
-        await self.ask("PUT", "sys/unseal", {"key": self._keys.unseal_key})
+        await unseal(self._client, self._keys)
         assert not (await self.ask("GET", "sys/seal-status"))["sealed"]
 
     async def make_role(self, policy: str, **settings: object) -> tuple[str, str]:
