@@ -21,7 +21,9 @@ from activities.vault import Values
 from integrations.jupyterhub import JupyterHub
 from integrations.vault import Vault
 from models import database, logging
+from models.process import leave
 from models.settings import Settings, SettingsInvalid
+from workflows import runtime
 from workflows.access import AccessWorkflow
 from workflows.client import Workflows, connect
 from workflows.janitor import JanitorWorkflow
@@ -124,9 +126,6 @@ async def run(settings: Settings) -> None:
     finally:
         await hub.close()
         await vault.close()
-    # The SDK's own threads may still finish a call; an interpreter that ends meanwhile crashes
-    # (https://github.com/temporalio/sdk-python/issues/300).
-    await asyncio.sleep(0.5)
 
 
 async def _connected(settings: Settings, ended: asyncio.Event) -> Client | None:
@@ -158,9 +157,10 @@ def main() -> int:
         print(error, file=sys.stderr)  # noqa: T201
         return 2
     logging.configure(settings)
+    runtime.log_like_the_rest()
     asyncio.run(run(settings))
     return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    leave(main())

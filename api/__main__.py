@@ -8,7 +8,9 @@ from litestar import Litestar
 
 from api.app import create_app
 from models import logging
+from models.process import leave
 from models.settings import Settings, SettingsInvalid
+from workflows import runtime
 
 # Threads talk to Vault and to file systems. When they have something to do, the event loop gets its turn this soon.
 SWITCH_SECONDS = 0.0005
@@ -37,6 +39,7 @@ def main() -> int:
         sys.stderr.write(f"{error}\n")
         return 2
     logging.configure(settings)
+    runtime.log_like_the_rest()
     sys.setswitchinterval(SWITCH_SECONDS)
     app = create_app(settings)
     config = uvicorn.Config(
@@ -58,4 +61,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    leave(main())

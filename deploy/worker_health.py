@@ -2,7 +2,6 @@
 
 import asyncio
 import socket
-import sys
 from datetime import timedelta
 
 from temporalio.api.enums.v1 import TaskQueueType
@@ -10,6 +9,7 @@ from temporalio.api.taskqueue.v1 import TaskQueue
 from temporalio.api.workflowservice.v1 import DescribeTaskQueueRequest
 from temporalio.client import Client
 
+from models.process import leave
 from models.settings import Settings
 
 _DEADLINE = timedelta(seconds=5)
@@ -30,4 +30,4 @@ async def polls(settings: Settings, host: str) -> bool:
 
 
 if __name__ == "__main__":
-    sys.exit(0 if asyncio.run(polls(Settings.from_environment(), socket.gethostname())) else 1)
+    leave(0 if asyncio.run(polls(Settings.from_environment(), socket.gethostname())) else 1)

@@ -10,10 +10,12 @@ import sys
 import time
 from contextlib import suppress
 from pathlib import Path
+from typing import NoReturn
 
 import httpx
 import msgspec
 
+from models.process import leave
 from stack import demo, secrets, tools
 from stack.layout import PortTaken, layout_of
 from stack.programs import ToolMissing
@@ -27,6 +29,11 @@ PEOPLE = (
 )
 # The first start installs what is missing.
 _PATIENCE_SECONDS = 600
+
+
+def run() -> NoReturn:
+    """The program `nbhub`."""
+    leave(main())
 
 
 def main() -> int:
@@ -261,4 +268,4 @@ async def _shown(directory: Path, *, stay: bool) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    leave(main())

@@ -163,6 +163,43 @@ async def test_schedules_start_workflows_that_are_registered(registered: dict[st
         assert action.task_queue == registered["task_queue"], "where a worker asks for it"
 
 
+def reaches(path: str, wanted: str, known: dict[str, bool]) -> bool:
+    """Whether a module of ours, or one of ours that it imports, imports `wanted`."""
+    if path not in known:
+        known[path] = False
+        names = set(imported_names(parsed(path)).values())
+        known[path] = any(name.partition(".")[0] == wanted for name in names) or any(
+            reaches(str(file.relative_to(PROJECT)), wanted, known)
+            for name in names
+            for file in {
+                PROJECT / f"{name.replace('.', '/')}.py",
+                PROJECT / f"{name.rpartition('.')[0].replace('.', '/')}.py",
+            }
+            if file.is_file()
+        )
+    return known[path]
+
+
+# These make no client, so that no thread of the SDK is there when they end.
+_WITHOUT_CLIENT = {"api/openapi.py"}
+
+
+def test_a_program_that_used_temporals_sdk_is_not_crashed_by_it_when_it_ends() -> None:
+    programs = [
+        path
+        for path in ("worker.py", "deploy/worker_health.py", *modules_of(*PACKAGES, "tests/bench"))
+        if 'if __name__ == "__main__":' in (PROJECT / path).read_text() and reaches(path, "temporalio", {})
+    ]
+    ends = {
+        path: full_name(last.value.func, imported_names(parsed(path)))
+        for path in programs
+        if isinstance(last := cast(ast.If, parsed(path).body[-1]).body[-1], ast.Expr)
+        and isinstance(last.value, ast.Call)
+    }
+    assert {"worker.py", "deploy/worker_health.py", "api/__main__.py", "tests/bench/__main__.py"} <= set(programs)
+    assert [path for path in programs if ends.get(path) != "models.process.leave"] == sorted(_WITHOUT_CLIENT)
+
+
 # What a workflow may not ask: the answer would be another one when it is replayed.
 _UNREPEATABLE = (
     "datetime.datetime.now",

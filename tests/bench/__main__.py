@@ -6,6 +6,7 @@ import json
 import tempfile
 from pathlib import Path
 
+from models.process import leave
 from stack.supervisor import Stack
 from tests.bench import permissions, secrets, share, start
 
@@ -39,3 +40,4 @@ def main() -> None:
 
 if __name__ == "__main__":
     main()
+    leave(0)
