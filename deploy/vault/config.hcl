@@ -5,8 +5,10 @@ storage "raft" {
 }
 
 listener "tcp" {
-  address     = "0.0.0.0:8200"
-  tls_disable = true
+  address = "0.0.0.0:8200"
+  # Of nodes among each other, and this is the only one: not for whoever else is in its network.
+  cluster_address = "127.0.0.1:8201"
+  tls_disable     = true
 }
 
 api_addr     = "http://vault:8200"

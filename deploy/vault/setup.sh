@@ -8,7 +8,8 @@ here=$(dirname -- "$0")
 # Not reached, sealed, or a token that has ended: it says so.
 vault token lookup >/dev/null
 vault secrets list -format=json | grep -q '"secret/"' || vault secrets enable -path=secret -version=2 kv
-vault audit list -format=json | grep -q '"file/"' || vault audit enable file file_path=stdout
+# A file in a volume of its own: a container's output goes with the container.
+vault audit list -format=json | grep -q '"log/"' || vault audit enable -path=log file file_path=/vault/logs/audit.log
 vault auth list -format=json | grep -q '"approle/"' || vault auth enable approle
 
 # keep_role PROCESS FILE: the role nbhub-PROCESS, to which the secret id in FILE belongs, beside others it may have.

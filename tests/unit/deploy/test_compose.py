@@ -43,6 +43,8 @@ DOCKERFILES = ("deploy/Dockerfile", "deploy/jupyterhub.Dockerfile")
 SCRIPTS = (
     "deploy/entrypoint.sh",
     "deploy/make-secrets.sh",
+    "deploy/postgres/initialised.sh",
+    "deploy/postgres/start.sh",
     "deploy/rotate-keys.sh",
     "deploy/temporal/setup.sh",
     "deploy/vault/setup.sh",
@@ -54,6 +56,19 @@ ONE_SHOT = {"migrate", "temporal-schema", "temporal-namespace", "vault-setup"}
 # Of these, those that an operator runs.
 BY_HAND = {"vault-setup"}
 SECRETS = "./deploy/secrets/"
+# Of these as many may run as wanted.
+SCALED = {"api", "worker"}
+# Roots that are written to, and why.
+WRITABLE = {"keycloak": "it builds itself when it starts"}
+# What entry points of images do before they become somebody else: they own directories.
+CAPABILITIES = {
+    "postgres": {"CHOWN", "DAC_OVERRIDE", "FOWNER", "SETGID", "SETUID"},
+    "vault": {"CHOWN", "SETGID", "SETUID"},
+}
+# Settings that nobody can give in deploy/.env: for tests, for development, built into the image.
+WITHHELD = {"NBHUB_CRASH_POINTS", "NBHUB_HUB_ADMIN_TOKEN", "NBHUB_COMMIT"}
+# What sounds like a secret and is none.
+NO_SECRETS = {"NBHUB_SECRETS_UNWRAPPED_BY", "NBHUB_SECRET_MOUNT_PREFIXES"}
 # Variables that an image reads as a file itself, so that our entrypoint has to leave them alone.
 NATIVE_FILES = {"POSTGRES_PASSWORD_FILE"}
 
@@ -83,6 +98,7 @@ SERVICE = _closed(
             },
             *("context", "dockerfile", "target"),
         ),
+        "pull_policy": {"const": "never"},
         "entrypoint": TEXTS,
         "command": TEXTS,
         "environment": {
@@ -115,7 +131,13 @@ SERVICE = _closed(
             },
         },
         "tmpfs": TEXTS,
-        "ports": {"type": "array", "items": {"type": "string", "pattern": r"^(127\.0\.0\.1|\$\{.+\}):\d+:\d+$"}},
+        "ports": {
+            "type": "array",
+            "items": {
+                "type": "string",
+                "pattern": r"^(127\.0\.0\.1|\$\{\w+:-127\.0\.0\.1\}):(\d+|\$\{\w+:-\d+\}):\d+$",
+            },
+        },
         "networks": {
             "anyOf": [
                 {"type": "array", "items": NAME, "uniqueItems": True},
@@ -143,7 +165,8 @@ SERVICE = _closed(
         "shm_size": TEXT,
         "init": {"type": "boolean"},
         "read_only": {"type": "boolean"},
-        "cap_drop": TEXTS,
+        "cap_drop": {"const": ["ALL"]},
+        "cap_add": TEXTS,
         "security_opt": TEXTS,
     },
     *("image", "networks", "restart", "logging"),
@@ -219,13 +242,25 @@ def lifecycle_problems(compose: Json) -> Iterator[str]:
         if ("profiles" in service) != (name in BY_HAND):
             yield f"{name}: a profile is for what is run by hand"
         tag = service["image"].rpartition(":")[2]
-        if not (tag == "local" if "build" in service else re.match(r"\d+\.\d+(\.\d+)?(-\w+)?$", tag)):
+        if tag == "local":
+            makers = [one for one, other in compose["services"].items() if makes(other, service["image"])]
+            if len(makers) != 1:
+                yield f"{name}: the image is made by {makers}"
+            if ("pull_policy" in service) == (name in makers):
+                yield f"{name}: an image that another service makes is in no registry"
+        elif "build" in service or not re.match(r"\d+\.\d+(\.\d+)?(-\w+)?$", tag):
             yield f"{name}: the image is not pinned by a full tag"
 
 
+def makes(service: Json, image: str) -> bool:
+    """Whether an image is built for this service."""
+    return "build" in service and service["image"] == image
+
+
 def build_problems(compose: Json) -> Iterator[str]:
+    services = compose["services"].values()
     for name, service in compose["services"].items():
-        build = service.get("build")
+        build = next((one["build"] for one in services if makes(one, service["image"])), None)
         if build is None:
             continue
         file = ROOT / build["context"] / build["dockerfile"]
@@ -264,7 +299,7 @@ def _command_problems(command: list[str], dockerfile: str) -> Iterator[str]:
 
 
 def environment_problems(compose: Json) -> Iterator[str]:
-    server = {name for row in table() for name in re.findall(r"NBHUB_\w+", row[0])}
+    server = server_variables()
     offered = {name for name, _ in example()}
     for name, service in compose["services"].items():
         values = service.get("environment", {})
@@ -276,33 +311,66 @@ def environment_problems(compose: Json) -> Iterator[str]:
         yield from (f"{name}: {one} is not used" for one in sorted(mounted - named))
         for variable, value in values.items():
             secret = re.search(r"PASSWORD|SECRET|TOKEN|_PWD|KEYS?(_|$)|DATABASE_URL", variable)
-            if secret and variable != "NBHUB_SECRETS_UNWRAPPED_BY" and not str(value).startswith("/run/secrets/"):
+            if secret and variable not in NO_SECRETS and not str(value).startswith("/run/secrets/"):
                 yield f"{name}: {variable} is given in the open"
-            if value is None and variable not in offered:
+            if value is None and variable not in offered | known:
                 yield f"{name}: {variable} is passed on from deploy/.env, which has no such name"
     used = set(re.findall(r"(?<!\$)\$\{(\w+)", json.dumps(compose)))
     passed = {one for service in compose["services"].values() for one in service.get("environment", {})}
-    yield from (f"{one} is not in deploy/.env.example" for one in sorted(used - offered))
+    yield from (f"{one} is not in deploy/.env.example" for one in sorted(used - offered - {"COMMIT"}))
     yield from (f"{one} of deploy/.env.example changes nothing" for one in sorted(offered - used - passed))
+
+
+def settings_problems(compose: Json) -> Iterator[str]:
+    # The compose file gives a setting its value, or whom it concerns gets it from deploy/.env.
+    for names, variables in ((("api", "worker"), server_variables()), (("jupyterhub",), hub_variables())):
+        services = [compose["services"][name] for name in names]
+        for variable in sorted({name.removesuffix("_FILE") for name in variables} - WITHHELD):
+            forms = (variable, f"{variable}_FILE")
+            told = [[one["environment"][form] for form in forms if form in one["environment"]] for one in services]
+            exported = any(f"{form}=" in word for one in services for word in one["command"] for form in forms)
+            if not exported and not any(value is not None for values in told for value in values) and not all(told):
+                yield f"{variable} of deploy/.env does not reach {' and '.join(names)}"
+
+
+def confinement_problems(compose: Json) -> Iterator[str]:
+    for name, service in compose["services"].items():
+        if service.get("cap_drop") != ["ALL"]:
+            yield f"{name}: keeps capabilities"
+        if set(service.get("cap_add", ())) != CAPABILITIES.get(name, set()):
+            yield f"{name}: other capabilities than it needs"
+        if not {"no-new-privileges", "no-new-privileges=true"} & set(service.get("security_opt", ())):
+            yield f"{name}: may become somebody else"
+        if service.get("read_only", False) == (name in WRITABLE):
+            yield f"{name}: its root is written to"
+        # Volumes of an image that get no name are left behind by each `down`.
+        places = {at for _, at in mounts_of(service)} | set(service.get("tmpfs", ()))
+        yield from (f"{name}: {one} is a volume without a name" for one in VOLUMES_OF.get(name, set()) - places)
+
+
+VOLUMES_OF = {"postgres": {"/var/lib/postgresql"}, "vault": {"/vault/file", "/vault/logs"}}
+"""What the images of others declare as volumes."""
 
 
 def isolation_problems(compose: Json) -> Iterator[str]:
     services, networks = compose["services"], compose["networks"]
     servers = set(services["jupyterhub"]["networks"])
-    for name in ("postgres", "temporal", "temporal-ui"):
-        if servers & set(services[name]["networks"]):
-            yield f"people's programs reach {name}"
+    for name in sorted(services.keys() - {"jupyterhub"}):
+        if (name in BESIDE_SERVERS) != bool(servers & set(services[name]["networks"])):
+            yield f"people's programs reach {name}" if name not in BESIDE_SERVERS else f"jupyterhub: no way to {name}"
     # JupyterHub opens wrapped secrets at Vault; they reach that too, and nothing else by that way.
     beside = {name for name, service in services.items() if "vault" in service["networks"]}
     if beside != {"vault", "vault-setup", "jupyterhub", "api", "worker"}:
         yield f"in the network of Vault: {sorted(beside)}"
     if list(services["vault"]["networks"]) != ["vault"]:
         yield "vault: reached by another way"
-    for name in ("database", "temporal", "vault"):
+    for name in ("database", "hub", "temporal", "vault"):
         if not (networks[name] or {}).get("internal"):
             yield f"{name} reaches the world"
-    if services["worker"].keys() & {"ports", "container_name"}:
-        yield "worker: cannot be started twice"
+    for name in SCALED:
+        ports = services[name].get("ports", ())
+        if "container_name" in services[name] or any(re.search(r":\d+:\d+$", port) for port in ports):
+            yield f"{name}: cannot be started twice"
     holders: dict[str, set[str]] = {}
     for name, service in services.items():
         for one in secrets_of(service):
@@ -310,6 +378,9 @@ def isolation_problems(compose: Json) -> Iterator[str]:
     yield from (f"{one}: held by {sorted(who)}" for one, who in holders.items() if HOLDERS.get(one) != who)
     yield from (f"{one}: held by nobody" for one in sorted(HOLDERS.keys() - holders))
 
+
+BESIDE_SERVERS = {"keycloak", "api", "worker", "vault", "vault-setup"}
+"""Who shares a network with JupyterHub, and so with people's programs: nobody whom it does not need."""
 
 HOLDERS = {
     "postgres-password": {"postgres"},
@@ -339,6 +410,8 @@ CHECKS: tuple[Callable[[Json], Iterator[str]], ...] = (
     lifecycle_problems,
     build_problems,
     environment_problems,
+    settings_problems,
+    confinement_problems,
     isolation_problems,
 )
 
@@ -356,6 +429,11 @@ def example() -> list[tuple[str, str]]:
     """Names and values of deploy/.env.example, those that are commented out too."""
     text = (DEPLOY / ".env.example").read_text()
     return re.findall(r"^#?([A-Z][A-Z0-9_]*)=(.*)$", text, re.MULTILINE)
+
+
+def server_variables() -> set[str]:
+    """What API and workers read."""
+    return {name for row in table() for name in re.findall(r"NBHUB_\w+", row[0])}
 
 
 def hub_variables() -> set[str]:
@@ -432,6 +510,14 @@ def _environment(name: str, **values: str | None) -> Callable[[Json], None]:
     return lambda compose: compose["services"][name]["environment"].update(values)
 
 
+def _without_environment(name: str, variable: str) -> Callable[[Json], None]:
+    return lambda compose: compose["services"][name]["environment"].pop(variable)
+
+
+def _build(name: str, **changes: Any) -> Callable[[Json], None]:
+    return lambda compose: compose["services"][name]["build"].update(changes)
+
+
 ENDED = {"condition": "service_completed_successfully"}
 
 
@@ -457,8 +543,22 @@ ENDED = {"condition": "service_completed_successfully"}
         (build_problems, _service("worker", command=["/bin/sh", "-c", "exec python work.py"]), "no file work.py"),
         (build_problems, _service("api", command=["python", "-m", "apii"]), "no module apii"),
         (build_problems, _service("api", command=["python", "stack/cli.py"]), "not in the image"),
-        (build_problems, lambda compose: compose["services"]["api"]["build"].update(target="last"), "no stage last"),
-        (build_problems, lambda compose: compose["services"]["api"]["build"].update(args={"X": "1"}), "no ARG X"),
+        (build_problems, _build("migrate", target="last"), "no stage last"),
+        (build_problems, _build("migrate", args={"X": "1"}), "no ARG X"),
+        (lifecycle_problems, _service("api", build=COMPOSE["services"]["migrate"]["build"]), "made by"),
+        (lifecycle_problems, _without("worker", "pull_policy"), "is in no registry"),
+        (
+            settings_problems,
+            _without_environment("worker", "NBHUB_REVOKE_GRACE"),
+            "REVOKE_GRACE of deploy/.env does not",
+        ),
+        (settings_problems, _without_environment("api", "NBHUB_CORS_ORIGINS"), "CORS_ORIGINS of deploy/.env does not"),
+        (settings_problems, _without_environment("jupyterhub", "NBHUB_HUB_CONCURRENT_STARTS"), "STARTS of deploy/.env"),
+        (confinement_problems, _without("postgres", "cap_drop"), "postgres: keeps capabilities"),
+        (confinement_problems, _service("api", cap_add=["SYS_ADMIN"]), "api: other capabilities"),
+        (confinement_problems, _service("jupyterhub", security_opt=["seccomp=unconfined"]), "become somebody else"),
+        (confinement_problems, _service("temporal", read_only=False), "temporal: its root"),
+        (confinement_problems, _service("vault", volumes=["vault:/vault/file"]), "/vault/logs is a volume without"),
         (environment_problems, _environment("api", NBHUB_DATABASE="x"), "nobody reads NBHUB_DATABASE"),
         (environment_problems, _environment("jupyterhub", NBHUB_SESSION_KEY="x"), "nobody reads NBHUB_SESSION_KEY"),
         (environment_problems, _environment("api", NBHUB_SESSION_KEY="x"), "given in the open"),
@@ -474,7 +574,10 @@ ENDED = {"condition": "service_completed_successfully"}
         (isolation_problems, _service("vault", networks=["front", "vault"]), "vault: reached by another way"),
         (isolation_problems, _service("keycloak", networks=["front", "vault"]), "in the network of Vault"),
         (isolation_problems, lambda compose: compose["networks"].update(vault=None), "vault reaches the world"),
-        (isolation_problems, _service("worker", ports=["127.0.0.1:1:1"]), "cannot be started twice"),
+        (isolation_problems, _service("worker", ports=["127.0.0.1:1:1"]), "worker: cannot be started twice"),
+        (isolation_problems, _service("api", ports=["${BIND_ADDRESS:-127.0.0.1}:8002:8002"]), "api: cannot be started"),
+        (isolation_problems, _service("temporal-ui", networks=["temporal", "front"]), "reach temporal-ui"),
+        (isolation_problems, _service("worker", networks=["database", "temporal"]), "no way to worker"),
         (
             isolation_problems,
             _service("jupyterhub", secrets=["vault-worker-secret-id"]),
@@ -655,6 +758,74 @@ def test_a_missing_secret_is_made_and_the_others_stay(tmp_path: Path) -> None:
     after = contents(tmp_path)
     assert {name for name in before if before[name] != after[name]} == {"codec-token", "vault-api-secret-id"}
     assert modes(tmp_path) == ({0o600}, {0o700})
+
+
+# PostgreSQL
+
+
+class Cluster:
+    """Starts a database as its container does, with a stand-in for the image's entry point and what it makes."""
+
+    def __init__(self, volume: Path) -> None:
+        self.data = volume / "18" / "docker"
+        self._programs = volume.with_name("programs")
+        self._programs.mkdir()
+
+    def start(self, *, cut_off: bool = False) -> subprocess.CompletedProcess[str]:
+        last = "kill -9 $$" if cut_off else str(DEPLOY / "postgres" / "initialised.sh")
+        program = self._programs / "docker-entrypoint.sh"
+        program.write_text(
+            f"#!/bin/sh\nset -eu\n"
+            f'if [ ! -s "$PGDATA/PG_VERSION" ]; then\n'
+            f'  mkdir -p "$PGDATA"; echo 18 >"$PGDATA/PG_VERSION"; {last}; date +%N >"$PGDATA/whole"\n'
+            f"fi\n"
+            f'echo "$@"\n'
+        )
+        program.chmod(0o755)
+        path = f"{self._programs}:{os.environ['PATH']}"
+        return run("sh", str(DEPLOY / "postgres" / "start.sh"), "postgres", PGDATA=str(self.data), PATH=path)
+
+
+@pytest.fixture
+def cluster(tmp_path: Path) -> Cluster:
+    (tmp_path / "volume").mkdir()
+    return Cluster(tmp_path / "volume")
+
+
+def test_postgresql_begins_again_when_its_first_initialisation_was_cut_off(cluster: Cluster) -> None:
+    assert cluster.start(cut_off=True).returncode != 0
+    (cluster.data / "half").touch()
+
+    again = cluster.start()
+
+    assert (again.returncode, again.stdout) == (0, "postgres\n"), again.stderr
+    assert {file.name for file in cluster.data.iterdir()} == {"PG_VERSION", "whole"}
+
+
+def test_postgresql_keeps_what_was_initialised_once(cluster: Cluster) -> None:
+    cluster.start()
+    whole = (cluster.data / "whole").read_text()
+
+    assert cluster.start().returncode == 0
+
+    assert (cluster.data / "whole").read_text() == whole
+
+
+def test_postgresql_keeps_what_was_there_before_its_initialisation_was_watched(cluster: Cluster) -> None:
+    cluster.data.mkdir(parents=True)
+    (cluster.data / "PG_VERSION").write_text("18\n")
+
+    assert cluster.start(cut_off=True).returncode == 0
+
+    assert [file.name for file in cluster.data.iterdir()] == ["PG_VERSION"]
+
+
+def test_what_initialises_postgresql_is_told_last_that_it_is_done() -> None:
+    scripts = [Path(at).name for _, at in mounts_of(COMPOSE["services"]["postgres"]) if "initdb.d" in at]
+
+    # The image runs them by their names, which some locales sort without the dot.
+    assert sorted(name.replace(".", "") for name in scripts) == [name.replace(".", "") for name in scripts]
+    assert scripts == ["init.sql", "last.sh"]
 
 
 # Rotation
@@ -1019,7 +1190,7 @@ def test_vault_is_set_up_once_however_often_one_does_it(vault_done: SetUp) -> No
 
     twice = vault_done.state
     assert again.returncode == 0, again.stderr
-    assert once["enabled"] == ["secret/", "file/", "approle/"]
+    assert once["enabled"] == ["secret/", "log/", "approle/"]
     assert once["ids"] == [
         [f"auth/approle/role/nbhub-{process}/secret-id", vault_done.secret_id(process)] for process in ("api", "worker")
     ]
