@@ -46,6 +46,9 @@ from models.profiles import load_profiles
 from models.settings import Settings
 from workflows.client import Workflows, connect
 
+# A request that the database keeps waiting is answered (503) after so many seconds: before clients give up.
+DATABASE_PATIENCE = 9.0
+
 Lifespan = Callable[[Litestar], AbstractAsyncContextManager[None]]
 
 HANDLERS: tuple[ControllerRouterHandler, ...] = (
@@ -89,7 +92,7 @@ def _clients(settings: Settings) -> Lifespan:
         async with contextlib.AsyncExitStack() as open_things:
             open_things.push_async_callback(oidc.close)
             open_things.push_async_callback(vault.close)
-            await open_things.enter_async_context(pool(settings))
+            await open_things.enter_async_context(pool(settings, patience=DATABASE_PATIENCE))
             await open_things.enter_async_context(events.running())
             app.state.services = Services(
                 settings=settings,

@@ -16,7 +16,7 @@ from litestar.exceptions import HTTPException, NotAuthorizedException, Validatio
 from litestar.types import ExceptionHandlersMap
 from msgspec import Struct
 
-from models.database import CONNECTION_PROBLEMS
+from models.database import CONNECTION_PROBLEMS, DATABASE_ERRORS
 from models.errors import (
     ContentTooLarge,
     DatabaseUnavailable,
@@ -145,7 +145,7 @@ def _details_of(error: ValidationException) -> list[ProblemDetail]:
 
 
 def handle_database_error(request: Request[Any, Any, Any], error: Exception) -> Response[ErrorEnvelope]:
-    """What asyncpg raises: a lost server is 503, a lock that was waited for too long 409, unstorable input 422."""
+    """What a use of the database raises: lost is 503, a lock that was waited for too long 409, unstorable input 422."""
     if isinstance(error, asyncpg.DataError | ValueError):
         # A check is missing somewhere, but the fault is in what was sent.
         log.error("input_not_storable", error=type(error).__name__)
@@ -154,8 +154,7 @@ def handle_database_error(request: Request[Any, Any, Any], error: Exception) -> 
         return answer_for(
             StateConflict("Another request is changing the same thing.", hint="Repeat the request in a moment.")
         )
-    unusable = (asyncpg.DiskFullError, asyncpg.QueryCanceledError, asyncpg.ReadOnlySQLTransactionError)
-    if isinstance(error, (*CONNECTION_PROBLEMS, *unusable)):
+    if isinstance(error, CONNECTION_PROBLEMS):
         log.warning("database_unavailable", error=type(error).__name__)
         return answer_for(DatabaseUnavailable("The database does not answer at the moment."))
     return handle_unexpected(request, error)
@@ -172,9 +171,6 @@ def handle_unexpected(request: Request[Any, Any, Any], error: Exception) -> Resp
 EXCEPTION_HANDLERS: ExceptionHandlersMap = {
     HubError: handle_domain_error,
     HTTPException: handle_http_exception,
-    asyncpg.PostgresError: handle_database_error,
-    asyncpg.InterfaceError: handle_database_error,
-    OSError: handle_database_error,
-    TimeoutError: handle_database_error,
+    **dict.fromkeys(DATABASE_ERRORS, handle_database_error),
     Exception: handle_unexpected,
 }

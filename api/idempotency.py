@@ -24,7 +24,6 @@ is called inside. Nothing after the commit can fail the write: a wake-up that is
 reconciler.
 """
 
-import contextlib
 import hashlib
 import hmac
 import re
@@ -38,7 +37,6 @@ import structlog
 from litestar import Request, Response
 
 from api.etag import etag_of, require_match
-from api.operation_events import TROUBLE
 from api.operation_view import view_of
 from api.services import Services
 from models import crash_points, idempotency, operations
@@ -196,7 +194,7 @@ class Write:
         if seconds <= 0:
             return
         # The write is done and its answer is known: no trouble while waiting may turn it into a failure.
-        with contextlib.suppress(*TROUBLE):
+        try:
             record = await self._services.operation_events.end_of(accepted.operation, seconds)
             if record is None:
                 return
@@ -204,6 +202,8 @@ class Write:
             if self._key is not None:
                 await idempotency.keep(self._key, answer, accepted.operation)
             self._answer = answer
+        except Exception as error:
+            log.warning("waited_in_vain", operation=str(accepted.operation), error=type(error).__name__)
 
 
 class _Accepted(msgspec.Struct, frozen=True):

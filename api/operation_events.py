@@ -14,7 +14,7 @@ import asyncpg
 import structlog
 
 from models import operations
-from models.database import CONNECTION_PROBLEMS, SERVER_SETTINGS
+from models.database import ACQUIRE_SECONDS, DATABASE_ERRORS, connection_arguments
 from models.ids import parse_id
 from models.operations import OperationRecord
 from models.settings import Settings
@@ -23,8 +23,6 @@ log = structlog.get_logger(__name__)
 
 CHANNEL = "nbhub_operation"
 LOOK_EVERY = 2.0
-# What may go wrong with the database while somebody only waits.
-TROUBLE: tuple[type[BaseException], ...] = (*CONNECTION_PROBLEMS, asyncpg.PostgresError)
 RECONNECT_AFTER = 2.0
 
 
@@ -94,14 +92,13 @@ class OperationEvents:
 
     async def _listen(self) -> None:
         while True:
-            with contextlib.suppress(*TROUBLE):
-                connection = await asyncpg.connect(
-                    self._settings.database_url, timeout=5, server_settings=SERVER_SETTINGS
-                )
+            with contextlib.suppress(*DATABASE_ERRORS):
+                connection = await asyncpg.connect(**connection_arguments(self._settings))
                 try:
                     lost = asyncio.Event()
                     connection.add_termination_listener(lambda _, lost=lost: lost.set())
-                    await connection.add_listener(CHANNEL, self._notified)
+                    async with asyncio.timeout(ACQUIRE_SECONDS):
+                        await connection.add_listener(CHANNEL, self._notified)
                     await lost.wait()
                 finally:
                     connection.terminate()
@@ -113,7 +110,7 @@ class OperationEvents:
             await asyncio.sleep(LOOK_EVERY)
             if not self._watchers:
                 continue
-            with contextlib.suppress(*TROUBLE):
+            with contextlib.suppress(*DATABASE_ERRORS):
                 for record in await operations.read_many(list(self._watchers)):
                     if record.id in self._watchers and self._versions.get(record.id) != record.version:
                         self._versions[record.id] = record.version

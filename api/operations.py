@@ -16,12 +16,13 @@ from litestar.response.sse import ServerSentEventMessage
 from api.authentication import token_expiry
 from api.etag import etag_of
 from api.idempotency import Write
-from api.operation_events import TROUBLE, OperationEvents
+from api.operation_events import OperationEvents
 from api.operation_view import OperationView, view_of
 from api.pagination import Page
 from api.policy import Policy, needs
 from api.services import Services
 from models import cancellation, operations
+from models.database import DATABASE_ERRORS
 from models.errors import RecordMissing
 from models.ids import parse_id
 from models.operations import ResultRecord
@@ -149,7 +150,7 @@ async def follow(
                 record = await operations.read_visible(operation, caller)
             except RecordMissing:
                 return
-            except TROUBLE:
+            except DATABASE_ERRORS:
                 record = None  # the stream outlives a restart of the database
             if record is not None and (record.status.ended or str(record.version) != sent):
                 sent = str(record.version)

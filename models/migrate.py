@@ -10,7 +10,7 @@ import sys
 import asyncpg
 from piccolo.apps.migrations.commands.forwards import run_forwards
 
-from models.database import SERVER_SETTINGS, configure
+from models.database import SERVER_SETTINGS, configure, connection_arguments
 from models.settings import Settings, SettingsInvalid
 
 # Any number will do, as long as it is always the same.
@@ -21,11 +21,8 @@ async def migrate(settings: Settings) -> None:
     """Apply every migration that was not applied yet; raises `RuntimeError` when one fails."""
     # Piccolo's commands find the engine and the registry through this module.
     configure(settings)
-    guard = await asyncpg.connect(
-        settings.database_url,
-        timeout=10,
-        server_settings={**SERVER_SETTINGS, "statement_timeout": "0", "lock_timeout": "0"},
-    )
+    patient = SERVER_SETTINGS | {"statement_timeout": "0", "lock_timeout": "0"}
+    guard = await asyncpg.connect(**connection_arguments(settings) | {"server_settings": patient})
     try:
         await guard.execute("SELECT pg_advisory_lock($1)", LOCK)
         result = await run_forwards("notebooks_hub")

@@ -9,7 +9,7 @@ It runs in the event loop of the test; the part and its clients know nothing of 
 import asyncio
 import socket
 import struct
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from typing import Any, Self
 
 _CHUNK = 64 * 1024
@@ -18,7 +18,10 @@ _MOST_ON_THE_WAY = 256
 
 
 class SlowLink:
-    """A link to `host` and `port`; it ends with its context, and with it every connection."""
+    """A link to `host` and `port`; it ends with its context, and with it every connection.
+
+    A `host` that is a path is the directory of PostgreSQL's socket, as for its clients.
+    """
 
     def __init__(self, host: str, port: int, *, delay: float = 0) -> None:
         """`delay` are the seconds by which a round trip takes longer. It may be changed at any time."""
@@ -29,6 +32,10 @@ class SlowLink:
         """How many connections there have been."""
         self.most = 0
         """How many there have been at the same time."""
+        self.allowed: int | None = None
+        """How many bytes of answers still arrive; the connection that would get more is reset. None: all of them."""
+        self.answered = b""
+        """The answers that have arrived, one after another."""
         self._target = host, port
         self._server: asyncio.Server | None = None
         self._connections: set[_Connection] = set()
@@ -84,6 +91,14 @@ class SlowLink:
         """Returns when the link carries something."""
         await self._passable.wait()
 
+    def answer(self, data: bytes) -> bytes:
+        """What of an answer arrives."""
+        if self.allowed is not None:
+            data = data[: self.allowed]
+            self.allowed -= len(data)
+        self.answered += data
+        return data
+
     def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         connection = _Connection(self, reader, writer)
         self._connections.add(connection)
@@ -130,14 +145,19 @@ class _Connection:
     async def carry(self, host: str, port: int) -> None:
         """Carry both directions until both have ended, or one fails."""
         await self._link.passable()
-        reader, writer = await asyncio.open_connection(host, port)
+        if host.startswith("/"):
+            reader, writer = await asyncio.open_unix_connection(f"{host}/.s.PGSQL.{port}")
+        else:
+            reader, writer = await asyncio.open_connection(host, port)
         self._writers.append(writer)
-        await _all(self._one_way(self._reader, writer), self._one_way(reader, self._writers[0]))
+        await _all(self._one_way(self._reader, writer), self._one_way(reader, self._writers[0], self._link.answer))
 
-    async def _one_way(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _one_way(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, passes: Callable[[bytes], bytes] = bytes
+    ) -> None:
         """What comes later does not wait for what is on its way."""
         on_the_way: asyncio.Queue[tuple[float, bytes]] = asyncio.Queue(_MOST_ON_THE_WAY)
-        await _all(self._send_off(reader, on_the_way), self._deliver(on_the_way, writer))
+        await _all(self._send_off(reader, on_the_way), self._deliver(on_the_way, writer, passes))
 
     async def _send_off(self, reader: asyncio.StreamReader, on_the_way: "asyncio.Queue[tuple[float, bytes]]") -> None:
         data = b"anything"
@@ -145,7 +165,12 @@ class _Connection:
             data = await reader.read(_CHUNK)
             await on_the_way.put((asyncio.get_running_loop().time() + self._link.delay / 2, data))
 
-    async def _deliver(self, on_the_way: "asyncio.Queue[tuple[float, bytes]]", writer: asyncio.StreamWriter) -> None:
+    async def _deliver(
+        self,
+        on_the_way: "asyncio.Queue[tuple[float, bytes]]",
+        writer: asyncio.StreamWriter,
+        passes: Callable[[bytes], bytes],
+    ) -> None:
         while True:
             due, data = await on_the_way.get()
             await asyncio.sleep(due - asyncio.get_running_loop().time())
@@ -155,8 +180,11 @@ class _Connection:
             if not data:
                 writer.write_eof()
                 return
-            writer.write(data)
+            passed = passes(data)
+            writer.write(passed)
             await writer.drain()
+            if passed != data:
+                raise ConnectionResetError("no more is allowed")
 
 
 async def _all(*work: Coroutine[Any, Any, None]) -> None:

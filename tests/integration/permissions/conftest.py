@@ -23,7 +23,8 @@ async def bench(postgres: str) -> AsyncIterator[Bench]:
         session_key=Fernet.generate_key().decode(),
         public_url="https://hub.example.org",
     )
-    async with pool(settings):
+    # The crowd of the tests is made in one transaction.
+    async with pool(settings, patience=600):
         wakes = RecordedWakes()
         events = OperationEvents(settings)
         services = Services(

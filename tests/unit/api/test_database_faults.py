@@ -1,0 +1,193 @@
+"""Whatever PostgreSQL does, a request is answered in time, says so, and the next one after it works."""
+
+import asyncio
+import contextlib
+import dataclasses
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import asyncpg
+import httpx
+import msgspec
+import pytest
+from litestar import Controller, Response, get, post
+from litestar.di import NamedDependency
+
+from api.idempotency import Write
+from api.policy import Policy, needs
+from models import database
+from models.database import lent_connection, pool
+from models.sql import row
+from tests.slow_link import SlowLink
+from tests.unit.api.bench import Bench
+
+# A patience that tests can wait for; what takes longer than twice of it did not end in time.
+PATIENCE = 1.5
+
+
+class FaultsController(Controller):
+    """Reads and writes."""
+
+    @get("/read", opt=needs(Policy.SIGNED_IN))
+    async def read(self) -> str:
+        """One statement."""
+        await row("SELECT count(*) FROM template")
+        return "read"
+
+    @post("/write", opt=needs(Policy.SIGNED_IN), status_code=200)
+    async def write(self, write: NamedDependency[Write]) -> Response[Any]:
+        """A transaction."""
+        async with write:
+            await row("SELECT id FROM person WHERE id = {} FOR UPDATE", write.caller.id)
+            await row("UPDATE person SET seen_at = now() WHERE id = {}", write.caller.id)
+            write.done({"ok": True})
+        return write.answer
+
+
+@pytest.fixture
+async def own_database(new_database: Callable[[], Awaitable[str]]) -> str:
+    """A database that a test may break."""
+    return await new_database()
+
+
+@pytest.fixture
+async def link(own_database: str) -> AsyncIterator[SlowLink]:
+    """The way to that database."""
+    async with SlowLink(parse_qs(urlsplit(own_database).query)["host"][0], 5432) as link:
+        yield link
+
+
+@pytest.fixture
+async def own(own_database: str, bench: Bench, link: SlowLink, monkeypatch: pytest.MonkeyPatch) -> Bench:
+    """The bench, on the database behind the link; the pool is the test's."""
+    path = urlsplit(own_database).path
+    settings = msgspec.structs.replace(
+        bench.settings, database_url=f"postgresql://nbhub@127.0.0.1:{link.port}{path}?sslmode=disable"
+    )
+    connection = await asyncpg.connect(own_database)
+    alice = bench.callers["alice"]
+    await connection.execute(
+        "INSERT INTO person (id, issuer, subject, email) VALUES ($1, 'test', $2, $3)",
+        *(alice.id, alice.email, alice.email),
+    )
+    await connection.close()
+    monkeypatch.setattr(database.DB, "pool", None)
+    return dataclasses.replace(
+        bench, settings=settings, services=dataclasses.replace(bench.services, settings=settings)
+    )
+
+
+@pytest.fixture
+async def api(own: Bench) -> AsyncIterator[httpx.AsyncClient]:
+    async with pool(own.settings, patience=PATIENCE):
+        yield own.client([FaultsController])
+
+
+async def as_operator(address: str, *statements: str) -> None:
+    """What an operator does, in a session of its own."""
+    connection = await asyncpg.connect(address, server_settings={"default_transaction_read_only": "off"})
+    try:
+        for statement in statements:
+            await connection.execute(statement)
+    finally:
+        await connection.close()
+
+
+END_BACKENDS = """SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+                   WHERE datname = current_database() AND pid <> pg_backend_pid()"""
+
+
+async def statuses(api: httpx.AsyncClient, count: int = 6) -> set[int]:
+    """How reads and writes are answered that are made at once."""
+    answers = await asyncio.gather(
+        *(api.get("/read") for _ in range(count)), *(api.post("/write") for _ in range(count))
+    )
+    return {answer.status_code for answer in answers}
+
+
+async def test_writes_work_again_after_a_failover(api: httpx.AsyncClient, own_database: str) -> None:
+    """A standby takes connections, and refuses writes; when the primary is back nothing leads to it any more."""
+    name = urlsplit(own_database).path.lstrip("/")
+    assert await statuses(api) == {200}
+    await as_operator(own_database, f"ALTER DATABASE {name} SET default_transaction_read_only = on", END_BACKENDS)
+    assert await statuses(api) == {503}
+    await as_operator(own_database, f"ALTER DATABASE {name} RESET default_transaction_read_only")
+    assert await statuses(api) == {200}
+
+
+async def test_connections_that_became_read_only_are_all_retired(api: httpx.AsyncClient, own_database: str) -> None:
+    """A proxy in between may keep connections open while the server behind them becomes a standby."""
+    assert await statuses(api) == {200}
+    async with contextlib.AsyncExitStack() as held:
+        for _ in range(4):
+            connection = await held.enter_async_context(lent_connection())
+            await connection.execute("SET default_transaction_read_only = on")
+    assert (await api.post("/write")).status_code == 503
+    assert await statuses(api) == {200}
+
+
+def messages(answers: bytes) -> Iterator[int]:
+    """Where PostgreSQL's messages begin."""
+    at = 0
+    while at < len(answers):
+        yield at
+        at += 1 + int.from_bytes(answers[at + 1 : at + 5])
+
+
+async def test_a_connection_that_ends_at_any_step_is_503_and_the_next_request_works(own: Bench, link: SlowLink) -> None:
+    api = own.client([FaultsController])
+    async with pool(own.settings, patience=PATIENCE * 4):
+        assert (await api.post("/write")).status_code == 200
+        assert (await api.get("/read")).status_code == 200
+    steps = [cut for start in messages(link.answered) for cut in (start, start + 3)]
+    assert len(steps) > 40
+    seen = {}
+    for cut in steps:
+        async with pool(own.settings, patience=PATIENCE * 4):
+            link.allowed = cut
+            seen[cut] = [(await api.post("/write")).status_code, (await api.get("/read")).status_code]
+            link.allowed = None
+            assert [(await api.post("/write")).status_code, (await api.get("/read")).status_code] == [200, 200], cut
+    assert {status for pair in seen.values() for status in pair} == {200, 503}, seen
+    assert all(503 in pair for pair in seen.values()), seen
+
+
+async def test_ending_connections_under_load_is_never_a_bare_500(api: httpx.AsyncClient, own_database: str) -> None:
+    over = asyncio.Event()
+    seen: dict[int, int] = {}
+
+    async def ask() -> None:
+        while not over.is_set():
+            for answer in (await api.get("/read"), await api.post("/write")):
+                seen[answer.status_code] = seen.get(answer.status_code, 0) + 1
+
+    async with asyncio.TaskGroup() as group:
+        for _ in range(12):
+            group.create_task(ask())
+        for _ in range(25):
+            await as_operator(own_database, END_BACKENDS)
+        over.set()
+    assert set(seen) <= {200, 503}, seen
+    assert await statuses(api) == {200}
+
+
+async def test_a_silent_server_keeps_nobody_longer_than_the_patience(api: httpx.AsyncClient, link: SlowLink) -> None:
+    assert await statuses(api) == {200}
+    loop = asyncio.get_running_loop()
+    began = loop.time()
+    link.hold()
+    assert await statuses(api) == {503}
+    assert loop.time() - began < PATIENCE * 2
+    link.release()
+    assert await statuses(api) == {200}
+
+
+async def test_a_process_ends_while_the_server_is_silent(own: Bench, link: SlowLink) -> None:
+    loop = asyncio.get_running_loop()
+    api = own.client([FaultsController])
+    async with pool(own.settings):
+        assert await statuses(api) == {200}
+        link.hold()
+        began = loop.time()
+    assert loop.time() - began < 5
