@@ -17,7 +17,7 @@ import msgspec
 
 from models.process import leave
 from stack import demo, secrets, tools
-from stack.layout import PortTaken, layout_of
+from stack.layout import MadeByAnotherVersion, PortTaken, layout_of
 from stack.programs import ToolMissing
 from stack.progress import Progress
 from stack.sign_in import SignInFailed, api_tokens
@@ -41,7 +41,7 @@ def main() -> int:
     arguments = parse(sys.argv[1:])
     try:
         code: int = arguments.run(arguments)
-    except (StackFailed, ToolMissing, PortTaken, SignInFailed, demo.DemoFailed) as failure:
+    except (StackFailed, ToolMissing, PortTaken, MadeByAnotherVersion, SignInFailed, demo.DemoFailed) as failure:
         print(f"nbhub: {failure}", file=sys.stderr)
         return 1
     except httpx.HTTPError as failure:

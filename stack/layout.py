@@ -25,6 +25,10 @@ class PortTaken(Exception):
     """A port of the earlier start is another program's now; the message says what to do."""
 
 
+class MadeByAnotherVersion(Exception):
+    """What the directory holds is not what this version would use; the message says what to do."""
+
+
 class Layout(Struct, frozen=True):
     """The directories and ports of one stack."""
 
@@ -74,13 +78,19 @@ class Layout(Struct, frozen=True):
 def layout_of(directory: Path, *, running: bool = False) -> Layout:
     """The layout of the stack in `directory`. Its ports are chosen once: sign-ins are bound to the provider's.
 
-    Unless the stack is `running`, raises `PortTaken` when one of them is in use by another program.
+    Raises `MadeByAnotherVersion` when it is another version's; unless the stack is `running`, `PortTaken` when one of
+    the ports is in use by another program.
     """
     directory = directory.resolve()
     directory.mkdir(parents=True, exist_ok=True, mode=0o700)
     path = directory / "ports.json"
     if path.exists() and path.stat().st_size:
         ports = msgspec.json.decode(path.read_bytes(), type=dict[str, int])
+        if ports.keys() != set(PORTS):
+            raise MadeByAnotherVersion(
+                f"another version of the stack made {directory}, whose databases this one cannot read: remove that "
+                f"directory, with all that is in it, or start another stack with --dir"
+            )
         for name, port in () if running else ports.items():
             with socket.socket() as probe:
                 probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

@@ -35,7 +35,7 @@ class Program:
     """Bytes of the program itself, without the libraries that it loads."""
 
     def __str__(self) -> str:
-        return f"{self.version}, from {self.origin}, {self.size / 1e6:.0f} MB"
+        return f"{self.version}, from {self.origin}, {self.size / 1e6:.{0 if self.size > 1e7 else 1}f} MB"
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from stack.layout import PORTS, Layout, PortTaken, layout_of
+from stack.layout import PORTS, Layout, MadeByAnotherVersion, PortTaken, layout_of
 
 # What the kernel allows for the path of a socket, with PostgreSQL's name for it.
 LONGEST = 107 - len("/.s.PGSQL.5432.lock")
@@ -50,6 +50,14 @@ def test_a_port_that_another_program_has_is_named(tmp_path: Path, listen: Callab
         layout_of(tmp_path)
     assert f"port {layout.ports['vault']}, which this stack uses for vault," in str(raised.value)
     assert "--dir" in str(raised.value)
+
+
+def test_a_directory_of_another_version_is_said_to_be_one(tmp_path: Path) -> None:
+    layout = layout_of(tmp_path)
+    ports = {name: port for name, port in layout.ports.items() if name != "vault_cluster"}
+    (tmp_path / "ports.json").write_bytes(msgspec.json.encode(ports))
+    with pytest.raises(MadeByAnotherVersion, match=r"remove that directory.*--dir"):
+        layout_of(tmp_path)
 
 
 def test_a_running_stack_has_its_ports_itself(tmp_path: Path, listen: Callable[[int], None]) -> None:
