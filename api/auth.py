@@ -18,7 +18,7 @@ from api.authentication import identity_of, says_all
 from api.fields import AnswerBody, RequestBody
 from api.policy import Policy, needs
 from api.services import Services
-from integrations.oidc import Claims, TokenAnswer
+from integrations.oidc import Claims, TokenAnswer, joined
 from models import persons, sessions
 from models.errors import DependencyUnavailable, IdentityUnknown, RequestInvalid, RequestMalformed
 from models.sessions import BegunLogin
@@ -251,7 +251,7 @@ async def _keep_session(
 ) -> None:
     """Bind the person of an id token, and keep the session of the access token that came with it."""
     if not says_all(claims, services.settings):
-        claims = await services.oidc.read_more(tokens.access_token, str(claims["sub"])) | claims
+        claims = joined(claims, await services.oidc.read_more(tokens.access_token, str(claims["sub"])))
     identity = identity_of(claims, services.settings)
     person = await persons.bind(identity)
     fernet = Fernet(services.settings.session_key)
@@ -263,7 +263,7 @@ async def _keep_session(
         person=person,
         admin=identity.admin,
         orgs=identity.orgs,
-        expires_at=datetime.now(UTC) + timedelta(seconds=tokens.expires_in),
+        expires_at=datetime.now(UTC) + timedelta(seconds=tokens.lifetime),
         refresh_token_encrypted=fernet.encrypt(refresh_token.encode()) if refresh_token else None,
         id_token_hash=sessions.digest(id_token),
         sid=sid or _sid(claims, id_token),
@@ -296,8 +296,8 @@ def _sid(claims: Claims, id_token: str) -> str:
 def _view(tokens: TokenAnswer, id_token: str) -> TokenView:
     return TokenView(
         access_token=tokens.access_token,
-        expires_at=int(datetime.now(UTC).timestamp() + tokens.expires_in),
-        expires_in=int(tokens.expires_in),
+        expires_at=int(datetime.now(UTC).timestamp() + tokens.lifetime),
+        expires_in=int(tokens.lifetime),
         id_token=id_token,
         scope=tokens.scope or "",
         token_type=tokens.token_type,

@@ -4,6 +4,7 @@ A token that this API gave out is found by one indexed SELECT, so that a logout 
 Any other is checked with the provider's keys, or by asking the provider, and its person is bound.
 """
 
+import math
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -14,7 +15,7 @@ from litestar.types import ASGIApp, Receive, Scope, Send
 
 from integrations.oidc import LARGEST_TOKEN
 from models import persons, sessions
-from models.errors import IdentityUnknown
+from models.errors import ActionForbidden, IdentityUnknown
 from models.persons import Identity
 from models.settings import Settings
 from models.values import Caller
@@ -44,8 +45,9 @@ async def authenticate(request: Request[Any, Any, Any]) -> Caller:
         request.scope["state"][_EXPIRY] = session.expires_at
         return session.caller(token_hash)
     services = request.app.state.services
-    claims = await services.oidc.read_access_token(token)
-    identity = identity_of(claims, services.settings)
+    settings = services.settings
+    claims = await services.oidc.read_access_token(token, says_all=lambda claims: says_all(claims, settings))
+    identity = identity_of(claims, settings)
     person = await persons.bind(identity)
     request.scope["state"][_EXPIRY] = _expiry(claims)
     return Caller(
@@ -62,10 +64,13 @@ async def token_expiry(request: Request[Any, Any, Any]) -> datetime:
 def _expiry(claims: Mapping[str, Any]) -> datetime:
     """When a validated token expires. Introspection need not say it (RFC 7662); a stream must end all the same."""
     now = datetime.now(UTC)
-    exp = claims.get("exp")
-    if isinstance(exp, bool) or not isinstance(exp, int | float):
+    try:
+        left = float(claims["exp"]) - now.timestamp()
+    except (KeyError, TypeError, ValueError):
         return now + _UNSAID
-    return now + timedelta(seconds=min(max(exp - now.timestamp(), 0), _LONGEST.total_seconds()))
+    if not math.isfinite(left):
+        return now + _UNSAID
+    return now + timedelta(seconds=min(max(left, 0), _LONGEST.total_seconds()))
 
 
 def bearer_token(request: Request[Any, Any, Any]) -> str:
@@ -84,54 +89,115 @@ def _plain(token: str) -> bool:
 
 
 def identity_of(claims: Mapping[str, Any], settings: Settings) -> Identity:
-    """What validated claims say of a person, by the claims that the settings name."""
+    """What validated claims say of a person, by the claims that the settings name.
+
+    Raises `ActionForbidden` for a claim that says something which cannot be read: that is not the same as nothing.
+    """
     email = str(claims.get("email") or "").strip().lower()
-    verified = claims.get("email_verified")
     return Identity(
         issuer=settings.oidc_issuer,
         subject=str(claims["sub"]),
         email=email,
-        email_verified=verified if isinstance(verified, bool) else None,
+        email_verified=_is_verified(claims, settings),
         admin=_is_admin(claims, email, settings),
         orgs=_orgs(claims, email, settings),
     )
 
 
 def says_all(claims: Mapping[str, Any], settings: Settings) -> bool:
-    """Whether the claims hold everything that the settings ask for; some providers put roles elsewhere."""
-    wanted = ("email", settings.admin_claim.partition("=")[0], settings.org_claim)
+    """Whether the claims hold everything that the settings ask for; some providers put roles elsewhere.
+
+    Raises `ActionForbidden` for a claim that cannot be read.
+    """
+    wanted = ("email", "email_verified", settings.admin_claim.partition("=")[0], settings.org_claim)
     return all(_claim(claims, path) is not None for path in wanted if path)
+
+
+def _is_verified(claims: Mapping[str, Any], settings: Settings) -> bool | None:
+    """Whether the e-mail is verified; None where nothing is said and the settings are content with that."""
+    said = claims.get("email_verified")
+    if said is not None:
+        # A text too, as Cognito has it.
+        return said is True or (isinstance(said, str) and said.strip().lower() == "true")
+    if settings.oidc_email_verified_required:
+        raise ActionForbidden(
+            "The sign-in provider does not say whether the e-mail address of this account is verified.",
+            hint="An administrator can have it send `email_verified`, or set NBHUB_OIDC_EMAIL_VERIFIED_REQUIRED=false.",
+        )
+    return None
 
 
 def _is_admin(claims: Mapping[str, Any], email: str, settings: Settings) -> bool:
     if email and email in settings.admin_emails:
         return True
     path, _, wanted = settings.admin_claim.partition("=")
-    return bool(wanted) and wanted in _texts(_claim(claims, path))
+    if not wanted:
+        return False
+    value = _claim(claims, path)
+    # A claim can be a yes or no: `is_admin=true`.
+    return wanted == str(value).lower() if isinstance(value, bool) else wanted in _names(claims, path)
 
 
 def _orgs(claims: Mapping[str, Any], email: str, settings: Settings) -> tuple[str, ...]:
-    found = _texts(_claim(claims, settings.org_claim)) if settings.org_claim else []
+    found = _names(claims, settings.org_claim) if settings.org_claim else []
     domain = email.rpartition("@")[2]
     if domain and domain in settings.org_domains:
         found.append(domain)
     return tuple(dict.fromkeys(found))
 
 
+def _names(claims: Mapping[str, Any], path: str) -> list[str]:
+    """The names that a claim lists; raises `ActionForbidden` for one that says something else."""
+    value = _claim(claims, path)
+    elsewhere = claims.get("_claim_names")
+    if value is None and isinstance(elsewhere, Mapping) and path.partition(".")[0] in elsewhere:
+        # Distributed claims (OpenID Connect Core 5.6.2): Entra's, of whoever is in too many groups.
+        raise _unreadable(path, "the provider keeps it elsewhere")
+    found: list[str] = []
+    for one in value if isinstance(value, list) else [value]:
+        names = _name(one)
+        if names is None:
+            raise _unreadable(path, "it lists neither names nor objects that have names")
+        found.extend(names)
+    return found
+
+
+def _name(value: object) -> list[str] | None:
+    """The names in one value of a list; None if it cannot be read."""
+    if value is None or value == "":
+        return []
+    if isinstance(value, str | int) and not isinstance(value, bool):
+        return [str(value)]
+    if not isinstance(value, Mapping):
+        return None
+    # Objects by name: Keycloak's organisations, Zitadel's roles.
+    if all(isinstance(one, Mapping) for one in value.values()):
+        return [*value]
+    name = value.get("name")
+    return [name] if isinstance(name, str) and name else None
+
+
 def _claim(claims: Mapping[str, Any], path: str) -> object:
-    """The value at a path such as `realm_access.roles`; a claim whose own name has dots wins."""
+    """The value at a path such as `realm_access.roles`; a claim whose own name has dots wins.
+
+    Raises `ActionForbidden` where the path leads through something else than objects.
+    """
     if path in claims:
         return claims[path]
     value: object = claims
     for name in path.split("."):
-        if not isinstance(value, Mapping):
+        if isinstance(value, Mapping):
+            value = value.get(name)
+        elif value:
+            raise _unreadable(path, "it is not where the setting looks")
+        else:
             return None
-        value = value.get(name)
     return value
 
 
-def _texts(value: object) -> list[str]:
-    values = value if isinstance(value, list) else [value]
-    return [
-        str(one).lower() if isinstance(one, bool) else str(one) for one in values if isinstance(one, str | bool | int)
-    ]
+def _unreadable(path: str, reason: str) -> ActionForbidden:
+    return ActionForbidden(
+        f"The claim `{path}` that the sign-in provider sends of this account cannot be read: {reason}.",
+        hint="An administrator can have the provider send a list of names, or name another claim in the settings.",
+        code="CLAIM_UNREADABLE",
+    )

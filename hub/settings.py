@@ -47,6 +47,7 @@ class HubSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     oidc_issuer: str = ""
     oidc_client_id: str = "jupyterhub"
     oidc_client_secret: str = ""
+    oidc_scopes: str = "openid profile email"
     api_url: str = ""
     profiles_file: str = ""
     # Where wrapped secrets are opened; no credential is needed there.

@@ -7,9 +7,10 @@ none quotes the provider or a token.
 
 import asyncio
 import contextlib
+import math
 import time
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Self, TypeVar
 from urllib.parse import quote, urlencode, urlsplit, urlunsplit
 
@@ -24,7 +25,7 @@ from joserfc.errors import JoseError, SecurityWarning
 from joserfc.jwk import Key, KeySet
 from msgspec import Struct
 
-from models.errors import IdentityUnknown, ProviderUnavailable, RequestMalformed
+from models.errors import ActionForbidden, IdentityUnknown, ProviderUnavailable, RequestMalformed
 from models.settings import Settings
 
 log = structlog.get_logger(__name__)
@@ -39,6 +40,9 @@ KEYS_FLOOR_SECONDS = 60.0
 # Without any key nobody is let in: asked again soon, and not by everybody who waits.
 KEYS_MISSING_SECONDS = 2.0
 LARGEST_TOKEN = 16_384
+# A session of ours without a word of the provider, and the longest, so that no answer leaves the calendar.
+DEFAULT_LIFETIME_SECONDS = 300.0
+LONGEST_LIFETIME_SECONDS = 366 * 86_400.0
 _DEADLINE = httpx.Timeout(5, connect=3)
 _ACCESS_TYPES = {"at+jwt", "application/at+jwt", "jwt", None}
 
@@ -51,10 +55,17 @@ class TokenAnswer(Struct, frozen=True, kw_only=True):
 
     access_token: str
     token_type: str = "Bearer"  # noqa: S105 - the name of a kind
-    expires_in: float = 300
+    expires_in: float | None = None
     id_token: str | None = None
     refresh_token: str | None = None
     scope: str | None = None
+
+    @property
+    def lifetime(self) -> float:
+        """Seconds that the access token lives."""
+        if self.expires_in is None or not math.isfinite(self.expires_in):
+            return DEFAULT_LIFETIME_SECONDS
+        return min(max(self.expires_in, 0.0), LONGEST_LIFETIME_SECONDS)
 
 
 class Login(Struct, frozen=True, kw_only=True):
@@ -76,6 +87,24 @@ class _Metadata(Struct, frozen=True, kw_only=True):
     revocation_endpoint: str | None = None
     end_session_endpoint: str | None = None
     token_endpoint_auth_methods_supported: tuple[str, ...] = ("client_secret_basic",)
+
+
+def joined(claims: Claims, more: Claims) -> Claims:
+    """Claims, with what the provider says `more` of the same person elsewhere; what says nothing hides nothing."""
+    said = {name: value for name, value in claims.items() if value not in (None, "", {})}
+    if "email" in said and "email_verified" not in said and _email(said) != _email(more):
+        # Which is said of another address.
+        more = {name: value for name, value in more.items() if name != "email_verified"}
+    return more | said
+
+
+def _email(claims: Claims) -> str:
+    return str(claims.get("email")).strip().lower()
+
+
+def has_email(claims: Claims) -> bool:
+    """Whether the claims hold an e-mail."""
+    return bool(claims.get("email"))
 
 
 class _Keys(Struct, frozen=True):
@@ -212,20 +241,18 @@ class OidcClient:
             raise _refused("it does not say when it was issued")
         return claims
 
-    async def read_access_token(self, token: str) -> Claims:
+    async def read_access_token(self, token: str, *, says_all: Callable[[Claims], bool] = has_email) -> Claims:
         """The claims of an access token of this provider, a JWT or not; raises `IdentityUnknown`.
 
-        A JWT is checked by the provider's keys, any other by asking the provider (RFC 7662). Where they do not hold the
-        e-mail, it comes from the provider's userinfo.
+        A JWT is checked by the provider's keys, any other by asking the provider (RFC 7662). Where that does not say
+        all that is needed, the provider's userinfo is asked too; raises `ActionForbidden` where that cannot be read.
         """
         if len(token) > LARGEST_TOKEN:
             raise _refused("it is too long")
         if token.count(".") != 2:
-            return await self._opaque_access_token(token)
+            return await self._opaque_access_token(token, says_all)
         claims = await self._jwt_access_token(token)
-        if not claims.get("email"):
-            claims = await self.userinfo(token, claims["sub"]) | claims
-        return claims
+        return claims if says_all(claims) else joined(claims, await self.userinfo(token, claims["sub"]))
 
     async def read_more(self, access_token: str, subject: str) -> Claims:
         """What the provider says of a person elsewhere than in the id token: in its userinfo, in a JWT access token."""
@@ -233,18 +260,19 @@ class OidcClient:
         if access_token.count(".") == 2:
             with contextlib.suppress(IdentityUnknown):
                 claims = await self._jwt_access_token(access_token)
-                found |= claims if claims["sub"] == subject else {}
+                found = joined(claims, found) if claims["sub"] == subject else found
         return found
 
-    async def _opaque_access_token(self, token: str) -> Claims:
+    async def _opaque_access_token(self, token: str, says_all: Callable[[Claims], bool]) -> Claims:
         claims = await self._introspect(token)
-        if claims.get("email") and str(claims.get("token_type", "")).lower() == "bearer":
+        known = has_email(claims) and str(claims.get("token_type", "")).lower() == "bearer"
+        if known and says_all(claims):
             return claims
         found = await self.userinfo(token, claims["sub"])
-        if not found:
+        if not found and not known:
             # A refresh token passes introspection too; only an access token opens userinfo.
             raise _refused("it is no access token, or not one of a person")
-        return found | claims
+        return joined(claims, found)
 
     async def _jwt_access_token(self, token: str) -> Claims:
         header = _header(token)
@@ -255,14 +283,15 @@ class OidcClient:
         # What an id token has and an access token has not.
         if "nonce" in claims or "at_hash" in claims or claims.get("typ") in ("ID", "Refresh", "Logout"):
             raise _refused("it is no access token")
-        client = claims.get("azp", claims.get("client_id"))
+        client = next((claims[name] for name in ("azp", "client_id") if claims.get(name) is not None), None)
         audience = _listed(claims.get("aud"))
         if client is None and set(audience) == {self._client_id} and header.get("typ") != "at+jwt":
             # An id token names its client as audience and says no more; an access token says who asked for it.
             raise _refused("it is no access token")
-        if not (self._audiences & set(audience) or client in self._clients):
+        ours = isinstance(client, str) and client in self._clients
+        if not (self._audiences & set(audience) or ours):
             raise _refused("it was issued for another service")
-        if client is not None and client not in self._clients:
+        if client is not None and not ours:
             raise _refused("it was issued to another client")
         return claims
 
@@ -274,7 +303,8 @@ class OidcClient:
         if not answer.is_success:
             log.warning("introspection_refused", status=answer.status_code)
         claims = _decoded(answer, Claims) if answer.is_success else {}
-        if claims.get("active") is not True or claims.get("client_id") not in self._clients:
+        client = claims.get("client_id")
+        if claims.get("active") is not True or not isinstance(client, str) or client not in self._clients:
             raise _refused("it is unknown here, or no longer valid")
         if claims.get("token_use", "access_token") != "access_token" or claims.get("iss", self._issuer) != self._issuer:
             raise _refused("it is no access token of this provider")
@@ -283,17 +313,54 @@ class OidcClient:
         return claims
 
     async def userinfo(self, token: str, subject: str) -> Claims:
-        """What the provider tells of the person of an access token; nothing if it tells of somebody else."""
+        """What the provider tells of the person of an access token; nothing if it tells of somebody else.
+
+        Raises `ActionForbidden` for an answer that would be no more readable another time.
+        """
         endpoint = (await self._discover()).userinfo_endpoint
         if endpoint is None:
             return {}
         answer = await self._send("GET", endpoint, headers={"Authorization": f"Bearer {token}"})
-        claims = _decoded(answer, Claims) if answer.is_success else {}
+        if not answer.is_success:
+            return {}
+        if answer.headers.get("content-type", "").partition(";")[0].strip().lower() == "application/jwt":
+            claims = await self._signed_userinfo(answer.text.strip())
+        else:
+            claims = _decoded(answer, Claims)
         # Required by OpenID Connect Core 5.3.2: another subject's answer is not to be used.
         return claims if claims.get("sub") == subject else {}
 
+    async def _signed_userinfo(self, answer: str) -> Claims:
+        """The claims of a userinfo that the provider signed (OpenID Connect Core 5.3.2), for a client of ours."""
+        try:
+            claims = await self._signed(answer)
+            if claims.get("iss", self._issuer) != self._issuer:
+                raise _refused("it is of another provider")
+            if "aud" in claims and not self._clients & set(_listed(claims["aud"])):
+                raise _refused("it was issued to another client")
+            # It need not expire, unlike a token.
+            _check_times({"exp": float("inf")} | claims)
+        except IdentityUnknown as problem:
+            log.warning("userinfo_unreadable", reason=problem.message)
+            raise ActionForbidden(
+                "What the sign-in provider says of this account cannot be read: its userinfo is encrypted, "
+                "or signed in a way that is not accepted here.",
+                hint=f"An administrator can have userinfo sent as JSON, or signed by {', '.join(ALGORITHMS)}.",
+                code="CLAIM_UNREADABLE",
+            ) from None
+        return claims
+
     async def _verified(self, token: str) -> Claims:
         """The claims of a JWT of this provider, its signature and issuer checked."""
+        claims = await self._signed(token)
+        if claims.get("iss") != (await self._discover()).issuer:
+            raise _refused("it is of another provider")
+        if not isinstance(claims.get("sub"), str) or not claims["sub"]:
+            raise _refused("it names nobody")
+        return claims
+
+    async def _signed(self, token: str) -> Claims:
+        """What a key of this provider signed."""
         header = _header(token)
         if header.get("alg") not in ALGORITHMS or "crit" in header:
             raise _refused("its signature is of no accepted kind")
@@ -304,14 +371,9 @@ class OidcClient:
                 # Of the name EdDSA, for which RFC 9864 has others; providers use it all the same.
                 warnings.simplefilter("ignore", SecurityWarning)
                 payload = jws.deserialize_compact(token, keys, ALGORITHMS).payload
-            claims = msgspec.json.decode(payload, type=Claims)
+            return msgspec.json.decode(payload, type=Claims)
         except (JoseError, ValueError, TypeError):
             raise _refused("its signature does not fit") from None
-        if claims.get("iss") != (await self._discover()).issuer:
-            raise _refused("it is of another provider")
-        if not isinstance(claims.get("sub"), str) or not claims["sub"]:
-            raise _refused("it names nobody")
-        return claims
 
     async def _key_set(self, kid: str | None) -> KeySet:
         """The provider's keys, asked for again when they are old or have no key of this id, by one task at a time."""
@@ -400,7 +462,8 @@ def _public(key: dict[str, Any]) -> dict[str, Any]:
 
 def _decoded(answer: httpx.Response, kind: type[T]) -> T:
     try:
-        return msgspec.json.decode(answer.content, type=kind)
+        # Some write a lifetime as a text.
+        return msgspec.json.decode(answer.content, type=kind, strict=False)
     except msgspec.DecodeError:
         raise ProviderUnavailable("The sign-in provider answers something that cannot be read.") from None
 

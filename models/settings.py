@@ -105,11 +105,19 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     oidc_trusted_clients: Annotated[
         Words, _about("Further client ids whose access tokens are accepted, e.g. JupyterHub's.")
     ] = ()
+    oidc_email_verified_required: Annotated[
+        bool,
+        _about(
+            "Refuse accounts of which the provider does not say `email_verified`. Whatever it says but true is refused anyway."
+        ),
+    ] = False
     admin_claim: Annotated[
         str, _about("Claim that makes an admin, `path.to.claim=value`, e.g. `realm_access.roles=nbhub-admin`.")
     ] = ""
     admin_emails: Annotated[Words, _about("E-mails of admins.")] = ()
-    org_claim: Annotated[str, _about("Path of the claim that lists a person's organisations.")] = ""
+    org_claim: Annotated[
+        str, _about("Path of the claim that lists a person's organisations: names, or objects as Keycloak has them.")
+    ] = ""
     org_domains: Annotated[Words, _about("E-mail domains that count as organisations.")] = ()
     allow_code_only_login: Annotated[
         bool,

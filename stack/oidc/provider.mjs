@@ -6,6 +6,7 @@
 //   OIDC_CLIENTS       JSON: [{client_id, client_secret, redirect_uris, post_logout_redirect_uris}]
 //   OIDC_DATA_DIR      keys, sessions and grants, so that a restart forgets nothing
 //   OIDC_TOKEN_FORMAT  of access tokens: opaque (default) or jwt
+//   OIDC_CLAIMS        JSON: {e-mail: claims} that these people have besides or instead, as other providers write them
 //
 // The sign-in form is at /interaction/{uid}; its fields are `email` and `password`.
 
@@ -25,6 +26,7 @@ const dataDirectory = process.env.OIDC_DATA_DIR;
 const jwt = process.env.OIDC_TOKEN_FORMAT === 'jwt';
 const scopes = 'openid profile email offline_access';
 const resource = 'urn:notebooks-hub';
+const otherClaims = JSON.parse(process.env.OIDC_CLAIMS ?? '{}');
 
 const users = Object.fromEntries(
   [
@@ -37,6 +39,7 @@ const users = Object.fromEntries(
     const local = email.split('@')[0];
     const roles = local === 'admin' ? ['nbhub-admin'] : [];
     const claims = { sub: `dev-${local}`, name, email, email_verified: true, realm_access: { roles }, orgs };
+    Object.assign(claims, otherClaims[email]);
     return [claims.sub, { password: local, claims }];
   }),
 );
@@ -160,6 +163,8 @@ const provider = new Provider(issuer, {
   features: {
     devInteractions: { enabled: false },
     introspection: { enabled: true },
+    // For clients that ask for it with `userinfo_signed_response_alg`.
+    jwtUserinfo: { enabled: true },
     revocation: { enabled: true },
     rpInitiatedLogout: { enabled: true },
     resourceIndicators: {

@@ -64,17 +64,27 @@ def free_port() -> int:
 class Provider:
     """The provider as a process of its own."""
 
-    def __init__(self, directory: Path, modules: Path, token_format: str) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        modules: Path,
+        token_format: str,
+        *,
+        claims: dict[str, dict[str, Any]] | None = None,
+        **client: str,
+    ) -> None:
+        """`claims` are what people have otherwise, by e-mail; `client` is what all clients are registered with."""
         self.port = free_port()
         self.issuer = f"http://127.0.0.1:{self.port}"
         self._directory = directory
         self._values = {
             "OIDC_PORT": str(self.port),
             "OIDC_ISSUER": self.issuer,
-            "OIDC_CLIENTS": json.dumps(CLIENTS),
+            "OIDC_CLIENTS": json.dumps([{**one, **client} for one in CLIENTS]),
             "OIDC_DATA_DIR": str(directory / "data"),
             "OIDC_MODULES": str(modules),
             "OIDC_TOKEN_FORMAT": token_format,
+            "OIDC_CLAIMS": json.dumps(claims or {}),
         }
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -215,5 +225,7 @@ async def place(postgres: str, provider: Provider, **changes: Any) -> AsyncItera
     )
     app = assemble([AuthController], settings=settings, middleware=[Authentication()])
     app.state.services = services
-    yield Place(settings, provider, services, app)
-    await oidc.close()
+    try:
+        yield Place(settings, provider, services, app)
+    finally:
+        await oidc.close()

@@ -175,6 +175,17 @@ async def test_what_the_token_endpoint_refuses(provider: FakeProvider, oidc: Oid
         await oidc.refresh("token")
 
 
+@pytest.mark.parametrize(
+    ("said", "lifetime"),
+    [(3599, 3599), ("3599", 3599), (None, 300), ("NaN", 300), (-5, 0), (1e300, 366 * 86_400), (0.5, 0.5)],
+)
+async def test_a_lifetime_is_read_whatever_it_is_written_as(
+    provider: FakeProvider, oidc: OidcClient, said: object, lifetime: float
+) -> None:
+    provider.says("/token", {"access_token": "a", "token_type": "Bearer", "expires_in": said})
+    assert (await oidc.refresh("token")).lifetime == lifetime
+
+
 async def test_the_logout_address(provider: FakeProvider, oidc: OidcClient) -> None:
     parts = urlsplit(await oidc.logout_url("id.to.ken", "https://hub.example.org/?a&b"))
     assert parse_qs(parts.query) == {

@@ -6,6 +6,7 @@ import time
 from datetime import timedelta
 from typing import Any, cast
 
+import httpx
 import msgspec
 import pytest
 from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
@@ -14,7 +15,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from joserfc.jwk import RSAKey
 
 from integrations.oidc import LARGEST_TOKEN, OidcClient
-from models.errors import IdentityUnknown
+from models.errors import ActionForbidden, IdentityUnknown
 from tests.unit.auth.fake_provider import (
     CLIENT,
     ISSUER,
@@ -146,6 +147,8 @@ BAD_ACCESS: dict[str, str] = {
     "no audience": token(access_claims(aud=..., azp=...)),
     "another client": token(access_claims(azp="evil")),
     "another client beside us": token(access_claims(aud=["hub-api", "evil"], azp="evil")),
+    "a client that is no text": token(access_claims(azp=["evil"])),
+    "another client, and null by its first name": token(access_claims(azp=None, client_id="evil")),
     "another client by its other name": token(access_claims(azp=..., client_id="evil")),
     "an id token": token(id_claims()),
     "an id token without nonce": token(id_claims(nonce=...)),
@@ -251,6 +254,7 @@ async def test_an_opaque_token_needs_introspection_and_a_person(provider: FakePr
         {**active, "active": "true"},
         {**active, "client_id": "evil"},
         {**active, "client_id": None},
+        {**active, "client_id": ["jupyterhub"]},
         {**active, "iss": "https://other.example.org"},
         {**active, "token_use": "refresh_token"},
         {**active, "sub": None},
@@ -278,3 +282,70 @@ async def test_a_long_token_is_refused_without_asking(provider: FakeProvider, oi
     with pytest.raises(IdentityUnknown):
         await oidc.read_access_token("x" * (LARGEST_TOKEN + 1))
     assert provider.asked == []
+
+
+def userinfo(provider: FakeProvider, text: str) -> None:
+    """Have userinfo answered as a JWT."""
+    provider.answers["/userinfo"] = httpx.Response(200, text=text, headers={"content-type": "application/jwt"})
+
+
+SIGNED: dict[str, dict[str, Any]] = {
+    "for us": {},
+    "for a client that we trust": {"aud": ["jupyterhub"]},
+    "for whoever has the access token": {"aud": ...},
+    "that does not say by whom": {"iss": ...},
+    "that expires": {"exp": timedelta(seconds=60)},
+}
+
+
+@pytest.mark.parametrize("changes", SIGNED.values(), ids=SIGNED.keys())
+async def test_userinfo_that_the_provider_signed(
+    provider: FakeProvider, oidc: OidcClient, changes: dict[str, Any]
+) -> None:
+    now = int(time.time())
+    given = {
+        name: now + value.total_seconds() if isinstance(value, timedelta) else value
+        for name, value in {"exp": ..., **changes}.items()
+    }
+    userinfo(provider, token(id_claims(email="alice@example.org", nonce=..., **given)))
+    assert (await oidc.read_access_token(token(access_claims(email=...))))["email"] == "alice@example.org"
+    # The answer for somebody else is not used.
+    assert "email" not in await oidc.read_access_token(token(access_claims(email=..., sub="s-2")))
+
+
+UNREADABLE: dict[str, str] = {
+    "encrypted": "a.b.c.d.e",
+    "not signed": unsigned("none"),
+    "by a secret": by_secret(b"secret"),
+    "by somebody else": sign(msgspec.json.encode(id_claims()), STRANGER, alg="RS256", kid="rsa"),
+    "of another provider": token(id_claims(iss="https://other.example.org")),
+    "for another client": token(id_claims(aud="evil")),
+    "expired": token(id_claims(exp=NOW - 60)),
+    "no token": "{}",
+}
+
+
+@pytest.mark.parametrize("answer", UNREADABLE.values(), ids=UNREADABLE.keys())
+async def test_userinfo_that_cannot_be_read_is_not_asked_for_ever(
+    provider: FakeProvider, oidc: OidcClient, answer: str
+) -> None:
+    userinfo(provider, answer)
+    with pytest.raises(ActionForbidden) as refused:
+        await oidc.read_access_token(token(access_claims(email=...)))
+    assert (refused.value.code, refused.value.status) == ("CLAIM_UNREADABLE", 403)
+
+
+async def test_what_a_token_does_not_say_is_asked_of_userinfo(provider: FakeProvider, oidc: OidcClient) -> None:
+    provider.says(
+        "/userinfo", {"sub": "s-1", "email": "Alice@example.org", "email_verified": "false", "orgs": ["biology"]}
+    )
+
+    async def read(**claims: Any) -> dict[str, Any]:
+        return await oidc.read_access_token(token(access_claims(**claims)), says_all=lambda _: False)
+
+    found = await read(orgs=None, email="")
+    assert (found["email"], found["email_verified"], found["orgs"]) == ("Alice@example.org", "false", ["biology"])
+    found = await read(orgs=[], email="alice@example.org")
+    assert (found["email"], found["email_verified"], found["orgs"]) == ("alice@example.org", "false", [])
+    # What is said of one address is not said of another.
+    assert "email_verified" not in await read(email="alice@elsewhere.example.org")

@@ -97,6 +97,7 @@ def test_endpoints_are_discovered() -> None:
                 "NBHUB_HUB_BIND_URL": "http://hub:8000/",
                 "NBHUB_HUB_OIDC_ISSUER": issuer,
                 "NBHUB_HUB_OIDC_CLIENT_SECRET": "secret",
+                "NBHUB_HUB_OIDC_SCOPES": "openid email organization",
                 "NBHUB_API_URL": "http://api/",
             }
         )
@@ -105,6 +106,7 @@ def test_endpoints_are_discovered() -> None:
         found = c.NotebooksHubAuthenticator
         assert found.token_url == f"{issuer}/token"
         assert found.oauth_callback_url == "http://hub:8000/hub/oauth_callback"
+        assert found.scope == ["openid", "email", "organization"]
         assert found.enable_pkce
         assert not found.enable_auth_state
         assert found.logout_redirect_url.startswith(f"{issuer}/end?")

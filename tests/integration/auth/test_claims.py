@@ -1,0 +1,138 @@
+"""What other providers write, from a real one: verified as a text, organisations as objects, signed userinfo.
+
+Each is seen by both ways: the API's own sign-in, and JupyterHub's, which brings the access token to `GET /whoami`.
+"""
+
+import shutil
+import tempfile
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from models import persons
+from models.database import pool
+from models.settings import Settings
+from models.sql import row, rows
+from tests.integration.auth.running_provider import Place, Provider, place
+
+UNVERIFIED: dict[str, Any] = {
+    "alice@example.org": "false",
+    "bob@example.org": "no",
+    "carol@example.org": 0,
+    "dave@elsewhere.org": "False",
+}
+
+
+@pytest.fixture(params=["opaque", "jwt"])
+async def told(request: pytest.FixtureRequest, postgres: str, modules: Path) -> AsyncIterator[Any]:
+    """A place whose provider has what a test tells it."""
+    directory = Path(tempfile.mkdtemp(prefix="nbhub-oidc-"))
+    providers: list[Provider] = []
+
+    async def start(claims: dict[str, dict[str, Any]], **client: str) -> Provider:
+        provider = Provider(directory, modules, request.param, claims=claims, **client)
+        providers.append(provider)
+        await provider.start()
+        return provider
+
+    async with pool(Settings(database_url=postgres, database_pool_size=8)):
+        for table in ("session", "login_transaction", "person_org", "person"):
+            await row(f'DELETE FROM "{table}"')  # noqa: S608 - a constant
+        yield start
+    for provider in providers:
+        provider.stop()
+    shutil.rmtree(directory)
+
+
+async def sign_in(hub: Place, email: str) -> httpx.Response:
+    """What the API answers to somebody who signs in."""
+    async with hub.browser() as browser:
+        landed = await browser.land(await browser.begin(), email)
+        return await browser.exchange(code=landed["code"], state=landed["state"])
+
+
+async def sign_in_to_jupyterhub(hub: Place, email: str) -> httpx.Response:
+    """What the API tells JupyterHub of somebody who signs in there."""
+    return await hub.whoami((await hub.provider.tokens_of("jupyterhub", email))["access_token"])
+
+
+async def orgs_of(email: str) -> set[str]:
+    """The organisations that work in the background knows of."""
+    found = await rows("SELECT org FROM person_org WHERE person = {}", await persons.find_by_email(email))
+    return {one["org"] for one in found}
+
+
+async def test_an_email_that_is_called_unverified_in_any_way_signs_nobody_in(told: Any, postgres: str) -> None:
+    provider = await told(
+        {email: {"email_verified": word} for email, word in UNVERIFIED.items()}
+        | {"admin@example.org": {"email_verified": "true"}}
+    )
+    async with place(postgres, provider) as hub:
+        for email in UNVERIFIED:
+            for answer in (await sign_in(hub, email), await sign_in_to_jupyterhub(hub, email)):
+                assert answer.status_code == 403, (email, answer.text)
+                assert "not verified" in answer.json()["error"]["message"]
+            assert await persons.find_by_email(email) is None
+        assert (await sign_in(hub, "admin@example.org")).status_code == 200
+        assert (await sign_in_to_jupyterhub(hub, "admin@example.org")).json() == "admin@example.org"
+
+
+async def test_a_provider_that_does_not_say_whether_it_is_verified(told: Any, postgres: str) -> None:
+    provider = await told({"alice@example.org": {"email_verified": None}})
+    async with place(postgres, provider) as hub:
+        assert (await sign_in(hub, "alice@example.org")).status_code == 200
+        assert (await sign_in_to_jupyterhub(hub, "alice@example.org")).status_code == 200
+    async with place(postgres, provider, oidc_email_verified_required=True) as strict:
+        for answer in (
+            await sign_in(strict, "alice@example.org"),
+            await sign_in_to_jupyterhub(strict, "alice@example.org"),
+        ):
+            assert answer.status_code == 403, answer.text
+            assert "does not say" in answer.json()["error"]["message"]
+        assert (await sign_in(strict, "bob@example.org")).status_code == 200
+        assert (await sign_in_to_jupyterhub(strict, "bob@example.org")).status_code == 200
+
+
+async def test_organisations_that_are_objects_are_read(told: Any, postgres: str) -> None:
+    provider = await told(
+        {
+            "alice@example.org": {"orgs": {"acme": {"id": "1"}, "lab": {}}},
+            "bob@example.org": {"orgs": [{"acme": {"id": "1"}}, "biology"]},
+            "carol@example.org": {"orgs": [{"id": "1", "name": "acme"}]},
+        }
+    )
+    async with place(postgres, provider) as hub:
+        for email, orgs in (
+            ("alice@example.org", {"acme", "lab"}),
+            ("bob@example.org", {"acme", "biology"}),
+            ("carol@example.org", {"acme"}),
+        ):
+            assert (await sign_in(hub, email)).status_code == 200
+            assert await orgs_of(email) == orgs
+            assert (await sign_in_to_jupyterhub(hub, email)).status_code == 200
+            assert await orgs_of(email) == orgs
+
+
+async def test_organisations_that_cannot_be_read_are_said_so(told: Any, postgres: str) -> None:
+    provider = await told({"alice@example.org": {"orgs": [{"id": "1"}]}, "bob@example.org": {"orgs": []}})
+    async with place(postgres, provider) as hub:
+        for answer in (
+            await sign_in(hub, "alice@example.org"),
+            await sign_in_to_jupyterhub(hub, "alice@example.org"),
+        ):
+            error = answer.json()["error"]
+            assert (answer.status_code, error["code"]) == (403, "CLAIM_UNREADABLE")
+            assert "`orgs`" in error["message"]
+        assert (await sign_in(hub, "bob@example.org")).status_code == 200
+
+
+async def test_signed_userinfo_is_read(told: Any, postgres: str) -> None:
+    provider = await told({"bob@example.org": {"email_verified": "false"}}, userinfo_signed_response_alg="RS256")
+    async with place(postgres, provider) as hub:
+        answer = await sign_in_to_jupyterhub(hub, "alice@example.org")
+        assert (answer.status_code, answer.json()) == (200, "alice@example.org")
+        assert await orgs_of("alice@example.org") == {"biology"}
+        assert (await sign_in_to_jupyterhub(hub, "bob@example.org")).status_code == 403
