@@ -109,7 +109,7 @@ class AuthController(Controller):
 
     @post(
         "/auth/token",
-        opt=needs(Policy.PUBLIC),
+        opt=needs(Policy.PUBLIC) | {"refusals": (401, 403)},
         status_code=200,
         operation_id="completeSignIn",
         summary="Complete a sign-in",
@@ -141,7 +141,7 @@ class AuthController(Controller):
 
     @post(
         "/auth/refresh",
-        opt=needs(Policy.PUBLIC),
+        opt=needs(Policy.PUBLIC) | {"refusals": (401, 403)},
         status_code=200,
         operation_id="refreshTokens",
         summary="Refresh tokens",
@@ -155,7 +155,13 @@ class AuthController(Controller):
         await _keep_session(services, tokens, claims, tokens.id_token, refreshed=data.refresh_token)
         return Response(_view(tokens, tokens.id_token), headers=NO_STORE)
 
-    @post("/auth/logout", opt=needs(Policy.PUBLIC), status_code=200, operation_id="signOut", summary="Sign out")
+    @post(
+        "/auth/logout",
+        opt=needs(Policy.PUBLIC) | {"refusals": (401,)},
+        status_code=200,
+        operation_id="signOut",
+        summary="Sign out",
+    )
     async def logout(
         self, data: JSONBody[LogoutRequest], services: NamedDependency[Services]
     ) -> Response[LogoutAnswer]:
@@ -198,7 +204,7 @@ class AuthController(Controller):
 
     @post(
         "/persons/release",
-        opt=needs(Policy.ADMIN),
+        opt=needs(Policy.ADMIN) | {"refusals": (404, 409)},
         status_code=204,
         operation_id="releaseEmail",
         summary="Release an e-mail address",

@@ -9,7 +9,7 @@ from litestar.params import FromPath, JSONBody
 from msgspec import UNSET, UnsetType
 
 from api.dependencies import OwnerQuery, new_owner, own_email
-from api.etag import etag_of
+from api.etag import VERSIONED, etag_of
 from api.fields import AnswerBody, Description, Line, PathName, RequestBody
 from api.idempotency import SHORT_WAIT, Write
 from api.operation_view import OperationView
@@ -63,7 +63,7 @@ class DatasetsController(Controller):
         found = await datasets.list_visible(caller, owner=wanted, before=page.before, limit=page.limit + 1)
         return page.answer(found, key=lambda one: (str(one.id),), view=lambda one: _view(one, caller))
 
-    @post(opt=needs(Policy.SIGNED_IN), status_code=200, operation_id="createDataset", summary="Make a dataset")
+    @post(opt=needs(Policy.SIGNED_IN), status_code=202, operation_id="createDataset", summary="Make a dataset")
     async def create(self, data: JSONBody[DatasetCreate], write: NamedDependency[Write]) -> Response[DatasetView]:
         """Make a dataset with an empty directory. It is done when both are there."""
         async with write:
@@ -74,13 +74,13 @@ class DatasetsController(Controller):
             await _accept(write, identity, operation)
         return write.answer
 
-    @get("/{id:str}", opt=needs(Policy.RECORD), operation_id="getDataset", summary="Read a dataset")
+    @get("/{id:str}", opt=needs(Policy.RECORD) | VERSIONED, operation_id="getDataset", summary="Read a dataset")
     async def read(self, id: FromPath[UUID], caller: NamedDependency[Caller]) -> Response[DatasetView]:
         """Read a dataset that the caller may use."""
         found = await datasets.read(id, caller)
         return Response(_view(found, caller), headers={"ETag": etag_of(found.version)})
 
-    @patch("/{id:str}", opt=needs(Policy.RECORD), operation_id="updateDataset", summary="Change a dataset")
+    @patch("/{id:str}", opt=needs(Policy.RECORD) | VERSIONED, operation_id="updateDataset", summary="Change a dataset")
     async def update(
         self, id: FromPath[UUID], data: JSONBody[DatasetUpdate], write: NamedDependency[Write]
     ) -> Response[DatasetView]:
@@ -96,7 +96,11 @@ class DatasetsController(Controller):
         return write.answer
 
     @delete(
-        "/{id:str}", opt=needs(Policy.RECORD), status_code=202, operation_id="deleteDataset", summary="Delete a dataset"
+        "/{id:str}",
+        opt=needs(Policy.RECORD) | VERSIONED,
+        status_code=202,
+        operation_id="deleteDataset",
+        summary="Delete a dataset",
     )
     async def delete(self, id: FromPath[UUID], write: NamedDependency[Write]) -> Response[OperationView]:
         """Stop the servers that hold a dataset, and put it into the trash, from which it can be restored for a time."""
@@ -109,8 +113,8 @@ class DatasetsController(Controller):
 
     @post(
         "/{id:str}/restore",
-        opt=needs(Policy.RECORD),
-        status_code=200,
+        opt=needs(Policy.RECORD) | VERSIONED,
+        status_code=202,
         operation_id="restoreDataset",
         summary="Restore a dataset",
     )

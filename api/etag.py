@@ -3,8 +3,17 @@
 from typing import Any
 
 from litestar import Request
+from litestar.handlers import HTTPRouteHandler
 
 from models.errors import RecordChanged
+
+VERSIONED = {"versioned": True}
+"""The `opt` of a route about one record: reading it answers the `ETag`, changing it heeds `If-Match`."""
+
+
+def is_versioned(handler: HTTPRouteHandler) -> bool:
+    """Whether a route is about one record that has versions."""
+    return "versioned" in handler.opt
 
 
 def etag_of(version: int) -> str:

@@ -7,9 +7,8 @@ import msgspec
 from litestar import Controller, Response, delete, get, patch, post
 from litestar.di import NamedDependency
 from litestar.params import FromPath, JSONBody, QueryParameter
-from msgspec import UNSET, UnsetType
 
-from api.etag import etag_of
+from api.etag import VERSIONED, etag_of
 from api.fields import AnswerBody, Email, PathName, RequestBody
 from api.idempotency import SHORT_WAIT, Write
 from api.operation_view import OperationView
@@ -30,7 +29,7 @@ class GroupBody(RequestBody, frozen=True, kw_only=True):
 class MemberUpdate(RequestBody, frozen=True, kw_only=True):
     """Whether a member is a manager."""
 
-    manager: bool | UnsetType = UNSET
+    manager: bool
 
 
 class GroupView(AnswerBody, frozen=True, kw_only=True):
@@ -57,7 +56,7 @@ class GroupsController(Controller):
         found = await groups.list_all(caller, before=page.before, limit=page.limit + 1)
         return page.answer(found, key=lambda one: (str(one.id),), view=_view)
 
-    @post(opt=needs(Policy.SIGNED_IN), status_code=200, operation_id="createGroup", summary="Make a group")
+    @post(opt=needs(Policy.SIGNED_IN), status_code=202, operation_id="createGroup", summary="Make a group")
     async def create(self, data: JSONBody[GroupBody], write: NamedDependency[Write]) -> Response[GroupView]:
         """Make a group of which the caller is manager and first member."""
         async with write:
@@ -65,13 +64,19 @@ class GroupsController(Controller):
             await _accept(write, identity, operation)
         return write.answer
 
-    @get("/{id:str}", opt=needs(Policy.RECORD), operation_id="getGroup", summary="Read a group")
+    @get("/{id:str}", opt=needs(Policy.RECORD) | VERSIONED, operation_id="getGroup", summary="Read a group")
     async def read(self, id: FromPath[UUID], caller: NamedDependency[Caller]) -> Response[GroupView]:
         """Read a group."""
         found = await groups.read(id, caller)
         return Response(_view(found), headers={"ETag": etag_of(found.version)})
 
-    @patch("/{id:str}", opt=needs(Policy.RECORD), operation_id="renameGroup", summary="Rename a group")
+    @patch(
+        "/{id:str}",
+        opt=needs(Policy.RECORD) | VERSIONED,
+        status_code=202,
+        operation_id="renameGroup",
+        summary="Rename a group",
+    )
     async def rename(
         self, id: FromPath[UUID], data: JSONBody[GroupBody], write: NamedDependency[Write]
     ) -> Response[GroupView]:
@@ -84,7 +89,11 @@ class GroupsController(Controller):
         return write.answer
 
     @delete(
-        "/{id:str}", opt=needs(Policy.RECORD), status_code=202, operation_id="deleteGroup", summary="Delete a group"
+        "/{id:str}",
+        opt=needs(Policy.RECORD) | VERSIONED,
+        status_code=202,
+        operation_id="deleteGroup",
+        summary="Delete a group",
     )
     async def remove(self, id: FromPath[UUID], write: NamedDependency[Write]) -> Response[OperationView]:
         """Delete a group with its directory and everything that was granted to it."""
@@ -109,7 +118,7 @@ class GroupsController(Controller):
     @post(
         "/{id:str}/members",
         opt=needs(Policy.RECORD),
-        status_code=200,
+        status_code=202,
         operation_id="addGroupMember",
         summary="Add a member",
     )
@@ -128,6 +137,7 @@ class GroupsController(Controller):
     @patch(
         "/{id:str}/members/{memberEmail:str}",
         opt=needs(Policy.RECORD),
+        status_code=202,
         operation_id="updateGroupMember",
         summary="Make a member a manager, or not",
     )
@@ -139,8 +149,6 @@ class GroupsController(Controller):
         write: NamedDependency[Write],
     ) -> Response[OperationView]:
         """Make a member a manager of the group, or not. A group keeps one."""
-        if data.manager is UNSET:
-            raise RequestInvalid.of("/manager", "required", "is required")
         async with write:
             found = await groups.read_managed(id, write.caller)
             operation = await groups.set_manager(

@@ -16,10 +16,13 @@ import httpx
 import structlog
 from litestar import Controller, Request, Response, get
 from litestar.di import NamedDependency
+from litestar.openapi.datastructures import ResponseSpec
 from litestar.params import QueryParameter
+from msgspec import Meta
 
 from api.authentication import authenticate
 from api.dependencies import own_email
+from api.errors import ErrorEnvelope
 from api.fields import AnswerBody
 from api.openapi import API_VERSION
 from api.policy import Policy, needs
@@ -44,10 +47,13 @@ class CheckFailed(Exception):
     """A check did not find what it looked for; the message is fit to be shown."""
 
 
+Status = Annotated[str, Meta(extra_json_schema={"enum": ["ok", "failed"]})]
+
+
 class Check(AnswerBody, frozen=True, kw_only=True):
     """How one part is."""
 
-    status: str
+    status: Status
     latency_ms: float
     error: str | None = None
 
@@ -55,9 +61,13 @@ class Check(AnswerBody, frozen=True, kw_only=True):
 class Health(AnswerBody, frozen=True, kw_only=True):
     """`ok` when every check is, else `failed`."""
 
-    status: str
+    status: Status
     checks: dict[str, Check]
     folders: dict[str, Check] | None = None
+
+
+UNHEALTHY: Any = Health | ErrorEnvelope
+"""What is answered with 503: which part has failed, or that nothing can be told."""
 
 
 class Version(AnswerBody, frozen=True, kw_only=True):
@@ -77,6 +87,7 @@ class HealthController(Controller):
         "/healthcheck",
         opt=needs(Policy.PUBLIC) | {"refusals": (401, 403, 404)},
         operation_id="checkHealth",
+        responses={503: ResponseSpec(UNHEALTHY, generate_examples=False, description="A part has failed.")},
         summary="Health of the service",
     )
     async def healthcheck(

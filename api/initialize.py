@@ -27,7 +27,7 @@ class InitializeController(Controller):
     @put(
         "/initialize",
         opt=needs(Policy.RECORD),
-        status_code=200,
+        status_code=202,
         operation_id="initialize",
         summary="Prepare a person's place",
     )

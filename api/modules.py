@@ -11,7 +11,7 @@ from litestar.params import FromPath, JSONBody
 from msgspec import UNSET, Meta, UnsetType
 
 from api.dependencies import OwnerQuery, new_owner, own_email
-from api.etag import etag_of
+from api.etag import VERSIONED, etag_of
 from api.fields import AnswerBody, Description, Line, PathWord, RequestBody
 from api.idempotency import SHORT_WAIT, Write
 from api.operation_view import OperationView
@@ -90,7 +90,7 @@ class ModulesController(Controller):
         found = await modules.list_visible(caller, owner=wanted, before=page.before, limit=page.limit + 1)
         return page.answer(found, key=lambda one: (str(one.id),), view=lambda one: _view(one, caller))
 
-    @post(opt=needs(Policy.SIGNED_IN), status_code=200, operation_id="createModule", summary="Make a module")
+    @post(opt=needs(Policy.SIGNED_IN), status_code=202, operation_id="createModule", summary="Make a module")
     async def create(
         self, data: JSONBody[ModuleCreate], write: NamedDependency[Write], settings: NamedDependency[Settings]
     ) -> Response[ModuleView]:
@@ -109,13 +109,19 @@ class ModulesController(Controller):
             await _accept(write, identity, operation)
         return write.answer
 
-    @get("/{id:str}", opt=needs(Policy.RECORD), operation_id="getModule", summary="Read a module")
+    @get("/{id:str}", opt=needs(Policy.RECORD) | VERSIONED, operation_id="getModule", summary="Read a module")
     async def read(self, id: FromPath[UUID], caller: NamedDependency[Caller]) -> Response[ModuleView]:
         """Read a module that the caller may use."""
         found = await modules.read(id, caller)
         return Response(_view(found, caller), headers={"ETag": etag_of(found.version)})
 
-    @patch("/{id:str}", opt=needs(Policy.RECORD), operation_id="updateModule", summary="Change a module")
+    @patch(
+        "/{id:str}",
+        opt=needs(Policy.RECORD) | VERSIONED,
+        status_code=202,
+        operation_id="updateModule",
+        summary="Change a module",
+    )
     async def update(
         self,
         id: FromPath[UUID],
@@ -146,7 +152,11 @@ class ModulesController(Controller):
         return write.answer
 
     @delete(
-        "/{id:str}", opt=needs(Policy.RECORD), status_code=202, operation_id="deleteModule", summary="Delete a module"
+        "/{id:str}",
+        opt=needs(Policy.RECORD) | VERSIONED,
+        status_code=202,
+        operation_id="deleteModule",
+        summary="Delete a module",
     )
     async def delete(self, id: FromPath[UUID], write: NamedDependency[Write]) -> Response[OperationView]:
         """Stop the servers that hold a module, and put it into the trash, from which it can be restored for a time."""
@@ -159,8 +169,8 @@ class ModulesController(Controller):
 
     @post(
         "/{id:str}/restore",
-        opt=needs(Policy.RECORD),
-        status_code=200,
+        opt=needs(Policy.RECORD) | VERSIONED,
+        status_code=202,
         operation_id="restoreModule",
         summary="Restore a module",
     )

@@ -15,10 +15,12 @@ from litestar.handlers import HTTPRouteHandler
 from litestar.openapi.config import OpenAPIConfig
 from litestar.openapi.plugins import OpenAPIRenderPlugin
 from litestar.openapi.spec import Components, SecurityScheme
+from msgspec import Struct
 
 from api.errors import ErrorEnvelope
+from api.etag import is_versioned
 from api.policy import Policy, handlers_of, needs, policy_of
-from api.validation import query_fields
+from api.text_schemas import describe_text, describe_texts
 
 API_VERSION = "1.0.0"
 DOCUMENT = Path(__file__).parent.parent / "docs" / "openapi.json"
@@ -37,6 +39,27 @@ _REASONS = {
     429: "Too many requests.",
     500: "A defect of this service.",
     503: "Something that this needs does not answer at the moment.",
+}
+_TAG = r'(W/)?"[!#-~]*"'
+_REQUEST_HEADERS = {
+    name: {"name": name, "in": "header", "required": False, "description": description, "schema": schema}
+    for name, description, schema in (
+        (
+            "Idempotency-Key",
+            "The same request with the same key gets the first answer again, for a day.",
+            {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[!-~]+$"},
+        ),
+        (
+            "If-Match",
+            "The `ETag` of the version to change.",
+            {"type": "string", "pattern": rf"^(\*|{_TAG}(\s*,\s*{_TAG})*)$"},
+        ),
+        (
+            "Prefer",
+            "`wait=N`: seconds, at most 60, to wait for the end of the work.",
+            {"type": "string"},
+        ),
+    )
 }
 
 
@@ -95,13 +118,17 @@ def complete(schema: dict[str, Any], app: Litestar) -> dict[str, Any]:
 def _components(app: Litestar) -> dict[str, Any]:
     """The schemas of all bodies as msgspec writes them: Litestar's leave out the constraints of list entries, and
     that unknown fields are refused."""
+    requests: list[type[Struct]] = []
     bodies: list[Any] = [ErrorEnvelope]
     for _, handler in handlers_of(app):
         if handler.resolve_include_in_schema():
             if handler.parsed_data_field is not None:
-                bodies.append(handler.parsed_data_field.annotation)
+                annotation = handler.parsed_data_field.annotation
+                requests.extend(one for one in (get_args(annotation) or (annotation,)) if one is not type(None))
             bodies.extend(_answer_types(handler.parsed_return_field.annotation))
+    bodies.extend(requests)
     _, components = msgspec.json.schema_components(bodies, ref_template=_REFERENCE)
+    describe_texts(requests, components)
     for component in components.values():
         if component.get("additionalProperties") is not False:  # an answer: what has no value is absent
             for name, field in component.get("properties", {}).items():
@@ -122,10 +149,11 @@ def _answer_types(annotation: Any) -> list[Any]:
 
 
 def _forget_null(field: dict[str, Any]) -> None:
-    choices = [choice for choice in field.get("anyOf", ()) if choice != {"type": "null"}]
-    if len(choices) == 1:
-        del field["anyOf"]
-        field.update(choices[0])
+    for alternatives in ("anyOf", "oneOf"):
+        choices = [choice for choice in field.get(alternatives, ()) if choice != {"type": "null"}]
+        if len(choices) == 1:
+            del field[alternatives]
+            field.update(choices[0])
     if "default" in field and field["default"] is None:
         del field["default"]
 
@@ -133,47 +161,76 @@ def _forget_null(field: dict[str, Any]) -> None:
 def _complete_operation(operation: dict[str, Any], method: str, handler: HTTPRouteHandler) -> None:
     policy = policy_of(handler)
     responses = operation["responses"]
-    for status in sorted(_refusals(method, policy, handler, bool(operation.get("parameters")))):
-        responses[str(status)] = _refusal(status)
-    if "202" in responses and method == "DELETE":
-        responses.setdefault("204", {"description": "It is gone already."})
-    elif "202" in responses:
-        responses.setdefault("200", {**responses["202"], "description": "The work has ended already."})
     # What Litestar adds for its own way of refusing is never sent.
-    if "400" in responses and handler.parsed_data_field is None:
-        del responses["400"]
+    responses.pop("400", None)
+    for status in sorted(_refusals(policy, handler)):
+        responses.setdefault(str(status), _refusal(status))
+    if "202" in responses:
+        responses["202"].setdefault("headers", {})["Location"] = _header("The operation to follow.")
+        if method == "DELETE":
+            responses.setdefault("204", {"description": "It is gone already."})
+        else:
+            responses.setdefault(
+                "200", {"description": "The work has ended already.", "content": responses["202"]["content"]}
+            )
+    if "204" in responses:
+        responses["204"].pop("content", None)
+    for parameter in operation.get("parameters", ()):
+        _forget_null(parameter["schema"])
+        if parameter["in"] == "query":
+            describe_text(parameter["schema"])
+    if handler.parsed_data_field is not None:
+        operation["requestBody"]["required"] = type(None) not in get_args(handler.parsed_data_field.annotation)
+    _add_headers(operation, method, handler)
     if policy is Policy.PUBLIC:
         operation["security"] = []
-        return
-    if method in ("POST", "PUT", "PATCH", "DELETE"):
-        names = {"Idempotency-Key": "The same request with the same key gets the first answer again, for a day."}
+
+
+def _add_headers(operation: dict[str, Any], method: str, handler: HTTPRouteHandler) -> None:
+    """The headers that a handler understands, and those of its answer."""
+    responses = operation["responses"]
+    understood = []
+    if _takes(handler, "write"):
+        understood.append("Idempotency-Key")
         if "202" in responses:
-            names["Prefer"] = "`wait=N`: seconds, at most 60, to wait for the end of the work."
-        if policy is Policy.RECORD:
-            names["If-Match"] = "The `ETag` of the version to change."
-        given = {parameter["name"] for parameter in operation.get("parameters", [])}
-        operation.setdefault("parameters", []).extend(
-            {"name": name, "in": "header", "required": False, "description": text, "schema": {"type": "string"}}
-            for name, text in names.items()
-            if name not in given
-        )
+            understood.append("Prefer")
+    if is_versioned(handler):
+        if method != "GET":
+            understood.append("If-Match")
+        if method in ("GET", "PATCH"):
+            responses["200"].setdefault("headers", {})["ETag"] = _header(
+                "The version of the record.", required=method == "GET"
+            )
+    if _takes(handler, "page"):
+        about = 'The next page, with `rel="next"`; absent on the last one.'
+        responses["200"].setdefault("headers", {})["Link"] = _header(about, required=False)
+    if understood:
+        operation.setdefault("parameters", [])
+        given = {parameter["name"] for parameter in operation["parameters"]}
+        operation["parameters"].extend(_REQUEST_HEADERS[name] for name in understood if name not in given)
 
 
-def _refusals(method: str, policy: Policy | None, handler: HTTPRouteHandler, has_parameters: bool) -> set[int]:
-    found = {500, 503, *handler.opt.get("refusals", ())}
+def _takes(handler: HTTPRouteHandler, dependency: str) -> bool:
+    return dependency in handler.signature_model._fields
+
+
+def _header(description: str, *, required: bool = True, type: str = "string") -> dict[str, Any]:
+    return {"description": description, "required": required, "schema": {"type": type}}
+
+
+def _refusals(policy: Policy | None, handler: HTTPRouteHandler) -> set[int]:
+    # 422: a query parameter that there is not, in any case.
+    found = {422, 500, 503, *handler.opt.get("refusals", ())}
     if policy is not Policy.PUBLIC:
-        found.add(401)
-    if policy is Policy.ADMIN:
-        found.add(403)
+        # 403: also for an account that may not be used, or that asks about somebody else.
+        found |= {401, 403}
     if policy is Policy.RECORD:
-        found |= {403, 404}
-    if query_fields(handler) or has_parameters:
-        found.add(422)
+        found.add(404)
     if handler.parsed_data_field is not None:
-        found |= {400, 413, 415, 422}
-    if method != "GET" and policy is not Policy.PUBLIC:
-        found |= {409, 422}
-        if policy is Policy.RECORD:
+        found |= {400, 413, 415}
+    if _takes(handler, "write"):
+        found.add(409)
+        if is_versioned(handler):
             found.add(412)
     return found
 
@@ -183,10 +240,10 @@ def _refusal(status: int) -> dict[str, Any]:
         "description": _REASONS[status],
         "content": {"application/json": {"schema": {"$ref": _REFERENCE.format(name="ErrorEnvelope")}}},
     }
+    if status == 401:
+        answer["headers"] = {"WWW-Authenticate": _header("How to show who one is: `Bearer`.")}
     if status in (429, 503):
-        answer["headers"] = {
-            "Retry-After": {"description": "Seconds after which to try again.", "schema": {"type": "integer"}}
-        }
+        answer["headers"] = {"Retry-After": _header("Seconds after which to try again.", type="integer")}
     return answer
 
 

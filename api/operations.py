@@ -14,7 +14,7 @@ from litestar.response import ServerSentEvent
 from litestar.response.sse import ServerSentEventMessage
 
 from api.authentication import token_expiry
-from api.etag import etag_of
+from api.etag import VERSIONED, etag_of
 from api.idempotency import Write
 from api.operation_events import OperationEvents
 from api.operation_view import OperationView, view_of
@@ -61,7 +61,7 @@ class OperationsController(Controller):
         )
         return page.answer(found, key=lambda one: (str(one.id),), view=lambda one: view_of(one, settings))
 
-    @get("/{id:str}", opt=needs(Policy.RECORD), operation_id="getOperation", summary="Read an operation")
+    @get("/{id:str}", opt=needs(Policy.RECORD) | VERSIONED, operation_id="getOperation", summary="Read an operation")
     async def read(
         self, id: FromPath[UUID], caller: NamedDependency[Caller], settings: NamedDependency[Settings]
     ) -> Response[OperationView]:
@@ -112,7 +112,7 @@ class OperationsController(Controller):
 
     @post(
         "/{id:str}/cancel",
-        opt=needs(Policy.RECORD),
+        opt=needs(Policy.RECORD) | VERSIONED,
         status_code=202,
         operation_id="cancelOperation",
         summary="Cancel an operation",

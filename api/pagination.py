@@ -32,7 +32,12 @@ V = TypeVar("V")
 
 Limit = Annotated[int, QueryParameter(ge=1, le=LARGEST_PAGE, description="Most entries of the answer.")]
 Cursor = Annotated[
-    str | None, QueryParameter(max_length=1024, description="Where the previous page ended: from its `Link`.")
+    str | None,
+    QueryParameter(
+        max_length=1024,
+        description="Where the previous page ended: from its `Link`.",
+        schema_extra={"pattern": "^[A-Za-z0-9_-]+$"},
+    ),
 ]
 
 

@@ -13,7 +13,7 @@ from litestar.params import FromPath, FromQuery, JSONBody, QueryParameter
 from msgspec import UNSET
 
 from api.dependencies import OwnerQuery, new_owner, own_email
-from api.etag import etag_of
+from api.etag import VERSIONED, etag_of
 from api.idempotency import SHORT_WAIT, Write
 from api.operation_view import OperationView
 from api.pagination import Page
@@ -72,7 +72,7 @@ class SecretsController(Controller):
             write.done(view_of(made, write.caller, services.settings), version=made.version)
         return write.answer
 
-    @get("/secret/{id:str}", opt=needs(Policy.RECORD), operation_id="getSecret", summary="Read a secret")
+    @get("/secret/{id:str}", opt=needs(Policy.RECORD) | VERSIONED, operation_id="getSecret", summary="Read a secret")
     async def read(
         self, id: FromPath[UUID], caller: NamedDependency[Caller], settings: NamedDependency[Settings]
     ) -> Response[SecretView]:
@@ -80,7 +80,9 @@ class SecretsController(Controller):
         found = await secrets.read(id, caller)
         return Response(view_of(found, caller, settings), headers={"ETag": etag_of(found.version)})
 
-    @patch("/secret/{id:str}", opt=needs(Policy.RECORD), operation_id="updateSecret", summary="Change a secret")
+    @patch(
+        "/secret/{id:str}", opt=needs(Policy.RECORD) | VERSIONED, operation_id="updateSecret", summary="Change a secret"
+    )
     async def update(
         self,
         id: FromPath[UUID],
@@ -108,7 +110,7 @@ class SecretsController(Controller):
 
     @delete(
         "/secret/{id:str}",
-        opt=needs(Policy.RECORD),
+        opt=needs(Policy.RECORD) | VERSIONED,
         status_code=202,
         operation_id="deleteSecret",
         summary="Delete a secret",

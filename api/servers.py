@@ -12,7 +12,7 @@ from litestar.params import FromPath, FromQuery, JSONBody, QueryParameter
 from msgspec import UNSET, UnsetType
 
 from api.dependencies import own_email, query_id
-from api.etag import etag_of
+from api.etag import VERSIONED, etag_of
 from api.fields import AnswerBody
 from api.idempotency import Write
 from api.operation_view import OperationView
@@ -126,7 +126,7 @@ class ServersController(Controller):
             await _answer_made(write, identity, settings)
         return write.answer
 
-    @get("/{id:str}", opt=needs(Policy.RECORD), operation_id="getServer", summary="Read a server")
+    @get("/{id:str}", opt=needs(Policy.RECORD) | VERSIONED, operation_id="getServer", summary="Read a server")
     async def read(
         self, id: FromPath[UUID], caller: NamedDependency[Caller], settings: NamedDependency[Settings]
     ) -> Response[ServerView]:
@@ -135,7 +135,11 @@ class ServersController(Controller):
         return Response(_view(found, settings), headers={"ETag": etag_of(found.version)})
 
     @delete(
-        "/{id:str}", opt=needs(Policy.RECORD), status_code=202, operation_id="deleteServer", summary="Delete a server"
+        "/{id:str}",
+        opt=needs(Policy.RECORD) | VERSIONED,
+        status_code=202,
+        operation_id="deleteServer",
+        summary="Delete a server",
     )
     async def delete(self, id: FromPath[UUID], write: NamedDependency[Write]) -> Response[OperationView]:
         """Delete a server; one that runs is stopped first.
@@ -146,7 +150,7 @@ class ServersController(Controller):
 
     @put(
         "/{id:str}/start",
-        opt=needs(Policy.RECORD),
+        opt=needs(Policy.RECORD) | VERSIONED,
         status_code=202,
         operation_id="startServer",
         summary="Start a server",
@@ -156,7 +160,11 @@ class ServersController(Controller):
         return await _intend(id, Wish.RUNNING, write)
 
     @put(
-        "/{id:str}/stop", opt=needs(Policy.RECORD), status_code=202, operation_id="stopServer", summary="Stop a server"
+        "/{id:str}/stop",
+        opt=needs(Policy.RECORD) | VERSIONED,
+        status_code=202,
+        operation_id="stopServer",
+        summary="Stop a server",
     )
     async def stop(self, id: FromPath[UUID], write: NamedDependency[Write]) -> Response[OperationView]:
         """Stop a server. A start that is under way is cancelled."""

@@ -25,12 +25,28 @@ Emails = Annotated[list[Email], Meta(max_length=MOST_PRINCIPALS, description="E-
 GroupNames = Annotated[list[PrincipalName], Meta(max_length=MOST_PRINCIPALS, description="Ids or names of groups.")]
 OrgNames = Annotated[list[PrincipalName], Meta(max_length=MOST_PRINCIPALS, description="Names of organisations.")]
 Relation = Annotated[
-    str, Meta(min_length=1, max_length=64, extra={"text": "line"}, description="`read` or `write`, which implies read.")
+    str,
+    Meta(
+        min_length=1,
+        max_length=64,
+        extra={"text": "line"},
+        extra_json_schema={"enum": list(RELATIONS)},
+        description="`read` or `write`, which implies read; the others are synonyms.",
+    ),
 ]
 AccessType = Annotated[
-    str | None, QueryParameter(max_length=64, description="Only entries of this type: `user`, `group` or `org`.")
+    str | None,
+    QueryParameter(
+        max_length=64,
+        description="Only entries of this type: `user`, `group` or `org`.",
+        schema_extra={"pattern": "^(users?|groups?|orgs?)?$"},
+    ),
 ]
 ExplainedEmail = Annotated[str, QueryParameter(max_length=320, description="Whose access is explained.")]
+
+
+Access = Annotated[str, Meta(extra_json_schema={"enum": [level.word for level in Level]})]
+PrincipalType = Annotated[str, Meta(extra_json_schema={"enum": list(PLACES)})]
 
 
 class RevokeBody(RequestBody, frozen=True, kw_only=True):
@@ -65,18 +81,18 @@ class ShareBody(RevokeBody, frozen=True, kw_only=True):
 class AccessView(AnswerBody, frozen=True, kw_only=True):
     """One principal's access; a group has its id beside its name."""
 
-    access: str
+    access: Access
     entity: str
-    type: str
+    type: PrincipalType
     id: UUID | None = msgspec.field(name="_id", default=None)
 
 
 class WayView(AnswerBody, frozen=True, kw_only=True):
     """One way in which a person has access."""
 
-    type: str
+    type: PrincipalType
     entity: str
-    access: str
+    access: Access
     expires_at: datetime | None = None
 
 
@@ -85,7 +101,7 @@ class ExplanationView(AnswerBody, frozen=True, kw_only=True):
 
     email: str
     via: list[WayView]
-    access: str | None = None
+    access: Access | None = None
 
 
 def access_subject(kind: str, identity: UUID) -> Subject:

@@ -9,7 +9,7 @@ from litestar.di import NamedDependency
 from litestar.params import FromQuery, JSONBody, QueryParameter
 
 from api.dependencies import query_id
-from api.etag import etag_of
+from api.etag import VERSIONED, etag_of
 from api.idempotency import Write
 from api.pagination import Page
 from api.policy import Policy, needs
@@ -63,13 +63,15 @@ class TemplatesController(Controller):
             write.done(view_of(made.snapshot()), version=made.version)
         return write.answer
 
-    @get("/template", opt=needs(Policy.RECORD), operation_id="getTemplate", summary="Read a template")
+    @get("/template", opt=needs(Policy.RECORD) | VERSIONED, operation_id="getTemplate", summary="Read a template")
     async def read(self, template: TemplateId, caller: NamedDependency[Caller]) -> Response[TemplateView]:
         """Read a template that is public or one's own."""
         found = await templates.read_visible(query_id("template", template), caller)
         return Response(view_of(found.snapshot()), headers={"ETag": etag_of(found.version)})
 
-    @patch("/template", opt=needs(Policy.RECORD), operation_id="updateTemplate", summary="Change a template")
+    @patch(
+        "/template", opt=needs(Policy.RECORD) | VERSIONED, operation_id="updateTemplate", summary="Change a template"
+    )
     async def update(
         self,
         template: TemplateId,
@@ -99,7 +101,7 @@ class TemplatesController(Controller):
 
     @delete(
         "/template",
-        opt=needs(Policy.RECORD),
+        opt=needs(Policy.RECORD) | VERSIONED,
         status_code=204,
         operation_id="deleteTemplate",
         summary="Delete a template",
