@@ -18,10 +18,12 @@ import msgspec
 from models.process import leave
 from stack import demo, secrets, tools
 from stack.layout import MadeByAnotherVersion, PortTaken, layout_of
+from stack.process import ProcessIdentity
 from stack.programs import ToolMissing
 from stack.progress import Progress
 from stack.sign_in import SignInFailed, api_tokens
-from stack.supervisor import Info, Stack, StackFailed, State, clean_leftovers, hub_token, read_state
+from stack.state import Claim, Info, StackFailed, State, processes_of, read_state, supervisor_of
+from stack.supervisor import Stack, clean_leftovers, hub_token
 
 DEFAULT_DIRECTORY = Path(".nbhub")
 PEOPLE = (
@@ -29,6 +31,8 @@ PEOPLE = (
 )
 # The first start installs what is missing.
 _PATIENCE_SECONDS = 600
+# What a stack that ends in order has for it: the longest that its parts may take, one after another.
+_END_SECONDS = 120
 
 
 def run() -> NoReturn:
@@ -94,92 +98,129 @@ def _parser() -> argparse.ArgumentParser:
 def _up(arguments: argparse.Namespace) -> int:
     if arguments.detach:
         return _detach(arguments)
-    asyncio.run(_serve(arguments.directory, arguments.workers))
-    return 0
+    return asyncio.run(_serve(arguments.directory, arguments.workers))
 
 
-async def _serve(directory: Path, workers: int) -> None:
-    ended = asyncio.Event()
-    _on_signals(ended)
-    starting = asyncio.create_task(_started(directory, workers, ended))
-    await starting
+async def _serve(directory: Path, workers: int) -> int:
+    _end_on_signals()
+    stack = Stack(directory, workers=workers)
+    code = 130
+    with suppress(asyncio.CancelledError):
+        async with stack:
+            code = 0
+            _tell(stack.info)
+            print("Ctrl-C ends it.", flush=True)
+            await asyncio.Event().wait()
+    return code
 
 
-async def _started(directory: Path, workers: int, ended: asyncio.Event) -> None:
-    async with Stack(directory, workers=workers) as stack:
-        _tell(stack.info)
-        print("Ctrl-C ends it.", flush=True)
-        await ended.wait()
-        stack.progress.say("ending")
+def _end_on_signals() -> None:
+    """Ctrl-C, `nbhub down` and a closed terminal cancel this task, also while the stack starts.
 
-
-def _on_signals(ended: asyncio.Event) -> None:
-    """The first signal ends the stack in order, also while it starts."""
+    They do so once: what ends must not be cut off in the middle of it.
+    """
     task = asyncio.current_task()
     assert task is not None
     loop = asyncio.get_running_loop()
+    told = False
 
     def end() -> None:
-        if ended.is_set():
+        nonlocal told
+        if not told:
+            Progress().say("ending")
             task.cancel()
-        ended.set()
+        told = True
 
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         loop.add_signal_handler(number, end)
 
 
 def _detach(arguments: argparse.Namespace) -> int:
     directory: Path = arguments.directory.resolve()
-    running = read_state(directory)
-    if running is not None and running.supervisor.alive():
-        print("nbhub: the stack is up already", file=sys.stderr)
-        return 0
-    directory.mkdir(parents=True, exist_ok=True)
+    supervisor = supervisor_of(directory)
+    if supervisor is not None:
+        return _follow(directory, supervisor)
+    directory.mkdir(parents=True, exist_ok=True, mode=0o700)
     log = directory / "supervisor.log"
     command = [sys.executable, "-m", "stack.cli", "up", "--dir", str(directory), "--workers", str(arguments.workers)]
-    with log.open("wb") as output:
+    with log.open("ab") as output:
+        told = output.tell()
         process = subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True
         )
-    told = 0
     deadline = time.monotonic() + _PATIENCE_SECONDS
     while time.monotonic() < deadline:
-        text = log.read_text(errors="replace")
-        sys.stderr.write(text[told:])
-        told = len(text)
+        ended = process.poll() is not None
+        with log.open("rb") as written:
+            written.seek(told)
+            said = written.read()
+        sys.stderr.write(said.decode(errors="replace"))
+        told += len(said)
+        if ended:
+            print(f"nbhub: the stack did not start; see {log}", file=sys.stderr)
+            return 1
         state = read_state(directory)
         # What a killed stack wrote may still be there: it names another supervisor.
         if state is not None and state.info is not None and state.supervisor.pid == process.pid:
             return 0
-        if process.poll() is not None:
-            print(f"nbhub: the stack did not start; see {log}", file=sys.stderr)
-            return 1
         time.sleep(0.1)
     os.kill(process.pid, signal.SIGTERM)
     print(f"nbhub: the stack was not up within {_PATIENCE_SECONDS} s; see {log}", file=sys.stderr)
     return 1
 
 
+def _follow(directory: Path, supervisor: ProcessIdentity) -> int:
+    """Wait until the stack that somebody else started is up."""
+    print(f"nbhub: a stack runs here already (pid {supervisor.pid})", file=sys.stderr)
+    while supervisor_of(directory) == supervisor:
+        state = read_state(directory)
+        if state is not None and state.info is not None and state.supervisor == supervisor:
+            return 0
+        time.sleep(0.1)
+    print("nbhub: it ended before it was up", file=sys.stderr)
+    return 1
+
+
 def _down(arguments: argparse.Namespace) -> int:
     directory: Path = arguments.directory.resolve()
-    state = read_state(directory)
-    if state is None:
+    supervisor = supervisor_of(directory)
+    if supervisor is None and not processes_of(directory):
         print("nbhub: no stack is up here", file=sys.stderr)
         return 0
-    state.supervisor.send(signal.SIGTERM)
-    while state.supervisor.alive():
-        time.sleep(0.05)
-    # A supervisor that was killed left its parts behind.
-    asyncio.run(clean_leftovers(directory, Progress()))
+    if supervisor is not None:
+        # One that stands still hears nothing.
+        supervisor.send(signal.SIGCONT)
+        supervisor.send(signal.SIGTERM)
+        deadline = time.monotonic() + _END_SECONDS
+        while supervisor_of(directory) == supervisor:
+            if time.monotonic() > deadline:
+                print(f"nbhub: pid {supervisor.pid} did not end within {_END_SECONDS} s: killed", file=sys.stderr)
+                supervisor.send(signal.SIGKILL)
+            time.sleep(0.05)
+    asyncio.run(_clean(directory))
     return 0
 
 
+async def _clean(directory: Path) -> None:
+    """End what a supervisor left behind that was killed."""
+    with Claim(directory):
+        await clean_leftovers(directory, Progress())
+
+
 def _running(directory: Path) -> State:
-    state = read_state(directory.resolve())
-    if state is None or not state.supervisor.alive():
+    directory = directory.resolve()
+    supervisor = supervisor_of(directory)
+    if supervisor is None:
+        left = processes_of(directory)
+        if left:
+            names = ", ".join(one.describe() for one in left)
+            raise StackFailed(
+                f"the supervisor was killed and left behind {names}: `nbhub up` or `nbhub down` ends them"
+            )
         raise StackFailed("no stack is up here: start one with `nbhub up`")
-    if state.info is None:
-        raise StackFailed("the stack is still starting")
+    state = read_state(directory)
+    if state is None or state.supervisor != supervisor or state.info is None:
+        raise StackFailed(f"the stack is still starting, or ending (pid {supervisor.pid})")
     return state
 
 
@@ -228,10 +269,12 @@ def _token(arguments: argparse.Namespace) -> int:
 
 
 def _rotate_keys(arguments: argparse.Namespace) -> int:
-    state = read_state(arguments.directory.resolve())
-    if state is not None and state.supervisor.alive():
-        raise StackFailed("the stack uses its keys: end it with `nbhub down` first")
-    secrets.rotate(layout_of(arguments.directory, running=True).keys)
+    directory: Path = arguments.directory.resolve()
+    if not directory.is_dir():
+        raise StackFailed(f"there was never a stack in {directory}: it has no keys")
+    # A stack that runs uses its keys.
+    with Claim(directory):
+        secrets.rotate(layout_of(directory, running=True).keys)
     print("New keys are used from the next start on; the old ones stay for what was encrypted and signed with them.")
     return 0
 
@@ -247,24 +290,17 @@ def _demo(arguments: argparse.Namespace) -> int:
 
 
 async def _shown(directory: Path, *, stay: bool) -> int:
-    ended = asyncio.Event()
-    _on_signals(ended)
-    async with Stack(directory) as stack:
-        _tell(stack.info)
-        story = asyncio.create_task(demo.tell(stack, modules=tools.LMOD.exists()))
-        waiting = asyncio.create_task(ended.wait())
-        await asyncio.wait([story, waiting], return_when=asyncio.FIRST_COMPLETED)
-        if not story.done():
-            story.cancel()
-            with suppress(asyncio.CancelledError):
-                await story
-            return 130
-        story.result()
-        if stay:
-            print("\nEverything stays up for you to look around. Ctrl-C ends it.", flush=True)
-            await waiting
-        waiting.cancel()
-    return 0
+    _end_on_signals()
+    code = 130
+    with suppress(asyncio.CancelledError):
+        async with Stack(directory) as stack:
+            _tell(stack.info)
+            await demo.tell(stack, modules=tools.LMOD.exists())
+            code = 0
+            if stay:
+                print("\nEverything stays up for you to look around. Ctrl-C ends it.", flush=True)
+                await asyncio.Event().wait()
+    return code
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from msgspec import Struct
@@ -33,15 +34,26 @@ class ProcessIdentity(Struct, frozen=True):
         """Whether this very process lives."""
         return ProcessIdentity.of(self.pid) == self
 
+    def describe(self) -> str:
+        """Its program and pid, for people."""
+        try:
+            name = Path(f"/proc/{self.pid}/comm").read_text(errors="replace").strip()
+        except OSError:
+            name = "a process"
+        return f"{name} ({self.pid})"
+
     def send(self, number: signal.Signals) -> None:
         """Send a signal to this process, if it lives."""
-        if self.alive():
-            os.kill(self.pid, number)
+        with suppress(ProcessLookupError):
+            if self.alive():
+                os.kill(self.pid, number)
 
     def send_group(self, number: signal.Signals) -> None:
-        """Send a signal to it and its children that are still in its group."""
-        if self.alive():
-            os.killpg(self.pid, number)
+        """Send a signal to it and, if it leads a group, to those of its children that are still in it."""
+        with suppress(ProcessLookupError):
+            if self.alive():
+                leads = os.getpgid(self.pid) == self.pid
+                os.killpg(self.pid, number) if leads else os.kill(self.pid, number)
 
 
 class ManagedProcess:
@@ -59,7 +71,7 @@ class ManagedProcess:
         self.identity: ProcessIdentity | None = None
 
     def start(self) -> None:
-        """Start it; its output is added to the log."""
+        """Start it; its output is added to the log. Raises `OSError` when the program cannot be executed."""
         self.log.parent.mkdir(parents=True, exist_ok=True)
         with self.log.open("ab") as log:
             self._popen = subprocess.Popen(

@@ -3,12 +3,13 @@
     async with Stack(Path(".nbhub")) as stack:
         print(stack.info.api)
 
-A part is started when what it needs is ready, all others side by side. What an earlier stack in the same
-directory left behind when it was killed is ended first.
+A part is started when what it needs is ready, all others side by side. One stack runs in a directory at a time;
+what an earlier one left behind when it was killed is ended first.
 """
 
 import asyncio
 import os
+import shutil
 import signal
 import sys
 from collections.abc import Awaitable, Callable, Mapping
@@ -17,8 +18,6 @@ from typing import Self
 
 import asyncpg
 import httpx
-import msgspec
-from msgspec import Struct
 from temporalio.client import Client
 
 from stack import parts, programs, secrets, tools
@@ -28,47 +27,12 @@ from stack.process import ManagedProcess, ProcessIdentity, end_leftover
 from stack.programs import Program
 from stack.progress import Progress
 from stack.sign_in import Tokens, api_tokens
+from stack.state import MARK, Claim, Info, RunProgram, StackFailed, State, processes_of, write_state
 from stack.vault_setup import open_vault
 
 # Whoever depends on a part ends before it.
 _STOP_ORDER = (("worker", "api"), ("jupyterhub",), ("oidc", "temporal", "vault"), ("postgres",))
 _LOOK_AGAIN = 0.05
-
-
-class StackFailed(Exception):
-    """The stack cannot be started; the message says which part and why."""
-
-
-class RunProgram(Struct, frozen=True, kw_only=True):
-    """A program that the stack runs."""
-
-    version: str
-    origin: str
-    path: str
-
-
-class Info(Struct, frozen=True, kw_only=True):
-    """Where everything is: what `nbhub status --json` prints."""
-
-    api: str
-    jupyterhub: str
-    temporal: str
-    temporal_ui: str
-    vault: str
-    issuer: str
-    database: str
-    data_root: str
-    log_dir: str
-    pids: dict[str, int]
-    programs: dict[str, RunProgram]
-
-
-class State(Struct, frozen=True, kw_only=True):
-    """What the supervisor writes down while it runs."""
-
-    supervisor: ProcessIdentity
-    processes: dict[str, ProcessIdentity]
-    info: Info | None = None
 
 
 class Stack:
@@ -101,8 +65,11 @@ class Stack:
         self._programs: dict[str, Program] = {}
         self._layout: Layout | None = None
         self._secrets: secrets.Secrets | None = None
+        self._claim = Claim(self.directory)
 
     async def __aenter__(self) -> Self:
+        # First of all: whoever may not run a stack here must not end anything of the one that runs.
+        self._claim.take()
         try:
             await self._start()
         except BaseExceptionGroup as failures:
@@ -223,7 +190,7 @@ class Stack:
         """Start a part that has ended; returns when it is ready."""
         process = self._processes[part]
         if not process.running:
-            process.start()
+            _begin(process)
             self._write_state()
         await self._until_ready(self._parts[part], process)
         if part == "vault":
@@ -280,7 +247,11 @@ class Stack:
             # Letters of all scripts have an upper and a lower case; the order is that of their bytes.
             locale = ["--locale=C", "--lc-ctype=C.UTF-8"]
             options = ["-U", "nbhub", "--auth=trust", "-E", "UTF8", *locale, "--no-instructions"]
-            await self._once("initdb", parts.as_ordinary_user([program, "-D", str(data), *options]), {})
+            # Whole or not at all: a start that is cut off here must not be the last one.
+            making = data.with_name("postgres.new")
+            shutil.rmtree(making, ignore_errors=True)
+            await self._once("initdb", parts.as_ordinary_user([program, "-D", str(making), *options]), {})
+            making.rename(data)
         await self._launch(parts.postgres(self.layout, postgres))
         await make_database(self.layout, "nbhub")
         await self.migrate(self.layout.database_url())
@@ -296,6 +267,9 @@ class Stack:
         await self._launch(parts.temporal(self.layout, program, self.secrets))
 
     async def _start_vault(self) -> None:
+        if not (self.directory / "vault" / "keys.json").exists():
+            # A start was cut off before it kept the keys: nobody can open what it made, and nothing is in it.
+            shutil.rmtree(self.directory / "vault" / "storage", ignore_errors=True)
         await self._launch(parts.vault(self.layout, await self._found(programs.vault())))
         await self._open_vault()
 
@@ -339,15 +313,9 @@ class Stack:
         return program
 
     async def _launch(self, part: Part) -> None:
-        process = ManagedProcess(
-            part.name,
-            part.command,
-            environment=part.environment,
-            log=self.log_path(part.name),
-            directory=tools.PROJECT,
-        )
+        process = self._process(part.name, part.command, part.environment)
         self._parts[part.name], self._processes[part.name] = part, process
-        process.start()
+        _begin(process)
         self._write_state()
         await self._until_ready(part, process)
         self.progress.say(f"{part.name}: ready")
@@ -370,30 +338,36 @@ class Stack:
 
     async def _once(self, name: str, command: list[str], values: dict[str, str]) -> None:
         """Run a program of the start to its end."""
-        process = ManagedProcess(
+        process = self._process(name, command, parts.environment(values))
+        _begin(process)
+        try:
+            if not await process.gone(within=120) or process.exit_code != 0:
+                raise StackFailed(f"{name} failed; its log, {process.log}, ends with:\n{process.last_lines()}")
+        finally:
+            process.kill()
+
+    def _process(self, name: str, command: list[str], environment: dict[str, str]) -> ManagedProcess:
+        return ManagedProcess(
             name,
             command,
-            environment=parts.environment(values),
+            environment=environment | {MARK: str(self.directory)},
             log=self.log_path(name),
             directory=tools.PROJECT,
         )
-        process.start()
-        if not await process.gone(within=120) or process.exit_code != 0:
-            process.kill()
-            raise StackFailed(f"{name} failed; its log, {process.log}, ends with:\n{process.last_lines()}")
 
     async def stop(self) -> None:
         """End everything, whoever depends on others first; nothing is left running."""
-        for names in _STOP_ORDER:
-            going = [process for name, process in self._processes.items() if name.rstrip("0123456789") in names]
-            await asyncio.gather(*(process.stop() for process in going))
-            if "jupyterhub" in names:
-                await end_servers(self.directory)
-        state = self.directory / "state.json"
-        state.unlink(missing_ok=True)
+        try:
+            for names in _STOP_ORDER:
+                going = [process for name, process in self._processes.items() if name.rstrip("0123456789") in names]
+                await asyncio.gather(*(process.stop() for process in going))
+            if not self._claim.lost():
+                # Children of parts that were killed, and the servers of people.
+                await clean_leftovers(self.directory, Progress(quiet=True))
+        finally:
+            self._claim.release()
 
     def _write_state(self, *, complete: bool = False) -> None:
-        """Before anything else can go wrong: a stack that is killed is cleaned up by what stands here."""
         own = ProcessIdentity.of(os.getpid())
         assert own is not None
         state = State(
@@ -401,9 +375,7 @@ class Stack:
             processes={name: one.identity for name, one in self._processes.items() if one.running and one.identity},
             info=self.info if complete or self._complete() else None,
         )
-        partial = self.layout.state.with_name("state.json.new")
-        partial.write_bytes(msgspec.json.encode(state))
-        partial.rename(self.layout.state)
+        write_state(self.directory, state)
 
     def _complete(self) -> bool:
         return all(event.is_set() for event in self._ready.values())
@@ -414,45 +386,33 @@ def _of(part: Part) -> str:
     return "".join(f" ({program.path}: {program})" for program in part.programs)
 
 
-def read_state(directory: Path) -> State | None:
-    """What a supervisor in `directory` wrote down; None when none did."""
+def _begin(process: ManagedProcess) -> None:
     try:
-        return msgspec.json.decode((directory / "state.json").read_bytes(), type=State)
-    except FileNotFoundError:
-        return None
+        process.start()
+    except OSError as error:
+        raise StackFailed(f"{process.name} cannot be started: {error.filename}: {error.strerror}") from None
 
 
 async def clean_leftovers(directory: Path, progress: Progress) -> None:
-    """End what a killed stack left behind; raises `StackFailed` while one runs."""
-    state = read_state(directory)
-    if state is None:
-        return
-    if state.supervisor.alive() and state.supervisor.pid != os.getpid():
-        raise StackFailed(f"a stack runs in {directory} already (pid {state.supervisor.pid}): end it with `nbhub down`")
-    left = {name: one for name, one in state.processes.items() if one.alive()}
+    """End what a killed stack left behind. Whoever calls holds the claim to the directory."""
+    left = processes_of(directory)
     if left:
-        progress.say(f"ending what an earlier stack left behind: {', '.join(sorted(left))}")
-    await asyncio.gather(*(end_leftover(one) for one in left.values()))
+        progress.say(f"ending what an earlier stack left behind: {', '.join(one.describe() for one in left)}")
+    await asyncio.gather(*(end_leftover(one) for one in left))
     await end_servers(directory)
+    # JupyterHub would end whatever process has the number by now.
+    (directory / "jupyterhub" / "proxy.pid").unlink(missing_ok=True)
     (directory / "state.json").unlink(missing_ok=True)
 
 
 async def end_servers(directory: Path) -> None:
-    """End the servers of people, which outlive JupyterHub, and the proxy, which may."""
+    """End the servers of people, which outlive JupyterHub."""
     data = directory / "jupyterhub"
     if not data.is_dir():
         return
     ending = await asyncio.create_subprocess_exec(sys.executable, "-m", "hub.machine", str(data), cwd=tools.PROJECT)
     if await ending.wait() != 0:
         raise StackFailed(f"servers of people still run; see {data}/records")
-    try:
-        pid = int((data / "proxy.pid").read_text())
-        command = Path(f"/proc/{pid}/cmdline").read_bytes()
-    except (OSError, ValueError):
-        return
-    proxy = ProcessIdentity.of(pid)
-    if proxy is not None and b"configurable-http-proxy" in command:
-        await end_leftover(proxy)
 
 
 async def make_database(layout: Layout, name: str) -> None:

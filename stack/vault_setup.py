@@ -39,8 +39,10 @@ async def open_vault(url: str, directory: Path, secret_ids: Mapping[str, str]) -
             answer = await client.put("sys/init", json={"secret_shares": 1, "secret_threshold": 1})
             made = answer.raise_for_status().json()
             keys = VaultKeys(unseal_key=made["keys_base64"][0], root_token=made["root_token"])
-            path.touch(mode=0o600)
-            path.write_bytes(msgspec.json.encode(keys))
+            partial = path.with_name("keys.json.new")
+            partial.touch(mode=0o600)
+            partial.write_bytes(msgspec.json.encode(keys))
+            partial.rename(path)
         keys = msgspec.json.decode(path.read_bytes(), type=VaultKeys)
         await unseal(client, keys)
         headers = {"X-Vault-Token": keys.root_token}

@@ -13,7 +13,9 @@ import httpx
 import pytest
 
 from stack.process import ProcessIdentity
-from stack.supervisor import Stack, read_state
+from stack.state import processes_of as processes_of_stack
+from stack.state import read_state, supervisor_of
+from stack.supervisor import Stack
 from tests.e2e.people import Member
 from tests.e2e.processes import processes_of
 
@@ -63,7 +65,7 @@ async def test_status_tells_where_everything_is(detached: Path) -> None:
     found = await status_of(detached)
     assert set(found) == {
         *("api", "jupyterhub", "temporal", "temporal_ui", "vault", "issuer"),
-        *("database", "data_root", "log_dir", "pids"),
+        *("database", "data_root", "log_dir", "pids", "programs"),
     }
     assert set(found["pids"]) == {"postgres", "temporal", "vault", "oidc", "jupyterhub", "api", "worker"}
     async with httpx.AsyncClient() as client:
@@ -99,8 +101,31 @@ async def test_two_stacks_run_side_by_side(stack: Stack, detached: Path) -> None
 
 async def test_a_second_start_in_the_same_place_changes_nothing(detached: Path) -> None:
     before = await status_of(detached)
-    assert (await nbhub("up", "--detach", "--dir", detached)).code == 0
+    again = await nbhub("up", "--detach", "--dir", detached)
+    assert again.code == 0
+    assert "already" in again.err
     assert await status_of(detached) == before
+
+
+@pytest.mark.parametrize("command", [("up",), ("demo", "--exit")])
+async def test_a_second_start_in_the_foreground_is_refused_and_touches_nothing(
+    detached: Path, command: tuple[str, ...]
+) -> None:
+    """Neither parts nor the servers of people, nor what says where everything is."""
+    before = await status_of(detached)
+    token = (await nbhub("token", "dave@elsewhere.org", "--dir", detached)).out.strip()
+    async with Member.signed_in(before["api"], "dave@elsewhere.org", token) as dave:
+        server = await dave.started()
+        serving = processes_of(server)
+        refused = await nbhub(*command, "--dir", detached)
+        assert refused.code == 1
+        supervisor = supervisor_of(detached)
+        assert supervisor is not None
+        assert f"already (pid {supervisor.pid})" in refused.err
+        assert "Traceback" not in refused.err
+        assert processes_of(server) == serving
+        assert await status_of(detached) == before
+        await dave.succeeded(await dave.delete(server))
 
 
 async def test_what_a_killed_stack_left_behind_is_ended_at_the_next_start(tmp_path: Path) -> None:
@@ -117,7 +142,11 @@ async def test_what_a_killed_stack_left_behind_is_ended_at_the_next_start(tmp_pa
     left = [*state.processes.values(), ProcessIdentity.of(process.pid)]
     assert all(one is not None and one.alive() for one in left)
     try:
-        assert (await nbhub("status", "--dir", tmp_path)).code == 1
+        lost = await nbhub("status", "--dir", tmp_path)
+        assert lost.code == 1
+        assert "left behind" in lost.err
+        # Found without what the supervisor wrote down.
+        (tmp_path / "state.json").write_text('{"supervisor": {"pi')
         again = await nbhub("up", "--detach", "--dir", tmp_path)
         assert again.code == 0, again.err
         assert "left behind" in again.err
@@ -126,6 +155,26 @@ async def test_what_a_killed_stack_left_behind_is_ended_at_the_next_start(tmp_pa
         down = await nbhub("down", "--dir", tmp_path)
     assert down.code == 0
     assert (await nbhub("status", "--dir", tmp_path)).code == 1
+
+
+async def test_a_stack_that_starts_is_seen_and_can_be_ended(tmp_path: Path) -> None:
+    """Two starts at once are one; what a start was cut off in the middle of is no obstacle to the next."""
+    starts = [asyncio.create_task(nbhub("up", "--detach", "--dir", tmp_path)) for _ in range(2)]
+    while supervisor_of(tmp_path) is None or not processes_of_stack(tmp_path):
+        await asyncio.sleep(0.01)
+    status = await nbhub("status", "--dir", tmp_path)
+    assert (status.code, "still starting" in status.err) == (1, True), status.err
+    assert (await nbhub("down", "--dir", tmp_path)).code == 0
+    assert [(await one).code for one in starts] == [1, 1]
+    assert processes_of_stack(tmp_path) == []
+    try:
+        codes = [one.code for one in await asyncio.gather(*(nbhub("up", "--detach", "--dir", tmp_path) for _ in "ab"))]
+        assert 0 in codes
+        assert len({identity.pid for identity in (supervisor_of(tmp_path),) if identity}) == 1
+        assert set((await status_of(tmp_path))["pids"]) >= {"api", "worker"}
+    finally:
+        assert (await nbhub("down", "--dir", tmp_path)).code == 0
+    assert processes_of_stack(tmp_path) == []
 
 
 async def test_down_without_a_stack_is_no_error(tmp_path: Path) -> None:

@@ -9,7 +9,8 @@ import httpx
 import msgspec
 
 from stack.notebook import Notebook
-from stack.supervisor import Stack, StackFailed
+from stack.state import StackFailed
+from stack.supervisor import Stack
 from tests.e2e.people import ENDED, Json, Member
 from tests.e2e.processes import processes_of
 
