@@ -18,13 +18,14 @@ import structlog
 from temporalio import activity
 
 from activities.handover import Handover
+from activities.looks import looks
 from activities.messages import Done, Drift, FailedStart, ObjectWish, Seen, ServerWish, WorkflowRun
 from activities.start_order import modules_of, mounts_of
 from activities.steps import of_operation, of_subject, told
 from integrations.jupyterhub import HubServer, JupyterHub, Process
 from integrations.vault import Vault
 from models import crash_points, groups, mounts, persons, servers
-from models.errors import HubUserMissing, SpawnFailed
+from models.errors import HubUserMissing, ServerNotEnding, SpawnFailed
 from models.groups import Mirror
 from models.ids import parse_id
 from models.mounts import Claim
@@ -37,13 +38,16 @@ log = structlog.get_logger(__name__)
 
 # A worker that was frozen must not start anything when it wakes: its order has expired by then.
 SPEC_SECONDS = 120
-# Between two looks at a stop that is under way.
-_LOOK_AGAIN = 0.2
+# A stop or removal that takes longer is told of, with what is in its way, and tried again.
+_END_SECONDS = 60.0
+# So long JupyterHub may take to end a server itself; then its processes are ended past it.
+_HUB_SECONDS = 15.0
 _PAGE = 1000
 
 ASK = "Ask JupyterHub to start it"
 READY = "Wait until it is ready"
 STOP = "Stop it"
+CLEAR = "Remove what the failed start left behind"
 REMOVE = "Remove it from JupyterHub"
 USER = "Make the JupyterHub user"
 
@@ -116,7 +120,7 @@ class Hub:
         plan = await servers.read_plan(failed.server_id)
         if plan is None:
             return Done(done=False)
-        await self._stop(plan, failed.generation, tell=False)
+        await self._stop(plan, failed.generation, CLEAR)
         return Done(
             done=await servers.settle_failed_start(failed.server_id, failed.generation, failed.error, failed.log)
         )
@@ -129,9 +133,7 @@ class Hub:
             return Done(done=False)
         await self._stop(plan, wish.generation)
         async with _telling(plan, REMOVE, last=True):
-            while await self._hub.knows(plan.hub_user, plan.hub_name):
-                await self._hub.remove(plan.hub_user, plan.hub_name)
-                await asyncio.sleep(_LOOK_AGAIN)
+            await self._remove(plan)
         return Done(done=await servers.settle_deleted(plan.server_id))
 
     @activity.defn
@@ -198,7 +200,10 @@ class Hub:
         for row in vanished:
             # A second look, at this server alone: the first may be older than the start.
             if not await self._hub.processes(str(row.server_id)):
-                await servers.note_vanished(row.server_id, row.generation, row.version)
+                generation = row.generation if row.process_generation is None else row.process_generation
+                failure = await self._hub.ending(str(row.server_id), generation)
+                reason, log = (failure.reason, failure.log) if failure is not None else ("", "")
+                await servers.note_vanished(row.server_id, row.generation, row.version, reason=reason, log=log)
         others = [identity for identity in map(parse_id, alive) if identity is not None and identity not in rows]
         unwanted, unknown = await self._look_after(others, alive) if others else (0, 0)
         return Seen(watched=len(rows), vanished=len(vanished), unwanted=unwanted, unknown=unknown)
@@ -290,7 +295,7 @@ class Hub:
         """Wait until JupyterHub says that the server is ready; the generation of its process."""
         try:
             async with asyncio.timeout(self._settings.server_start_timeout):
-                while True:
+                async for _ in looks(self._settings.server_start_timeout):
                     message = await self._follow(plan)
                     found = await self._hub.server(plan.hub_user, plan.hub_name)
                     if found.ready:
@@ -301,13 +306,12 @@ class Hub:
                         raise SpawnFailed(
                             reason or "The server ended while it started.", log=failure.log if failure else ""
                         )
-                    await asyncio.sleep(_LOOK_AGAIN)
         except TimeoutError:
-            seconds = self._settings.server_start_timeout
-            raise SpawnFailed(
-                f"The server was not ready within {seconds:g} s.",
-                hint="Look at the server's log; NBHUB_SERVER_START_TIMEOUT allows more time.",
-            ) from None
+            pass
+        raise SpawnFailed(
+            f"The server was not ready within {self._settings.server_start_timeout:g} s.",
+            hint="Look at the server's log; NBHUB_SERVER_START_TIMEOUT allows more time.",
+        )
 
     async def _follow(self, plan: ServerPlan) -> str:
         """Follow a spawn to its end; what JupyterHub said last if it failed."""
@@ -318,35 +322,66 @@ class Hub:
                 break
         return ""
 
-    async def _stop(self, plan: ServerPlan, up_to: int, *, tell: bool = True) -> None:
-        """Return once JupyterHub and the processes themselves show that nothing up to a generation lives."""
+    async def _stop(self, plan: ServerPlan, up_to: int, step: str = STOP) -> None:
+        """Return once JupyterHub and the processes themselves show that nothing up to a generation lives.
+
+        Raises `ServerNotEnding` when they do not in time.
+        """
         if plan.observed is not ServerStatus.STOPPED:
             await servers.observe(plan.server_id, plan.generation, ServerStatus.STOPPING)
-        async with _telling(plan, STOP, tell=tell):
-            asked = False
-            while True:
+        async with _telling(plan, step):
+            asked_at: float | None = None
+            sought = False
+            old: HubServer | None = None
+            processes: list[Process] = []
+            async for _ in looks(_END_SECONDS):
                 old, processes = await asyncio.gather(
                     self._active(plan, up_to), self._living(str(plan.server_id), up_to)
                 )
-                if not old and not processes:
+                if old is None and not processes:
                     return
-                if old and not asked:
+                if old is not None and asked_at is None:
                     # What the answer says is no proof; the next look is.
                     await self._hub.stop(plan.hub_user, plan.hub_name)
-                    asked = True
-                    continue
-                if not old:
-                    # JupyterHub has forgotten a process that lives.
+                    asked_at = time.monotonic()
+                elif old is None and not sought:
+                    sought = True
+                    await self._stop_elsewhere(plan)
+                elif processes and (asked_at is None or time.monotonic() - asked_at > _HUB_SECONDS):
+                    # JupyterHub has forgotten a process that lives, or does not end it.
                     await self._hub.end_processes(str(plan.server_id), up_to)
-                await asyncio.sleep(_LOOK_AGAIN)
-                asked = asked and old
+                if old is None:
+                    asked_at = None
+            raise _not_ending(plan, old, processes)
 
-    async def _active(self, plan: ServerPlan, up_to: int) -> bool:
+    async def _stop_elsewhere(self, plan: ServerPlan) -> None:
+        """Stop the server where JupyterHub has it under another user, because its user was renamed there.
+
+        What it has there, process and sign-in client, would make the next start here fail.
+        """
+        found = await self._hub.elsewhere(plan.hub_user, plan.hub_name)
+        if found is not None:
+            log.warning("hub_user_renamed", server=str(plan.server_id))
+            await self._hub.stop(found.user, found.name)
+
+    async def _active(self, plan: ServerPlan, up_to: int) -> HubServer | None:
+        """The server as JupyterHub sees it, if anything up to a generation is going on there."""
         try:
             found = await self._hub.server(plan.hub_user, plan.hub_name)
         except HubUserMissing:
-            return False
-        return found.active and (found.generation is None or found.generation <= up_to)
+            return None
+        return found if found.active and (found.generation is None or found.generation <= up_to) else None
+
+    async def _remove(self, plan: ServerPlan) -> None:
+        """Return once JupyterHub does not know the server; raises `ServerNotEnding` when it does not forget it."""
+        async for _ in looks(_END_SECONDS):
+            if not await self._hub.knows(plan.hub_user, plan.hub_name):
+                return
+            await self._hub.remove(plan.hub_user, plan.hub_name)
+        raise ServerNotEnding(
+            "JupyterHub does not remove its record of the server.",
+            hint=f"Ask an operator to look for {plan.hub_user}/{plan.hub_name} in JupyterHub's log.",
+        )
 
     async def _living(self, server_id: str, up_to: int) -> list[Process]:
         return [process for process in await self._hub.processes(server_id) if process.generation <= up_to]
@@ -361,10 +396,24 @@ def _should_run(row: ObservedServer) -> bool:
     return row.generation == row.observed_generation and row.wish is Wish.RUNNING
 
 
-def _telling(
-    plan: ServerPlan, step: str, *, tell: bool = True, last: bool = False
-) -> AbstractAsyncContextManager[None]:
-    """Tell a step on the plan's operation, if it has one and is to be told."""
-    if not tell or plan.operation is None:
+def _not_ending(plan: ServerPlan, old: HubServer | None, processes: list[Process]) -> ServerNotEnding:
+    """What is in the way of a stop, by its name."""
+    where = f"{plan.hub_user}/{plan.hub_name}"
+    if processes:
+        names = {f"{process.hub_user}/{process.hub_name}" for process in processes}
+        return ServerNotEnding(
+            "A process of the server lives on, although it was ended.",
+            hint=f"Ask an operator to look at the process or container of {', '.join(sorted(names))}.",
+        )
+    doing = "shows that it runs" if old is None or old.pending is None else f"is busy with it (`{old.pending}`)"
+    return ServerNotEnding(
+        f"JupyterHub {doing}, although no process of the server lives.",
+        hint=f"Ask an operator to look for {where} in JupyterHub's log, and to restart JupyterHub: servers live on.",
+    )
+
+
+def _telling(plan: ServerPlan, step: str, *, last: bool = False) -> AbstractAsyncContextManager[None]:
+    """Tell a step on the plan's operation, if it has one."""
+    if plan.operation is None:
         return nullcontext()
     return told(of_operation(plan.operation, step), last=last)

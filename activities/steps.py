@@ -1,16 +1,18 @@
-"""Tells people on operations what an activity does: that a step began, why it has to wait, how it ended."""
+"""Tells people on operations what an activity does: that a step began, what hinders it and until when, how it ended."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from functools import partial
 from uuid import UUID
 
+from temporalio import activity
+
 from models import operations
 from models.errors import DependencyUnavailable
 from models.values import OperationStatus, Subject
 
 Tell = Callable[..., Awaitable[None]]
-"""Takes the step's status and a detail."""
+"""Takes the step's status, a detail and, as `next_in`, in how many seconds what hinders it is tried again."""
 
 _LONGEST_DETAIL = 500
 
@@ -32,10 +34,21 @@ async def told(tell: Tell, *, last: bool = False) -> AsyncIterator[None]:
     try:
         yield
     except DependencyUnavailable as error:
-        await tell(OperationStatus.RUNNING, f"{error.message} Trying again.")
+        detail = f"{error.message} {error.hint}".strip()
+        await tell(OperationStatus.RUNNING, detail[:_LONGEST_DETAIL], next_in=_next_in())
         raise
     except Exception as error:
         await tell(OperationStatus.FAILED, str(error)[:_LONGEST_DETAIL])
         raise
     if not last:
         await tell(OperationStatus.SUCCEEDED)
+
+
+def _next_in() -> float:
+    """In how many seconds Temporal tries this activity again."""
+    info = activity.info()
+    policy = info.retry_policy
+    if policy is None:
+        return 0
+    seconds = policy.initial_interval.total_seconds() * policy.backoff_coefficient ** min(info.attempt - 1, 30)
+    return seconds if policy.maximum_interval is None else min(seconds, policy.maximum_interval.total_seconds())

@@ -8,6 +8,7 @@ from typing import Any
 
 import jupyterhub
 
+from hub.half_starts import ClearsHalfStarts
 from hub.order import Order
 from hub.plugin import Plugin, left_closed, no_secrets, opened_by_the_hub
 from hub.records import Records
@@ -162,7 +163,10 @@ def _spawner(c: Any, settings: HubSettings) -> tuple[type, Callable[[Any, Order]
 
         from hub.kubernetes import KubernetesTranslation
 
-        return KubeSpawner, KubernetesTranslation(settings.kube_claims, settings.vault_url, settings.lmod_init).apply
+        class Pods(ClearsHalfStarts, KubeSpawner):  # type: ignore[misc]  # has no types
+            """KubeSpawner, configured as such."""
+
+        return Pods, KubernetesTranslation(settings.kube_claims, settings.vault_url, settings.lmod_init).apply
     from dockerspawner import DockerSpawner
 
     from hub.docker import DockerTranslation
@@ -170,4 +174,8 @@ def _spawner(c: Any, settings: HubSettings) -> tuple[type, Callable[[Any, Order]
     if settings.docker_network:
         c.DockerSpawner.network_name = settings.docker_network
         c.DockerSpawner.use_internal_ip = True
-    return DockerSpawner, DockerTranslation(settings.allowed_roots, settings.lmod_init).apply
+
+    class Containers(ClearsHalfStarts, DockerSpawner):  # type: ignore[misc]  # has no types
+        """DockerSpawner, configured as such."""
+
+    return Containers, DockerTranslation(settings.allowed_roots, settings.lmod_init).apply

@@ -1,6 +1,7 @@
 """Servers as docker containers: an order in DockerSpawner's terms, and docker's own truth about them."""
 
 import asyncio
+from contextlib import suppress
 from typing import Any
 
 import docker  # type: ignore[import-untyped]
@@ -21,7 +22,7 @@ from hub.containers import (
     names,
 )
 from hub.order import Order, OrderRefused
-from hub.records import Records
+from hub.records import Failure, Records
 from hub.settings import HubSettings
 from hub.truth import Report
 from models.profiles import HOME
@@ -100,6 +101,19 @@ class DockerBackend:
             if report.generation <= up_to_generation:
                 await asyncio.to_thread(self._stop, report.resource)
         return [report for report in await self.living_of(server_id) if report.generation <= up_to_generation]
+
+    async def ending(self, server_id: str, generation: int) -> Failure | None:
+        noted = self._records.failure(server_id, generation)
+        return noted or await asyncio.to_thread(self._ending, server_id, generation)
+
+    def _ending(self, server_id: str, generation: int) -> Failure | None:
+        labels = [f"{SERVER_ID_LABEL}={server_id}", f"{GENERATION_LABEL}={generation}"]
+        for container in self._api.containers(all=True, filters={"label": labels, "status": ["exited", "dead"]}):
+            with suppress(NotFound):
+                state = self._api.inspect_container(container["Id"])["State"]
+                how = "it ran out of memory" if state["OOMKilled"] else f"exit code {state['ExitCode']}"
+                return Failure(generation=generation, reason=f"The server ended by itself ({how})", log="")
+        return None
 
     def _living(self, label: str) -> list[Report]:
         # Without `all=True` docker lists running containers only, and a paused one counts as running.

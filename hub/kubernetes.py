@@ -22,7 +22,7 @@ from hub.containers import (
     names,
 )
 from hub.order import Order, OrderRefused
-from hub.records import Records
+from hub.records import Failure, Records
 from hub.settings import HubSettings
 from hub.truth import Report
 from hub.unwrap import ORDER_VARIABLE
@@ -167,6 +167,19 @@ class KubernetesBackend:
                     asked.add(report.resource)
                     await self._delete(report.resource)
             await asyncio.sleep(0.5)
+
+    async def ending(self, server_id: str, generation: int) -> Failure | None:
+        noted = self._records.failure(server_id, generation)
+        if noted is not None:
+            return noted
+        selector = f"{SERVER_ID_LABEL}={server_id},{GENERATION_LABEL}={generation}"
+        answer = await self._pods.list_namespaced_pod(self._namespace, label_selector=selector)
+        for pod in answer.items:
+            for container in pod.status.container_statuses or []:
+                if (end := container.state.terminated) is not None:
+                    reason = f"The server ended by itself ({end.reason}, exit code {end.exit_code})"
+                    return Failure(generation=generation, reason=reason, log="")
+        return None
 
     async def _living(self, selector: str) -> list[Report]:
         answer = await self._pods.list_namespaced_pod(self._namespace, label_selector=selector)

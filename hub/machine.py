@@ -22,6 +22,8 @@ LOG_LINES, LOG_BYTES = 40, 8 * 1024
 # Said in place of log lines that may quote secrets which nobody knows any more.
 NO_LOG = "The log is not shown: the server had secrets, and JupyterHub was restarted since it was started."
 GRACE_SECONDS = 2.0
+# As shells count: 128 and the number of the signal.
+_KILLED = 128 + signal.SIGKILL
 _PROOF_SECONDS = 10.0
 _LOOK_AGAIN_SECONDS = 0.02
 _LARGEST_LOG = 16 * 1024 * 1024
@@ -90,6 +92,28 @@ class Machine:
         )
         self.records.write_failure(server_id, failure)
         return failure
+
+    def how_it_ended(self, server_id: str) -> str:
+        """Return how this server's last process ended, as far as it is known."""
+        code = self.records.exit_code(server_id)
+        if code is None:
+            return "it was killed"
+        return f"exit code {code}" + (", as when memory runs out" if code == _KILLED else "")
+
+    def ending(self, server_id: str, generation: int) -> Failure | None:
+        """Return why a generation of this server failed or ended, if that is known.
+
+        Where its spawner left no note, because JupyterHub ended with it or has not looked yet, one is left here.
+        """
+        noted = self.records.failure(server_id, generation)
+        if noted is not None:
+            return noted
+        record = self.records.last(server_id)
+        if record is None or record.generation != generation or self.records.is_held(server_id):
+            return None
+        # Its tokens are found by their form; secrets of people have none.
+        reason = f"The server ended by itself ({self.how_it_ended(server_id)})"
+        return self.keep_failure(server_id, generation, reason, log=not record.secrets)
 
     def trim_log(self, server_id: str) -> None:
         """Empty a log that has grown too large; the server goes on appending to it."""

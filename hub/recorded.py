@@ -10,7 +10,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from jupyterhub.spawner import Spawner
 from jupyterhub.utils import random_port, url_path_join
 from tornado.httpclient import HTTPClientError, HTTPRequest
 from tornado.simple_httpclient import SimpleAsyncHTTPClient
@@ -18,6 +17,7 @@ from traitlets import Any as AnyTrait
 from traitlets import default
 
 from hub.faults import armed, die_if_armed
+from hub.half_starts import ClearsHalfStarts
 from hub.launch import LaunchPlan, encode_plan
 from hub.machine import GRACE_SECONDS, Machine
 from hub.order import Order, OrderRefused
@@ -31,7 +31,7 @@ _LAUNCH_SECONDS = 10.0
 _PROJECT = Path(__file__).resolve().parent.parent
 
 
-class RecordedSpawner(Spawner):  # type: ignore[misc]  # JupyterHub has no types
+class RecordedSpawner(ClearsHalfStarts):
     """Starts a process on this machine by `hub.launch` and finds it again by its record."""
 
     hub_settings: Any = AnyTrait(help="The `HubSettings` of JupyterHub's side.").tag(config=True)
@@ -92,9 +92,8 @@ class RecordedSpawner(Spawner):  # type: ignore[misc]  # JupyterHub has no types
         """As `poll`; a server that ended unasked leaves a note why."""
         status = await self.poll()
         if status is not None and self.server_id and not self._was_asked_to_end():
-            self._keep_failure(f"The server ended by itself ({self._how_it_ended()})")
-        await super().poll_and_notify()
-        return status
+            self._keep_failure(f"The server ended by itself ({self.machine.how_it_ended(self.server_id)})")
+        return await super().poll_and_notify()
 
     async def stop(self, now: bool = False) -> None:
         """End the server's process; raises if it cannot be proven gone."""
@@ -174,11 +173,8 @@ class RecordedSpawner(Spawner):  # type: ignore[misc]  # JupyterHub has no types
                     await asyncio.sleep(_LOOK_AGAIN_SECONDS)
         finally:
             client.close()
-        raise OrderRefused("server-exited", f"The server ended while it was starting ({self._how_it_ended()})")
-
-    def _how_it_ended(self) -> str:
-        code = self.machine.records.exit_code(self.server_id)
-        return "it was killed" if code is None else f"exit code {code}"
+        how = self.machine.how_it_ended(self.server_id)
+        raise OrderRefused("server-exited", f"The server ended while it was starting ({how})")
 
     def _was_asked_to_end(self) -> bool:
         """Say whether somebody else ended this generation for good."""

@@ -175,9 +175,10 @@ class Records:
         """Keep why this server's last process failed."""
         _write_durably(self._failure(server_id), msgspec.json.encode(failure))
 
-    def failure(self, server_id: str) -> Failure | None:
-        """Return why this server's last process failed, if one did."""
-        return _read(self._failure(server_id), Failure)
+    def failure(self, server_id: str, generation: int | None = None) -> Failure | None:
+        """Return why this server's last process failed, if one did and, where one is named, was of this generation."""
+        noted = _read(self._failure(server_id), Failure)
+        return None if noted is None or generation not in (None, noted.generation) else noted
 
     def _record(self, server_id: str) -> Path:
         return self._directory / "records" / f"{server_id}.json"

@@ -20,7 +20,7 @@ from jupyterhub.services.auth import HubAuth
 from tornado import web
 
 from hub.machine import Machine
-from hub.records import Record, Records
+from hub.records import Failure, Record, Records
 from hub.settings import HubSettings
 from models.server_spec import SERVER_ID
 
@@ -55,6 +55,9 @@ class Backend(Protocol):
     async def end(self, server_id: str, up_to_generation: int) -> list[Report]:
         """End this server's processes up to this generation; return those that still live."""
 
+    async def ending(self, server_id: str, generation: int) -> Failure | None:
+        """Return how this generation of a server ended, as far as it is noted or can be found out."""
+
 
 class MachineBackend:
     """The truth of bubblewrap and local: the records of this machine."""
@@ -70,6 +73,9 @@ class MachineBackend:
 
     async def end(self, server_id: str, up_to_generation: int) -> list[Report]:
         return [_report(record) for record in await self._machine.end(server_id, up_to_generation)]
+
+    async def ending(self, server_id: str, generation: int) -> Failure | None:
+        return self._machine.ending(server_id, generation)
 
 
 def _report(record: Record) -> Report:
@@ -115,6 +121,12 @@ class TruthHandler(web.RequestHandler):
     def write_error(self, status_code: int, **details: Any) -> None:
         self.answer({"status": status_code, "message": self._reason})
 
+    def answer_failure(self, failure: Failure | None) -> None:
+        """Answer what is known of a failure; 404 where nothing is."""
+        if failure is None:
+            raise web.HTTPError(404)
+        self.answer({"reason": failure.reason, "log": failure.log})
+
     def number(self, name: str) -> int:
         """Return a query parameter that must be a whole number."""
         try:
@@ -141,13 +153,17 @@ class ServerHandler(TruthHandler):
 
 
 class FailureHandler(TruthHandler):
-    """`GET /failure/{server_id}?generation=`: why a start failed or a server ended."""
+    """`GET /failure/{server_id}?generation=`: why a start failed or a server ended, as JupyterHub noted it."""
 
     async def get(self, server_id: str) -> None:
-        failure = self.records.failure(server_id)
-        if failure is None or failure.generation != self.number("generation"):
-            raise web.HTTPError(404)
-        self.answer({"reason": failure.reason, "log": failure.log})
+        self.answer_failure(self.records.failure(server_id, self.number("generation")))
+
+
+class EndingHandler(TruthHandler):
+    """`GET /ending/{server_id}?generation=`: how a server ended that does not live, noted or not."""
+
+    async def get(self, server_id: str) -> None:
+        self.answer_failure(await self.backend.ending(server_id, self.number("generation")))
 
 
 def make_app(auth: HubAuth, backend: Backend, records: Records, spawner: str, prefix: str) -> web.Application:
@@ -158,6 +174,7 @@ def make_app(auth: HubAuth, backend: Backend, records: Records, spawner: str, pr
         ("servers", ServersHandler),
         (f"servers/{server}", ServerHandler),
         (f"failure/{server}", FailureHandler),
+        (f"ending/{server}", EndingHandler),
     ]
     return web.Application([(prefix + path, handler, shared) for path, handler in routes])
 

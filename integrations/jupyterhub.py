@@ -170,7 +170,7 @@ class JupyterHub:
         """A server as it is now; one that JupyterHub does not know is stopped. Raises `HubUserMissing`."""
         answer = await self._ask("GET", self._user(user), params={"include_stopped_servers": "1"}, accept=(404,))
         if answer.status_code == 404:
-            raise HubUserMissing(f"JupyterHub has no user {user}.")
+            raise _user_missing(user)
         model = (_decoded(answer, _UserModel).servers or {}).get(name)
         return HubServer(user=user, name=name) if model is None else _server(user, model)
 
@@ -178,6 +178,13 @@ class JupyterHub:
         """Whether JupyterHub has a record of the server, running or not."""
         answer = await self._ask("GET", self._user(user), params={"include_stopped_servers": "1"}, accept=(404,))
         return answer.status_code != 404 and name in (_decoded(answer, _UserModel).servers or {})
+
+    async def elsewhere(self, user: str, name: str) -> HubServer | None:
+        """A server of this name that is not stopped, of another user: as where JupyterHub's user was renamed."""
+        async for server in self.active_servers():
+            if server.name == name and server.user != user:
+                return server
+        return None
 
     async def active_servers(self) -> AsyncIterator[HubServer]:
         """Every server that is not stopped, page by page."""
@@ -210,15 +217,20 @@ class JupyterHub:
         body = {"display_name": display_name, "user_options": options} if await self.major_version() >= 6 else options
         answer = await self._ask("POST", self._server(user, name), json=body, accept=(400, 403, 404, 409, 422, 500))
         if answer.status_code == 404:
-            raise HubUserMissing(f"JupyterHub has no user {user}.")
+            raise _user_missing(user)
         if answer.status_code in (201, 202):
             return
         now = await self.server(user, name)
         if now.active and answer.status_code == 400:
             return
         message = _message(answer)
+        if answer.status_code == 500 and message in ("", answer.reason_phrase):
+            raise SpawnFailed(
+                "JupyterHub failed before it came to start the server.",
+                hint="Start it again; if that fails too, ask an operator to look at JupyterHub's log.",
+            )
         if answer.status_code == 500:
-            raise SpawnFailed(message or "JupyterHub failed to start the server.")
+            raise SpawnFailed(message)
         raise HubRefused(
             message or f"JupyterHub refuses the start ({answer.status_code}).",
             hint="Change the server's template, or ask an operator to make this possible.",
@@ -307,10 +319,16 @@ class JupyterHub:
         return _decoded(await self._ask_truth("GET", "/servers"), _AllProcesses).servers
 
     async def failure(self, server_id: str, generation: int) -> Failure | None:
-        """Why the start of a generation failed, if it did."""
-        answer = await self._ask_truth(
-            "GET", f"/failure/{quote(server_id, safe='')}", params={"generation": str(generation)}
-        )
+        """Why the start of a generation failed, if JupyterHub noted that it did."""
+        return await self._told("failure", server_id, generation)
+
+    async def ending(self, server_id: str, generation: int) -> Failure | None:
+        """How a process of a generation ended, as far as it is known; also where JupyterHub was not there to note it."""
+        return await self._told("ending", server_id, generation)
+
+    async def _told(self, what: str, server_id: str, generation: int) -> Failure | None:
+        path = f"/{what}/{quote(server_id, safe='')}"
+        answer = await self._ask_truth("GET", path, params={"generation": str(generation)})
         return None if answer.status_code == 404 else _decoded(answer, Failure)
 
     async def make_share_code(self, user: str, name: str, seconds: int, public_url: str) -> ShareCode:
@@ -385,6 +403,13 @@ def _require_success(answer: httpx.Response, asked: str) -> None:
             hint="Compare the token of the service nbhub-worker on both sides, and its scopes.",
         )
     raise HubRefused(f"JupyterHub answers {answer.status_code} to {asked}: {_message(answer)}")
+
+
+def _user_missing(user: str) -> HubUserMissing:
+    return HubUserMissing(
+        f"JupyterHub has no user {user}.",
+        hint="If the user was just renamed or removed there, start the server again: the user is made anew.",
+    )
 
 
 def _batched(items: list[str], size: int) -> list[list[str]]:

@@ -14,6 +14,7 @@
     ├── DependencyUnavailable     503
     │   ├── HubUnavailable
     │   │   └── HubThrottled
+    │   ├── ServerNotEnding
     │   ├── ProviderUnavailable
     │   ├── DatabaseUnavailable
     │   ├── VaultUnavailable
@@ -155,6 +156,12 @@ class HubThrottled(HubUnavailable):
     """JupyterHub asks to come back later."""
 
     code = "JUPYTERHUB_THROTTLED"
+
+
+class ServerNotEnding(DependencyUnavailable):
+    """A server still lives, or JupyterHub still holds on to it, long after it was asked to end it."""
+
+    code = "SERVER_NOT_ENDING"
 
 
 class ProviderUnavailable(DependencyUnavailable):

@@ -129,9 +129,7 @@ async def settle(plan: ObjectPlan) -> bool:
             FROM seen
            WHERE o.subject = seen.id AND o.status IN ('queued', 'running') AND o.generation <= {{}}::bigint
           RETURNING o.id, o.status),
-        steps AS (
-          UPDATE operation_step st SET status = ended.status, ended_at = now()
-            FROM ended WHERE st.operation = ended.id AND st.ended_at IS NULL)
+        steps AS ({operations.END_STEPS})
         SELECT id FROM seen
         """,
         plan.id,

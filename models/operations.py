@@ -28,13 +28,20 @@ SETTLED = {
 
 
 class Step(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """A step as people see it."""
+    """A step as people see it.
+
+    While something hinders it, `detail` is the last trouble, `troubled_since` when the first one came, and
+    `next_try_at` when it is tried again, absent while it is being tried.
+    """
 
     name: str
     status: str
     started_at: datetime
     ended_at: datetime | None = None
     detail: str | None = None
+    attempt: int = 1
+    troubled_since: datetime | None = None
+    next_try_at: datetime | None = None
 
 
 class OperationError(Struct, frozen=True, kw_only=True):
@@ -92,7 +99,8 @@ _SELECT = """
            o.created_at, o.started_at, o.ended_at, o.error, o.left_out, o.workflow_id, o.run_id, o.version,
            (SELECT jsonb_agg(jsonb_strip_nulls(jsonb_build_object(
                      'name', s.name, 'status', s.status, 'started_at', s.started_at,
-                     'ended_at', s.ended_at, 'detail', s.detail)) ORDER BY s.position)
+                     'ended_at', s.ended_at, 'detail', s.detail, 'attempt', s.attempt,
+                     'troubled_since', s.troubled_since, 'next_try_at', s.next_try_at)) ORDER BY s.position)
               FROM operation_step s WHERE s.operation = o.id) AS steps
       FROM operation o LEFT JOIN person p ON p.id = o.actor
 """
@@ -216,29 +224,57 @@ async def list_results(operation: UUID, *, after: tuple[str, str] | None, limit:
     return msgspec.convert(found, list[ResultRecord])
 
 
+END_STEPS = """
+    UPDATE operation_step st
+       SET status = ended.status, ended_at = now(), next_try_at = NULL,
+           detail = CASE WHEN ended.status = 'succeeded' AND st.troubled_since IS NOT NULL THEN NULL ELSE st.detail END,
+           troubled_since = CASE WHEN ended.status = 'succeeded' THEN NULL ELSE st.troubled_since END
+      FROM ended WHERE st.operation = ended.id AND st.ended_at IS NULL
+"""
+"""A step that was under way when its operation `ended` (its id and status) has ended with it."""
+
+# A try begins (`running` without a detail) and leaves what hindered the last one to be read.
 _STEP = """
     WITH live AS (
       UPDATE operation SET progressed_at = now(), version = version + 1
-       WHERE {condition} AND status IN ('queued', 'running') RETURNING id)
-    INSERT INTO operation_step (id, operation, position, name, status, detail, ended_at)
+       WHERE {condition} AND status IN ('queued', 'running') RETURNING id),
+    told AS (
+      SELECT {{}}::text AS name, {{}}::text AS status, {{}}::text AS detail, {{}}::float8 AS next_in)
+    INSERT INTO operation_step AS s
+           (id, operation, position, name, status, detail, troubled_since, next_try_at, ended_at)
     SELECT gen_random_uuid(), live.id,
            (SELECT coalesce(max(position), 0) + 1 FROM operation_step WHERE operation = live.id),
-           {{}}::text, {{}}::text, {{}}::text, CASE WHEN {{}}::boolean THEN now() END
-      FROM live
+           told.name, told.status, told.detail, CASE WHEN told.next_in IS NOT NULL THEN now() END,
+           now() + make_interval(secs => told.next_in), CASE WHEN told.status <> 'running' THEN now() END
+      FROM live, told
     ON CONFLICT (operation, name) DO UPDATE
-       SET status = excluded.status, detail = excluded.detail, ended_at = excluded.ended_at
+       SET status = excluded.status, ended_at = excluded.ended_at, next_try_at = excluded.next_try_at,
+           attempt = CASE WHEN excluded.status <> 'running' OR excluded.detail IS NOT NULL THEN s.attempt
+                          WHEN s.ended_at IS NULL THEN s.attempt + 1 ELSE 1 END,
+           detail = CASE WHEN excluded.status = 'running' AND s.ended_at IS NULL
+                         THEN coalesce(excluded.detail, s.detail) ELSE excluded.detail END,
+           troubled_since = CASE WHEN excluded.status = 'succeeded' OR s.ended_at IS NOT NULL
+                                 THEN excluded.troubled_since
+                                 ELSE coalesce(s.troubled_since, excluded.troubled_since) END
 """
 
 
-async def step(operation: UUID, name: str, status: OperationStatus, detail: str | None = None) -> None:
-    """Begin (`running`) or end a step of an operation that has not ended, by its name; repeating it is harmless."""
-    await row(_STEP.format(condition="id = {}"), operation, name, str(status), detail, status.ended)
+async def step(
+    operation: UUID, name: str, status: OperationStatus, detail: str | None = None, *, next_in: float | None = None
+) -> None:
+    """Begin (`running`) or end a step of an operation that has not ended, by its name; repeating it is harmless.
+
+    With `next_in` it is hindered: `detail` says by what, and it is tried again in so many seconds.
+    """
+    await row(_STEP.format(condition="id = {}"), operation, name, str(status), detail, next_in)
 
 
-async def step_all(subject: Subject, name: str, status: OperationStatus, detail: str | None = None) -> None:
-    """Begin or end a step of every operation of a subject that has not ended."""
+async def step_all(
+    subject: Subject, name: str, status: OperationStatus, detail: str | None = None, *, next_in: float | None = None
+) -> None:
+    """Begin, hinder or end a step of every operation of a subject that has not ended."""
     condition = "subject = {} AND subject_kind = {}"
-    await row(_STEP.format(condition=condition), subject.id, subject.kind, name, str(status), detail, status.ended)
+    await row(_STEP.format(condition=condition), subject.id, subject.kind, name, str(status), detail, next_in)
 
 
 async def begin(subject: Subject, workflow_id: str, run_id: str) -> None:
@@ -259,11 +295,10 @@ async def begin(subject: Subject, workflow_id: str, run_id: str) -> None:
 async def succeed_all(subject: Subject) -> None:
     """End the operations of a subject that were being worked on; one that came later stays queued."""
     await row(
-        """WITH ended AS (
+        f"""WITH ended AS (
              UPDATE operation SET status = 'succeeded', ended_at = now(), progressed_at = now(), version = version + 1
-              WHERE subject = {} AND subject_kind = {} AND status = 'running' RETURNING id)
-           UPDATE operation_step s SET status = 'succeeded', ended_at = now() FROM ended
-            WHERE s.operation = ended.id AND s.ended_at IS NULL""",
+              WHERE subject = {{}} AND subject_kind = {{}} AND status = 'running' RETURNING id, status)
+           {END_STEPS}""",
         subject.id,
         subject.kind,
     )
@@ -272,12 +307,11 @@ async def succeed_all(subject: Subject) -> None:
 async def fail(operation: UUID, error: OperationError) -> None:
     """End an operation with a reason; its running steps end with it."""
     await row(
-        """WITH ended AS (
-             UPDATE operation SET status = 'failed', error = {}::jsonb, ended_at = now(), progressed_at = now(),
+        f"""WITH ended AS (
+             UPDATE operation SET status = 'failed', error = {{}}::jsonb, ended_at = now(), progressed_at = now(),
                     version = version + 1
-              WHERE id = {} AND status IN ('queued', 'running') RETURNING id)
-           UPDATE operation_step s SET status = 'failed', ended_at = now() FROM ended
-            WHERE s.operation = ended.id AND s.ended_at IS NULL""",
+              WHERE id = {{}} AND status IN ('queued', 'running') RETURNING id, status)
+           {END_STEPS}""",
         to_json(error),
         operation,
     )

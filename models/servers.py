@@ -376,12 +376,6 @@ _END_OVERTAKEN = """
 # What no process holds any more.
 _RELEASE = "DELETE FROM server_mount m USING seen WHERE m.server = seen.id"
 
-# A step that was under way when its operation ended has ended with it.
-_END_STEPS = """
-    UPDATE operation_step st SET status = ended.status, ended_at = now()
-      FROM ended WHERE st.operation = ended.id AND st.ended_at IS NULL
-"""
-
 
 async def settle_running(server: UUID, generation: int, process: int) -> bool:
     """A process is ready that fulfils the wish of `generation`; `process` is the generation it was started with.
@@ -406,7 +400,7 @@ async def settle_running(server: UUID, generation: int, process: int) -> bool:
             FROM seen
            WHERE o.subject = seen.id AND o.status IN ('queued', 'running') AND o.generation = {{}}::bigint
           RETURNING o.id, o.status),
-        steps AS ({_END_STEPS})
+        steps AS ({operations.END_STEPS})
         SELECT id FROM seen
         """,
         generation,
@@ -433,7 +427,7 @@ async def settle_stopped(server: UUID, generation: int) -> bool:
         released AS ({_RELEASE} AND m.generation <= {{}}::bigint),
         ended AS ({_END_OVERTAKEN} AND o.kind IN ('server.start', 'server.stop') AND o.generation <= {{}}::bigint
           RETURNING o.id, o.status),
-        steps AS ({_END_STEPS})
+        steps AS ({operations.END_STEPS})
         SELECT id FROM seen
         """,
         generation,
@@ -474,7 +468,7 @@ async def settle_failed_start(server: UUID, generation: int, error: OperationErr
              AND o.generation < (SELECT generation FROM seen)
           RETURNING o.id, o.status),
         ended AS (SELECT * FROM failed UNION ALL SELECT * FROM overtaken),
-        steps AS ({_END_STEPS})
+        steps AS ({operations.END_STEPS})
         SELECT id FROM seen
         """,
         generation,
@@ -510,7 +504,7 @@ async def settle_deleted(server: UUID) -> bool:
           DELETE FROM template t USING seen
            WHERE t.id = seen.template AND seen.made_with_template AND NOT t.public AND t.servers_made = 1),
         ended AS ({_END_OVERTAKEN} RETURNING o.id, o.status),
-        steps AS ({_END_STEPS})
+        steps AS ({operations.END_STEPS})
         SELECT id FROM seen
         """,
         server,
@@ -525,19 +519,17 @@ async def revert(server: UUID, generation: int) -> UUID | None:
     happens when a later wish came, or for a deletion, which is final. Answers the operation that ended.
     """
     found = await row(
-        """
+        f"""
         WITH seen AS (
           UPDATE server SET generation = generation + 1, version = version + 1,
                  wish = CASE wish WHEN 'running' THEN 'stopped' ELSE 'running' END
-           WHERE id = {} AND generation = {}::bigint AND observed_generation <> generation AND wish <> 'deleted'
+           WHERE id = {{}} AND generation = {{}}::bigint AND observed_generation <> generation AND wish <> 'deleted'
           RETURNING id),
         ended AS (
           UPDATE operation o SET status = 'cancelled', ended_at = now(), progressed_at = now(), version = o.version + 1
-            FROM seen WHERE o.subject = seen.id AND o.generation = {}::bigint AND o.status IN ('queued', 'running')
+            FROM seen WHERE o.subject = seen.id AND o.generation = {{}}::bigint AND o.status IN ('queued', 'running')
           RETURNING o.id, o.status),
-        steps AS (
-          UPDATE operation_step st SET status = ended.status, ended_at = now()
-            FROM ended WHERE st.operation = ended.id AND st.ended_at IS NULL)
+        steps AS ({operations.END_STEPS})
         SELECT id FROM ended
         """,
         server,
@@ -551,18 +543,29 @@ async def revert(server: UUID, generation: int) -> UUID | None:
     return operation
 
 
-async def note_vanished(server: UUID, generation: int, version: int) -> bool:
-    """A settled, running server's process is gone although nobody here asked for that: it stays stopped."""
+async def note_vanished(server: UUID, generation: int, version: int, *, reason: str = "", log: str = "") -> bool:
+    """A settled, running server's process is gone although nobody here asked for that: it stays stopped.
+
+    `reason` and `log` are what the spawner's side knows of the end, if it knows anything.
+    """
+    last_error = ServerError(
+        code="SERVER_ENDED",
+        message=reason or "The server ended, and nobody had asked Notebooks Hub for that. How it ended is not known.",
+        hint="Start it again." if reason else _ENDED_SOMEHOW,
+        log=log,
+        at=datetime.now().astimezone(),
+    )
     found = await row(
         f"""
         WITH seen AS (
           UPDATE server SET wish = 'stopped', observed = 'stopped', process_generation = NULL, observed_at = now(),
-                 version = version + 1
+                 version = version + 1, last_error = {{}}::jsonb
            WHERE id = {{}} AND generation = {{}} AND observed_generation = generation AND version = {{}}
              AND wish = 'running' RETURNING id),
         released AS ({_RELEASE})
         SELECT id FROM seen
         """,
+        to_json(last_error),
         server,
         generation,
         version,
@@ -571,6 +574,12 @@ async def note_vanished(server: UUID, generation: int, version: int) -> bool:
         return False
     await audit.record("server.stopped_by_itself", Subject("server", server), None)
     return True
+
+
+_ENDED_SOMEHOW = (
+    "Start it again. It may have been stopped in JupyterHub (by hand, or because nobody used it), or have ended with "
+    "the machine or the container that it ran in."
+)
 
 
 async def note_unwanted(server: UUID, process_generation: int, version: int) -> bool:

@@ -284,7 +284,7 @@ class Operation(Table, db=DB):
 
 
 class OperationStep(Table, db=DB):
-    """A step of an operation, told to people."""
+    """A step of an operation, told to people. What hinders it stays until it succeeds: `detail` is the last trouble."""
 
     id = UUID(primary_key=True)
     operation = UUID()
@@ -292,6 +292,9 @@ class OperationStep(Table, db=DB):
     name = Text()
     status = Text()
     detail = Text(null=True, default=None)
+    attempt = Integer(default=1)
+    troubled_since = Timestamptz(null=True, default=None)
+    next_try_at = Timestamptz(null=True, default=None)
     started_at = Timestamptz(default=TimestamptzNow())
     ended_at = Timestamptz(null=True, default=None)
 

@@ -23,6 +23,10 @@ class SimulatedHub:
         self.refusal = ""
         self.failure_reason = ""
         self.forgets_processes = False
+        self.ignores_stops = False
+        self.ignores_removals = False
+        self.processes_are_immortal = False
+        self.looked = 0
         self.ready = asyncio.Event()
         self.ready.set()
         self.users: set[str] = set()
@@ -56,6 +60,7 @@ class SimulatedHub:
 
     async def server(self, user: str, name: str) -> HubServer:
         self._answer()
+        self.looked += 1
         if user not in self.users:
             raise HubUserMissing(f"JupyterHub has no user {user}.")
         found = self.known.get((user, name), HubServer(user=user, name=name))
@@ -71,6 +76,11 @@ class SimulatedHub:
             self.failures[identity, server.generation] = Failure(reason=self.failure_reason, log="the last line")
             return msgspec.structs.replace(server, pending=None, stopped=True)
         return msgspec.structs.replace(server, pending=None, ready=True)
+
+    async def elsewhere(self, user: str, name: str) -> HubServer | None:
+        self._answer()
+        found = (one for one in self.known.values() if one.name == name and one.user != user and one.active)
+        return next(found, None)
 
     async def knows(self, user: str, name: str) -> bool:
         self._answer()
@@ -104,14 +114,17 @@ class SimulatedHub:
 
     async def stop(self, user: str, name: str) -> None:
         self._answer()
+        if self.ignores_stops:
+            return
         found = self.known[user, name]
         self.known[user, name] = HubServer(user=user, name=name, generation=found.generation)
-        if not self.forgets_processes:
+        if not self.forgets_processes and not self.processes_are_immortal:
             self.living = {one: process for one, process in self.living.items() if process.hub_name != name}
 
     async def remove(self, user: str, name: str) -> None:
         self._answer()
-        self.known.pop((user, name), None)
+        if not self.ignores_removals:
+            self.known.pop((user, name), None)
 
     async def processes(self, server_id: str) -> list[Process]:
         self._answer()
@@ -124,13 +137,16 @@ class SimulatedHub:
     async def end_processes(self, server_id: str, up_to_generation: int) -> list[Process]:
         self._answer()
         process = self.living.get(server_id)
-        if process is not None and process.generation <= up_to_generation:
+        if process is not None and process.generation <= up_to_generation and not self.processes_are_immortal:
             del self.living[server_id]
         return await self.processes(server_id)
 
     async def failure(self, server_id: str, generation: int) -> Failure | None:
         self._answer()
         return self.failures.get((server_id, generation))
+
+    async def ending(self, server_id: str, generation: int) -> Failure | None:
+        return await self.failure(server_id, generation)
 
     async def make_share_code(self, user: str, name: str, seconds: int, public_url: str) -> ShareCode:
         self._answer()

@@ -6,6 +6,7 @@ import time
 import uuid
 
 import httpx
+import msgspec
 import pytest
 
 from hub.processes import identify
@@ -159,6 +160,39 @@ def test_a_server_that_ends_by_itself_leaves_its_last_words(hub: HubUnderTest) -
     failure = until(lambda: hub.failure(spec), 5, "a failure is kept")
     assert "ended by itself" in failure["reason"]
     assert "is running at" in failure["log"]
+
+
+def test_an_end_is_told_before_the_hub_has_noticed(hub: HubUnderTest) -> None:
+    spec = hub.spec()
+    hub.spawn(spec)
+    (process,) = hub.processes(spec)
+    os.kill(process["pid"], 9)
+    until(lambda: hub.processes(spec) == [], 10, "no process lives")
+    ending = hub.truth.get(f"ending/{spec.server_id}", params={"generation": 1})
+    assert ending.status_code == 200, ending.text
+    assert ending.json()["reason"] == "The server ended by itself (it was killed)"
+    assert "is running at" in ending.json()["log"]
+    assert hub.truth.get(f"ending/{spec.server_id}", params={"generation": 2}).status_code == 404
+
+
+def test_what_is_left_of_a_start_that_could_not_begin_is_cleared_by_a_stop(hub: HubUnderTest) -> None:
+    """As where the user was renamed whose running server has the same sign-in client."""
+    user = f"{uuid.uuid4().hex[:8]}@example.org"
+    (hub.roots["notebooks"] / user).mkdir()
+    spec = hub.spec(hub_user=user)
+    hub.spawn(spec)
+    with httpx.Client(headers={"Authorization": f"token {hub.admin_token}"}) as operator:
+        renamed = operator.patch(f"{hub.url}/hub/api/users/{user}", json={"name": f"renamed-{user}"})
+    assert renamed.status_code == 200, renamed.text
+    again = msgspec.structs.replace(spec, generation=2)
+    assert hub.order(again).status_code == 500
+    assert hub.model(again)["ready"], "JupyterHub shows what does not run"
+    hub.api.delete(hub.path(again))
+    assert not hub.model(again)["ready"]
+    # The one of the renamed user goes on, and once it has ended there can be another here.
+    hub.end(msgspec.structs.replace(spec, hub_user=f"renamed-{user}"))
+    hub.spawn(msgspec.structs.replace(spec, generation=3))
+    hub.end(spec)
 
 
 def test_no_token_is_in_a_log(hub: HubUnderTest) -> None:

@@ -155,6 +155,49 @@ def test_a_log_that_may_quote_forgotten_secrets_is_not_shown(records: Records) -
     assert records.failure(ID) == Failure(generation=3, reason="broke", log=NO_LOG)
 
 
+@pytest.mark.parametrize(
+    ("status", "how"),
+    [
+        ('{"exit-code": 1}', "exit code 1"),
+        ('{"exit-code": 137}', "exit code 137, as when memory runs out"),
+        ("", "it was killed"),
+    ],
+)
+def test_an_end_that_no_hub_was_there_to_note_is_noted_when_it_is_asked_for(
+    records: Records, status: str, how: str
+) -> None:
+    """As when the container goes in which the hub and its servers run."""
+    records.write(record(os.getpid()))
+    os.write(descriptor := records.open_status(ID), status.encode())
+    os.close(descriptor)
+    records.log_file(ID).write_text(f"the last line\ntoken={'0f' * 16}")
+    ending = Machine(records).ending(ID, 3)
+    assert ending == Failure(generation=3, reason=f"The server ended by itself ({how})", log="the last line\ntoken=***")
+    assert records.failure(ID, 3) == ending
+    # Nothing is known of other generations, and nothing is made up.
+    assert Machine(records).ending(ID, 2) is None
+    assert Machine(records).ending(ID, 4) is None
+
+
+def test_the_end_of_a_server_with_secrets_shows_no_log(records: Records) -> None:
+    records.write(record(os.getpid(), secrets=True))
+    records.log_file(ID).write_text("it quotes a secret")
+    ending = Machine(records).ending(ID, 3)
+    assert ending is not None
+    assert ending.log == NO_LOG
+
+
+def test_a_server_that_lives_has_no_end(records: Records, tmp_path: Path) -> None:
+    holder = hold(tmp_path / "hub")
+    try:
+        records.write(record(holder.pid))
+        assert Machine(records).ending(ID, 3) is None
+    finally:
+        holder.kill()
+        holder.wait()
+    assert Machine(records).ending(ID, 3) is not None
+
+
 def test_a_secret_that_the_kept_lines_cut_is_not_shown(records: Records) -> None:
     """The last bytes of a log may begin in the middle of one."""
     secret = "s3cret-" + "x" * (2 * LOG_BYTES)

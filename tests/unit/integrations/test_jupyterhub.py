@@ -368,12 +368,13 @@ async def test_a_404_of_the_truth_service_is_no_empty_list(name: str) -> None:
     assert type(await error_of(CALLS[name](client(Script(refusal(404)))))) is HubUnavailable
 
 
-async def test_a_start_that_did_not_fail_has_no_failure() -> None:
+@pytest.mark.parametrize("what", ["failure", "ending"])
+async def test_what_did_not_fail_or_end_has_no_reason(what: str) -> None:
     script = Script(refusal(404), httpx.Response(200, json={"reason": "died", "log": "the end", "generation": 3}))
-    hub = client(script)
-    assert await hub.failure("a/b", 3) is None
-    assert await hub.failure("s", 3) == Failure(reason="died", log="the end")
-    assert script.asked[0] == "GET /services/nbhub-truth/failure/a%2Fb?generation=3"
+    ask = getattr(client(script), what)
+    assert await ask("a/b", 3) is None
+    assert await ask("s", 3) == Failure(reason="died", log="the end")
+    assert script.asked[0] == f"GET /services/nbhub-truth/{what}/a%2Fb?generation=3"
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,103 @@
+"""Activities one by one, on a real database and with a JupyterHub that obeys the test."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, TypeVar, cast
+from uuid import UUID
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from temporalio.common import RetryPolicy
+from temporalio.testing import ActivityEnvironment
+
+from activities.jupyterhub import Hub
+from activities.messages import ServerWish
+from integrations.jupyterhub import JupyterHub
+from integrations.vault import Vault
+from models import database, operations, servers, templates
+from models.ids import new_id
+from models.operations import OperationRecord, Step
+from models.servers import ServerRecord
+from models.settings import Settings
+from models.tables import Person
+from models.transactions import Transaction
+from models.values import Caller, Subject, Wish
+from tests.workflows.simulated_hub import SimulatedHub
+
+T = TypeVar("T")
+
+
+class Scene:
+    """One person with one server, a JupyterHub, and the activities between them."""
+
+    def __init__(self, hub: SimulatedHub, activities: Hub, caller: Caller, server: UUID) -> None:
+        self.hub, self.activities, self.caller, self.server = hub, activities, caller, server
+
+    async def wish(self, wish: Wish) -> ServerWish:
+        """A wish, with its operation."""
+        async with Transaction():
+            await servers.intend(self.server, wish, self.caller)
+        plan = await servers.begin(self.server, "workflow", "run")
+        assert plan is not None
+        return ServerWish(server_id=self.server, generation=plan.generation)
+
+    async def run(self, activity: Callable[..., Awaitable[T]], *arguments: Any, attempt: int = 1) -> T:
+        """Run an activity as Temporal would at this attempt."""
+        environment = ActivityEnvironment()
+        environment.info = replace(environment.info, attempt=attempt, retry_policy=RetryPolicy())
+        result: T = await environment.run(activity, *arguments)
+        return result
+
+    async def started(self) -> None:
+        """Returns once the server runs, and was seen to."""
+        await self.run(self.activities.spawn_server, await self.wish(Wish.RUNNING))
+
+    async def seen(self) -> ServerRecord:
+        """The server as its owner sees it."""
+        return await servers.read_visible(self.server, self.caller)
+
+    async def operation(self) -> OperationRecord:
+        """The newest operation of the server."""
+        (found,) = await operations.list_visible(self.caller, subject=self.server, limit=1)
+        return found
+
+    async def step(self, name: str) -> Step:
+        """A step of the newest operation."""
+        return next(step for step in (await self.operation()).steps if step.name == name)
+
+
+@pytest.fixture
+async def scene(postgres: str, tmp_path: Path) -> AsyncIterator[Scene]:
+    key = Ed25519PrivateKey.generate().private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    settings = Settings(database_url=postgres, database_pool_size=3, notebook_location=str(tmp_path))
+    hub, vault = SimulatedHub(), Vault.from_settings(settings)
+
+    async def wake(_: Subject) -> bool:
+        return True
+
+    async with database.pool(settings):
+        caller = Caller(id=new_id(), email=f"ada-{new_id().hex[-8:]}@example.org")
+        await Person.insert(Person(id=caller.id, issuer="test", subject=caller.email, email=caller.email))
+        template = await templates.create(
+            caller.id,
+            {
+                "name": "Difference engine",
+                "type": "user",
+                "application_type": "jupyterlab",
+                "hardware": "cpuSmall",
+                "server_name": "difference-engine",
+                "datasets": [],
+                "modules": [],
+                "secrets": [],
+                "tags": [],
+            },
+        )
+        async with Transaction():
+            server = await servers.create(
+                (await templates.read_visible(template, caller)).snapshot(), caller, made_with_template=True
+            )
+        activities = Hub(cast(JupyterHub, hub), vault, settings, key, wake)
+        yield Scene(hub, activities, caller, server)
+    await vault.close()
