@@ -96,8 +96,9 @@ class ModulesController(Controller):
     ) -> Response[ModuleView]:
         """Make a module: an empty directory for its binaries, and its modulefile. It is done when both are there."""
         calls = _calls(data.lua_module_file or [])
-        _check(data, calls, _featured_problems(write.caller, settings) if data.featured else ())
         async with write:
+            # Inside: a repeated request gets its first answer, whatever the caller may do by now.
+            _check(data, calls, _featured_problems(write.caller, settings) if data.featured else ())
             owner = await new_owner(data.owner, write.caller)
             values = {
                 "name": data.name,

@@ -99,13 +99,17 @@ async def _persons(emails: list[str]) -> dict[str, PersonRef]:
 
 
 async def _groups(named: list[str]) -> tuple[list[GroupRef], list[ProblemDetail]]:
-    """Groups by id or by name, an id wins; and one problem for each that is unknown."""
+    """Groups by id or by name, an id wins; and one problem for each that is unknown.
+
+    They are held for the caller's transaction: who deletes one waits, and then finds what was granted to it.
+    """
     if not named:
         return [], []
     lowered = [name.lower() for name in named]
     found = await rows(
         """SELECT id, name FROM user_group
-            WHERE wish = 'present' AND (id::text = ANY({}::text[]) OR lower(name) = ANY({}::text[]))""",
+            WHERE wish = 'present' AND (id::text = ANY({}::text[]) OR lower(name) = ANY({}::text[]))
+            ORDER BY id FOR SHARE""",
         lowered,
         lowered,
     )

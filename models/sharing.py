@@ -11,6 +11,7 @@ import msgspec
 from msgspec import Struct
 
 from models.errors import ActionForbidden, RecordMissing
+from models.lifecycles import TABLES
 from models.permissions import CALLER, UNEXPIRED, Level, level_of, values_of
 from models.principals import Principals
 from models.sql import row, rows
@@ -46,8 +47,13 @@ class Way(Struct, frozen=True, kw_only=True):
     expires_at: datetime | None
 
 
-async def read(kind: str, identity: UUID, caller: Caller, needs: Level) -> Shareable:
-    """A live object for somebody who may go as far as `needs`; raises `RecordMissing` or `ActionForbidden`."""
+async def read(kind: str, identity: UUID, caller: Caller, needs: Level, *, hold: bool = False) -> Shareable:
+    """A live object for somebody who may go as far as `needs`; raises `RecordMissing` or `ActionForbidden`.
+
+    `hold` keeps it live for the caller's transaction: who deletes it waits, and then finds what was granted.
+    """
+    if hold:
+        await row(f"SELECT 1 FROM {TABLES[kind]} WHERE id = {{}} AND wish = 'present' FOR SHARE", identity)
     found = await row(
         f"""WITH {CALLER}
             SELECT o.id, o.kind, o.owner AS owner_id, p.email AS owner, o.name, may.level

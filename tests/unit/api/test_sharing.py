@@ -1,5 +1,6 @@
 """Datasets and groups over the API: what is answered, and what is refused with which field named."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
@@ -304,3 +305,33 @@ async def test_leaving_a_group_twice_succeeds(api: Api) -> None:
     path = f"/groups/{group['_id']}/members/{api.email('bob')}"
     for _ in range(2):
         assert (await api.ask("bob", "DELETE", path)).status_code == 202
+
+
+async def test_a_share_repeated_after_its_own_end_gets_its_first_answer(api: Api) -> None:
+    made = await api.made("alice", "/datasets", name=unique("d"))
+    path, key = f"/datasets/{made['_id']}/share", {"idempotency-key": unique("k")}
+    ends = datetime.now(UTC) + timedelta(seconds=1.5)
+    body = {"relation": "read", "userArray": [api.email("bob")], "expires_at": ends.isoformat()}
+    first = await api.ask("alice", "POST", path, json=body, headers=key)
+    assert first.status_code == 202, first.text
+    await asyncio.sleep((ends - datetime.now(UTC)).total_seconds() + 0.01)
+    again = await api.ask("alice", "POST", path, json=body, headers=key)
+    assert (again.status_code, again.json()) == (202, first.json())
+    # One that comes for the first time is refused, with a key or without, and may be repeated when it is put right.
+    other = {"idempotency-key": unique("k")}
+    for headers in ({}, other):
+        assert problems(await api.ask("alice", "POST", path, json=body, headers=headers)) == {"/expires_at"}
+    body["expires_at"] = (ends + timedelta(hours=1)).isoformat()
+    assert (await api.ask("alice", "POST", path, json=body, headers=other)).status_code == 202
+
+
+async def test_a_featured_module_is_answered_for_again_whoever_may_feature_by_now(bench: Bench) -> None:
+    body, key = {"name": unique("m"), "version": "1", "featured": True}, {"idempotency-key": unique("k")}
+    async with whole_api(bench, featured_by_admins_only=False) as api:
+        first = await api.ask("alice", "POST", "/modules", json=body, headers=key)
+        assert first.status_code == 202, first.text
+    async with whole_api(bench, featured_by_admins_only=True) as api:
+        again = await api.ask("alice", "POST", "/modules", json=body, headers=key)
+        assert (again.status_code, again.json()) == (202, first.json())
+        body["name"] = unique("m")
+        assert problems(await api.ask("alice", "POST", "/modules", json=body)) == {"/featured"}
