@@ -238,11 +238,12 @@ def _share_view(server: ServerRecord) -> ShareView:
     url, expires_at, reason = server.share_url, server.share_expires_at, None
     if url is None or expires_at is None or expires_at <= datetime.now(UTC):
         url, expires_at = None, None
-        reason = (
-            "The link has expired or was not made yet; start the server to get one."
-            if server.started_once
-            else "The server was never started; JupyterHub makes the link at its first start."
-        )
+        if server.status in (ServerStatus.STARTING, ServerStatus.RUNNING):
+            reason = "The link is being made: ask again in a moment."
+        elif server.started_once:
+            reason = "The link has expired; start the server to get a new one."
+        else:
+            reason = "The server was never started; JupyterHub makes the link at its first start."
     return ShareView(
         url=url,
         users=shared.get("users", []),
