@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 from temporalio import activity
 
+from activities.looks import looks
 from activities.messages import AccessScope, Withdrawn, WorkflowRun
 from models import crash_points, mounts, operations
 from models.mounts import LostMount
@@ -19,9 +20,11 @@ Wake = Callable[[Subject], Awaitable[bool]]
 # Servers that one look stops, and how many of them are woken at once.
 _PAGE = 500
 _AT_ONCE = 25
-_LOOK_AGAIN = 0.25
 # A look waits so long for servers to be gone; then the workflow looks again, so that its story goes on.
 _LOOK_SECONDS = 20.0
+# Who is to stop for longer than this is named; the longer it takes, the rarer are the looks.
+_LONG_SECONDS = 60.0
+_SOONEST, _LATEST = 0.5, 30.0
 
 
 class Access:
@@ -52,23 +55,24 @@ class Access:
         if self._settings.on_revoke == "defer" and not scope.force:
             return Withdrawn()
         subject = Subject(scope.subject_kind, scope.object) if scope.subject_kind and scope.object else None
-        told = False
-        deadline = asyncio.get_running_loop().time() + _LOOK_SECONDS
-        while True:
+        told, lost, next_in = False, list[LostMount](), _SOONEST
+        async for _ in looks(_LOOK_SECONDS):
+            if lost:
+                await mounts.mark_lost(scope.kind, scope.object)
             lost = await mounts.lost(scope.kind, scope.object, _PAGE)
             if not lost:
                 if told and subject is not None:
                     await operations.step_all(subject, STOP, OperationStatus.SUCCEEDED)
                 return Withdrawn()
             if subject is not None and not told:
-                servers = len({one.server for one in lost})
-                await operations.step_all(subject, STOP, OperationStatus.RUNNING, f"{servers} of them")
+                detail = _who(lost, self._grace_ends())
+                await operations.step_all(subject, STOP, OperationStatus.RUNNING, detail)
                 told = True
             due = await self._stop_due(lost)
-            if not due or asyncio.get_running_loop().time() > deadline:
-                return Withdrawn(left=len(lost), next_in=0.5 if due else _seconds_until(lost, self._grace_ends()))
-            await asyncio.sleep(_LOOK_AGAIN)
-            await mounts.mark_lost(scope.kind, scope.object)
+            next_in = _seconds_until(lost, self._grace_ends())
+            if not due:
+                break
+        return Withdrawn(left=len(lost), next_in=next_in)
 
     @activity.defn
     async def sweep(self) -> Withdrawn:
@@ -95,5 +99,19 @@ class Access:
 
 
 def _seconds_until(lost: list[LostMount], grace_ends: datetime) -> float:
-    first = min(one.lost_at for one in lost)
-    return max(0.5, (first - grace_ends).total_seconds())
+    """In how many seconds to look again: when the first is due, or ever later while it does not end."""
+    seconds = (min(one.lost_at for one in lost) - grace_ends).total_seconds()
+    return max(_SOONEST, seconds if seconds > 0 else min(-seconds / 10, _LATEST))
+
+
+def _who(lost: list[LostMount], grace_ends: datetime) -> str:
+    """How many servers there are, and which of them does not end."""
+    servers = len({one.server for one in lost})
+    first = min(lost, key=lambda one: one.lost_at)
+    overdue = (grace_ends - first.lost_at).total_seconds()
+    if overdue < _LONG_SECONDS:
+        return f"{servers} of them"
+    return (
+        f"{servers} of them; {first.server} does not end for {overdue / 60:.0f} min: its own operation says what is in "
+        "the way. Ask an operator to look at it."
+    )

@@ -8,7 +8,7 @@ import asyncio
 import time
 from collections import defaultdict
 from collections.abc import Awaitable, Callable
-from contextlib import AbstractAsyncContextManager, nullcontext
+from contextlib import AbstractAsyncContextManager, nullcontext, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from uuid import UUID
@@ -25,7 +25,7 @@ from activities.steps import of_operation, of_subject, told
 from integrations.jupyterhub import HubServer, JupyterHub, Process
 from integrations.vault import Vault
 from models import crash_points, groups, mounts, persons, servers
-from models.errors import HubUserMissing, ServerNotEnding, SpawnFailed
+from models.errors import HubError, HubUserMissing, ServerNotEnding, SpawnFailed
 from models.groups import Mirror
 from models.ids import parse_id
 from models.mounts import Claim
@@ -43,6 +43,8 @@ _END_SECONDS = 60.0
 # So long JupyterHub may take to end a server itself; then its processes are ended past it.
 _HUB_SECONDS = 15.0
 _PAGE = 1000
+# Links that one pass makes anew.
+_LINKS = 10
 
 ASK = "Ask JupyterHub to start it"
 READY = "Wait until it is ready"
@@ -139,7 +141,10 @@ class Hub:
     @activity.defn
     async def note_shares(self, wish: ServerWish) -> None:
         """Write down with whom a server is shared, with a link to share it that has some life left."""
-        plan = await servers.read_plan(wish.server_id)
+        await self._note_shares(wish.server_id)
+
+    async def _note_shares(self, server: UUID) -> None:
+        plan = await servers.read_plan(server)
         if plan is None:
             return
         code = None
@@ -206,6 +211,10 @@ class Hub:
                 await servers.note_vanished(row.server_id, row.generation, row.version, reason=reason, log=log)
         others = [identity for identity in map(parse_id, alive) if identity is not None and identity not in rows]
         unwanted, unknown = await self._look_after(others, alive) if others else (0, 0)
+        # What could not be made at the start, or has expired while the server runs.
+        for server in await servers.without_link(_LINKS):
+            with suppress(HubError):
+                await self._note_shares(server)
         return Seen(watched=len(rows), vanished=len(vanished), unwanted=unwanted, unknown=unknown)
 
     async def _watched(self) -> dict[UUID, ObservedServer]:

@@ -5,16 +5,21 @@ has the same sign-in client, the entry stays: JupyterHub shows the server as rea
 which says that nothing lives, and tells nobody.
 """
 
-from jupyterhub.spawner import Spawner
+from typing import Any
 
 
-class ClearsHalfStarts(Spawner):  # type: ignore[misc]  # JupyterHub has no types
-    """A spawner whose server is stopped in JupyterHub's eyes, too, when it is found dead and nobody watches it."""
+class ClearsHalfStarts:
+    """A part of a spawner: what is found dead is stopped in JupyterHub's eyes, too, where nobody watched it."""
+
+    name: str
+    ready: bool
+    user: Any
+    _callbacks: list[Any]
 
     async def poll_and_notify(self) -> int | None:
         """As JupyterHub's own; what nobody was ever told to watch is cleared here."""
         watched = bool(self._callbacks)
-        status: int | None = await super().poll_and_notify()
+        status: int | None = await super().poll_and_notify()  # type: ignore[misc]
         if status is not None and not watched and self.ready:
             await self.user.stop(self.name)
         return status

@@ -10,6 +10,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from jupyterhub.spawner import Spawner
 from jupyterhub.utils import random_port, url_path_join
 from tornado.httpclient import HTTPClientError, HTTPRequest
 from tornado.simple_httpclient import SimpleAsyncHTTPClient
@@ -31,7 +32,7 @@ _LAUNCH_SECONDS = 10.0
 _PROJECT = Path(__file__).resolve().parent.parent
 
 
-class RecordedSpawner(ClearsHalfStarts):
+class RecordedSpawner(ClearsHalfStarts, Spawner):  # type: ignore[misc]  # JupyterHub has no types
     """Starts a process on this machine by `hub.launch` and finds it again by its record."""
 
     hub_settings: Any = AnyTrait(help="The `HubSettings` of JupyterHub's side.").tag(config=True)

@@ -323,7 +323,7 @@ class JupyterHub:
         return await self._told("failure", server_id, generation)
 
     async def ending(self, server_id: str, generation: int) -> Failure | None:
-        """How a process of a generation ended, as far as it is known; also where JupyterHub was not there to note it."""
+        """How a process of a generation ended, as far as is known; also where JupyterHub was not there to note it."""
         return await self._told("ending", server_id, generation)
 
     async def _told(self, what: str, server_id: str, generation: int) -> Failure | None:

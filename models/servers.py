@@ -610,6 +610,19 @@ async def note_shared(
     )
 
 
+async def without_link(limit: int) -> list[UUID]:
+    """Some of the servers that run, and have done so for a moment, without a link that shares them or past its time."""
+    found = await rows(
+        """SELECT id FROM server
+            WHERE observed <> 'stopped' AND observed = 'running' AND wish = 'running'
+              AND generation = observed_generation AND observed_at < now() - interval '10 s'
+              AND (share_expires_at IS NULL OR share_expires_at < now())
+            ORDER BY random() LIMIT {}""",
+        limit,
+    )
+    return [one["id"] for one in found]
+
+
 _OBSERVED = """
     SELECT s.id AS server_id, p.email AS hub_user, s.name AS hub_name, s.wish, s.generation, s.observed,
            s.observed_generation, s.process_generation, s.process_floor, s.version
