@@ -25,24 +25,27 @@ async def api(bench: Bench) -> AsyncIterator[Api]:
 
 
 @pytest.mark.parametrize(
-    ("columns", "reason"),
+    ("status", "started_once", "url", "reason"),
     [
-        ("started_once = false", "The server was never started; JupyterHub makes the link at its first start."),
-        (
-            "observed = 'running', wish = 'running', started_once = true",
-            "The link is being made: ask again in a moment.",
-        ),
-        (
-            "observed = 'running', wish = 'running', started_once = true, share_url = 'http://x/', "
-            "share_expires_at = now() - interval '1 s'",
-            "The link is being made: ask again in a moment.",
-        ),
-        ("started_once = true", "The link has expired; start the server to get a new one."),
+        ("stopped", False, None, "The server was never started; JupyterHub makes the link at its first start."),
+        ("running", True, None, "The link is being made: ask again in a moment."),
+        ("running", True, "http://x/", "The link is being made: ask again in a moment."),
+        ("stopped", True, None, "The link has expired; start the server to get a new one."),
     ],
     ids=["never started", "just started", "expired while it runs", "stopped"],
 )
-async def test_who_asks_for_a_link_is_told_what_makes_it(api: Api, columns: str, reason: str) -> None:
+async def test_who_asks_for_a_link_is_told_what_makes_it(
+    api: Api, status: str, started_once: bool, url: str | None, reason: str
+) -> None:
     server = (await api.ask("alice", "POST", "/servers", json=SERVER | {"name": unique("Lab ")})).json()
-    await row(f"UPDATE server SET {columns} WHERE id = {{}}", UUID(server["_id"]))
+    await row(
+        """UPDATE server SET observed = {}, wish = {}, started_once = {}, share_url = {},
+                  share_expires_at = now() - interval '1 s' WHERE id = {}""",
+        status,
+        status,
+        started_once,
+        url,
+        UUID(server["_id"]),
+    )
     share = await api.got("alice", f"/servers/{server['_id']}/share")
     assert (share["url"], share["reason"]) == (None, reason)
