@@ -3,10 +3,11 @@
 import asyncio
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
+from typing import TypeVar
 
 import structlog
 from temporalio.client import Client
@@ -20,7 +21,10 @@ from activities.records import Records
 from activities.vault import Values
 from integrations.jupyterhub import JupyterHub
 from integrations.vault import Vault
-from models import database, logging
+from models import database, heartbeats, logging
+from models.absence import Absence
+from models.database import DATABASE_ERRORS
+from models.heartbeats import Role
 from models.process import leave
 from models.settings import Settings, SettingsInvalid
 from workflows import runtime
@@ -34,6 +38,8 @@ from workflows.shared_object import DatasetWorkflow, GroupWorkflow, ModuleWorkfl
 from workflows.user import UserWorkflow
 
 log = structlog.get_logger(__name__)
+
+T = TypeVar("T")
 
 WORKFLOWS: Sequence[type] = (
     ServerWorkflow,
@@ -49,6 +55,9 @@ WORKFLOWS: Sequence[type] = (
 
 # Temporal's database may be lost while this process lives; so often it is looked at.
 _CONVERGE_EVERY = 30.0
+_TRY_AGAIN = 0.5
+# What is raised by the database, or Temporal's client, when they cannot be reached.
+_AWAY: tuple[type[Exception], ...] = (*DATABASE_ERRORS, RPCError, RuntimeError)
 _GRACE = timedelta(seconds=10)
 
 
@@ -112,32 +121,69 @@ async def run(settings: Settings) -> None:
     vault = Vault.from_settings(settings)
     try:
         async with database.pool(settings):
-            client = await _connected(settings, ended)
+            # A worker is of no use before these are there; it waits rather than dies.
+            if await _reached("PostgreSQL", database.ping, ended) is None:
+                return
+            client = await _reached("Temporal", lambda: connect(settings, lazy=False), ended)
             if client is None:
                 return
-            keeping = asyncio.create_task(_keep_converged(client, settings))
             async with make_worker(client, settings, hub, vault):
                 log.info("worker_started", task_queue=settings.temporal_task_queue)
+                tasks = [
+                    asyncio.create_task(_keep_converged(client, settings)),
+                    asyncio.create_task(_beat(Workflows(client, settings))),
+                ]
                 await ended.wait()
                 log.info("worker_ending")
-            keeping.cancel()
-            with suppress(asyncio.CancelledError):
-                await keeping
+                for task in tasks:
+                    task.cancel()
+                await asyncio.gather(*tasks, return_exceptions=True)
+                with suppress(*DATABASE_ERRORS):
+                    await heartbeats.stop(Role.WORKER)
     finally:
         await hub.close()
         await vault.close()
 
 
-async def _connected(settings: Settings, ended: asyncio.Event) -> Client | None:
-    """A client whose server is there. A worker is of no use before; it waits rather than dies."""
-    while not ended.is_set():
-        try:
-            return await connect(settings, lazy=False)
-        except RuntimeError as error:
-            log.warning("temporal_is_away", address=settings.temporal_address, error=type(error).__name__)
-            with suppress(TimeoutError):
-                await asyncio.wait_for(ended.wait(), 0.5)
+async def _reached(part: str, reach: Callable[[], Awaitable[T]], ended: asyncio.Event) -> T | None:
+    """What `reach` returns once the part is there. None: the process is told to end before."""
+    absence = Absence(part)
+    ending = asyncio.create_task(ended.wait())
+    try:
+        while not ended.is_set():
+            reaching = asyncio.ensure_future(reach())
+            await asyncio.wait((reaching, ending), return_when=asyncio.FIRST_COMPLETED)
+            if not reaching.done():
+                reaching.cancel()
+                break
+            try:
+                reached = reaching.result()
+            except ValueError:
+                raise  # an address that nothing can be reached by
+            except _AWAY as error:
+                absence.noticed(error)
+                await asyncio.wait((ending,), timeout=_TRY_AGAIN)
+            else:
+                absence.over()
+                return reached
+    finally:
+        ending.cancel()
     return None
+
+
+async def _beat(workflows: Workflows) -> None:
+    """Write down that this worker works, as long as it reaches Temporal and the database."""
+    absence = Absence("PostgreSQL or Temporal")
+    while True:
+        try:
+            async with asyncio.timeout(heartbeats.BEAT_SECONDS):
+                await workflows.ping()
+                await heartbeats.beat(Role.WORKER)
+        except _AWAY as error:
+            absence.noticed(error)
+        else:
+            absence.over()
+        await asyncio.sleep(heartbeats.BEAT_SECONDS)
 
 
 async def _keep_converged(client: Client, settings: Settings) -> None:

@@ -15,7 +15,7 @@ Entering opens the transaction (no lock is waited for longer than 2 s: 409) and 
 If the write took place before, its answer is sent and the block never runs: that is why a record is looked up
 inside, where a repeated DELETE must not find its 404. Inside, await nothing but queries. Any exception undoes
 all of it, the claim too. Leaving stores the answer in the same transaction and commits; then the workflow is
-woken, and the request waits for the operation's end as long as the client prefers. Exactly one of
+woken, and if it was, the request waits for the operation's end as long as the client prefers. Exactly one of
 
     write.done(body, version=…)                   a write that needed no workflow: 200, or 204 without a body
     write.accepts(operation, wakes=…, …)          one that does: 202, or the final answer if the work ends in time
@@ -153,8 +153,9 @@ class Write:
         await self._transaction.__aexit__(None, None, None)
         crash_points.reach("api.committed")
         if self._accepted is not None and not ended:
-            await self._services.workflows.wake(self._accepted.wakes)
-            await self._wait(self._accepted)
+            woken = await self._services.workflows.wake(self._accepted.wakes)
+            if woken:
+                await self._wait(self._accepted)
 
     async def _settle(self) -> bool:
         """Fix the answer and store it with the write; whether there is nothing left to wait for."""

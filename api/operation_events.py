@@ -14,6 +14,7 @@ import asyncpg
 import structlog
 
 from models import operations
+from models.absence import Absence
 from models.database import ACQUIRE_SECONDS, DATABASE_ERRORS, connection_arguments
 from models.ids import parse_id
 from models.operations import OperationRecord
@@ -91,18 +92,22 @@ class OperationEvents:
             self._tell(operation)
 
     async def _listen(self) -> None:
+        absence = Absence("PostgreSQL")
         while True:
-            with contextlib.suppress(*DATABASE_ERRORS):
+            try:
                 connection = await asyncpg.connect(**connection_arguments(self._settings))
                 try:
                     lost = asyncio.Event()
                     connection.add_termination_listener(lambda _, lost=lost: lost.set())
                     async with asyncio.timeout(ACQUIRE_SECONDS):
                         await connection.add_listener(CHANNEL, self._notified)
+                    absence.over()
                     await lost.wait()
                 finally:
                     connection.terminate()
                 log.warning("operation_events_lost")
+            except DATABASE_ERRORS as error:
+                absence.noticed(error)
             await asyncio.sleep(RECONNECT_AFTER)
 
     async def _look(self) -> None:

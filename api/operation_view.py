@@ -11,6 +11,8 @@ from models.settings import Settings
 from models.values import OperationStatus
 from workflows.client import run_link
 
+_NO_WORKER = "No worker runs at the moment. Nothing is lost: this goes on when one is back."
+
 
 class OperationView(AnswerBody, frozen=True, kw_only=True):
     """Something that was asked for, how far it is, and how it ended."""
@@ -29,6 +31,8 @@ class OperationView(AnswerBody, frozen=True, kw_only=True):
     error: OperationError | None = None
     left_out: list[LeftOut] | None = None
     workflow_url: str | None = None
+    waits_for: str | None = None
+    """What is missing for it to go on, in words."""
 
 
 def view_of(record: OperationRecord, settings: Settings) -> OperationView:
@@ -51,4 +55,5 @@ def view_of(record: OperationRecord, settings: Settings) -> OperationView:
         error=record.error,
         left_out=record.left_out or None,
         workflow_url=workflow_url,
+        waits_for=_NO_WORKER if record.worker_missing else None,
     )

@@ -2,9 +2,11 @@
 
 import asyncio
 from dataclasses import dataclass, field
+from typing import Any
 
 from api.file_threads import FileThreads
 from api.operation_events import OperationEvents
+from api.shared_look import SharedLook
 from integrations.oidc import OidcClient
 from integrations.vault import Vault
 from models.profiles import Profiles
@@ -23,5 +25,6 @@ class Services:
     oidc: OidcClient
     vault: Vault
     file_threads: FileThreads = field(default_factory=FileThreads)
+    health: SharedLook[Any] = field(default_factory=SharedLook)
     # Vault may answer many writes at the same moment. Few are recorded at once, so that others get their turn.
     value_turns: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(2))

@@ -1,33 +1,18 @@
-"""Whether the worker of this container works: Temporal has seen it poll the task queue within some minutes."""
+"""Whether the worker of this container works: it was seen of late, as the API's `/healthcheck` asks of any."""
 
 import asyncio
 import socket
-from datetime import timedelta
+import sys
 
-from temporalio.api.enums.v1 import TaskQueueType
-from temporalio.api.taskqueue.v1 import TaskQueue
-from temporalio.api.workflowservice.v1 import DescribeTaskQueueRequest
-from temporalio.client import Client
-
-from models.process import leave
+from models import database, heartbeats
 from models.settings import Settings
 
-_DEADLINE = timedelta(seconds=5)
 
-
-async def polls(settings: Settings, host: str) -> bool:
-    """Whether a worker of this host polls; the SDK calls each one `pid@host`."""
-    client = await Client.connect(settings.temporal_address, namespace=settings.temporal_namespace)
-    answer = await client.workflow_service.describe_task_queue(
-        DescribeTaskQueueRequest(
-            namespace=settings.temporal_namespace,
-            task_queue=TaskQueue(name=settings.temporal_task_queue),
-            task_queue_type=TaskQueueType.TASK_QUEUE_TYPE_WORKFLOW,
-        ),
-        timeout=_DEADLINE,
-    )
-    return any(poller.identity.endswith(f"@{host}") for poller in answer.pollers)
+async def works(settings: Settings, host: str) -> bool:
+    """Whether a worker of this host works. Raises where the database cannot be asked."""
+    async with database.pool(settings, patience=5):
+        return await heartbeats.worker_works(host)
 
 
 if __name__ == "__main__":
-    leave(0 if asyncio.run(polls(Settings.from_environment(), socket.gethostname())) else 1)
+    sys.exit(0 if asyncio.run(works(Settings.from_environment(), socket.gethostname())) else 1)

@@ -169,6 +169,12 @@ async def lent_connection() -> AsyncIterator["PoolConnectionProxy[asyncpg.Record
                 await lender.release(connection)
 
 
+async def ping() -> bool:
+    """True; raises where PostgreSQL cannot be reached, or takes no writes."""
+    async with lent_connection() as connection:
+        return bool(await connection.fetchval("SELECT true"))
+
+
 def ruins(error: BaseException) -> bool:
     """Whether a connection may be of no use or still busy after this. The driver's refusal of a value is neither."""
     return isinstance(error, (*CONNECTION_PROBLEMS, asyncio.CancelledError)) and not isinstance(error, ValueError)

@@ -10,11 +10,13 @@ _STATEMENTS = (
          SELECT token_hash FROM session WHERE expires_at < now() - interval '1 day' LIMIT {}) RETURNING 1""",
     """DELETE FROM login_transaction WHERE state_hash IN (
          SELECT state_hash FROM login_transaction WHERE expires_at < now() LIMIT {}) RETURNING 1""",
+    """DELETE FROM heartbeat WHERE id IN (
+         SELECT id FROM heartbeat WHERE seen_at < now() - interval '1 day' LIMIT {}) RETURNING 1""",
 )
 
 
 async def remove_expired(idempotency_hours: float) -> int:
-    """Remove expired sessions, sign-ins and idempotency rows; how many."""
+    """Remove expired sessions, sign-ins, heartbeats and idempotency rows; how many."""
     removed = 0
     for statement in _STATEMENTS:
         removed += len(await rows(statement, _BATCH))

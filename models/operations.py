@@ -13,6 +13,7 @@ from msgspec import Struct
 
 from models import audit
 from models.errors import RecordMissing
+from models.heartbeats import NO_WORKER
 from models.ids import new_id
 from models.sql import Row, row, rows, to_json
 from models.values import Caller, OperationStatus, Subject
@@ -82,6 +83,8 @@ class OperationRecord(Struct, frozen=True, kw_only=True):
     workflow_id: str | None
     run_id: str | None
     version: int
+    worker_missing: bool
+    """It has not ended, and no worker was seen of late that could go on with it."""
 
 
 class ResultRecord(Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -93,10 +96,11 @@ class ResultRecord(Struct, frozen=True, kw_only=True, omit_defaults=True):
     detail: str | None = None
 
 
-_SELECT = """
+_SELECT = f"""
     SELECT o.id, o.kind, o.subject, o.subject_kind, o.subject_owner, o.actor AS actor_id,
            coalesce(p.email, 'system') AS actor, o.status, o.generation, o.superseded_by,
            o.created_at, o.started_at, o.ended_at, o.error, o.left_out, o.workflow_id, o.run_id, o.version,
+           o.ended_at IS NULL AND {NO_WORKER} AS worker_missing,
            (SELECT jsonb_agg(jsonb_strip_nulls(jsonb_build_object(
                      'name', s.name, 'status', s.status, 'started_at', s.started_at,
                      'ended_at', s.ended_at, 'detail', s.detail, 'attempt', s.attempt,

@@ -347,6 +347,17 @@ class Idempotency(Table, db=DB):
     idempotency_request = Unique([person, method, path, key])
 
 
+class Heartbeat(Table, db=DB):
+    """A process that reached what it needs when it was last seen."""
+
+    id = UUID(primary_key=True)
+    process = Text()
+    role = Text()
+    seen_at = Timestamptz(default=TimestamptzNow())
+
+    heartbeat_process = Unique([process, role])
+
+
 TABLES = (
     Person,
     PersonOrg,
@@ -368,4 +379,5 @@ TABLES = (
     OperationResult,
     Audit,
     Idempotency,
+    Heartbeat,
 )

@@ -41,6 +41,7 @@ class SlowLink:
         self._connections: set[_Connection] = set()
         self._passable = asyncio.Event()
         self._passable.set()
+        self._refuses = False
 
     @property
     def url(self) -> str:
@@ -87,6 +88,16 @@ class SlowLink:
         """Let everything pass that was held back, and what comes."""
         self._passable.set()
 
+    def refuse(self) -> None:
+        """Reset every connection, and new ones as soon as they are made, until `accept`: nobody is there."""
+        self._refuses = True
+        for connection in self._connections:
+            connection.reset()
+
+    def accept(self) -> None:
+        """Take connections again."""
+        self._refuses = False
+
     async def passable(self) -> None:
         """Returns when the link carries something."""
         await self._passable.wait()
@@ -101,6 +112,9 @@ class SlowLink:
 
     def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         connection = _Connection(self, reader, writer)
+        if self._refuses:
+            connection.reset()
+            return
         self._connections.add(connection)
         self.accepted += 1
         self.most = max(self.most, len(self._connections))

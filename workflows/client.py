@@ -1,17 +1,14 @@
 """Temporal as the API and the workers reach it: connecting, the ids of workflows, and waking them."""
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from typing import Any
 from urllib.parse import quote
 
 import structlog
-from temporalio.api.enums.v1 import TaskQueueType
-from temporalio.api.taskqueue.v1 import TaskQueue
-from temporalio.api.workflowservice.v1 import DescribeTaskQueueRequest
 from temporalio.client import Client
 from temporalio.common import WorkflowIDConflictPolicy, WorkflowIDReusePolicy
-from temporalio.service import RPCError
 
 from models.settings import Settings
 from models.values import Subject
@@ -23,7 +20,7 @@ from workflows.user import UserWorkflow
 
 log = structlog.get_logger(__name__)
 
-# A request waits no longer for a wake-up: the reconciler makes up for one that is lost.
+# A request waits no longer for a wake-up, all attempts together: the reconciler makes up for one that is lost.
 WAKE_DEADLINE = timedelta(seconds=2)
 
 _SHARED: dict[str, Callable[[Any, Subject], Awaitable[None]]] = {
@@ -83,24 +80,26 @@ class Workflows:
         self._settings = settings
 
     async def wake(self, subject: Subject) -> bool:
-        """Tell a subject's workflow to look at the wish again, starting it if none runs. False: Temporal is away.
+        """Tell a subject's workflow to look at the wish again, starting it if none runs. False: it was not told.
 
         A wake-up too many is harmless; one that is lost is made up for by the reconciler.
         """
         try:
-            await self._client.start_workflow(
-                _WORKFLOWS[subject.kind],
-                subject,
-                id=workflow_id(subject),
-                task_queue=self._settings.temporal_task_queue,
-                id_reuse_policy=WorkflowIDReusePolicy.ALLOW_DUPLICATE,
-                id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
-                start_signal="woken",
-                static_summary=_SUMMARIES[subject.kind],
-                rpc_timeout=WAKE_DEADLINE,
-            )
-        except (RPCError, RuntimeError) as error:
-            # A lazy client that cannot connect raises RuntimeError.
+            # The SDK's own deadline is one for each attempt, and begins when there is a connection.
+            async with asyncio.timeout(WAKE_DEADLINE.total_seconds()):
+                await self._client.start_workflow(
+                    _WORKFLOWS[subject.kind],
+                    subject,
+                    id=workflow_id(subject),
+                    task_queue=self._settings.temporal_task_queue,
+                    id_reuse_policy=WorkflowIDReusePolicy.ALLOW_DUPLICATE,
+                    id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
+                    start_signal="woken",
+                    static_summary=_SUMMARIES[subject.kind],
+                    rpc_timeout=WAKE_DEADLINE,
+                )
+        except Exception as error:
+            # What was asked for is committed: whatever goes wrong here may not make a failure of it.
             log.warning("wake_up_lost", subject=str(subject.id), kind=subject.kind, error=type(error).__name__)
             return False
         return True
@@ -109,15 +108,3 @@ class Workflows:
         """Raise if Temporal does not serve."""
         if not await self._client.service_client.check_health(timeout=WAKE_DEADLINE):
             raise RuntimeError("Temporal does not serve")
-
-    async def count_pollers(self) -> int:
-        """How many workers asked for workflow tasks of late."""
-        answer = await self._client.workflow_service.describe_task_queue(
-            DescribeTaskQueueRequest(
-                namespace=self._settings.temporal_namespace,
-                task_queue=TaskQueue(name=self._settings.temporal_task_queue),
-                task_queue_type=TaskQueueType.TASK_QUEUE_TYPE_WORKFLOW,
-            ),
-            timeout=WAKE_DEADLINE,
-        )
-        return len(answer.pollers)

@@ -196,7 +196,7 @@ def test_a_program_that_used_temporals_sdk_is_not_crashed_by_it_when_it_ends() -
         if isinstance(last := cast(ast.If, parsed(path).body[-1]).body[-1], ast.Expr)
         and isinstance(last.value, ast.Call)
     }
-    assert {"worker.py", "deploy/worker_health.py", "api/__main__.py", "tests/bench/__main__.py"} <= set(programs)
+    assert {"worker.py", "api/__main__.py", "tests/bench/__main__.py"} <= set(programs)
     assert [path for path in programs if ends.get(path) != "models.process.leave"] == sorted(_WITHOUT_CLIENT)
 
 

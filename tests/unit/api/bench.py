@@ -51,11 +51,12 @@ class RecordedWakes:
     def __init__(self) -> None:
         self.subjects: list[Subject] = []
         self.woken = asyncio.Event()
+        self.away = False
 
     async def wake(self, subject: Subject) -> bool:
         self.subjects.append(subject)
         self.woken.set()
-        return True
+        return not self.away
 
 
 @dataclass

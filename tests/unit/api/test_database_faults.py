@@ -14,6 +14,7 @@ import pytest
 from litestar import Controller, Response, get, post
 from litestar.di import NamedDependency
 
+from api.health import HealthController
 from api.idempotency import Write
 from api.policy import Policy, needs
 from models import database
@@ -191,3 +192,17 @@ async def test_a_process_ends_while_the_server_is_silent(own: Bench, link: SlowL
         link.hold()
         began = loop.time()
     assert loop.time() - began < 5
+
+
+async def test_health_with_a_token_answers_in_two_seconds_while_the_server_is_silent(
+    own: Bench, link: SlowLink
+) -> None:
+    app = own.client([HealthController], caller=None)
+    async with pool(own.settings):
+        await row("SELECT 1")
+        link.hold()
+        began = asyncio.get_running_loop().time()
+        headers = {"authorization": "Bearer something"}
+        answer = await app.get("/healthcheck", params={"email": "alice@example.org"}, headers=headers)
+        assert answer.status_code == 503
+        assert asyncio.get_running_loop().time() - began < 4

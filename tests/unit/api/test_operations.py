@@ -13,7 +13,8 @@ import pytest
 
 from api.operation_events import CHANNEL
 from api.operations import OperationsController, follow
-from models import operations, servers, templates
+from models import heartbeats, operations, servers, templates
+from models.heartbeats import Role
 from models.ids import new_id
 from models.operations import LeftOut, OperationError
 from models.sql import row
@@ -81,6 +82,17 @@ async def test_actor_owner_and_admin_see_an_operation(bench: Bench) -> None:
         if sees == 404:
             assert (await client.get(f"/operations/{operation}/events")).status_code == 404
             assert (await client.post(f"/operations/{operation}/cancel")).status_code == 404
+
+
+async def test_an_operation_says_that_it_waits_for_a_worker(bench: Bench, api: httpx.AsyncClient) -> None:
+    operation = await open_one(bench)
+    await row("DELETE FROM heartbeat")
+    assert "No worker" in (await api.get(f"/operations/{operation}")).json()["waits_for"]
+    await heartbeats.beat(Role.WORKER)
+    assert "waits_for" not in (await api.get(f"/operations/{operation}")).json()
+    await end(operation, OperationStatus.SUCCEEDED)
+    await heartbeats.stop(Role.WORKER)
+    assert "waits_for" not in (await api.get(f"/operations/{operation}")).json()
 
 
 async def test_filters(bench: Bench, api: httpx.AsyncClient) -> None:

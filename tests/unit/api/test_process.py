@@ -9,12 +9,14 @@ import socket
 import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
 
 import httpx
 import pytest
 
 from models.ids import new_id
 from models.sql import row
+from tests.slow_link import SlowLink
 from tests.unit.api.bench import Bench
 
 ROOT = Path(__file__).parents[3]
@@ -28,7 +30,7 @@ async def running(environment: dict[str, str], url: str) -> AsyncIterator[asynci
         sys.executable, "-m", "api", cwd=ROOT, env=environment, stdout=asyncio.subprocess.DEVNULL
     )
     try:
-        async with asyncio.timeout(20), httpx.AsyncClient() as client:
+        async with asyncio.timeout(60), httpx.AsyncClient() as client:
             while True:
                 with contextlib.suppress(httpx.TransportError):
                     if (await client.get(f"{url}/version")).status_code == 200:
@@ -95,6 +97,27 @@ async def test_death_after_the_commit_loses_nothing(
         listed = (await signed_in.get("/operations", params={"kind": "server.start"})).json()
         assert [one["_id"] for one in listed] == [again.json()["_id"]]
         assert (await signed_in.get("/servers")).json()[0]["status"] == "starting"
+
+
+async def test_the_api_starts_while_the_database_is_away_and_works_when_it_comes(
+    environment: dict[str, str], url: str, signed_in: httpx.AsyncClient, bench: Bench
+) -> None:
+    address = urlsplit(bench.settings.database_url)
+    async with SlowLink(parse_qs(address.query)["host"][0], 5432) as link:
+        link.refuse()
+        environment["NBHUB_DATABASE_URL"] = f"postgresql://nbhub@127.0.0.1:{link.port}{address.path}?sslmode=disable"
+        async with running(environment, url) as process:
+            health = await signed_in.get("/healthcheck")
+            assert health.status_code == 503
+            assert health.json()["checks"]["database"]["status"] == "failed"
+            answer = await signed_in.get("/servers")
+            assert (answer.status_code, answer.json()["error"]["code"]) == (503, "DATABASE_UNAVAILABLE")
+            link.accept()
+            assert (await signed_in.get("/servers")).status_code == 200
+            link.refuse()
+            process.send_signal(signal.SIGTERM)
+            async with asyncio.timeout(10):
+                assert await process.wait() == -signal.SIGTERM
 
 
 async def test_a_stop_waits_for_no_stream(

@@ -337,6 +337,12 @@ async def test_waiting_ends_with_the_preferred_time(api: httpx.AsyncClient) -> N
         assert loop.time() - started < 0.9
 
 
+async def test_nobody_waits_for_an_end_that_nobody_was_told_to_bring(bench: Bench, api: httpx.AsyncClient) -> None:
+    bench.wakes.away = True
+    async with asyncio.timeout(10):
+        assert (await api.post("/work", headers={"prefer": "wait=30"})).status_code == 202
+
+
 async def test_a_request_that_is_cut_off_does_all_or_nothing(api: httpx.AsyncClient) -> None:
     before = await notes("slow")
     for delay in (0.02, 0.1, 0.3, 0.49, 0.52):

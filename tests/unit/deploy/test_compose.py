@@ -8,13 +8,13 @@ import os
 import re
 import shlex
 import shutil
+import socket
 import stat
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import httpx
@@ -28,6 +28,8 @@ from temporalio.api.common.v1 import Payload
 from hub import settings as hub_settings
 from hub.settings import HubSettings
 from integrations.vault import Vault
+from models import database, heartbeats
+from models.heartbeats import Role
 from models.ids import new_id
 from models.server_spec import ServerSpec, SpecInvalid, sign_spec, verify_spec
 from models.settings import Settings, table
@@ -1274,24 +1276,15 @@ def test_vault_keeps_what_it_is_told() -> None:
 # The worker's health
 
 
-@pytest.mark.parametrize(("identity", "healthy"), [("7@here", True), ("7@elsewhere", False)])
-async def test_worker_is_healthy_while_it_polls(
-    identity: str, healthy: bool, made: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_worker_is_healthy_while_one_of_its_host_is_seen(postgres: str, made: Path) -> None:
     spec = importlib.util.spec_from_file_location("worker_health", DEPLOY / "worker_health.py")
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
+    settings = msgspec.structs.replace(Settings.from_environment(environment_of("worker", made)), database_url=postgres)
+    async with database.pool(settings):
+        await heartbeats.beat(Role.WORKER)
 
-    async def describe(*_: object, **__: object) -> SimpleNamespace:
-        return SimpleNamespace(pollers=[SimpleNamespace(identity=identity)])
-
-    async def connect(*_: object, **__: object) -> SimpleNamespace:
-        return SimpleNamespace(workflow_service=SimpleNamespace(describe_task_queue=describe))
-
-    monkeypatch.setattr(module, "Client", SimpleNamespace(connect=connect))
-
-    settings = Settings.from_environment(environment_of("worker", made))
-
-    assert await module.polls(settings, "here") is healthy
+    assert await module.works(settings, socket.gethostname()) is True
+    assert await module.works(settings, "elsewhere") is False
