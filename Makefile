@@ -8,7 +8,7 @@ ARGS ?=
 export PATH := $(CURDIR)/.tools/bin:$(PATH)
 BIN := .venv/bin
 
-.PHONY: help setup packages demo up down test test-fast test-slow test-vault lint types arch migrate openapi histories bench
+.PHONY: help setup packages demo up down test test-fast test-slow compose-test test-vault lint types arch migrate openapi histories bench
 
 help: ## List the commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -45,6 +45,9 @@ VAULT_TESTS := tests/integration/vault tests/integration/hub/test_secrets.py tes
 
 test-vault: packages ## What talks to Vault, on HashiCorp's Vault instead of OpenBao (builds it, once)
 	@vault=$$($(BIN)/python -m tests.hashicorp_vault) && NBHUB_STACK_VAULT=$$vault $(BIN)/pytest -q $(VAULT_TESTS) $(ARGS)
+
+compose-test: setup ## docker-compose.yml by the words of deploy/README.md, on a Docker engine of its own; as root
+	@$(BIN)/python -m tests.compose
 
 lint: setup ## Style, and the mistakes that a linter finds
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check .

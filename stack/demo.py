@@ -3,12 +3,11 @@
 import hashlib
 import secrets
 import time
-from typing import Any
+from typing import Any, Protocol
 
 import httpx
 
 from stack.notebook import Notebook
-from stack.supervisor import Stack
 
 Json = dict[str, Any]
 
@@ -50,12 +49,26 @@ class DemoFailed(Exception):
     """The story did not come to its end; the message says where it stopped."""
 
 
-async def tell(stack: Stack, *, modules: bool = True) -> None:
-    """Tell the story on a running stack, without `modules` where it has no Lmod; raises `DemoFailed`."""
-    story = _Story(stack)
+class Stage(Protocol):
+    """Where the story is told: a stack, or a deployment."""
+
+    @property
+    def api(self) -> str:
+        """The API's address."""
+
+    async def token(self, email: str) -> str:
+        """An access token of a person, who signs in."""
+
+    async def notebook(self, email: str, url: str) -> Notebook:
+        """A new kernel in a person's server."""
+
+
+async def tell(stage: Stage, *, modules: bool = True) -> None:
+    """Tell the story on a stage, without `modules` where it has no Lmod; raises `DemoFailed`."""
+    story = _Story(stage)
     loaded = (_GREETING,) if modules else ()
     print("\nThe story", flush=True)
-    async with httpx.AsyncClient(base_url=stack.info.api, timeout=90) as api:
+    async with httpx.AsyncClient(base_url=stage.api, timeout=90) as api:
         alice = await story.signs_in(api, ALICE)
         dataset = await story.does(
             f"{ALICE} makes a dataset", alice.call("POST", "/datasets", json={"name": f"cells-{int(time.time())}"})
@@ -168,8 +181,8 @@ class _Person:
 
 
 class _Story:
-    def __init__(self, stack: Stack) -> None:
-        self._stack = stack
+    def __init__(self, stage: Stage) -> None:
+        self._stage = stage
 
     async def does(self, what: str, doing: Any, link: str = "") -> Any:
         """Tell one step, with its time."""
@@ -181,7 +194,7 @@ class _Story:
         return outcome
 
     async def signs_in(self, api: httpx.AsyncClient, email: str) -> _Person:
-        token = await self.does(f"{email} signs in", self._stack.token(email))
+        token = await self.does(f"{email} signs in", self._stage.token(email))
         return _Person(api, email, token)
 
     async def operates(self, what: str, person: _Person, method: str, path: str, body: Json | None = None) -> None:
@@ -217,5 +230,5 @@ class _Story:
                 raise DemoFailed(f"the kernel of {person.email} does not print {words!r}")
 
     async def _printed(self, email: str, server: Json, code: str) -> str:
-        async with Notebook(server["url"], await self._stack.hub_token(email)) as notebook:
+        async with await self._stage.notebook(email, server["url"]) as notebook:
             return (await notebook.run(code)).strip()

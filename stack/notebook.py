@@ -1,6 +1,7 @@
 """Runs code in a kernel of somebody's server, through JupyterHub's proxy, as a browser would."""
 
 import asyncio
+from collections.abc import Mapping
 from types import TracebackType
 from urllib.parse import urlsplit, urlunsplit
 from uuid import uuid4
@@ -15,14 +16,16 @@ class CodeFailed(Exception):
 
 
 class Notebook:
-    """A kernel in the server at `url`, for the holder of a JupyterHub token that may use it.
+    """A kernel in the server at `url`, for who has a JupyterHub token that may use it, or a browser's headers.
 
     `kernel_id` attaches to a kernel that exists; without it, one is started, and it outlives this object.
     """
 
-    def __init__(self, url: str, token: str, *, kernel_id: str | None = None, timeout: float = 60) -> None:
+    def __init__(
+        self, url: str, who: str | Mapping[str, str], *, kernel_id: str | None = None, timeout: float = 60
+    ) -> None:
         self._url = url.rstrip("/")
-        self._headers = {"Authorization": f"token {token}"}
+        self._headers = {"Authorization": f"token {who}"} if isinstance(who, str) else dict(who)
         self._timeout = timeout
         self._channel: ClientConnection | None = None
         self.kernel_id = kernel_id

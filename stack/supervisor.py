@@ -22,6 +22,7 @@ from temporalio.client import Client
 
 from stack import parts, programs, secrets, tools
 from stack.layout import Layout, layout_of
+from stack.notebook import Notebook
 from stack.parts import Part
 from stack.process import ManagedProcess, ProcessIdentity, end_leftover
 from stack.programs import Program
@@ -141,6 +142,15 @@ class Stack:
     async def hub_token(self, email: str) -> str:
         """A JupyterHub token of a development user, with the rights of a browser session."""
         return await hub_token(self.layout, email)
+
+    @property
+    def api(self) -> str:
+        """The API's address."""
+        return self.info.api
+
+    async def notebook(self, email: str, url: str) -> Notebook:
+        """A new kernel in the server at `url` of a development user."""
+        return Notebook(url, await self.hub_token(email))
 
     async def temporal_client(self) -> Client:
         """A plain client of the stack's Temporal."""
