@@ -1265,6 +1265,39 @@ def _as_words(given: Json) -> dict[str, str]:
     }
 
 
+@pytest.mark.parametrize(("status", "healthy"), [(0, True), (2, True), (1, False), (127, False)])
+def test_vault_is_healthy_when_it_answers_sealed_or_not(status: int, healthy: bool, tmp_path: Path) -> None:
+    program = tmp_path / "vault"
+    program.write_text(f'#!/bin/sh\n[ "$*" = status ]\nexit {status}\n')
+    program.chmod(0o755)
+    kind, line = COMPOSE["services"]["vault"]["healthcheck"]["test"]
+
+    done = run("sh", "-c", line.replace("$$", "$"), PATH=f"{tmp_path}:{os.environ['PATH']}")
+
+    assert kind == "CMD-SHELL"
+    assert (done.returncode == 0) is healthy
+
+
+def test_what_nobody_beside_them_needs_listens_for_itself_only() -> None:
+    """`make compose-test` asks from inside a server."""
+    keycloak = COMPOSE["services"]["keycloak"]["environment"]
+    assert (keycloak["KC_HTTP_MANAGEMENT_HOST"], keycloak["KC_CACHE"]) == ("127.0.0.1", "local")
+    assert re.search(
+        r'^  cluster_address = "127\.0\.0\.1:\d+"$', (DEPLOY / "vault" / "config.hcl").read_text(), re.MULTILINE
+    )
+
+
+def test_grpc_asks_for_no_unknown_name_where_older_engines_answer_none() -> None:
+    inside = {name for name, network in COMPOSE["networks"].items() if (network or {}).get("internal")}
+    addresses = {
+        name: service["environment"]["TEMPORAL_ADDRESS"]
+        for name, service in COMPOSE["services"].items()
+        # Ours use the SDK, whose core asks the system.
+        if "TEMPORAL_ADDRESS" in service.get("environment", {}) and set(service["networks"]) <= inside
+    }
+    assert addresses == {"temporal-namespace": "passthrough:///temporal:7233"}
+
+
 def test_vault_keeps_what_it_is_told() -> None:
     text = (DEPLOY / "vault" / "config.hcl").read_text()
 
