@@ -15,6 +15,7 @@ from models.lifecycles import Presence
 from models.modules import ModulePlace, PlaceHeld
 from models.settings import Settings
 from models.values import Subject
+from models.volumes import DIRECTORIES, Root
 
 HOME = "Make the home directory"
 
@@ -38,7 +39,7 @@ class Filesystem:
         person = Subject("person", run.subject)
         async with told(of_subject(person, HOME)):
             # A file system may hang: never on the event loop.
-            await asyncio.to_thread(self._volumes.make_directory, self._homes, run.subject)
+            await asyncio.to_thread(self._volumes.make_directory, self._homes, run.subject, DIRECTORIES[Root.NOTEBOOKS])
 
     @activity.defn
     async def place_directory(self, wish: ObjectWish) -> Done:

@@ -22,6 +22,7 @@ from activities.looks import looks
 from activities.messages import Done, Drift, FailedStart, ObjectWish, Seen, ServerWish, WorkflowRun
 from activities.start_order import modules_of, mounts_of
 from activities.steps import of_operation, of_subject, told
+from integrations.filesystem import Volumes
 from integrations.jupyterhub import HubServer, JupyterHub, Process
 from integrations.vault import Vault
 from models import crash_points, groups, mounts, persons, servers
@@ -33,6 +34,7 @@ from models.server_spec import ServerSpec, sign_spec
 from models.servers import ObservedServer, ServerPlan
 from models.settings import Settings
 from models.values import ServerStatus, Subject, Wish
+from models.volumes import DIRECTORIES, Root
 
 log = structlog.get_logger(__name__)
 
@@ -78,7 +80,8 @@ class Hub:
     async def spawn_server(self, wish: ServerWish) -> Done:
         """Have a server run for a wish, and say so once it is ready.
 
-        Raises `SpawnFailed` or `HubRefused`, of which no repetition is of use, and `DependencyUnavailable`.
+        Raises `SpawnFailed`, `HubRefused`, or for a home that cannot be used `RecordMissing` or `StateConflict`, of
+        which no repetition is of use, and `DependencyUnavailable`.
         """
         plan = await servers.read_plan(wish.server_id)
         if plan is None or plan.wish is not Wish.RUNNING or plan.generation != wish.generation:
@@ -267,6 +270,9 @@ class Hub:
 
     async def _start(self, plan: ServerPlan) -> Handover | None:
         """Ask for the spawn; what was handed over for it, or None when a later wish has come."""
+        # Here, where it is told in people's words: JupyterHub may be on a machine that only sees a path.
+        homes = Path(self._settings.notebook_location)
+        await asyncio.to_thread(Volumes().require_directory, homes, plan.owner_id, DIRECTORIES[Root.NOTEBOOKS])
         claims = await mounts.claim(plan.server_id, plan.generation, plan.template.objects())
         if claims is None:
             return None

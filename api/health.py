@@ -28,10 +28,12 @@ from api.fields import AnswerBody
 from api.openapi import API_VERSION
 from api.policy import Policy, needs
 from api.services import Services
+from integrations.filesystem import Volumes
 from models import heartbeats, persons
-from models.errors import DependencyUnavailable, RecordMissing
+from models.errors import DependencyUnavailable, HubError, RecordMissing
 from models.heartbeats import Role
 from models.settings import Settings
+from models.volumes import DIRECTORIES, Root
 
 log = structlog.get_logger(__name__)
 
@@ -185,8 +187,7 @@ class Probes:
 
     def folders_of(self, person: UUID) -> dict[str, Probe]:
         """The directories of one person."""
-        home = Path(self._settings.notebook_location, str(person))
-        return {"notebooks": lambda: _in_thread(_require_directory, "notebooks", home)}
+        return {"notebooks": lambda: _in_thread(_require_home, Path(self._settings.notebook_location), person)}
 
     async def _database(self) -> None:
         try:
@@ -234,6 +235,14 @@ async def _in_thread(look: Callable[..., None], *arguments: object) -> None:
 def _require_roots(settings: Settings) -> None:
     for name in ("dataset", "module", "notebook", "group"):
         _require_directory(f"{name} location", Path(getattr(settings, f"{name}_location")))
+
+
+def _require_home(root: Path, person: UUID) -> None:
+    try:
+        Volumes().require_directory(root, person, DIRECTORIES[Root.NOTEBOOKS])
+    except HubError as error:
+        raise CheckFailed(error.message) from None
+    _require_directory(Root.NOTEBOOKS, root / str(person))
 
 
 def _require_directory(name: str, path: Path) -> None:

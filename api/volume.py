@@ -31,7 +31,7 @@ from models.ids import parse_id
 from models.permissions import Level
 from models.settings import Settings
 from models.values import Caller, Subject
-from models.volumes import KINDS, Place, Root
+from models.volumes import DIRECTORIES, KINDS, Place, Root
 
 _ABOUT_PATH = "A directory relative to the root, whose first component is a record's `_id` but in `notebooks`."
 FileName = Annotated[
@@ -123,7 +123,7 @@ class VolumeController(Controller):
             identity, below = _target(wanted, write.caller)
             await volumes.require(wanted.root, identity, write.caller, Level.WRITE)
             # The file comes first: whatever keeps it from being made is the answer, and nothing is recorded.
-            await services.file_threads.run(_make, settings, wanted, _path(identity, below))
+            await services.file_threads.run(_make, settings, wanted, identity, below)
             async with write:
                 await audit.record(
                     "volume.create_file",
@@ -157,12 +157,9 @@ class VolumeController(Controller):
         identity, below = (home, names) if home is not None else _record_of(root, names)
         await volumes.require(root, identity, caller, Level.READ)
         try:
+            after = None if page.after is None else page.after[0]
             entries = await services.file_threads.run(
-                Volumes().list_entries,
-                _location(services.settings, root),
-                _path(identity, below),
-                after=None if page.after is None else page.after[0],
-                limit=page.limit + 1,
+                _list, services.settings, root, identity, below, after, page.limit + 1
             )
         except RequestInvalid as refusal:
             raise _of_query(refusal.details[0].message) from None
@@ -279,10 +276,22 @@ def _path(identity: UUID, below: tuple[str, ...]) -> str:
     return "/".join((str(identity), *below))
 
 
-def _make(settings: Settings, wanted: NewFile, path: str) -> None:
-    """Make what is wanted in the directory at `path` below its root."""
+def _list(
+    settings: Settings, root: Root, identity: UUID, below: tuple[str, ...], after: str | None, limit: int
+) -> list[Entry]:
+    """What is in a directory below that of a record or person."""
+    location = _location(settings, root)
+    found = Volumes()
+    # Of that one no request says the path: what is wrong with it is no fault of the path.
+    found.require_directory(location, identity, DIRECTORIES[root])
+    return found.list_entries(location, _path(identity, below), after=after, limit=limit)
+
+
+def _make(settings: Settings, wanted: NewFile, identity: UUID, below: tuple[str, ...]) -> None:
+    """Make what is wanted in a directory below that of a record or person."""
     made = Volumes(uid=settings.files_uid, gid=settings.files_gid)
-    location = _location(settings, wanted.root)
+    location, path = _location(settings, wanted.root), _path(identity, below)
+    made.require_directory(location, identity, DIRECTORIES[wanted.root])
     if wanted.type is EntryType.DIRECTORY:
         made.create_directory(location, path, wanted.name)
     else:

@@ -91,9 +91,9 @@ class BubblewrapSpawner(RecordedSpawner):
             raise OrderRefused("hardware-refused", "sandboxes of this machine have no GPU: choose other hardware")
         check_program(order, SEARCH_PATH)
         check_mount_targets(spec.mounts)
-        home = resolve_source(spec.home, settings.allowed_roots)
+        home = resolve_source(spec.home, HOME, settings.allowed_roots)
         mounts = tuple(
-            (resolve_source(mount.source, settings.allowed_roots), mount.target, mount.read_only)
+            (resolve_source(mount.source, mount.target, settings.allowed_roots), mount.target, mount.read_only)
             for mount in spec.mounts
         )
         if order.file_path:

@@ -21,11 +21,12 @@ from hub.containers import (
     mounts,
     names,
 )
-from hub.order import Order, OrderRefused
+from hub.order import NOT_VISIBLE, Order, OrderRefused
 from hub.records import Failure, Records
 from hub.settings import HubSettings
 from hub.truth import Report
 from models.profiles import HOME
+from models.server_spec import Mount
 
 _GRACE_SECONDS = 5
 
@@ -49,7 +50,7 @@ class DockerTranslation:
         spawner.mounts = [
             {
                 "type": "bind",
-                "source": literal(self._checked(mount.source)),
+                "source": literal(self._checked(mount)),
                 "target": literal(mount.target),
                 "read_only": mount.read_only,
             }
@@ -69,10 +70,11 @@ class DockerTranslation:
         # Ended containers hold nothing: homes and data are mounts.
         spawner.remove = True
 
-    def _checked(self, source: str) -> str:
+    def _checked(self, mount: Mount) -> str:
+        source = mount.source
         inside = any(source.startswith(f"{root.rstrip('/')}/") for root in self._allowed_roots)
         if not inside or ".." in source.split("/"):
-            raise OrderRefused("mount-refused", f"{source} is not inside a directory that servers may see")
+            raise OrderRefused("mount-refused", f"What belongs at {mount.target} {NOT_VISIBLE}")
         return source
 
 

@@ -27,6 +27,7 @@ from hub.settings import HubSettings
 from hub.truth import Report
 from hub.unwrap import ORDER_VARIABLE
 from models.profiles import HOME
+from models.server_spec import Mount
 
 # What the init container shares with the server, and where the server finds its variables.
 _VOLUME, _SECRETS = "nbhub-secrets", PurePosixPath("/nbhub-secrets")
@@ -78,7 +79,7 @@ class KubernetesTranslation:
         volumes: dict[str, dict[str, Any]] = {}
         volume_mounts = []
         for mount in mounts(order):
-            claim, path = self._in_claim(PurePosixPath(mount.source))
+            claim, path = self._in_claim(mount)
             volumes[claim] = {"name": claim, "persistentVolumeClaim": {"claimName": claim}}
             volume_mounts.append(
                 {
@@ -119,11 +120,16 @@ class KubernetesTranslation:
             ),
         ]
 
-    def _in_claim(self, source: PurePosixPath) -> tuple[str, PurePosixPath]:
+    def _in_claim(self, mount: Mount) -> tuple[str, PurePosixPath]:
+        source = PurePosixPath(mount.source)
         for directory, claim in self._claims.items():
             if PurePosixPath(directory) in source.parents and ".." not in source.parts:
                 return claim, source.relative_to(directory)
-        raise OrderRefused("mount-refused", f"{source} is on no volume that servers may see")
+        raise OrderRefused(
+            "mount-refused",
+            f"What belongs at {mount.target} is on no volume that servers may see: an administrator can set "
+            "NBHUB_HUB_KUBE_CLAIMS",
+        )
 
 
 def _security_context(spawner: Any) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from hub.machine import SERVER_ID_VARIABLE
 from hub.order import Order, OrderRefused, check_program, resolve_source
 from hub.program import DASHBOARD, SEARCH_PATH, program_for
 from hub.recorded import RecordedSpawner
+from models.profiles import HOME
 
 
 class LocalSpawner(RecordedSpawner):
@@ -26,7 +27,7 @@ class LocalSpawner(RecordedSpawner):
         if os.geteuid() == 0:
             self.log.warning("Without bubblewrap, started as root: people's code runs as root of this machine")
         check_program(order, SEARCH_PATH)
-        home = resolve_source(spec.home, settings.allowed_roots)
+        home = resolve_source(spec.home, HOME, settings.allowed_roots)
         self.mem_limit, self.cpu_limit = order.hardware.memory_bytes, order.hardware.cpu
         self.notebook_dir, self.default_url = str(home), order.application.default_url
         program = program_for(order, self.server.base_url, settings.lmod_init, PurePosixPath(DASHBOARD.parent))

@@ -20,6 +20,7 @@ from models.server_spec import Mount, ServerSpec
 
 # Below these a mount may appear inside a server.
 _TARGET_ROOTS = tuple(PurePosixPath(root) for root in ("/opt/datasets", "/opt/groups", "/opt/modules"))
+NOT_VISIBLE = "is not inside a directory that servers may see: an administrator can set NBHUB_HUB_ALLOWED_ROOTS"
 MODULE_FILES = PurePosixPath("/opt/modules/modulefiles")
 # `{port}` is filled in by `hub.dashboard`, where the program runs.
 _PLACEHOLDER = re.compile(r"\{(file|directory|base_url)\}")
@@ -110,14 +111,27 @@ def check_mount_targets(mounts: Sequence[Mount]) -> None:
         raise OrderRefused("mount-refused", "two mounts of this server overlap")
 
 
-def resolve_source(source: str, allowed_roots: Sequence[str]) -> Path:
-    """Return where `source` really is, or refuse it: it must exist inside one of the allowed roots."""
+def resolve_source(source: str, target: PurePosixPath | str, allowed_roots: Sequence[str]) -> Path:
+    """Return where `source` really is, or refuse it: it must exist, be no link, and lie inside an allowed root.
+
+    People are told of the `target`, which they know; where things are on this machine is in no message.
+    """
     try:
         resolved = Path(source).resolve(strict=True)
     except OSError as problem:
-        raise OrderRefused("mount-missing", f"{source} cannot be mounted: {problem.strerror}") from None
+        raise OrderRefused(
+            "mount-missing",
+            f"What belongs at {target} is missing on the machine of JupyterHub ({problem.strerror}): ask an "
+            "administrator to restore or mount it there",
+        ) from None
+    if Path(source).is_symlink():
+        raise OrderRefused(
+            "mount-refused",
+            f"What belongs at {target} is a symbolic link, which is not followed: ask an administrator to put the "
+            "directory itself there, or to mount it there",
+        )
     if not any(resolved.is_relative_to(Path(root).resolve()) for root in allowed_roots):
-        raise OrderRefused("mount-refused", f"{source} is not inside a directory that servers may see")
+        raise OrderRefused("mount-refused", f"What belongs at {target} {NOT_VISIBLE}")
     return resolved
 
 

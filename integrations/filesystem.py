@@ -65,8 +65,8 @@ class Volumes:
             os.mkdir(root.name, mode=0o755, dir_fd=parent)
             os.fsync(parent)
 
-    def make_directory(self, root: Path, identity: UUID) -> Path:
-        """Make `root/identity` where it is missing; raises `VolumeUnavailable`.
+    def make_directory(self, root: Path, identity: UUID, what: str = "directory") -> Path:
+        """Make `root/identity` where it is missing; raises `VolumeUnavailable`, also where something else is there.
 
         The root is opened first and all else is relative to it, so that nothing put in its place meanwhile is followed.
         """
@@ -74,13 +74,25 @@ class Volumes:
         with _opened(root) as descriptor:
             with contextlib.suppress(FileExistsError):
                 os.mkdir(name, mode=0o750, dir_fd=descriptor)
-            if not _is_directory(descriptor, name):
-                raise VolumeUnavailable(f"{root.name}/{name} is not a directory.")
+            problem = _trouble(descriptor, name, what)
+            if problem is not None:
+                # An administrator may mend it, and the next try succeed.
+                raise VolumeUnavailable(problem.message)
             # Also where it is there: whoever made it may not have come further.
             if self._uid != -1 or self._gid != -1:
                 os.chown(name, self._uid, self._gid, dir_fd=descriptor, follow_symlinks=False)
             os.fsync(descriptor)
         return root / name
+
+    def require_directory(self, root: Path, identity: UUID, what: str) -> None:
+        """Refuse (`RecordMissing`, `StateConflict`) unless `root/identity` is a directory itself.
+
+        `what` it is, as in "home directory", makes the sentence that people are told, alike wherever they meet it.
+        """
+        with _opened(root) as descriptor:
+            problem = _trouble(descriptor, str(identity), what)
+            if problem is not None:
+                raise problem
 
     def trash_directory(self, root: Path, identity: UUID) -> None:
         """Move `root/identity` to the trash. It may be there already, or have never been made."""
@@ -325,6 +337,25 @@ def _entry_of(found: "os.DirEntry[str]") -> Entry | None:
     if found.is_dir(follow_symlinks=False):
         return Entry(found.name, EntryType.DIRECTORY)
     return Entry(found.name, EntryType.FILE) if found.is_file(follow_symlinks=False) else None
+
+
+def _trouble(directory: int, name: str, what: str) -> HubError | None:
+    """Why a record's or a person's directory cannot be used, with what to do about it; None if it can."""
+    try:
+        mode = os.stat(name, dir_fd=directory, follow_symlinks=False).st_mode
+    except FileNotFoundError:
+        return RecordMissing(
+            f"The {what} is missing: that of a new record or person is there once its operation has succeeded; "
+            "a lost one is an administrator's to restore.",
+            code="DIRECTORY_MISSING",
+        )
+    if stat.S_ISDIR(mode):
+        return None
+    found = "a symbolic link, which is not followed" if stat.S_ISLNK(mode) else "a file or the like"
+    return StateConflict(
+        f"The {what} is {found}: ask an administrator to put the directory itself there, or to mount it there.",
+        code="DIRECTORY_UNUSABLE",
+    )
 
 
 def _exists(directory: int, name: str) -> bool:

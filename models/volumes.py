@@ -25,6 +25,15 @@ KINDS = {Root.NOTEBOOKS: "person", Root.DATASETS: datasets.KIND, Root.GROUPS: gr
 """What the first component below a root is the id of."""
 
 
+DIRECTORIES = {
+    Root.NOTEBOOKS: "home directory",
+    Root.DATASETS: "directory of this dataset",
+    Root.GROUPS: "directory of this group",
+    Root.MODULES: "directory of this module",
+}
+"""What people call the directory that a path below a root begins with."""
+
+
 class Place(Struct, frozen=True, kw_only=True):
     """A record that has a directory."""
 

@@ -94,6 +94,30 @@ async def test_a_start_that_cannot_succeed_tells_why(scene: Scene, record: Recor
     await record(f"server-start-{how}", f"server-{scene.server}")
 
 
+@pytest.mark.parametrize("how", ["linked", "missing"])
+async def test_a_start_with_a_home_that_cannot_be_used_says_so_and_mends_nothing_itself(
+    scene: Scene, settings: Settings, tmp_path: Path, how: str
+) -> None:
+    await persons.mark_initialized(scene.caller.id)
+    home = Path(settings.notebook_location) / str(scene.caller.id)
+    if how == "linked":
+        home.symlink_to(tmp_path)
+    operation = await scene.ended(await scene.wish(Wish.RUNNING))
+    assert operation.status is OperationStatus.FAILED
+    assert operation.error is not None
+    said = {"linked": "The home directory is a symbolic link", "missing": "The home directory is missing"}[how]
+    assert operation.error.message.startswith(said)
+    assert "administrator" in operation.error.message
+    assert str(home) not in operation.error.message
+    assert scene.hub.starts == []
+    # An empty home in place of a lost one would look as if everything was gone.
+    assert home.is_dir() == (how == "linked")
+    await scene.at_rest()
+    home.unlink(missing_ok=True)
+    home.mkdir()
+    assert (await scene.ended(await scene.wish(Wish.RUNNING))).status is OperationStatus.SUCCEEDED
+
+
 async def test_a_start_waits_for_a_dependency(scene: Scene, record: Record) -> None:
     scene.hub.away = True
     start = await scene.wish(Wish.RUNNING)

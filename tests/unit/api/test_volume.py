@@ -15,6 +15,7 @@ import msgspec
 import pytest
 
 from api.file_threads import FileThreads
+from api.health import Probes, run_checks
 from api.volume import VolumeController
 from integrations.filesystem import Volumes
 from models import datasets, groups, sharing
@@ -470,6 +471,49 @@ async def test_a_home_or_root_that_is_not_there(files: Files) -> None:
         assert "retry-after" in answer.headers
         assert str(files.place) not in answer.text
     assert not (files.place / "notebooks").exists()
+
+
+@pytest.mark.parametrize("how", ["linked", "missing", "a file"])
+async def test_a_home_that_cannot_be_used_is_told_in_one_sentence_wherever_one_looks(files: Files, how: str) -> None:
+    home = files.home("alice")
+    home.rmdir()
+    if how == "linked":
+        (files.place / "elsewhere").mkdir()
+        home.symlink_to(files.place / "elsewhere")
+    elif how == "a file":
+        home.touch()
+    listed = await files.api().get("/volume/files?root=notebooks")
+    made = await files.api().post("/volume/file", json=a_file())
+    deeper = await files.api().post("/volume/file", json=a_file(path="a/b"))
+    probes = Probes(files.bench.services)
+    health = (await run_checks(probes.folders_of(files.callers["alice"].id)))["notebooks"]
+    said = {listed.json()["error"]["message"], made.json()["error"]["message"], deeper.json()["error"]["message"]}
+    assert said == {health.error}
+    assert "home directory" in str(health.error)
+    assert "administrator" in str(health.error)
+    assert str(files.place) not in str(health.error)
+    wanted = (404, "DIRECTORY_MISSING") if how == "missing" else (409, "DIRECTORY_UNUSABLE")
+    assert {(one.status_code, one.json()["error"]["code"]) for one in (listed, made, deeper)} == {wanted}
+    if how == "linked":
+        assert list((files.place / "elsewhere").iterdir()) == []
+    # The twin: a directory is one.
+    assert (await run_checks(probes.folders_of(files.callers["bob"].id)))["notebooks"].status == "ok"
+    assert (await files.api("bob").get("/volume/files?root=notebooks")).status_code == 200
+
+
+@pytest.mark.parametrize("kind", ["dataset", "group"])
+async def test_a_records_directory_that_is_a_link_is_no_fault_of_the_path(files: Files, kind: str) -> None:
+    identity = await (files.dataset() if kind == "dataset" else files.group())
+    directory = files.place / f"{kind}s" / str(identity)
+    directory.rmdir()
+    directory.symlink_to(files.place)
+    for answer in (
+        await files.api().get("/volume/files", params={"root": f"{kind}s", "path": str(identity)}),
+        await files.api().post("/volume/file", json=a_file(f"{kind}s", path=str(identity))),
+    ):
+        error = answer.json()["error"]
+        assert (answer.status_code, error["code"]) == (409, "DIRECTORY_UNUSABLE")
+        assert error["message"].startswith(f"The directory of this {kind} is a symbolic link")
 
 
 async def test_a_hung_file_system_uses_up_no_more_than_its_threads(

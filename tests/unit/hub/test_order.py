@@ -13,6 +13,7 @@ from hub.order import (
     file_on_machine,
     resolve_source,
 )
+from models.profiles import HOME
 from models.server_spec import Mount
 from tests.unit.hub.conftest import MakeOrder
 
@@ -57,16 +58,23 @@ def test_sources_are_judged_by_where_they_really_are(tmp_path: Path) -> None:
     (root / "one").mkdir(parents=True)
     outside.mkdir()
     (root / "link").symlink_to(outside)
-    assert resolve_source(str(root / "one"), [str(root)]) == root / "one"
+    # Of whose directory it is, the link of an operator's hand tells nothing.
+    (root / "inner").symlink_to(root / "one")
+    (tmp_path / "linked-root").symlink_to(root)
+    assert resolve_source(str(root / "one"), HOME, [str(root)]) == root / "one"
+    assert resolve_source(str(tmp_path / "linked-root" / "one"), HOME, [str(root)]) == root / "one"
     for source, code in (
         (root / "link", "mount-refused"),
+        (root / "inner", "mount-refused"),
         (outside, "mount-refused"),
         (root / "one" / ".." / ".." / "root-2", "mount-refused"),
         (root / "none", "mount-missing"),
     ):
         with pytest.raises(OrderRefused) as refusal:
-            resolve_source(str(source), [str(root)])
+            resolve_source(str(source), HOME, [str(root)])
         assert refusal.value.code == code
+        assert str(HOME) in refusal.value.message
+        assert str(tmp_path) not in refusal.value.message
 
 
 @pytest.fixture
