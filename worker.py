@@ -56,6 +56,7 @@ WORKFLOWS: Sequence[type] = (
 # Temporal's database may be lost while this process lives; so often it is looked at.
 _CONVERGE_EVERY = 30.0
 _TRY_AGAIN = 0.5
+_SAY_GOODBYE = 2.0
 # What is raised by the database, or Temporal's client, when they cannot be reached.
 _AWAY: tuple[type[Exception], ...] = (*DATABASE_ERRORS, RPCError, RuntimeError)
 _GRACE = timedelta(seconds=10)
@@ -139,7 +140,8 @@ async def run(settings: Settings) -> None:
                     task.cancel()
                 await asyncio.gather(*tasks, return_exceptions=True)
                 with suppress(*DATABASE_ERRORS):
-                    await heartbeats.stop(Role.WORKER)
+                    async with asyncio.timeout(_SAY_GOODBYE):
+                        await heartbeats.stop(Role.WORKER)
     finally:
         await hub.close()
         await vault.close()

@@ -130,6 +130,7 @@ async def pool(settings: Settings, *, patience: float = PATIENCE) -> AsyncIterat
     await DB.start_connection_pool(
         min_size=0,
         max_size=settings.database_pool_size,
+        command_timeout=patience,
         reset=_keep_as_it_is,
         server_settings=SERVER_SETTINGS | limits,
     )

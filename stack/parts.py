@@ -69,7 +69,7 @@ def postgres(layout: Layout, program: Program) -> Part:
     async def ready() -> bool:
         try:
             connection = await asyncpg.connect(layout.database_url("postgres"), timeout=2)
-        except (OSError, asyncpg.PostgresError, TimeoutError):
+        except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, TimeoutError):
             return False
         await connection.close()
         return True

@@ -122,6 +122,21 @@ async def test_writes_are_accepted_and_done_later_while_temporal_is_away(alice: 
     await ends_well(alice, server, start)
 
 
+async def test_health_and_operations_say_that_the_only_worker_died(alice: Member, stack: Stack) -> None:
+    async def workers() -> str:
+        status: str = (await alice.api.get("/healthcheck")).json()["checks"]["workers"]["status"]
+        return status
+
+    assert await workers() == "ok"
+    stack.kill("worker")
+    server = await alice.make_server()
+    start = await alice.wish(server, "start")
+    await until(workers, lambda seen: seen == "failed", within=25, what="the health misses the worker")
+    assert "No worker" in (await alice.call("GET", f"/operations/{start['_id']}"))["waits_for"]
+    await stack.start_part("worker")
+    await ends_well(alice, server, start)
+
+
 async def test_nothing_is_done_twice_when_temporals_database_is_lost(alice: Member, stack: Stack) -> None:
     running = await alice.started()
     before = processes_of(running)

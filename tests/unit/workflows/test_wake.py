@@ -31,7 +31,8 @@ async def test_a_wake_up_is_given_up_in_time_while_temporal(how: str) -> None:
         settings = Settings(database_url="postgresql:///x", temporal_address=f"127.0.0.1:{link.port}")
         workflows = Workflows(await connect(settings), settings)
         for _ in range(2):
-            assert await lost_within(workflows) < 2.5
+            # Two seconds, and a slow machine.
+            assert await lost_within(workflows) < 4
 
 
 async def test_a_defect_in_waking_is_no_failure_of_what_was_committed() -> None:
