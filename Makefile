@@ -8,7 +8,7 @@ ARGS ?=
 export PATH := $(CURDIR)/.tools/bin:$(PATH)
 BIN := .venv/bin
 
-.PHONY: help setup packages demo up down test test-fast test-slow compose-test test-vault lint types arch migrate openapi histories bench
+.PHONY: help setup packages demo up down test test-fast test-slow compose-test test-vault test-bodies lint types arch migrate openapi histories bench
 
 help: ## List the commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -48,6 +48,9 @@ test-vault: packages ## What talks to Vault, on HashiCorp's Vault instead of Ope
 
 compose-test: setup ## docker-compose.yml by the words of deploy/README.md, on a Docker engine of its own; as root
 	@$(BIN)/python -m tests.compose
+
+test-bodies: setup ## Wrong bodies, five hundred times each, with a debugging allocator (minutes of one core)
+	@PYTHONMALLOC=debug $(BIN)/python -X faulthandler -m tests.unit.api.wrong_bodies 500
 
 lint: setup ## Style, and the mistakes that a linter finds
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check .

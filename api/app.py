@@ -37,7 +37,7 @@ from api.secrets import SecretsController
 from api.servers import ServersController
 from api.services import Services
 from api.templates import TemplatesController
-from api.validation import check_request
+from api.validation import check_request, prepare_readers
 from api.volume import VolumeController
 from integrations.oidc import OidcClient
 from integrations.vault import Vault
@@ -133,6 +133,7 @@ def assemble(
     require_policies(app)
     routes = [route for route in app.routes if isinstance(route, HTTPRoute)]
     app.state.methods = {route.path_format: sorted(route.methods) for route in routes}
+    prepare_readers(handler for _, handler in handlers_of(app))
     for _, handler in handlers_of(app):
         if "largest_body" in handler.opt:
             handler.request_max_body_size = handler.opt["largest_body"](settings)

@@ -15,7 +15,7 @@ from litestar.di import NamedDependency
 from litestar.params import JSONBody, QueryParameter
 
 from api.authentication import identity_of, says_all
-from api.fields import AnswerBody, RequestBody
+from api.fields import EMAIL, AnswerBody, RequestBody
 from api.policy import Policy, needs
 from api.services import Services
 from integrations.oidc import Claims, TokenAnswer, joined
@@ -210,10 +210,10 @@ class AuthController(Controller):
         summary="Release an e-mail address",
     )
     async def release(
-        self, email: Annotated[str, QueryParameter(max_length=320)], caller: NamedDependency[Caller]
+        self, email: Annotated[str, QueryParameter(format=EMAIL)], caller: NamedDependency[Caller]
     ) -> None:
         """Let another account sign in with an e-mail address. It inherits nothing of the person who had it."""
-        await persons.release(email.strip().lower(), caller)
+        await persons.release(email, caller)
 
 
 def _json_text(text: str) -> str:

@@ -10,7 +10,7 @@ from msgspec import UNSET, UnsetType
 
 from api.dependencies import OwnerQuery, new_owner, own_email
 from api.etag import VERSIONED, etag_of
-from api.fields import AnswerBody, Description, Line, PathName, RequestBody
+from api.fields import AnswerBody, Description, Email, PathName, RequestBody
 from api.idempotency import SHORT_WAIT, Write
 from api.operation_view import OperationView
 from api.pagination import Page
@@ -27,7 +27,7 @@ class DatasetCreate(RequestBody, frozen=True, kw_only=True):
 
     name: PathName
     description: Description | None = None
-    owner: Line | None = None
+    owner: Email | None = None
     write_access: bool | None = None
 
 

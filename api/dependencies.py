@@ -15,12 +15,12 @@ from litestar.di import Provide
 from litestar.params import QueryParameter
 from litestar.types import Dependencies
 
+from api.fields import EMAIL
 from api.idempotency import provide_write
 from api.pagination import provide_page
 from api.services import Services
-from api.validation import printable
 from models import persons
-from models.errors import ActionForbidden, RecordMissing, RequestInvalid
+from models.errors import ActionForbidden, RecordMissing, RequestInvalid, printable, quoted
 from models.ids import parse_id
 from models.settings import Settings
 from models.values import Caller
@@ -53,7 +53,7 @@ DEPENDENCIES: Dependencies = {
 
 def own_email(caller: Caller, email: str | None) -> str:
     """The e-mail that a request is about: the caller's own by default, another's for admins only."""
-    wanted = caller.email if email is None else email.strip().lower()
+    wanted = caller.email if email is None else email
     if wanted != caller.email and not caller.admin:
         raise ActionForbidden("Only an admin may ask this about somebody else.")
     return wanted
@@ -67,17 +67,21 @@ def query_id(kind: str, text: str) -> UUID:
     return identity
 
 
-OwnerQuery = Annotated[str | None, QueryParameter(max_length=320, description="Only those that this person owns.")]
+OwnerQuery = Annotated[str | None, QueryParameter(format=EMAIL, description="Only those that this person owns.")]
 
 
 async def new_owner(email: str | None, caller: Caller) -> UUID:
     """Who is to own what is made: the caller, or anybody for an admin."""
-    wanted = None if email is None else email.strip().lower()
-    if wanted is None or wanted == caller.email:
+    if email is None or email == caller.email:
         return caller.id
     if not caller.admin:
         raise RequestInvalid.of("/owner", "owner", "only an admin may make it for somebody else")
-    person = await persons.find_by_email(wanted)
+    return await person_of(email, "/owner")
+
+
+async def person_of(email: str, path: str) -> UUID:
+    """The person of an e-mail in a body; raises `RequestInvalid` for a place in it if nobody has signed in with it."""
+    person = await persons.find_by_email(email)
     if person is None:
-        raise RequestInvalid.of("/owner", "unknown", "nobody with this e-mail has signed in")
+        raise RequestInvalid.of(path, "unknown", f"nobody with the e-mail {quoted(email)} has signed in")
     return person

@@ -6,16 +6,16 @@ from uuid import UUID
 import msgspec
 from litestar import Controller, Response, delete, get, patch, post
 from litestar.di import NamedDependency
-from litestar.params import FromPath, JSONBody, QueryParameter
+from litestar.params import FromPath, JSONBody, PathParameter, QueryParameter
 
 from api.etag import VERSIONED, etag_of
-from api.fields import AnswerBody, Email, PathName, RequestBody
+from api.fields import EMAIL, AnswerBody, PathName, RequestBody
 from api.idempotency import SHORT_WAIT, Write
 from api.operation_view import OperationView
 from api.pagination import Page
 from api.policy import Policy, needs
 from models import groups, principals
-from models.errors import ActionForbidden, RequestInvalid
+from models.errors import ActionForbidden
 from models.groups import KIND, GroupRecord
 from models.values import Caller, Subject
 
@@ -41,7 +41,8 @@ class GroupView(AnswerBody, frozen=True, kw_only=True):
     manager: bool
 
 
-MemberEmail = Annotated[str, QueryParameter(name="memberEmail", max_length=320, description="E-mail of a person.")]
+MemberEmail = Annotated[str, QueryParameter(name="memberEmail", format=EMAIL, description="E-mail of a person.")]
+MemberPath = Annotated[str, PathParameter(format=EMAIL, description="E-mail of a person.")]
 
 
 class GroupsController(Controller):
@@ -126,11 +127,10 @@ class GroupsController(Controller):
         self, id: FromPath[UUID], email: MemberEmail, write: NamedDependency[Write]
     ) -> Response[OperationView]:
         """Add a person, who need not have signed in yet. True at the next request."""
-        wanted = _email(email)
         async with write:
             found = await groups.read_managed(id, write.caller)
-            (person,) = await principals.invite([wanted])
-            operation = await groups.add_member(found, person.id, wanted, write.caller, write.request_id)
+            (person,) = await principals.invite([email])
+            operation = await groups.add_member(found, person.id, email, write.caller, write.request_id)
             write.accepts(operation, wakes=Subject(KIND, id), wait=SHORT_WAIT)
         return write.answer
 
@@ -144,16 +144,14 @@ class GroupsController(Controller):
     async def update_member(
         self,
         id: FromPath[UUID],
-        memberEmail: FromPath[str],  # noqa: N803 - the reference's name
+        memberEmail: MemberPath,  # noqa: N803 - the reference's name
         data: JSONBody[MemberUpdate],
         write: NamedDependency[Write],
     ) -> Response[OperationView]:
         """Make a member a manager of the group, or not. A group keeps one."""
         async with write:
             found = await groups.read_managed(id, write.caller)
-            operation = await groups.set_manager(
-                found, memberEmail.strip().lower(), data.manager, write.caller, write.request_id
-            )
+            operation = await groups.set_manager(found, memberEmail, data.manager, write.caller, write.request_id)
             write.accepts(operation, wakes=Subject(KIND, id), wait=SHORT_WAIT)
         return write.answer
 
@@ -167,26 +165,18 @@ class GroupsController(Controller):
     async def remove_member(
         self,
         id: FromPath[UUID],
-        memberEmail: FromPath[str],  # noqa: N803 - the reference's name
+        memberEmail: MemberPath,  # noqa: N803 - the reference's name
         write: NamedDependency[Write],
     ) -> Response[OperationView]:
         """Remove a person; a member may remove itself. True at the next request; servers that hold more are stopped."""
-        wanted = memberEmail.strip().lower()
         async with write:
-            if wanted == write.caller.email:
+            if memberEmail == write.caller.email:
                 found = await groups.read(id, write.caller, lock=True)
             else:
                 found = await groups.read_managed(id, write.caller)
-            operation = await groups.remove_member(found, wanted, write.caller, write.request_id)
+            operation = await groups.remove_member(found, memberEmail, write.caller, write.request_id)
             write.accepts(operation, wakes=Subject(KIND, id), deletes=True, wait=SHORT_WAIT)
         return write.answer
-
-
-def _email(text: str) -> str:
-    try:
-        return msgspec.convert(text.strip().lower(), Email)
-    except msgspec.ValidationError:
-        raise RequestInvalid.of("memberEmail", "pattern", "is not an e-mail address", **{"in": "query"}) from None
 
 
 async def _accept(write: Write, identity: UUID, operation: UUID) -> None:

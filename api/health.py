@@ -24,7 +24,7 @@ from msgspec import Meta
 from api.authentication import authenticate
 from api.dependencies import own_email
 from api.errors import ErrorEnvelope
-from api.fields import AnswerBody
+from api.fields import EMAIL, AnswerBody
 from api.openapi import API_VERSION
 from api.policy import Policy, needs
 from api.services import Services
@@ -42,7 +42,7 @@ _VAULT_SERVES = (200, 429, 472, 473)  # active, or a standby that forwards
 
 Email = Annotated[
     str | None,
-    QueryParameter(max_length=320, description="Also look at this person's folders: one's own, or any for an admin."),
+    QueryParameter(format=EMAIL, description="Also look at this person's folders: one's own, or any for an admin."),
 ]
 
 

@@ -8,15 +8,15 @@ from litestar.di import NamedDependency
 from litestar.params import QueryParameter
 
 from api.dependencies import own_email
+from api.fields import EMAIL
 from api.idempotency import SHORT_WAIT, Write
 from api.operation_view import OperationView
 from api.policy import Policy, needs
-from api.validation import printable
 from models import operations, persons
-from models.errors import RecordMissing
+from models.errors import RecordMissing, printable
 from models.values import Caller, Subject
 
-Email = Annotated[str | None, QueryParameter(max_length=320, description="Who is initialised. Default: the caller.")]
+Email = Annotated[str | None, QueryParameter(format=EMAIL, description="Who is initialised. Default: the caller.")]
 
 
 class InitializeController(Controller):

@@ -12,13 +12,12 @@ from msgspec import UNSET, Meta, UnsetType
 
 from api.dependencies import OwnerQuery, new_owner, own_email
 from api.etag import VERSIONED, etag_of
-from api.fields import AnswerBody, Description, Line, PathWord, RequestBody
+from api.fields import AnswerBody, Description, Email, PathWord, RequestBody
 from api.idempotency import SHORT_WAIT, Write
 from api.operation_view import OperationView
 from api.pagination import Page
 from api.policy import Policy, needs
 from api.sharing_routes import sharing_routes
-from api.validation import MOST_PROBLEMS
 from integrations import lmod
 from models import modules
 from models.errors import ProblemDetail, RequestInvalid
@@ -48,7 +47,7 @@ class ModuleCreate(RequestBody, frozen=True, kw_only=True):
     description: Description | None = None
     featured: bool | None = None
     lua_module_file: LuaFile | None = msgspec.field(name="luaModuleFile", default=None)
-    owner: Line | None = None
+    owner: Email | None = None
     write_access: bool | None = None
 
 
@@ -206,7 +205,7 @@ def _check(
     ]
     problems += [ProblemDetail(path=path, code=code, message=text) for path, code, text in lmod.problems(calls or [])]
     if problems:
-        raise RequestInvalid(problems[:MOST_PROBLEMS])
+        raise RequestInvalid(problems)
 
 
 def _featured_problems(caller: Caller, settings: Settings) -> list[ProblemDetail]:

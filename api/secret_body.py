@@ -8,12 +8,11 @@ from uuid import UUID
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
-from api.fields import AnswerBody, Description, Line, RequestBody
-from api.validation import printable
+from api.fields import AnswerBody, Description, Email, RequestBody
 from integrations.containment import check_name
 from integrations.vault import DIRECTORY
 from models.environment import LOCALE_VARIABLE, VARIABLE, obeyed
-from models.errors import ProblemDetail, RequestInvalid
+from models.errors import ProblemDetail, RequestInvalid, printable
 from models.secrets import SecretRecord, SecretType
 from models.settings import Settings
 from models.values import Caller
@@ -61,7 +60,7 @@ class SecretCreate(RequestBody, frozen=True, kw_only=True):
     type: SecretType
     description: Description | None = None
     mount_path: MountPath | UnsetType = UNSET
-    owner: Line | None = None
+    owner: Email | None = None
     value: Value | UnsetType = UNSET
 
     def __repr__(self) -> str:

@@ -11,7 +11,7 @@ from litestar.di import NamedDependency
 from litestar.params import FromPath, FromQuery, JSONBody, QueryParameter
 from msgspec import UNSET, UnsetType
 
-from api.dependencies import own_email, query_id
+from api.dependencies import OwnerQuery, own_email, query_id
 from api.etag import VERSIONED, etag_of
 from api.fields import AnswerBody
 from api.idempotency import Write
@@ -80,7 +80,7 @@ class ServersController(Controller):
         caller: NamedDependency[Caller],
         settings: NamedDependency[Settings],
         page: NamedDependency[Page],
-        owner: FromQuery[str | None] = None,
+        owner: OwnerQuery = None,
         type: FromQuery[str | None] = None,
         name: FromQuery[str | None] = None,
     ) -> Response[list[ServerView]]:

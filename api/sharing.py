@@ -9,19 +9,20 @@ from litestar import Response
 from litestar.params import QueryParameter
 from msgspec import Meta
 
-from api.fields import AnswerBody, Email, RequestBody
+from api.fields import EMAIL, AnswerBody, Email, RequestBody
 from api.idempotency import Write
 from api.pagination import Page
 from models import operations, principals, sharing
-from models.errors import ProblemDetail, RequestInvalid
+from models.errors import ProblemDetail, RequestInvalid, quoted
 from models.permissions import RELATIONS, Level
 from models.settings import Settings
 from models.sharing import PLACES, AccessEntry, Shareable, Way
 from models.values import Caller, Subject
 
 MOST_PRINCIPALS = 10_000
-PrincipalName = Annotated[str, Meta(min_length=1, max_length=255, extra={"text": "line"})]
-Emails = Annotated[list[Email], Meta(max_length=MOST_PRINCIPALS, description="E-mails of people.")]
+PersonEmail = Annotated[Email, Meta(extra={"kept": True})]
+PrincipalName = Annotated[str, Meta(min_length=1, max_length=255, extra={"text": "line", "kept": True})]
+Emails = Annotated[list[PersonEmail], Meta(max_length=MOST_PRINCIPALS, description="E-mails of people.")]
 GroupNames = Annotated[list[PrincipalName], Meta(max_length=MOST_PRINCIPALS, description="Ids or names of groups.")]
 OrgNames = Annotated[list[PrincipalName], Meta(max_length=MOST_PRINCIPALS, description="Names of organisations.")]
 Relation = Annotated[
@@ -42,7 +43,7 @@ AccessType = Annotated[
         schema_extra={"pattern": "^(users?|groups?|orgs?)?$"},
     ),
 ]
-ExplainedEmail = Annotated[str, QueryParameter(max_length=320, description="Whose access is explained.")]
+ExplainedEmail = Annotated[str, QueryParameter(format=EMAIL, description="Whose access is explained.")]
 
 
 Access = Annotated[str, Meta(extra_json_schema={"enum": [level.word for level in Level]})]
@@ -53,7 +54,7 @@ class RevokeBody(RequestBody, frozen=True, kw_only=True):
     """From whom access is taken. One string stands for an array of it."""
 
     relation: Relation
-    user_array: Emails | Email | None = msgspec.field(name="userArray", default=None)
+    user_array: Emails | PersonEmail | None = msgspec.field(name="userArray", default=None)
     group_array: GroupNames | PrincipalName | None = msgspec.field(name="groupArray", default=None)
     org_array: OrgNames | PrincipalName | None = msgspec.field(name="orgArray", default=None)
 
@@ -61,7 +62,8 @@ class RevokeBody(RequestBody, frozen=True, kw_only=True):
         """The level that `relation` names; raises `RequestInvalid`."""
         level = RELATIONS.get(self.relation)
         if level is None:
-            raise RequestInvalid.of("/relation", "enum", f"must be one of {', '.join(RELATIONS)}")
+            words = ", ".join(RELATIONS)
+            raise RequestInvalid.of("/relation", "enum", f"must be one of {words}, not {quoted(self.relation)}")
         return level
 
     def named(self) -> tuple[list[str], list[str], list[str]]:
@@ -165,10 +167,9 @@ async def access(kind: str, identity: UUID, caller: Caller, page: Page, type: st
 async def explain(kind: str, identity: UUID, caller: Caller, email: str) -> ExplanationView:
     """Why a person has access, for those who may write the object."""
     shareable = await sharing.read(kind, identity, caller, Level.WRITE)
-    wanted = email.strip().lower()
-    ways = await sharing.explain(shareable, wanted)
+    ways = await sharing.explain(shareable, email)
     return ExplanationView(
-        email=wanted,
+        email=email,
         via=[_way_view(way) for way in ways],
         access=max(way.level for way in ways).word if ways else None,
     )

@@ -6,9 +6,21 @@ from uuid import UUID
 import msgspec
 from msgspec import UNSET, UnsetType
 
-from api.fields import AnswerBody, Description, Line, Name, RecordIds, RequestBody, Tags, Word
+from api.fields import (
+    AnswerBody,
+    DatasetIds,
+    Description,
+    Email,
+    Line,
+    ModuleIds,
+    Name,
+    RequestBody,
+    SecretIds,
+    Tags,
+    Word,
+)
 from models import persons, secrets, sharing
-from models.errors import ProblemDetail, RequestInvalid
+from models.errors import Malformed, ProblemDetail, RequestInvalid, quoted
 from models.profiles import ProfileMismatch, Profiles
 from models.servers import TemplateData
 from models.settings import Settings
@@ -29,9 +41,9 @@ class TemplateCreate(RequestBody, frozen=True, kw_only=True):
     public: bool
     featured_image: Line | None = msgspec.field(name="featuredImage", default=None)
     file_path: Line | None = msgspec.field(name="filePath", default=None)
-    datasets: RecordIds | None = None
-    modules: RecordIds | None = None
-    secrets: RecordIds | None = None
+    datasets: DatasetIds | None = None
+    modules: ModuleIds | None = None
+    secrets: SecretIds | None = None
     tags: Tags | None = None
 
 
@@ -43,12 +55,12 @@ class TemplateUpdate(RequestBody, frozen=True, kw_only=True):
     application_type: Word | UnsetType = msgspec.field(name="applicationType", default=UNSET)
     hardware: Word | UnsetType = UNSET
     public: bool | UnsetType = UNSET
-    creator: Line | UnsetType = UNSET
+    creator: Email | UnsetType = UNSET
     featured_image: Line | None | UnsetType = msgspec.field(name="featuredImage", default=UNSET)
     file_path: Line | None | UnsetType = msgspec.field(name="filePath", default=UNSET)
-    datasets: RecordIds | UnsetType = UNSET
-    modules: RecordIds | UnsetType = UNSET
-    secrets: RecordIds | UnsetType = UNSET
+    datasets: DatasetIds | UnsetType = UNSET
+    modules: ModuleIds | UnsetType = UNSET
+    secrets: SecretIds | UnsetType = UNSET
     tags: Tags | UnsetType = UNSET
 
 
@@ -160,12 +172,17 @@ def _problem(mismatch: ProfileMismatch) -> ProblemDetail:
 async def _reference_problems(body: TemplateCreate | TemplateUpdate, creator: Caller) -> list[ProblemDetail]:
     """One problem for each dataset, module or secret that the creator may not use, or that is in another's way."""
     named = {kind: list(getattr(body, f"{kind}s") or ()) for kind in ("dataset", "module", "secret")}
-    usable = await sharing.usable([one for identities in named.values() for one in identities], creator)
+    wanted = [one for identities in named.values() for one in identities if not isinstance(one, Malformed)]
+    usable = await sharing.usable(wanted, creator)
     problems = [
-        ProblemDetail(path=f"/{kind}s/{index}", code="unknown", message=f"there is no such {kind} that you may use")
+        one.problem
+        if isinstance(one, Malformed)
+        else ProblemDetail(
+            path=f"/{kind}s/{index}", code="unknown", message=f"{quoted(one)} is no {kind} that the creator may use"
+        )
         for kind, identities in named.items()
-        for index, identity in enumerate(identities)
-        if (kind, identity) not in usable
+        for index, one in enumerate(identities)
+        if isinstance(one, Malformed) or (kind, one) not in usable
     ]
     return problems or await _collisions(named["secret"])
 

@@ -8,8 +8,9 @@ from litestar import Controller, Response, delete, get, patch, post
 from litestar.di import NamedDependency
 from litestar.params import FromQuery, JSONBody, QueryParameter
 
-from api.dependencies import query_id
+from api.dependencies import person_of, query_id
 from api.etag import VERSIONED, etag_of
+from api.fields import EMAIL
 from api.idempotency import Write
 from api.pagination import Page
 from api.policy import Policy, needs
@@ -23,13 +24,15 @@ from api.template_body import (
     new_template,
     view_of,
 )
-from models import audit, operations, persons, templates
+from models import audit, operations, templates
 from models.errors import RequestInvalid
 from models.values import Caller, OperationStatus, Subject
 
 TemplateId = Annotated[str, QueryParameter(name="templateId", max_length=64, description="Id of a template.")]
 IdQuery = Annotated[str, QueryParameter(name="id", max_length=64, description="Id of a template.")]
 """The reference names the parameter of a deletion `id`, that of all else `templateId`."""
+
+CreatorQuery = Annotated[str | None, QueryParameter(format=EMAIL, description="Only those of this creator.")]
 
 
 class TemplatesController(Controller):
@@ -83,7 +86,7 @@ class TemplatesController(Controller):
         async with write:
             found = await templates.read_changeable(query_id("template", template), write.caller)
             values = await changed_template(data, found, services.profiles)
-            if data.creator is not msgspec.UNSET and data.creator.lower() != found.creator:
+            if data.creator is not msgspec.UNSET and data.creator != found.creator:
                 values["creator"] = await _new_creator(data.creator, write.caller)
             write.require_match(found.version)
             if values:
@@ -129,12 +132,10 @@ class TemplatesController(Controller):
         caller: NamedDependency[Caller],
         page: NamedDependency[Page],
         type: FromQuery[str | None] = None,
-        email: FromQuery[str | None] = None,
+        email: CreatorQuery = None,
     ) -> Response[list[TemplateView]]:
         """Templates that are public or one's own, newest first; of one type, of one creator (`email`)."""
-        found = await templates.list_visible(
-            caller, type=type, email=_lower(email), before=page.before, limit=page.limit + 1
-        )
+        found = await templates.list_visible(caller, type=type, email=email, before=page.before, limit=page.limit + 1)
         return page.answer(found, key=lambda one: (str(one.id),), view=lambda one: view_of(one.snapshot()))
 
     @get("/templates/tags", opt=needs(Policy.SIGNED_IN), operation_id="listTemplateTags", summary="List tags")
@@ -142,22 +143,15 @@ class TemplatesController(Controller):
         self,
         caller: NamedDependency[Caller],
         type: FromQuery[str | None] = None,
-        email: FromQuery[str | None] = None,
+        email: CreatorQuery = None,
     ) -> list[TagView]:
         """Tags of the templates that the caller sees, the most frequent first, then by name."""
-        found = await templates.list_tags(caller, type=type, email=_lower(email))
+        found = await templates.list_tags(caller, type=type, email=email)
         return [TagView(id=tag.name, name=tag.name, count=tag.count) for tag in found]
-
-
-def _lower(text: str | None) -> str | None:
-    return None if text is None else text.strip().lower()
 
 
 async def _new_creator(email: str, caller: Caller) -> UUID:
     """The person to whom an admin hands a template."""
     if not caller.admin:
         raise RequestInvalid.of("/creator", "creator", "only an admin may give a template to somebody else")
-    person = await persons.find_by_email(email.lower())
-    if person is None:
-        raise RequestInvalid.of("/creator", "unknown", "nobody with this e-mail has signed in")
-    return person
+    return await person_of(email, "/creator")

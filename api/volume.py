@@ -16,17 +16,16 @@ from litestar.params import JSONBody, QueryParameter
 from msgspec import Meta, Struct
 
 from api.dependencies import own_email
-from api.fields import AnswerBody, RequestBody
+from api.fields import EMAIL, AnswerBody, RequestBody
 from api.idempotency import Replayed, Write
 from api.pagination import Page
 from api.policy import Policy, needs
 from api.services import Services
-from api.validation import printable
 from integrations import lmod
 from integrations.containment import LONGEST_NAME, LONGEST_PATH, check_name, components
 from integrations.filesystem import Entry, EntryType, Volumes
 from models import audit, persons, volumes
-from models.errors import ActionForbidden, ContentTooLarge, ProblemDetail, RecordMissing, RequestInvalid
+from models.errors import ActionForbidden, ContentTooLarge, ProblemDetail, RecordMissing, RequestInvalid, printable
 from models.ids import parse_id
 from models.permissions import Level
 from models.settings import Settings
@@ -86,7 +85,7 @@ RootQuery = Annotated[Root, QueryParameter(name="root", description="Where to lo
 PathQuery = Annotated[str, QueryParameter(name="path", max_length=LONGEST_PATH, description=_ABOUT_PATH)]
 EmailQuery = Annotated[
     str | None,
-    QueryParameter(name="email", max_length=320, description="Whose home: one's own, or any for an admin."),
+    QueryParameter(name="email", format=EMAIL, description="Whose home: one's own, or any for an admin."),
 ]
 
 

@@ -26,9 +26,14 @@
 The errors know nothing of HTTP but the number that their kind stands for.
 """
 
+from collections.abc import Iterable
+from itertools import islice
 from typing import ClassVar
 
 from msgspec import Struct
+
+MOST_PROBLEMS = 100
+"""How many problems of one request are looked for, and told."""
 
 
 class ProblemDetail(Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -38,6 +43,29 @@ class ProblemDetail(Struct, frozen=True, kw_only=True, omit_defaults=True):
     code: str
     message: str
     info: dict[str, object] = {}
+
+
+def printable(text: str) -> str:
+    """`text` fit for an error message: short, and valid UTF-8 without control characters."""
+    shown = "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text[:64])
+    return shown if len(text) <= 64 else f"{shown}…"
+
+
+def quoted(text: str) -> str:
+    """What a client has sent, in quotation marks, fit for an error message."""
+    return f"'{printable(text)}'"
+
+
+class Malformed(str):
+    """An entry of a list that cannot name anything. Whoever looks the others up tells its `problem` with theirs."""
+
+    problem: ProblemDetail
+
+    def __new__(cls, text: str, problem: ProblemDetail) -> "Malformed":
+        """The entry as it came, with what is wrong with it."""
+        made = super().__new__(cls, text)
+        made.problem = problem
+        return made
 
 
 class HubError(Exception):
@@ -56,16 +84,16 @@ class HubError(Exception):
 
 
 class RequestInvalid(HubError):
-    """The request can be read but breaks the contract; nothing was done."""
+    """The request can be read but breaks the contract; nothing was done. No more than `MOST_PROBLEMS` are taken."""
 
     status, name, code = 422, "UnprocessableEntityError", "VALIDATION_FAILED"
 
-    def __init__(self, details: list[ProblemDetail], message: str = "") -> None:
+    def __init__(self, details: Iterable[ProblemDetail], message: str = "") -> None:
+        self.details = details = list(islice(details, MOST_PROBLEMS))
         text = message or "The request is not valid: " + "; ".join(
             f"{detail.path or '/'} {detail.message}" for detail in details[:5]
         )
         super().__init__(text)
-        self.details = details
 
     @classmethod
     def of(cls, path: str, code: str, message: str, **info: object) -> "RequestInvalid":

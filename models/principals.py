@@ -4,11 +4,13 @@ A person who never signed in is a row without an issuer: what is granted to it w
 e-mail. Everything here is a fixed number of statements, however many principals are named.
 """
 
+from collections.abc import Container, Iterator
+from itertools import islice
 from uuid import UUID
 
 from msgspec import Struct
 
-from models.errors import ProblemDetail, RequestInvalid
+from models.errors import MOST_PROBLEMS, Malformed, ProblemDetail, RequestInvalid, quoted
 from models.ids import new_id
 from models.sql import rows
 
@@ -44,29 +46,51 @@ async def find(
     *,
     granted: UUID | None = None,
 ) -> Principals:
-    """The named principals, within the caller's transaction; raises `RequestInvalid` naming each that is unknown.
+    """The named principals, within the caller's transaction.
 
+    Raises `RequestInvalid` naming each that is unknown, and each that is `Malformed`.
     Organisations that an object was `granted` to are known, also when nobody is in them any more.
     """
-    found_groups, problems = await _groups(groups)
-    known_orgs = set(configured_orgs)
-    if orgs:
-        seen = await rows(
-            """SELECT org FROM person_org WHERE org = ANY({}::text[])
-               UNION SELECT org FROM access_grant WHERE object = {} AND org = ANY({}::text[])""",
-            orgs,
-            granted,
-            orgs,
-        )
-        known_orgs |= {one["org"] for one in seen}
-    problems += [
-        ProblemDetail(path=f"/orgArray/{index}", code="unknown", message="is not a known organisation")
-        for index, org in enumerate(orgs)
-        if org not in known_orgs
+    found_groups = await _groups(groups)
+    known_orgs = await _known_orgs(orgs, granted) | set(configured_orgs) if orgs else set()
+    problems = [
+        *_problems("user", users, users, ""),
+        *_problems("group", groups, found_groups, "is not the id or the name of a group"),
+        *_problems("org", orgs, known_orgs, "is not a known organisation"),
     ]
     if problems:
         raise RequestInvalid(problems)
-    return Principals(persons=await invite(users), groups=found_groups, orgs=list(dict.fromkeys(orgs)))
+    # By id, because a group may be named by its id and by its name.
+    distinct = {found_groups[name].id: found_groups[name] for name in groups}
+    return Principals(persons=await invite(users), groups=list(distinct.values()), orgs=list(dict.fromkeys(orgs)))
+
+
+def _problems(kind: str, named: list[str], known: Container[str], reason: str) -> Iterator[ProblemDetail]:
+    """One problem for each of the named that is malformed or not known, up to as many as are told."""
+    found = (
+        one.problem
+        if isinstance(one, Malformed)
+        else ProblemDetail(path=f"/{kind}Array/{index}", code="unknown", message=f"{quoted(one)} {reason}")
+        for index, one in enumerate(named)
+        if isinstance(one, Malformed) or one not in known
+    )
+    return islice(found, MOST_PROBLEMS)
+
+
+async def _known_orgs(orgs: list[str], granted: UUID | None) -> set[str]:
+    wanted = _well_formed(orgs)
+    found = await rows(
+        """SELECT org FROM person_org WHERE org = ANY({}::text[])
+           UNION SELECT org FROM access_grant WHERE object = {} AND org = ANY({}::text[])""",
+        wanted,
+        granted,
+        wanted,
+    )
+    return {one["org"] for one in found}
+
+
+def _well_formed(named: list[str]) -> list[str]:
+    return [one for one in named if not isinstance(one, Malformed)]
 
 
 async def invite(emails: list[str]) -> list[PersonRef]:
@@ -98,28 +122,22 @@ async def _persons(emails: list[str]) -> dict[str, PersonRef]:
     return {one["email"]: PersonRef(**one) for one in found}
 
 
-async def _groups(named: list[str]) -> tuple[list[GroupRef], list[ProblemDetail]]:
-    """Groups by id or by name, an id wins; and one problem for each that is unknown.
+async def _groups(named: list[str]) -> dict[str, GroupRef]:
+    """The groups among the named, by id or by name in any case; an id wins.
 
     They are held for the caller's transaction: who deletes one waits, and then finds what was granted to it.
     """
-    if not named:
-        return [], []
-    lowered = [name.lower() for name in named]
+    lowered = {name: name.lower() for name in _well_formed(named)}
+    if not lowered:
+        return {}
     found = await rows(
         """SELECT id, name FROM user_group
             WHERE wish = 'present' AND (id::text = ANY({}::text[]) OR lower(name) = ANY({}::text[]))
             ORDER BY id FOR SHARE""",
-        lowered,
-        lowered,
+        list(lowered.values()),
+        list(lowered.values()),
     )
     by_key = {one["name"].lower(): GroupRef(**one) for one in found} | {
         str(one["id"]): GroupRef(**one) for one in found
     }
-    problems = [
-        ProblemDetail(path=f"/groupArray/{index}", code="unknown", message="is not the id or the name of a group")
-        for index, name in enumerate(lowered)
-        if name not in by_key
-    ]
-    known = {by_key[name].id: by_key[name] for name in lowered if name in by_key}
-    return list(known.values()), problems
+    return {name: by_key[key] for name, key in lowered.items() if key in by_key}

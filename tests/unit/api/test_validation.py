@@ -1,24 +1,24 @@
 """Every bad body and query is refused with its own status and with every problem named; none is a 5xx."""
 
-import subprocess
-import sys
 from collections.abc import AsyncIterator
 from datetime import datetime
-from typing import Any
+from typing import Annotated, Any
 from uuid import UUID
 
 import httpx
 import pytest
 from litestar import Controller, get, patch, post
 from litestar.params import FromQuery, JSONBody
-from msgspec import UNSET, Struct, UnsetType, field
+from msgspec import UNSET, Meta, Struct, UnsetType, field
 
 from api.app import assemble
-from api.fields import AnswerBody, Description, Email, Name, PathName, PathWord, RecordIds, RequestBody, Tags
+from api.fields import UUID_TEXT, AnswerBody, Description, Email, Name, PathName, PathWord, RequestBody, Tags
 from api.policy import Policy, needs
 from models.settings import Settings
 from models.values import OperationStatus
 from tests.unit.api.bench import client_of
+
+Ids = list[Annotated[str, Meta(pattern=UUID_TEXT, extra={"says": "is not an id"})]]
 
 
 class Call(RequestBody, frozen=True, kw_only=True):
@@ -39,7 +39,7 @@ class Thing(RequestBody, frozen=True, kw_only=True):
     description: Description | None = None
     count: int | None = None
     tags: Tags | None = None
-    ids: RecordIds | None = None
+    ids: Ids | None = None
     when: datetime | None = None
     calls: list[Call] | None = None
     values: dict[str, str] | str | None = None
@@ -194,8 +194,9 @@ async def test_bodies_that_cannot_be_read(
         ({**GOOD, "pathName": "x" * 65}, {"/pathName": "maxLength"}),
         ({**GOOD, "pathName": "0190F3A2-1111-7222-8333-444455556666"}, {"/pathName": "format"}),
         ({**GOOD, "word": "a b"}, {"/word": "pattern"}),
-        ({**GOOD, "email": "nobody"}, {"/email": "pattern"}),
-        ({**GOOD, "email": "ä@example.org"}, {"/email": "pattern"}),
+        ({**GOOD, "email": "nobody"}, {"/email": "format"}),
+        ({**GOOD, "email": "bob@example.org."}, {"/email": "format"}),
+        ({**GOOD, "email": "bob@a..b"}, {"/email": "format"}),
         ({**GOOD, "count": True}, {"/count": "type"}),
         ({**GOOD, "count": 1.5}, {"/count": "type"}),
         ({**GOOD, "count": "1"}, {"/count": "type"}),
@@ -254,26 +255,6 @@ async def test_problems_of_a_huge_list_are_bounded(client: httpx.AsyncClient) ->
     response = await client.post("/things", json={**GOOD, "calls": [1] * 20_000})
     assert response.status_code == 422
     assert len(response.json()["error"]["details"]) <= 100
-
-
-OFTEN = """
-from msgspec import UNSET
-from api.sharing import ShareBody
-from api.validation import convert_body
-
-names = "ann@example.org"
-for _ in range(2000):
-    for given in (names, [names], "x", ["x"], {}, [{}], [[names]], 1, True, None):
-        problems = []
-        share = convert_body({"relation": "read", "userArray": given}, ShareBody, problems)
-        assert (share is UNSET) == bool(problems) == (given not in (names, [names], None)), (given, problems)
-"""
-
-
-def test_names_of_the_wrong_kind_never_end_the_process() -> None:
-    # In a process of its own: what it would show is a segmentation fault.
-    ended = subprocess.run([sys.executable, "-c", OFTEN], capture_output=True, check=False)
-    assert (ended.returncode, ended.stderr) == (0, b"")
 
 
 @pytest.mark.parametrize(("given", "kind"), [(1, "a number"), (True, "a boolean"), ([], "an array")])
