@@ -8,27 +8,29 @@ import signal
 import subprocess
 import sys
 import time
-from contextlib import suppress
+from datetime import datetime
 from pathlib import Path
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn, TextIO
 
-import httpx
 import msgspec
 
+# What is imported inside functions takes a second, which most commands do not need.
 from models.process import leave
-from stack import demo, secrets, tools
-from stack.layout import MadeByAnotherVersion, PortTaken, layout_of
+from stack import control
+from stack.layout import Layout, layout_of
 from stack.process import ProcessIdentity
 from stack.programs import ToolMissing
 from stack.progress import Progress
-from stack.sign_in import SignInFailed, api_tokens
-from stack.state import Claim, Info, StackFailed, State, processes_of, read_state, supervisor_of
-from stack.supervisor import Stack, clean_leftovers, hub_token
+from stack.state import Claim, Ended, Info, StackFailed, State, processes_of, read_state, supervisor_of
 
-DEFAULT_DIRECTORY = Path(".nbhub")
+if TYPE_CHECKING:
+    from stack.sign_in import Tokens
+
+_PROJECT = Path(__file__).resolve().parent.parent
 PEOPLE = (
     "alice, bob, carol @example.org, dave @elsewhere.org, admin @example.org (the password is the part before the @)"
 )
+_MOST_WORKERS = 32
 # The first start installs what is missing.
 _PATIENCE_SECONDS = 600
 # What a stack that ends in order has for it: the longest that its parts may take, one after another.
@@ -42,16 +44,45 @@ def run() -> NoReturn:
 
 def main() -> int:
     """Run a command; the exit code tells how it went."""
-    arguments = parse(sys.argv[1:])
+    try:
+        try:
+            return _run(sys.argv[1:])
+        finally:
+            sys.stdout.flush()
+    except BrokenPipeError:
+        # Whoever read has seen enough, as `head` has; what is still to be written at the end goes nowhere.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 128 + signal.SIGPIPE
+
+
+def _run(words: list[str]) -> int:
+    arguments = parse(words)
     try:
         code: int = arguments.run(arguments)
-    except (StackFailed, ToolMissing, PortTaken, MadeByAnotherVersion, SignInFailed, demo.DemoFailed) as failure:
+    except (StackFailed, ToolMissing) as failure:
         print(f"nbhub: {failure}", file=sys.stderr)
         return 1
-    except httpx.HTTPError as failure:
-        print(f"nbhub: a part of the stack does not answer ({failure!r}); look at its log", file=sys.stderr)
+    except BrokenPipeError:
+        raise
+    except OSError as failure:
+        print(f"nbhub: {failure.filename or arguments.directory}: {failure.strerror or failure}", file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        return 128 + signal.SIGINT
     return code
+
+
+def _default_directory() -> Path:
+    """That of the project, from anywhere in it; elsewhere the one of the current directory."""
+    here = Path.cwd()
+    return (_PROJECT if here.is_relative_to(_PROJECT) else here) / ".nbhub"
+
+
+def _workers(word: str) -> int:
+    number = int(word)
+    if not 1 <= number <= _MOST_WORKERS:
+        raise argparse.ArgumentTypeError(f"there can be 1 to {_MOST_WORKERS} workers, not {number}")
+    return number
 
 
 def parse(words: list[str]) -> argparse.Namespace:
@@ -61,25 +92,28 @@ def parse(words: list[str]) -> argparse.Namespace:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="nbhub", description="Notebooks Hub with all its real parts on this machine.")
-    parser.set_defaults(directory=DEFAULT_DIRECTORY)
     common = argparse.ArgumentParser(add_help=False)
     common.add_argument(
         "--dir",
         dest="directory",
         type=Path,
-        default=DEFAULT_DIRECTORY,
-        help="where the stack keeps everything (.nbhub)",
+        default=_default_directory(),
+        help="where the stack keeps everything (by default .nbhub, of the project when called in it)",
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
     up = commands.add_parser("up", parents=[common], help="start the stack; Ctrl-C ends it")
     up.add_argument("--detach", action="store_true", help="leave it running and return")
-    up.add_argument("--workers", type=int, default=1, help="number of worker processes")
+    up.add_argument("--detached", action="store_true", help=argparse.SUPPRESS)
+    up.add_argument("--workers", type=_workers, default=1, help="number of worker processes")
     up.set_defaults(run=_up)
     commands.add_parser("down", parents=[common], help="end the stack").set_defaults(run=_down)
-    status = commands.add_parser("status", parents=[common], help="where everything is; fails when no stack is up")
+    status = commands.add_parser("status", parents=[common], help="where everything is; fails unless all of it runs")
     status.add_argument("--json", action="store_true", help="for programs")
     status.set_defaults(run=_status)
+    restart = commands.add_parser("restart", parents=[common], help="end a part and start it again; servers live on")
+    restart.add_argument("part", help="as `nbhub status` names it: api, worker, jupyterhub, vault, ...")
+    restart.set_defaults(run=_restart)
     token = commands.add_parser("token", parents=[common], help="an access token of a development user")
     token.add_argument("email")
     token.set_defaults(run=_token)
@@ -98,41 +132,10 @@ def _parser() -> argparse.ArgumentParser:
 def _up(arguments: argparse.Namespace) -> int:
     if arguments.detach:
         return _detach(arguments)
-    return asyncio.run(_serve(arguments.directory, arguments.workers))
+    from stack import serve
 
-
-async def _serve(directory: Path, workers: int) -> int:
-    _end_on_signals()
-    stack = Stack(directory, workers=workers)
-    code = 130
-    with suppress(asyncio.CancelledError):
-        async with stack:
-            code = 0
-            _tell(stack.info)
-            print("Ctrl-C ends it.", flush=True)
-            await asyncio.Event().wait()
-    return code
-
-
-def _end_on_signals() -> None:
-    """Ctrl-C, `nbhub down` and a closed terminal cancel this task, also while the stack starts.
-
-    They do so once: what ends must not be cut off in the middle of it.
-    """
-    task = asyncio.current_task()
-    assert task is not None
-    loop = asyncio.get_running_loop()
-    told = False
-
-    def end() -> None:
-        nonlocal told
-        if not told:
-            Progress().say("ending")
-            task.cancel()
-        told = True
-
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        loop.add_signal_handler(number, end)
+    ends = "`nbhub down`" if arguments.detached else "Ctrl-C"
+    return asyncio.run(serve.serve(arguments.directory, workers=arguments.workers, ends=ends, tell=_tell))
 
 
 def _detach(arguments: argparse.Namespace) -> int:
@@ -142,7 +145,8 @@ def _detach(arguments: argparse.Namespace) -> int:
         return _follow(directory, supervisor)
     directory.mkdir(parents=True, exist_ok=True, mode=0o700)
     log = directory / "supervisor.log"
-    command = [sys.executable, "-m", "stack.cli", "up", "--dir", str(directory), "--workers", str(arguments.workers)]
+    command = [sys.executable, "-m", "stack.cli", "up", "--detached", "--dir", str(directory)]
+    command += ["--workers", str(arguments.workers)]
     with log.open("ab") as output:
         told = output.tell()
         process = subprocess.Popen(
@@ -172,12 +176,15 @@ def _detach(arguments: argparse.Namespace) -> int:
 def _follow(directory: Path, supervisor: ProcessIdentity) -> int:
     """Wait until the stack that somebody else started is up."""
     print(f"nbhub: a stack runs here already (pid {supervisor.pid})", file=sys.stderr)
-    while supervisor_of(directory) == supervisor:
+    deadline = time.monotonic() + _PATIENCE_SECONDS
+    while supervisor_of(directory) == supervisor and time.monotonic() < deadline:
         state = read_state(directory)
         if state is not None and state.info is not None and state.supervisor == supervisor:
-            return 0
+            gone = _gone(state)
+            _tell_gone(gone, state.info, sys.stderr)
+            return 1 if gone else 0
         time.sleep(0.1)
-    print("nbhub: it ended before it was up", file=sys.stderr)
+    print("nbhub: it ends, or does not come up: start it again once `nbhub down` has ended it", file=sys.stderr)
     return 1
 
 
@@ -203,6 +210,8 @@ def _down(arguments: argparse.Namespace) -> int:
 
 async def _clean(directory: Path) -> None:
     """End what a supervisor left behind that was killed."""
+    from stack.supervisor import clean_leftovers
+
     with Claim(directory):
         await clean_leftovers(directory, Progress())
 
@@ -229,15 +238,46 @@ def _status(arguments: argparse.Namespace) -> int:
     assert state.info is not None
     pids = {name: one.pid for name, one in state.processes.items() if one.alive()}
     info = msgspec.structs.replace(state.info, pids=pids)
+    gone = _gone(state)
     if arguments.json:
-        print(json.dumps(msgspec.to_builtins(info), indent=2))
+        print(json.dumps(msgspec.to_builtins(info) | {"ended": msgspec.to_builtins(gone)}, indent=2))
     else:
         _tell(info)
         _tell_programs(info)
-        gone = sorted(set(state.processes) - set(pids))
-        if gone:
-            print(f"not running: {', '.join(gone)}")
+        _tell_gone(gone, info, sys.stdout)
+    return 1 if gone else 0
+
+
+def _gone(state: State) -> dict[str, Ended]:
+    """The parts that do not run, also those whose end nobody has noticed yet."""
+    unnoticed = Ended(since=time.time(), exit_code=None, given_up=False)
+    return state.ended | {
+        name: unnoticed for name, one in state.processes.items() if name not in state.ended and not one.alive()
+    }
+
+
+def _tell_gone(gone: dict[str, Ended], info: Info, output: TextIO) -> None:
+    for name, ended in sorted(gone.items()):
+        since = datetime.fromtimestamp(ended.since).astimezone()
+        next_step = f"`nbhub restart {name}` tries again" if ended.given_up else "it is being started again"
+        how = "" if ended.exit_code is None else f", exit code {ended.exit_code}"
+        print(
+            f"not running: {name}, since {since:%Y-%m-%d %H:%M:%S} ({time.time() - ended.since:.0f} s){how}; "
+            f"{next_step}; its log is {info.log_dir}/{name}.log",
+            file=output,
+        )
+
+
+def _restart(arguments: argparse.Namespace) -> int:
+    _running(arguments.directory)
+    asyncio.run(control.ask_restart(_layout(arguments.directory).control_socket, arguments.part))
+    print(f"{arguments.part}: ready again")
     return 0
+
+
+def _layout(directory: Path) -> Layout:
+    """The layout of a stack that runs."""
+    return layout_of(directory, running=True)
 
 
 def _tell(info: Info) -> None:
@@ -262,45 +302,57 @@ def _tell_programs(info: Info) -> None:
 
 
 def _token(arguments: argparse.Namespace) -> int:
-    state = _running(arguments.directory)
-    assert state.info is not None
-    print(asyncio.run(api_tokens(state.info.api, arguments.email)).access_token)
+    print(asyncio.run(_signed_in(arguments)).access_token)
     return 0
 
 
+async def _signed_in(arguments: argparse.Namespace) -> "Tokens":
+    """The tokens of a development user; raises `StackFailed` when there is no such person."""
+    from stack import answers
+    from stack.sign_in import NoSuchPerson, api_tokens
+
+    state = _running(arguments.directory)
+    assert state.info is not None
+    try:
+        with answers.expected(_layout(arguments.directory)):
+            return await api_tokens(state.info.api, arguments.email)
+    except NoSuchPerson:
+        raise StackFailed(f"there is no {arguments.email} here; there are {PEOPLE}") from None
+
+
 def _rotate_keys(arguments: argparse.Namespace) -> int:
+    from stack import secrets
+
     directory: Path = arguments.directory.resolve()
     if not directory.is_dir():
         raise StackFailed(f"there was never a stack in {directory}: it has no keys")
     # A stack that runs uses its keys.
     with Claim(directory):
-        secrets.rotate(layout_of(directory, running=True).keys)
+        secrets.rotate(_layout(directory).keys)
     print("New keys are used from the next start on; the old ones stay for what was encrypted and signed with them.")
     return 0
 
 
 def _hub_token(arguments: argparse.Namespace) -> int:
-    _running(arguments.directory)
-    print(asyncio.run(hub_token(layout_of(arguments.directory, running=True), arguments.email)))
+    print(asyncio.run(_hub_token_of(arguments)))
     return 0
 
 
+async def _hub_token_of(arguments: argparse.Namespace) -> str:
+    from stack import answers
+    from stack.supervisor import hub_token
+
+    # JupyterHub would make a user of anybody.
+    await _signed_in(arguments)
+    layout = _layout(arguments.directory)
+    with answers.expected(layout):
+        return await hub_token(layout, arguments.email)
+
+
 def _demo(arguments: argparse.Namespace) -> int:
-    return asyncio.run(_shown(arguments.directory, stay=not arguments.exit))
+    from stack import serve
 
-
-async def _shown(directory: Path, *, stay: bool) -> int:
-    _end_on_signals()
-    code = 130
-    with suppress(asyncio.CancelledError):
-        async with Stack(directory) as stack:
-            _tell(stack.info)
-            await demo.tell(stack, modules=tools.LMOD.exists())
-            code = 0
-            if stay:
-                print("\nEverything stays up for you to look around. Ctrl-C ends it.", flush=True)
-                await asyncio.Event().wait()
-    return code
+    return asyncio.run(serve.show(arguments.directory, stay=not arguments.exit, tell=_tell))
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ from typing import Any, Protocol
 import httpx
 
 from stack.notebook import Notebook
+from stack.state import StackFailed
 
 Json = dict[str, Any]
 
@@ -45,7 +46,7 @@ print("secret:", f"fingerprint {{hashlib.sha256(secret.encode()).hexdigest()[:12
 """
 
 
-class DemoFailed(Exception):
+class DemoFailed(StackFailed):
     """The story did not come to its end; the message says where it stopped."""
 
 
@@ -151,7 +152,7 @@ async def tell(stage: Stage, *, modules: bool = True) -> None:
         await story.operates(f"{ALICE} puts the dataset into the trash", alice, "DELETE", path)
         await story.operates(f"{ALICE} puts the module into the trash", alice, "DELETE", more["module"])
         await story.operates(f"{ALICE} deletes the secret, in Vault too", alice, "DELETE", more["secret"])
-    print("\nNothing is left but the record of it: every step is in the Temporal UI.", flush=True)
+    print("\nNothing is left but the record of it: every step is in the Temporal UI.\n", flush=True)
 
 
 def _fingerprint(value: str) -> str:

@@ -117,12 +117,24 @@ class ManagedProcess:
 
     async def gone(self, *, within: float) -> bool:
         """Whether it has ended, waiting for that a while."""
-        deadline = time.monotonic() + within
-        while self.running:
-            if time.monotonic() > deadline:
-                return False
-            await asyncio.sleep(_LOOK_AGAIN)
-        return True
+        with suppress(TimeoutError):
+            async with asyncio.timeout(within):
+                await self.until_ended()
+        return not self.running
+
+    async def until_ended(self) -> None:
+        """Return once it does not run: at once when it was not started."""
+        if self._popen is None or not self.running:
+            return
+        # Readable once it is dead, and its own until it is reaped, which only we do.
+        handle = os.pidfd_open(self._popen.pid)
+        dead = asyncio.Event()
+        asyncio.get_running_loop().add_reader(handle, dead.set)
+        try:
+            await dead.wait()
+        finally:
+            asyncio.get_running_loop().remove_reader(handle)
+            os.close(handle)
 
     def last_lines(self, count: int = 15) -> str:
         """The end of its log."""

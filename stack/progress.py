@@ -2,6 +2,7 @@
 
 import sys
 import time
+from contextlib import suppress
 
 
 class Progress:
@@ -14,4 +15,6 @@ class Progress:
     def say(self, text: str) -> None:
         """Print one line."""
         if not self._quiet:
-            print(f"[{time.monotonic() - self._begun:6.1f} s] {text}", file=sys.stderr, flush=True)
+            # When nobody reads any more, what is being done goes on.
+            with suppress(BrokenPipeError):
+                print(f"[{time.monotonic() - self._begun:6.1f} s] {text}", file=sys.stderr, flush=True)

@@ -7,9 +7,15 @@ import httpx
 import msgspec
 from msgspec import Struct
 
+from stack.state import StackFailed
 
-class SignInFailed(Exception):
+
+class SignInFailed(StackFailed):
     """The sign-in did not come to its end; the message says where it stopped."""
+
+
+class NoSuchPerson(SignInFailed):
+    """The provider knows nobody of this e-mail and password."""
 
 
 class Tokens(Struct, frozen=True, kw_only=True):
@@ -64,6 +70,8 @@ async def sign_in(
             raise SignInFailed(f"{urlsplit(str(answer.url)).path} shows no sign-in form")
         fields = form.fields | {"email": email, "password": password or email.partition("@")[0]}
         answer = await client.post(urljoin(str(answer.url), form.action), data=fields)
+        if answer.status_code == 403:
+            raise NoSuchPerson(f"there is no {email} who signs in with this password")
     raise SignInFailed("the sign-in goes in circles")
 
 

@@ -49,11 +49,23 @@ class Info(Struct, frozen=True, kw_only=True):
     programs: dict[str, RunProgram]
 
 
+class Ended(Struct, frozen=True, kw_only=True):
+    """A part that does not run, although it should."""
+
+    since: float
+    """Seconds since 1970."""
+    exit_code: int | None
+    given_up: bool
+    """Whether nobody starts it again unless asked to."""
+
+
 class State(Struct, frozen=True, kw_only=True):
     """What the supervisor writes down while it runs."""
 
     supervisor: ProcessIdentity
     processes: dict[str, ProcessIdentity]
+    """Those that run."""
+    ended: dict[str, Ended] = {}
     info: Info | None = None
 
 

@@ -12,23 +12,25 @@ import os
 import shutil
 import signal
 import sys
+import time
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Self
+from urllib.parse import quote
 
 import asyncpg
 import httpx
 from temporalio.client import Client
 
-from stack import parts, programs, secrets, tools
-from stack.layout import Layout, layout_of
+from stack import answers, parts, programs, secrets, tools
+from stack.layout import Layout, layout_of, usual
 from stack.notebook import Notebook
 from stack.parts import Part
 from stack.process import ManagedProcess, ProcessIdentity, end_leftover
 from stack.programs import Program
 from stack.progress import Progress
 from stack.sign_in import Tokens, api_tokens
-from stack.state import MARK, Claim, Info, RunProgram, StackFailed, State, processes_of, write_state
+from stack.state import MARK, Claim, Ended, Info, RunProgram, StackFailed, State, processes_of, write_state
 from stack.vault_setup import open_vault
 
 # Whoever depends on a part ends before it.
@@ -63,6 +65,7 @@ class Stack:
         self._faults = self.directory / "faults" if fault_injection else None
         self._processes: dict[str, ManagedProcess] = {}
         self._parts: dict[str, Part] = {}
+        self._ended: dict[str, Ended] = {}
         self._programs: dict[str, Program] = {}
         self._layout: Layout | None = None
         self._secrets: secrets.Secrets | None = None
@@ -129,6 +132,23 @@ class Stack:
         """The log of a part."""
         return self.layout.logs / f"{part}.log"
 
+    @property
+    def parts(self) -> list[str]:
+        """The names of the parts that were started."""
+        return list(self._processes)
+
+    def last_lines(self, part: str) -> str:
+        """The end of a part's log."""
+        return self._processes[part].last_lines()
+
+    def exit_code(self, part: str) -> int | None:
+        """How a part has ended, if it has."""
+        return self._processes[part].exit_code
+
+    def lost(self) -> bool:
+        """Whether its directory was removed."""
+        return self._claim.lost()
+
     # People
 
     async def tokens(self, email: str) -> Tokens:
@@ -174,6 +194,16 @@ class Stack:
         """Whether a part that was started does not run any more."""
         return not self._processes[part].running
 
+    async def until_ended(self, part: str) -> None:
+        """Return once a part does not run."""
+        await self._processes[part].until_ended()
+
+    def note_end(self, part: str, *, given_up: bool = False) -> None:
+        """Write down that a part has ended, for who asks how things are."""
+        since = self._ended[part].since if part in self._ended else time.time()
+        self._ended[part] = Ended(since=since, exit_code=self.exit_code(part), given_up=given_up)
+        self._write_state()
+
     async def died(self, part: str, *, within: float = 60) -> None:
         """Returns once a part has ended."""
         if not await self._processes[part].gone(within=within):
@@ -205,6 +235,8 @@ class Stack:
         await self._until_ready(self._parts[part], process)
         if part == "vault":
             await self._open_vault()
+        if self._ended.pop(part, None) is not None:
+            self._write_state()
 
     async def rotate_keys(self) -> None:
         """Have new keys of the payload codec and of the spec, and the API and workers use them."""
@@ -223,7 +255,13 @@ class Stack:
     async def _start(self) -> None:
         await clean_leftovers(self.directory, self.progress)
         self._layout = layout_of(self.directory)
+        ports = self.layout.ports.values()
+        if not usual(self.layout.ports):
+            self.progress.say(
+                f"the API is at port {self.layout.ports['api']}, all parts between {min(ports)} and {max(ports)}"
+            )
         self._secrets = secrets.load_or_make(self.layout.keys)
+        _make_socket_directory(self.layout.database_socket)
         for name in ("datasets", "modules", "notebooks", "groups"):
             (self.layout.data_root / name).mkdir(parents=True, exist_ok=True)
         if self._faults is not None:
@@ -250,7 +288,6 @@ class Stack:
 
     async def _start_database(self) -> None:
         data = self.directory / "postgres"
-        self.layout.database_socket.mkdir(mode=0o700, exist_ok=True)
         postgres = await self._found(programs.postgres())
         if not (data / "PG_VERSION").exists():
             program = str(postgres.path.with_name("initdb"))
@@ -285,7 +322,8 @@ class Stack:
 
     async def _open_vault(self) -> None:
         ids = {"api": self.secrets.vault_api_secret_id, "worker": self.secrets.vault_worker_secret_id}
-        await open_vault(self.info.vault, self.directory / "vault", ids)
+        with answers.expected(self.layout):
+            await open_vault(self.info.vault, self.directory / "vault", ids)
 
     async def _start_oidc(self) -> None:
         modules = await tools.node_modules(self.progress)
@@ -367,6 +405,9 @@ class Stack:
 
     async def stop(self) -> None:
         """End everything, whoever depends on others first; nothing is left running."""
+        if not self._claim.lost():
+            # Whoever asks from now on hears that it is ending.
+            (self.directory / "state.json").unlink(missing_ok=True)
         try:
             for names in _STOP_ORDER:
                 going = [process for name, process in self._processes.items() if name.rstrip("0123456789") in names]
@@ -383,6 +424,7 @@ class Stack:
         state = State(
             supervisor=own,
             processes={name: one.identity for name, one in self._processes.items() if one.running and one.identity},
+            ended=self._ended,
             info=self.info if complete or self._complete() else None,
         )
         write_state(self.directory, state)
@@ -394,6 +436,13 @@ class Stack:
 def _of(part: Part) -> str:
     """What a part runs, for whoever reads of its failure."""
     return "".join(f" ({program.path}: {program})" for program in part.programs)
+
+
+def _make_socket_directory(path: Path) -> None:
+    """Make the directory of our sockets, which lies where others may make one of the same name."""
+    path.mkdir(mode=0o700, exist_ok=True)
+    if path.is_symlink() or path.stat().st_uid != os.geteuid():
+        raise StackFailed(f"{path}, where the sockets of this stack belong, is somebody else's: remove it")
 
 
 def _begin(process: ManagedProcess) -> None:
@@ -442,7 +491,7 @@ async def hub_token(layout: Layout, email: str) -> str:
     base = httpx.URL(layout.url("hub_proxy"))
     headers = {"Authorization": f"token {admin}"}
     async with httpx.AsyncClient(base_url=base, headers=headers, timeout=15) as client:
-        path = f"/hub/api/users/{email}"
+        path = f"/hub/api/users/{quote(email)}"
         made = await client.post(path)
         if made.status_code not in (201, 409):
             made.raise_for_status()

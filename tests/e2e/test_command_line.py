@@ -65,7 +65,7 @@ async def test_status_tells_where_everything_is(detached: Path) -> None:
     found = await status_of(detached)
     assert set(found) == {
         *("api", "jupyterhub", "temporal", "temporal_ui", "vault", "issuer"),
-        *("database", "data_root", "log_dir", "pids", "programs"),
+        *("database", "data_root", "log_dir", "pids", "programs", "ended"),
     }
     assert set(found["pids"]) == {"postgres", "temporal", "vault", "oidc", "jupyterhub", "api", "worker"}
     async with httpx.AsyncClient() as client:
@@ -87,10 +87,10 @@ async def test_tokens_are_printed(detached: Path) -> None:
 
 
 async def test_nobody_gets_a_token_for_a_stranger(detached: Path) -> None:
-    ran = await nbhub("token", "mallory@example.org", "--dir", detached)
-    assert ran.code == 1
-    assert ran.out == ""
-    assert ran.err.startswith("nbhub: ")
+    for command in ("token", "hub-token"):
+        ran = await nbhub(command, "mallory@example.org", "--dir", detached)
+        assert (ran.code, ran.out) == (1, "")
+        assert ran.err.startswith("nbhub: there is no mallory@example.org here; there are alice, bob")
 
 
 async def test_two_stacks_run_side_by_side(stack: Stack, detached: Path) -> None:
@@ -126,6 +126,56 @@ async def test_a_second_start_in_the_foreground_is_refused_and_touches_nothing(
         assert processes_of(server) == serving
         assert await status_of(detached) == before
         await dave.succeeded(await dave.delete(server))
+
+
+async def until_all_runs(directory: Path) -> None:
+    async with asyncio.timeout(300):
+        while (await nbhub("status", "--dir", directory)).code != 0:
+            await asyncio.sleep(0.2)
+
+
+@pytest.mark.parametrize("part", ["postgres", "temporal", "vault", "oidc", "jupyterhub", "api", "worker"])
+async def test_a_part_that_is_killed_comes_back_and_servers_live_on(detached: Path, part: str) -> None:
+    before = await status_of(detached)
+    token = (await nbhub("token", "carol@example.org", "--dir", detached)).out.strip()
+    async with Member.signed_in(before["api"], "carol@example.org", token) as carol:
+        server = await carol.started()
+        serving = processes_of(server)
+        # That process alone, as an out-of-memory killer would.
+        os.kill(before["pids"][part], signal.SIGKILL)
+        status = await nbhub("status", "--dir", detached)
+        if status.code == 1:
+            assert f"not running: {part}" in status.out
+        log = detached / "supervisor.log"
+        async with asyncio.timeout(300):
+            while f"{part}: ready again" not in log.read_text():
+                await asyncio.sleep(0.1)
+        assert f"{part} ended with -9: it is started again in 0.5 s" in log.read_text()
+        await until_all_runs(detached)
+        after = await status_of(detached)
+        assert {name for name in after["pids"] if after["pids"][name] != before["pids"][name]} == {part}
+        assert processes_of(server) == serving
+        # All of it works: a stop goes through the API, the database, Temporal, a worker and JupyterHub.
+        await carol.succeeded(await carol.delete(server), within=150)
+    assert (await nbhub("token", "carol@example.org", "--dir", detached)).code == 0
+
+
+async def test_a_part_is_restarted_when_somebody_asks(detached: Path) -> None:
+    before = await status_of(detached)
+    ran = await nbhub("restart", "vault", "--dir", detached)
+    assert (ran.code, ran.out) == (0, "vault: ready again\n"), ran.err
+    after = await status_of(detached)
+    assert after["pids"]["vault"] != before["pids"]["vault"]
+    refused = await nbhub("restart", "mysql", "--dir", detached)
+    assert refused.code == 1
+    assert "there is no part 'mysql': there are " in refused.err
+    assert await status_of(detached) == after
+
+
+async def test_who_starts_it_is_told_what_ends_it(detached: Path) -> None:
+    log = (detached / "supervisor.log").read_text()
+    assert "`nbhub down` ends it." in log
+    assert "Ctrl-C" not in log
 
 
 async def test_what_a_killed_stack_left_behind_is_ended_at_the_next_start(tmp_path: Path) -> None:
@@ -174,6 +224,38 @@ async def test_a_stack_that_starts_is_seen_and_can_be_ended(tmp_path: Path) -> N
         assert set((await status_of(tmp_path))["pids"]) >= {"api", "worker"}
     finally:
         assert (await nbhub("down", "--dir", tmp_path)).code == 0
+    assert processes_of_stack(tmp_path) == []
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGHUP], ids=["Ctrl-C", "closed terminal"])
+async def test_a_start_in_the_foreground_is_ended_in_order(tmp_path: Path, number: signal.Signals) -> None:
+    started = await asyncio.create_subprocess_exec(PROGRAM, "up", "--dir", tmp_path, stderr=asyncio.subprocess.PIPE)
+    while len(processes_of_stack(tmp_path)) < 3:
+        await asyncio.sleep(0.01)
+    started.send_signal(number)
+    # Whoever is impatient changes nothing.
+    started.send_signal(number)
+    _, err = await started.communicate()
+    assert (started.returncode, "ending" in err.decode(), "Traceback" in err.decode()) == (130, True, False)
+    assert processes_of_stack(tmp_path) == []
+    assert supervisor_of(tmp_path) is None
+
+
+async def test_the_demo_ends_with_links_that_live_and_stays_up_until_ctrl_c(tmp_path: Path) -> None:
+    shown = await asyncio.create_subprocess_exec(PROGRAM, "demo", "--dir", tmp_path, stdout=asyncio.subprocess.PIPE)
+    assert shown.stdout is not None
+    async with asyncio.timeout(400):
+        while b"Ctrl-C ends it" not in await shown.stdout.readline():
+            assert not shown.stdout.at_eof()
+    links = []
+    while b"People" not in (line := await shown.stdout.readline()):
+        links += [word.decode() for word in line.split() if word.startswith(b"http")]
+    assert len(links) == 5
+    async with httpx.AsyncClient(follow_redirects=True) as client:
+        for link in links:
+            assert (await client.get(link)).status_code < 500, link
+    shown.send_signal(signal.SIGINT)
+    assert await shown.wait() == 0
     assert processes_of_stack(tmp_path) == []
 
 
