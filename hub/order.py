@@ -24,6 +24,7 @@ NOT_VISIBLE = "is not inside a directory that servers may see: an administrator 
 MODULE_FILES = PurePosixPath("/opt/modules/modulefiles")
 # `{port}` is filled in by `hub.dashboard`, where the program runs.
 _PLACEHOLDER = re.compile(r"\{(file|directory|base_url)\}")
+_PORT = "{port}"
 
 
 class OrderRefused(Exception):
@@ -55,11 +56,12 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
 
         `dashboard` is the command of `hub.dashboard` where the server runs: a web program is started by it.
         """
-        command = tuple(expand(argument, values) for argument in self.application.command)
         if self.application.kind == "jupyter":
-            return command
-        prefix = () if self.application.strip_prefix else ("--keep-prefix",)
-        return (*dashboard, *prefix, self.application.ready_path, *command)
+            return tuple(expand(argument, values) for argument in self.application.command)
+        options = [] if self.application.strip_prefix else ["--keep-prefix"]
+        options += [f"--port-variable={name}" for name, value in self.application.environment.items() if value == _PORT]
+        command = (_format_of_port(argument, values) for argument in self.application.command)
+        return (*dashboard, *options, self.application.ready_path, *command)
 
     def environment(self, values: Mapping[str, str]) -> dict[str, str]:
         """Return the environment variables of the application and of its modules."""
@@ -86,6 +88,15 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
 def expand(text: str, values: Mapping[str, str]) -> str:
     """Fill in `{file}`, `{directory}` and `{base_url}`; other braces stay."""
     return _PLACEHOLDER.sub(lambda match: values.get(match[1], match[0]), text)
+
+
+def _format_of_port(argument: str, values: Mapping[str, str]) -> str:
+    """Return the argument with its placeholders filled in, as a format string of the port alone.
+
+    So a file whose name holds `{port}` keeps it.
+    """
+    parts = (expand(part, values).replace("{", "{{").replace("}", "}}") for part in argument.split(_PORT))
+    return _PORT.join(parts)
 
 
 def check_program(order: Order, search_path: str) -> None:

@@ -6,9 +6,21 @@ from pathlib import Path
 
 import pytest
 
+from models.profiles import SHIPPED
 from stack import programs, tools
 from stack.progress import Progress
 from tests.integration.hub.harness import HubUnderTest
+
+# The shipped applications, and one whose file tests choose, which tells what reached it.
+PROFILES = f"""{SHIPPED.read_text()}
+[applications.probe]
+title = "Probe"
+kind = "web"
+command = ["python", "{{file}}", "{{port}}", "--file={{file}}", "--braces={{}}"]
+environment = {{ PROBE_PORT = "{{port}}" }}
+file = "required"
+file_suffixes = [".py"]
+"""
 
 
 @pytest.fixture(scope="session")
@@ -24,7 +36,10 @@ async def hub_programs() -> dict[str, str]:
 
 @pytest.fixture(scope="session")
 def hub(tmp_path_factory: pytest.TempPathFactory, hub_programs: dict[str, str]) -> Iterator[HubUnderTest]:
-    hub = HubUnderTest(tmp_path_factory.mktemp("hub"), hub_programs)
+    profiles = tmp_path_factory.mktemp("profiles") / "profiles.toml"
+    profiles.write_text(PROFILES)
+    settings = {"NBHUB_PROFILES_FILE": str(profiles), **hub_programs}
+    hub = HubUnderTest(tmp_path_factory.mktemp("hub"), settings)
     hub.start()
     try:
         yield hub

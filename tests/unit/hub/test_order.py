@@ -139,6 +139,16 @@ def test_placeholders(make_order: MakeOrder) -> None:
     assert command[-1] == "/home/jovyan/a.ipynb"
 
 
+def test_the_port_is_filled_in_where_the_command_says_so_alone(make_order: MakeOrder) -> None:
+    """What reaches the program is a format string of the port: a file's name keeps what looks like a placeholder."""
+    values = {"file": "/home/jovyan/{port} {x}.py"}
+    command = make_order(application="dash", file_path="a.py").command(values, ("dashboard",))
+    assert command == ("dashboard", "--port-variable=PORT", "/", "python", "/home/jovyan/{{port}} {{x}}.py")
+    assert command[-1].format(port=1) == values["file"]
+    (port,) = (part for part in make_order(application="streamlit", file_path="a.py").command({}, ()) if "port" in part)
+    assert port.format(port=1) == "--server.port=1"
+
+
 def test_modules_reach_the_environment(make_order: MakeOrder) -> None:
     """A directory to an owner, in the order of the mounts; nothing of them without modules."""
     files = ("bob@example.org/gcc/13.lua", "alice@example.org/gcc/12.lua", "bob@example.org/r/4.lua")
