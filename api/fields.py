@@ -5,6 +5,7 @@ say is in `Meta.extra`, which `api.readers` knows:
 
     text    "line"   trimmed, NFC, no control characters
             "lines"  the same, newlines and tabs allowed
+            "path"   no control characters, but otherwise as it came: it names a file that exists
     format  EMAIL    an address in the form of `models.emails`
     no_uuid the text may not look like a record's id
     says    what is wrong with a text that its pattern does not match, after the text itself
@@ -44,6 +45,7 @@ Name = Annotated[
     str, Meta(min_length=1, max_length=128, extra={"text": "line"}, description="A name that people read.")
 ]
 Line = Annotated[str, Meta(max_length=1024, extra={"text": "line"})]
+PathInServer = Annotated[str, Meta(max_length=1024, extra={"text": "path"})]
 Word = Annotated[str, Meta(min_length=1, max_length=64, extra={"text": "line"})]
 Description = Annotated[str, Meta(max_length=8192, extra={"text": "lines"}, description="May have newlines and tabs.")]
 Tags = Annotated[list[Annotated[str, Meta(min_length=1, max_length=64, extra={"text": "line"})]], Meta(max_length=64)]

@@ -114,7 +114,7 @@ class _Text(Reader):
 
     def _checked(self, text: str) -> str:
         kind = self._rules.get("text")
-        if kind is not None:
+        if kind not in (None, "path"):
             text = text.strip()
             if self._most is not None and len(text) > self._most * _MOST_SHRINKING:
                 raise self._too_long()

@@ -14,6 +14,7 @@ from api.fields import (
     Line,
     ModuleIds,
     Name,
+    PathInServer,
     RequestBody,
     SecretIds,
     Tags,
@@ -40,7 +41,7 @@ class TemplateCreate(RequestBody, frozen=True, kw_only=True):
     hardware: Word
     public: bool
     featured_image: Line | None = msgspec.field(name="featuredImage", default=None)
-    file_path: Line | None = msgspec.field(name="filePath", default=None)
+    file_path: PathInServer | None = msgspec.field(name="filePath", default=None)
     datasets: DatasetIds | None = None
     modules: ModuleIds | None = None
     secrets: SecretIds | None = None
@@ -57,7 +58,7 @@ class TemplateUpdate(RequestBody, frozen=True, kw_only=True):
     public: bool | UnsetType = UNSET
     creator: Email | UnsetType = UNSET
     featured_image: Line | None | UnsetType = msgspec.field(name="featuredImage", default=UNSET)
-    file_path: Line | None | UnsetType = msgspec.field(name="filePath", default=UNSET)
+    file_path: PathInServer | None | UnsetType = msgspec.field(name="filePath", default=UNSET)
     datasets: DatasetIds | UnsetType = UNSET
     modules: ModuleIds | UnsetType = UNSET
     secrets: SecretIds | UnsetType = UNSET

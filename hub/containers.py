@@ -59,6 +59,8 @@ def _values(order: Order, base_url: str) -> dict[str, str]:
     if order.file_path:
         path = PurePosixPath(order.file_path)
         values["file"] = str(path)
-        # The hub cannot look into the volume: what has no suffix is taken for a folder.
-        values["directory"] = str(path.parent if path.suffix else path)
+        # The hub cannot look into the volume: what may be a file by its name is taken for one.
+        application = order.application
+        is_file = application.opens_file(path.name) if application.file_suffixes else bool(path.suffix)
+        values["directory"] = str(path.parent if is_file else path)
     return values

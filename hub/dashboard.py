@@ -115,7 +115,7 @@ class Visit(HubOAuthenticated, web.RequestHandler):  # type: ignore[misc]  # Jup
         if not self._headers_written:
             raise web.HTTPError(502)
         # The visitor must not take what there is for the whole.
-        self.request.connection.close()
+        self.detach().close()
 
     def _target(self) -> str:
         uri = self.request.uri or "/"
@@ -150,7 +150,10 @@ class Answer(httputil.HTTPMessageDelegate):
             await self._program.read_response(self)
         self._program.close()
 
-    async def headers_received(self, start_line: httputil.ResponseStartLine, headers: httputil.HTTPHeaders) -> None:
+    async def headers_received(
+        self, start_line: httputil.RequestStartLine | httputil.ResponseStartLine, headers: httputil.HTTPHeaders
+    ) -> None:
+        assert isinstance(start_line, httputil.ResponseStartLine)
         if self._visit.is_websocket and start_line.code == 101:
             await self._become_websocket(start_line, headers)
             return

@@ -166,8 +166,10 @@ def file_on_machine(order: Order) -> Path:
 def _openable(found: Path, order: Order) -> Path:
     application = order.application
     if found.is_dir():
-        if application.file_suffixes and "/" not in application.file_suffixes:
+        if not application.opens_folders:
             raise OrderRefused("file-refused", f"{order.file_path} is a folder; {application.title} opens a file")
     elif not found.is_file():
         raise OrderRefused("file-missing", f"{order.file_path} does not exist")
+    elif not application.opens_file(PurePosixPath(order.file_path).name):
+        raise OrderRefused("file-refused", f"{order.file_path} is a file that {application.title} cannot open")
     return found

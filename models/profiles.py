@@ -4,6 +4,7 @@ The API validates templates with it; the hub turns the same entries into command
 """
 
 import re
+import unicodedata
 from pathlib import Path, PurePosixPath
 from typing import Literal
 
@@ -66,12 +67,31 @@ class Application(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
         return self.file == "required"
 
     def check_suffix(self, path: str) -> None:
-        """Refuse a path whose ending this application cannot open (what is on disk is seen at the start)."""
+        """Refuse a path whose ending this application cannot open (what is on disk is seen at the start).
+
+        A path that ends in a slash is a folder's; without one, a name without a dot may be.
+        """
         name = PurePosixPath(path).name
-        directory_allowed = "/" in self.file_suffixes and "." not in name
-        if self.file_suffixes and not directory_allowed and not name.endswith(self.file_suffixes):
-            allowed = ", ".join("a folder" if suffix == "/" else suffix for suffix in self.file_suffixes)
-            raise ProfileMismatch("filePath", f"{self.title} opens {allowed}")
+        folder = "/" in self.file_suffixes and (path.endswith("/") or "." not in name)
+        if not folder and (path.endswith("/") or not self.opens_file(name)):
+            raise ProfileMismatch("filePath", f"{self.title} opens {self._what_it_opens()}")
+
+    def opens_file(self, name: str) -> bool:
+        """Whether a file of this name may be opened."""
+        return not self.file_suffixes or name.endswith(self._endings)
+
+    @property
+    def opens_folders(self) -> bool:
+        return not self.file_suffixes or "/" in self.file_suffixes
+
+    @property
+    def _endings(self) -> tuple[str, ...]:
+        return tuple(suffix for suffix in self.file_suffixes if suffix != "/")
+
+    def _what_it_opens(self) -> str:
+        opened = f"a file that ends in {' or '.join(self._endings)}" if self._endings else ""
+        folder = "a folder (if its name holds a dot, with a slash at the end of the path)" if self.opens_folders else ""
+        return ", or ".join(part for part in (opened, folder) if part)
 
 
 class Hardware(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -155,7 +175,7 @@ class Profiles(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         if not path:
             raise ProfileMismatch("filePath", f"{profile.title} needs the file or folder to show")
         resolved = path_in_server(path)
-        profile.check_suffix(resolved)
+        profile.check_suffix(path)
         return resolved
 
 
@@ -164,7 +184,9 @@ def path_in_server(path: str) -> str:
 
     Absolute, relative to the home, or beginning with `$HOME/`. It must lie in the home, in a dataset or in a group.
     """
-    if len(path.encode("utf-8", "surrogatepass")) > _MAXIMUM_PATH_BYTES or not path.isprintable():
+    if len(path.encode("utf-8", "surrogatepass")) > _MAXIMUM_PATH_BYTES:
+        raise ProfileMismatch("filePath", f"must be a path of at most {_MAXIMUM_PATH_BYTES} bytes")
+    if any(unicodedata.category(character) in ("Cc", "Cs") for character in path):
         raise ProfileMismatch("filePath", "must be a path without control characters")
     path = path.removesuffix("/")
     absolute = HOME if path == "$HOME" else HOME / path.removeprefix("$HOME/")

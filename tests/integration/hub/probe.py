@@ -77,7 +77,7 @@ class Download(web.RequestHandler):
                 await self.flush()
                 seen["served"] += len(CHUNK)
                 if self.get_argument("break", ""):
-                    self.request.connection.stream.close()  # type: ignore[attr-defined]
+                    self.detach().close()
                     return
         except iostream.StreamClosedError:
             seen["left"] = True

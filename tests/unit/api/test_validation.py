@@ -1,5 +1,6 @@
 """Every bad body and query is refused with its own status and with every problem named; none is a 5xx."""
 
+import unicodedata
 from collections.abc import AsyncIterator
 from datetime import datetime
 from typing import Annotated, Any
@@ -12,7 +13,18 @@ from litestar.params import FromQuery, JSONBody
 from msgspec import UNSET, Meta, Struct, UnsetType, field
 
 from api.app import assemble
-from api.fields import UUID_TEXT, AnswerBody, Description, Email, Name, PathName, PathWord, RequestBody, Tags
+from api.fields import (
+    UUID_TEXT,
+    AnswerBody,
+    Description,
+    Email,
+    Name,
+    PathInServer,
+    PathName,
+    PathWord,
+    RequestBody,
+    Tags,
+)
 from api.policy import Policy, needs
 from models.settings import Settings
 from models.values import OperationStatus
@@ -35,6 +47,7 @@ class Thing(RequestBody, frozen=True, kw_only=True):
     public: bool
     path_name: PathName | None = field(name="pathName", default=None)
     word: PathWord | None = None
+    file: PathInServer | None = None
     email: Email | None = None
     description: Description | None = None
     count: int | None = None
@@ -249,6 +262,14 @@ async def test_text_is_trimmed_normalised_and_kept(client: httpx.AsyncClient) ->
     assert answer["tags"] == ["a"]
     assert answer["calls"][0]["arguments"] == [" as it is\u202e\n"]
     assert answer["values"] == " raw "
+
+
+async def test_a_path_is_kept_as_it_is_on_disk(client: httpx.AsyncClient) -> None:
+    path = unicodedata.normalize("NFD", " Zählung.py ")
+    answer = await client.post("/things", json={**GOOD, "file": path})
+    assert answer.json()["file"] == path
+    refused = await client.post("/things", json={**GOOD, "file": "a\nb"})
+    assert problems_of(refused) == {"/file": "format"}
 
 
 async def test_problems_of_a_huge_list_are_bounded(client: httpx.AsyncClient) -> None:

@@ -1,5 +1,6 @@
 """The profiles file: what is shipped, what is refused at load, and which wishes it fulfils."""
 
+import unicodedata
 from pathlib import Path
 
 import pytest
@@ -104,6 +105,35 @@ def test_file_paths_that_are_refused(profiles: Profiles, path: str) -> None:
         profiles.check_file_path("voila", path)
     assert problem.value.field == "filePath"
     assert problem.value.message
+
+
+@pytest.mark.parametrize("path", ["app.R", "work/app", "work/v1.2/", "$HOME/app/"])
+def test_r_shiny_opens_a_file_or_a_folder(profiles: Profiles, path: str) -> None:
+    resolved = "/home/jovyan/" + path.removeprefix("$HOME/").rstrip("/")
+    assert profiles.check_file_path("rshiny", path) == resolved
+
+
+@pytest.mark.parametrize(
+    ("application", "path", "message"),
+    [
+        ("rshiny", "work/v1.2", "R Shiny app opens a file that ends in .R, or a folder"),
+        ("rshiny", "app.py", "with a slash at the end of the path"),
+        ("solara", "app.txt", "Solara app opens a file that ends in .py or .ipynb"),
+        ("streamlit", "app.py/", "Streamlit app opens a file that ends in .py"),
+    ],
+)
+def test_what_an_application_opens_is_said(profiles: Profiles, application: str, path: str, message: str) -> None:
+    with pytest.raises(ProfileMismatch) as problem:
+        profiles.check_file_path(application, path)
+    assert message in problem.value.message
+
+
+@pytest.mark.parametrize(
+    "name",
+    [unicodedata.normalize("NFD", "Zählung.py"), " leading.py", "a\u202fb.py", "\N{WOMAN}\u200d\N{MICROSCOPE}.py"],
+)
+def test_a_path_names_a_file_whatever_its_letters(profiles: Profiles, name: str) -> None:
+    assert profiles.check_file_path("streamlit", name) == f"/home/jovyan/{name}"
 
 
 def test_applications_without_a_file_ignore_it(profiles: Profiles) -> None:
