@@ -96,6 +96,7 @@ def make_worker(client: Client, settings: Settings, hub: JupyterHub, vault: Vaul
             files.make_home,
             files.place_directory,
             files.place_modulefile,
+            files.settle_files,
             values.destroy_value,
             values.reap_values,
             access.begin_access,

@@ -1,21 +1,31 @@
 """Activities on the shared file system."""
 
 import asyncio
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from uuid import UUID
 
 from temporalio import activity
 
-from activities.messages import Done, ObjectWish, WorkflowRun
+from activities.messages import Done, ObjectWish, Settled, WorkflowRun
 from activities.steps import of_subject, told
 from integrations import lmod
 from integrations.filesystem import Volumes
-from models import crash_points, lifecycles, modules
+from models import claims, crash_points, idempotency, lifecycles, modules, persons, volumes
+from models.claims import Claim
+from models.errors import RecordMissing, RequestInvalid
+from models.idempotency import StoredAnswer
 from models.lifecycles import Presence
 from models.modules import ModulePlace, PlaceHeld
 from models.settings import Settings
-from models.values import Subject
-from models.volumes import DIRECTORIES, Root
+from models.transactions import Transaction
+from models.values import Caller, Subject
+from models.volumes import DIRECTORIES, NewEntry, Root
+
+# A request that claimed a file and has not recorded it by then has ended.
+_UNSETTLED_FOR = timedelta(minutes=10)
+# Claims that one pass settles; the next pass goes on.
+_CLAIMS = 200
 
 HOME = "Make the home directory"
 
@@ -82,6 +92,31 @@ class Filesystem:
                 raise PlaceHeld("The module that had this name and version is still being moved away.")
         return Done(done=True)
 
+    @activity.defn
+    async def settle_files(self) -> Settled:
+        """Settle what requests made that were cut off before they recorded it, and clear what they left unfinished."""
+        made = cleared = 0
+        for claim in await claims.abandon(volumes.CLAIM, datetime.now(UTC) - _UNSETTLED_FOR, _CLAIMS):
+            entry = NewEntry.of(claim)
+            try:
+                found = await asyncio.to_thread(self._clear, claim, entry)
+            except (RecordMissing, RequestInvalid):
+                # The directory that it was to be made in is gone, and all that was in it.
+                found = False
+            async with Transaction():
+                if found:
+                    maker = Caller(id=claim.person, email=await persons.email_of(claim.person))
+                    await volumes.record_made(entry, maker, claim.request_id)
+                    # Whoever repeats the request is answered as if it had never been cut off.
+                    await idempotency.answer(claim.id, StoredAnswer(status=200))
+                await claims.drop(claim.id)
+            made, cleared = made + found, cleared + (not found)
+        return Settled(made=made, cleared=cleared)
+
+    def _clear(self, claim: Claim, entry: NewEntry) -> bool:
+        root = self._homes if entry.root is Root.NOTEBOOKS else self._roots[volumes.KINDS[entry.root]]
+        return self._volumes.clear_unfinished(root, entry.path, entry.name, _CutOff(claim))
+
     def _write(self, place: ModulePlace, content: bytes) -> None:
         self._volumes.make_root(self._modulefiles)
         self._volumes.place_file(self._modulefiles, _directories(place), lmod.file_name(place.module_version), content)
@@ -91,6 +126,20 @@ class Filesystem:
         self._volumes.remove_file(
             self._modulefiles, _directories(place), lmod.file_name(place.module_version), _header(module)
         )
+
+
+class _CutOff:
+    """Who was making something and will not go on."""
+
+    def __init__(self, claim: Claim) -> None:
+        self.mark = claim.id.hex
+        self._made = claim.made
+
+    def note(self, identity: str) -> None:
+        raise RuntimeError("nothing is made any more")
+
+    def made(self, identity: str) -> bool:
+        return identity in self._made
 
 
 def _directories(place: ModulePlace) -> tuple[str, ...]:

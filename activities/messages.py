@@ -112,6 +112,13 @@ class Reaped(Struct, frozen=True, kw_only=True):
     kept: int = 0
 
 
+class Settled(Struct, frozen=True, kw_only=True):
+    """How many files of requests that were cut off were recorded after all, and how many had come to nothing."""
+
+    made: int = 0
+    cleared: int = 0
+
+
 class Cleaned(Struct, frozen=True, kw_only=True):
     """How many expired rows were removed, and how much was wished purged or looked at again."""
 

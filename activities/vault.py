@@ -1,5 +1,6 @@
 """Activities on the values of secrets in Vault: removing them. Servers get theirs in `activities.jupyterhub`."""
 
+import asyncio
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
@@ -9,7 +10,8 @@ from temporalio import activity
 from activities.messages import Done, ObjectWish, Reaped
 from activities.steps import of_subject, told
 from integrations.vault import Vault
-from models import crash_points, lifecycles, secrets
+from models import claims, crash_points, lifecycles, secrets
+from models.claims import Claim
 from models.ids import made_at
 from models.lifecycles import Presence
 from models.values import Subject
@@ -18,19 +20,23 @@ log = structlog.get_logger(__name__)
 
 DESTROY = "Remove its value from Vault"
 
-# A value is written before its record is: a younger one may still get it.
-_UNRECORDED_FOR = timedelta(minutes=10)
+# A request that claimed a value and has not recorded it by then has ended.
+_UNSETTLED_FOR = timedelta(minutes=10)
+# A value that no claim explains, as after an older backup was restored, is left to be looked at for that long, and
+# stays where such values are more than this share of all. Nobody can make one: what a request writes is claimed.
+_UNEXPLAINED_FOR = timedelta(days=7)
+_LARGEST_SHARE = 0.5
 _PAGE = 1000
-# More than requests that were cut off can have left: then the records are lost, as after an old backup was restored.
-_MOST_UNRECORDED = 25
+# Claims that one pass clears; the next pass goes on.
+_CLAIMS = 200
+_AT_ONCE = 4
 
 
 class Values:
     """Removes values of secrets."""
 
-    def __init__(self, vault: Vault, unrecorded_for: timedelta = _UNRECORDED_FOR) -> None:
+    def __init__(self, vault: Vault) -> None:
         self._vault = vault
-        self._unrecorded_for = unrecorded_for
 
     @activity.defn
     async def destroy_value(self, wish: ObjectWish) -> Done:
@@ -47,22 +53,50 @@ class Values:
 
     @activity.defn
     async def reap_values(self) -> Reaped:
-        """Remove values that no record names: the request that wrote them was cut off before it wrote the record.
-
-        Where there are more than that explains, they are reported and stay.
-        """
+        """Remove values of requests that were cut off before they wrote the record, and what nobody knows any more."""
         if not self._vault.configured:
             return Reaped()
-        before = datetime.now(UTC) - self._unrecorded_for
-        old = [one for one in await self._vault.identities() if made_at(one) < before]
+        cut_off = await self._clear_claims()
+        removed, kept = await self._remove_unexplained()
+        return Reaped(values=cut_off + removed, kept=kept)
+
+    async def _clear_claims(self) -> int:
+        abandoned = await claims.abandon(secrets.KIND, datetime.now(UTC) - _UNSETTLED_FOR, _CLAIMS)
+        limit = asyncio.Semaphore(_AT_ONCE)
+
+        async def clear(claim: Claim) -> bool:
+            async with limit:
+                # Of one that has a record, versions that were never recorded are overwritten or go with it.
+                lost = not await secrets.exists(claim.subject)
+                if lost:
+                    await self._vault.destroy(claim.subject)
+                await claims.drop(claim.id)
+                return lost
+
+        removed = sum(await asyncio.gather(*map(clear, abandoned)))
+        if removed:
+            log.warning("values_without_record_removed", count=removed)
+        return removed
+
+    async def _remove_unexplained(self) -> tuple[int, int]:
+        """How many values were removed that neither a record nor a claim names, and how many stay."""
+        all_values = await self._vault.identities()
+        before = datetime.now(UTC) - _UNSETTLED_FOR
+        old = [one for one in all_values if made_at(one) < before]
         lost: list[UUID] = []
         for start in range(0, len(old), _PAGE):
-            lost += await secrets.without_record(old[start : start + _PAGE])
-        if len(lost) > _MOST_UNRECORDED:
-            log.error("values_without_record_kept", count=len(lost))
-            return Reaped(kept=len(lost))
-        for identity in lost:
+            lost += await secrets.unexplained(old[start : start + _PAGE])
+        if not lost:
+            return 0, 0
+        before = datetime.now(UTC) - _UNEXPLAINED_FOR
+        due = [one for one in lost if made_at(one) < before]
+        if len(lost) > _LARGEST_SHARE * len(all_values):
+            due = []
+        for identity in due[:_PAGE]:
             await self._vault.destroy(identity)
-        if lost:
-            log.warning("values_without_record_removed", count=len(lost))
-        return Reaped(values=len(lost))
+        kept = len(lost) - len(due[:_PAGE])
+        if kept:
+            log.error("values_without_record_kept", count=kept, of=len(all_values))
+        if due:
+            log.warning("values_without_record_removed", count=len(due[:_PAGE]))
+        return len(due[:_PAGE]), kept

@@ -20,14 +20,23 @@ woken, and if it was, the request waits for the operation's end as long as the c
     write.done(body, version=…)                   a write that needed no workflow: 200, or 204 without a body
     write.accepts(operation, wakes=…, …)          one that does: 202, or the final answer if the work ends in time
 
-is called inside. Nothing after the commit can fail the write: a wake-up that is lost is made up for by the
-reconciler.
+is called inside. What is made outside of PostgreSQL is claimed before it is made, and recorded afterwards:
+
+        async with write.claimed("secret", new_id()) as claim:   # may be that of the request which this one repeats
+            version = await vault.put(claim.subject, value, after=0)
+        async with write:                                        # settles the claim
+            …
+
+Whatever is cut off in between leaves a claim, by which a repeated request goes on, and the janitor clears the rest.
+What is made has to be the same when it is made again. Nothing after the commit can fail the write: a wake-up that is
+lost is made up for by the reconciler.
 """
 
+import contextlib
 import hashlib
 import hmac
 import re
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from types import TracebackType
 from typing import Any
 from uuid import UUID
@@ -39,9 +48,12 @@ from litestar import Request, Response
 from api.etag import etag_of, require_match
 from api.operation_view import view_of
 from api.services import Services
-from models import crash_points, idempotency, operations
-from models.errors import RequestInvalid
+from models import claims, crash_points, idempotency, operations
+from models.claims import Claim
+from models.database import DATABASE_ERRORS
+from models.errors import DependencyUnavailable, HubError, RequestInvalid
 from models.idempotency import StoredAnswer, WriteKey
+from models.ids import new_id
 from models.operations import OperationRecord
 from models.sql import row
 from models.transactions import Transaction
@@ -76,6 +88,7 @@ class Write:
         self.caller = request.user
         self.request_id: str = request.scope["state"].get("request_id", "")
         self._key: WriteKey | None = None
+        self._claim: Claim | None = None
         self._transaction = Transaction()
         self._accepted: _Accepted | None = None
         self._answer: StoredAnswer | None = None
@@ -121,6 +134,49 @@ class Write:
             if stored is not None:
                 raise Replayed(stored)
 
+    @contextlib.asynccontextmanager
+    async def claimed(self, kind: str, subject: UUID, detail: dict[str, Any] | None = None) -> AsyncIterator[Claim]:
+        """Claim what is made within, durably, before it is made; or go on with the claim of an earlier try.
+
+        Raises `Replayed` if the write took place before.
+        """
+        key = await self._read_key()
+        async with Transaction():
+            await _limit_waiting()
+            claim = await self._take(key, kind, subject, detail)
+        self._claim = claim
+        crash_points.reach("api.claimed")
+        try:
+            yield claim
+        except BaseException as error:
+            # What may have been made all the same is left to be found.
+            refused = isinstance(error, HubError) and not isinstance(error, DependencyUnavailable)
+            await self._give_up(key, claim if refused else None)
+            raise
+        crash_points.reach("api.made")
+
+    async def _take(self, key: WriteKey | None, kind: str, subject: UUID, detail: dict[str, Any] | None) -> Claim:
+        identity = new_id()
+        if key is not None:
+            held = await idempotency.hold(key, identity, hours=self._services.settings.idempotency_hours)
+            if isinstance(held, StoredAnswer):
+                raise Replayed(held)
+            if held != identity:
+                earlier = await claims.resume(held)
+                if earlier is not None:
+                    return earlier
+                await idempotency.move(key, identity)
+        return await claims.take(identity, kind, subject, self.caller.id, self.request_id, detail)
+
+    async def _give_up(self, key: WriteKey | None, claim: Claim | None = None) -> None:
+        """The request failed: it may be sent again, also otherwise. The claim goes too where nothing was made."""
+        # What cannot be done now is done when it is repeated, or by the janitor.
+        with contextlib.suppress(*DATABASE_ERRORS):
+            if key is not None:
+                await idempotency.release(key)
+            if claim is not None:
+                await claims.drop(claim.id)
+
     async def _read_key(self) -> WriteKey | None:
         return write_key(self._request, await self._request.body(), self._services.settings.session_key.encode())
 
@@ -128,7 +184,7 @@ class Write:
         key = await self._read_key()
         await self._transaction.__aenter__()
         try:
-            await row("SELECT set_config('lock_timeout', '2s', true)")
+            await _limit_waiting()
             if key is not None:
                 stored = await idempotency.claim(key, hours=self._services.settings.idempotency_hours)
                 if stored is not None:
@@ -144,11 +200,15 @@ class Write:
     ) -> None:
         if error is not None:
             await self._transaction.__aexit__(kind, error, traceback)
+            if self._claim is not None:
+                await self._give_up(self._key)
             return
         try:
             ended = await self._settle()
         except BaseException as failure:
             await self._transaction.__aexit__(type(failure), failure, failure.__traceback__)
+            if self._claim is not None:
+                await self._give_up(self._key)
             raise
         await self._transaction.__aexit__(None, None, None)
         crash_points.reach("api.committed")
@@ -169,6 +229,8 @@ class Write:
             self._answer = await self._accepted_answer(self._accepted, record)
         if self._answer is None:
             raise RuntimeError("a write ended without done() or accepts()")
+        if self._claim is not None:
+            await claims.settle(self._claim.id)
         if self._key is not None:
             await idempotency.keep(self._key, self._answer, operation)
         return ended
@@ -205,6 +267,10 @@ class Write:
             self._answer = answer
         except Exception as error:
             log.warning("waited_in_vain", operation=str(accepted.operation), error=type(error).__name__)
+
+
+async def _limit_waiting() -> None:
+    await row("SELECT set_config('lock_timeout', '2s', true)")
 
 
 class _Accepted(msgspec.Struct, frozen=True):

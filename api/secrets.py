@@ -1,7 +1,7 @@
 """Secrets: records here, values in Vault.
 
-A value is written to Vault before its record or its version is: what was cut off in between is not used by anybody, and
-is removed or overwritten later.
+A value is claimed, written to Vault, and then recorded: what was cut off in between is not used by anybody, and is gone
+on with, overwritten or removed later.
 """
 
 from typing import Annotated
@@ -60,12 +60,14 @@ class SecretsController(Controller):
         self, data: JSONBody[SecretCreate], write: NamedDependency[Write], services: NamedDependency[Services]
     ) -> Response[SecretView]:
         """Make a secret. Its `value` goes to Vault; without one, servers do not get it until it has one."""
-        values = new_secret(data, services.settings)
         await write.replay()
+        values = new_secret(data, services.settings)
         owner = await new_owner(data.owner, write.caller)
         identity = new_id()
         if data.value is not UNSET:
-            values["value_version"] = await services.vault.put(identity, data.value, after=0)
+            async with write.claimed(KIND, identity) as claim:
+                identity = claim.subject
+                values["value_version"] = await services.vault.put(identity, data.value, after=0)
         async with services.value_turns, write:
             await secrets.create(identity, owner, values, write.caller, request_id=write.request_id)
             made = await secrets.read(identity, write.caller)
@@ -97,7 +99,8 @@ class SecretsController(Controller):
             before = await secrets.read(id, write.caller, Level.WRITE)
             write.require_match(before.version)
             changed_secret(data, before, services.settings)
-            version = await services.vault.put(id, data.value, after=before.value_version)
+            async with write.claimed(KIND, id):
+                version = await services.vault.put(id, data.value, after=before.value_version)
         async with services.value_turns, write:
             found = await secrets.read(id, write.caller, Level.WRITE, lock=True)
             write.require_match(found.version)

@@ -4,10 +4,11 @@ Permissions are those of the record that a directory belongs to (`models.volumes
 is told in `integrations.containment`.
 """
 
+import asyncio
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any, TypeVar
 from uuid import UUID
 
 from litestar import Controller, Response, get, post
@@ -24,13 +25,19 @@ from api.services import Services
 from integrations import lmod
 from integrations.containment import LONGEST_NAME, LONGEST_PATH, check_name, components
 from integrations.filesystem import Entry, EntryType, Volumes
-from models import audit, persons, volumes
+from models import claims, persons, volumes
+from models.claims import Claim
 from models.errors import ActionForbidden, ContentTooLarge, ProblemDetail, RecordMissing, RequestInvalid, printable
 from models.ids import parse_id
 from models.permissions import Level
 from models.settings import Settings
-from models.values import Caller, Subject
-from models.volumes import DIRECTORIES, KINDS, Place, Root
+from models.values import Caller
+from models.volumes import DIRECTORIES, KINDS, NewEntry, Place, Root
+
+T = TypeVar("T")
+
+# How long a thread waits for a statement of its own request.
+_STATEMENT_SECONDS = 5.0
 
 _ABOUT_PATH = "A directory relative to the root, whose first component is a record's `_id` but in `notebooks`."
 FileName = Annotated[
@@ -111,26 +118,23 @@ class VolumeController(Controller):
         self, data: JSONBody[FileCreate], write: NamedDependency[Write], services: NamedDependency[Services]
     ) -> Response[FileView]:
         """Make a file or directory in one's home, or in a dataset or group that one may write. Nothing is replaced."""
-        settings = services.settings
-        wanted = new_file(data, settings)
+        wanted = new_file(data)
         view = FileView(
             name=wanted.name, path=data.path or "", root=wanted.root, type=wanted.type, content=data.content
         )
         # The answer follows from the request alone: a repeated one has the same, and no content has to be kept for it.
         with contextlib.suppress(Replayed):
             await write.replay()
+            _check_size(wanted, services.settings)
             identity, below = _target(wanted, write.caller)
             await volumes.require(wanted.root, identity, write.caller, Level.WRITE)
+            entry = NewEntry(root=wanted.root, record=identity, below=below, name=wanted.name, type=wanted.type.value)
             # The file comes first: whatever keeps it from being made is the answer, and nothing is recorded.
-            await services.file_threads.run(_make, settings, wanted, identity, below)
+            async with write.claimed(volumes.CLAIM, identity, entry.detail()) as claim:
+                maker = ClaimedMaker(claim, asyncio.get_running_loop())
+                await services.file_threads.run(_make, services.settings, wanted, entry, maker)
             async with write:
-                await audit.record(
-                    "volume.create_file",
-                    Subject(KINDS[wanted.root], identity),
-                    write.caller,
-                    request_id=write.request_id,
-                    detail={"path": "/".join(below), "name": wanted.name, "type": wanted.type.value},
-                )
+                await volumes.record_made(entry, write.caller, write.request_id)
                 write.done(FileView(name=view.name, path=view.path, root=view.root, type=view.type))
         return Response(view)
 
@@ -187,8 +191,27 @@ class VolumeController(Controller):
         return list(services.profiles.hardware)
 
 
-def new_file(body: FileCreate, settings: Settings) -> NewFile:
-    """A request to make something; raises `RequestInvalid` with all that is wrong, or `ContentTooLarge`."""
+class ClaimedMaker:
+    """Who makes a file for a claim, in a thread, and knows it again when the request is repeated."""
+
+    def __init__(self, claim: Claim, loop: asyncio.AbstractEventLoop) -> None:
+        self._claim, self._loop = claim.id, loop
+        self.mark = claim.id.hex
+
+    def note(self, identity: str) -> None:
+        """Write down what is about to get its name."""
+        self._await(claims.note_made(self._claim, identity))
+
+    def made(self, identity: str) -> bool:
+        """Whether it was written down, by this request or by one that it repeats."""
+        return self._await(claims.was_made(self._claim, identity))
+
+    def _await(self, statement: Coroutine[Any, Any, T]) -> T:
+        return asyncio.run_coroutine_threadsafe(statement, self._loop).result(_STATEMENT_SECONDS)
+
+
+def new_file(body: FileCreate) -> NewFile:
+    """A request to make something; raises `RequestInvalid` with all that is wrong."""
     problems = [
         ProblemDetail(path=f"/{field}", code="required", message="is required", info={"missingProperty": field})
         for field in ("root", "name", "type")
@@ -209,9 +232,12 @@ def new_file(body: FileCreate, settings: Settings) -> NewFile:
     if problems or body.root is None or body.name is None or body.type is None:
         raise RequestInvalid(problems)
     content = (body.content or "").encode()
-    if len(content) > settings.max_file_bytes:
-        raise ContentTooLarge(f"The content of a file may have at most {settings.max_file_bytes} bytes.")
     return NewFile(root=body.root, components=names, name=body.name, type=body.type, content=content)
+
+
+def _check_size(wanted: NewFile, settings: Settings) -> None:
+    if len(wanted.content) > settings.max_file_bytes:
+        raise ContentTooLarge(f"The content of a file may have at most {settings.max_file_bytes} bytes.")
 
 
 def _target(wanted: NewFile, caller: Caller) -> tuple[UUID, tuple[str, ...]]:
@@ -286,15 +312,15 @@ def _list(
     return found.list_entries(location, _path(identity, below), after=after, limit=limit)
 
 
-def _make(settings: Settings, wanted: NewFile, identity: UUID, below: tuple[str, ...]) -> None:
+def _make(settings: Settings, wanted: NewFile, entry: NewEntry, maker: ClaimedMaker) -> None:
     """Make what is wanted in a directory below that of a record or person."""
     made = Volumes(uid=settings.files_uid, gid=settings.files_gid)
-    location, path = _location(settings, wanted.root), _path(identity, below)
-    made.require_directory(location, identity, DIRECTORIES[wanted.root])
+    location, path = _location(settings, wanted.root), entry.path
+    made.require_directory(location, entry.record, DIRECTORIES[wanted.root])
     if wanted.type is EntryType.DIRECTORY:
-        made.create_directory(location, path, wanted.name)
+        made.create_directory(location, path, wanted.name, maker)
     else:
-        made.create_file(location, path, wanted.name, wanted.content)
+        made.create_file(location, path, wanted.name, wanted.content, maker)
 
 
 def _viewer_of_places(root: Root) -> Callable[[Place], EntryView]:

@@ -15,6 +15,7 @@ import stat
 from collections.abc import Iterator
 from enum import StrEnum
 from pathlib import Path
+from typing import Protocol
 from uuid import UUID
 
 from msgspec import Struct
@@ -50,6 +51,20 @@ class Entry(Struct, frozen=True, order=True):
 
     name: str
     type: EntryType
+
+
+class Maker(Protocol):
+    """Who makes something in a directory, and knows it again: one that was cut off is gone on with by another."""
+
+    @property
+    def mark(self) -> str:
+        """A word by which what it left unfinished is found."""
+
+    def note(self, identity: str) -> None:
+        """Write down, durably, what is about to get its name."""
+
+    def made(self, identity: str) -> bool:
+        """Whether it was written down."""
 
 
 class Volumes:
@@ -209,13 +224,14 @@ class Volumes:
                 limit, (entry for entry in map(_entry_of, entries) if entry and (after is None or entry.name > after))
             )
 
-    def create_file(self, root: Path, path: str, name: str, content: bytes) -> None:
+    def create_file(self, root: Path, path: str, name: str, content: bytes, maker: Maker | None = None) -> None:
         """Make a file in a directory. It is complete, durable and its owner's from the moment that it has its name.
 
-        Raises `RecordMissing`, `StateConflict` if the name is taken, or `RequestInvalid` for `/path` or `/name`.
+        Raises `RecordMissing`, `StateConflict` if the name is taken, unless by what the `maker` has made before, or
+        `RequestInvalid` for `/path` or `/name`.
         """
         _require_name(name)
-        unfinished = f"{_UNFINISHED}{secrets.token_hex(8)}"
+        unfinished = _unfinished(maker)
         with _opened(root) as descriptor, _directory(descriptor, path) as directory, _naming(name):
             flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
             with os.fdopen(os.open(unfinished, flags, mode=0o640, dir_fd=directory), "wb") as file:
@@ -224,25 +240,52 @@ class Volumes:
                     file.write(content)
                     file.flush()
                     os.fsync(file.fileno())
-                    # Unlike a rename, a link never replaces.
-                    os.link(unfinished, name, src_dir_fd=directory, dst_dir_fd=directory, follow_symlinks=False)
+                    if maker is not None:
+                        maker.note(_identity(directory, unfinished))
+                    with _unless_made(maker, directory, name):
+                        # Unlike a rename, a link never replaces.
+                        os.link(unfinished, name, src_dir_fd=directory, dst_dir_fd=directory, follow_symlinks=False)
                 finally:
                     with contextlib.suppress(FileNotFoundError):
                         os.unlink(unfinished, dir_fd=directory)
             os.fsync(directory)
 
-    def create_directory(self, root: Path, path: str, name: str) -> None:
+    def create_directory(self, root: Path, path: str, name: str, maker: Maker | None = None) -> None:
         """Make a directory in a directory; raises as `create_file` does."""
         _require_name(name)
+        unfinished = _unfinished(maker)
         with _opened(root) as descriptor, _directory(descriptor, path) as directory, _naming(name):
-            os.mkdir(name, mode=0o750, dir_fd=directory)
-            # Owned by descriptor: what has the name by now may be a link to something else.
-            made = containment.open_directory(directory, (name,))
+            os.mkdir(unfinished, mode=0o750, dir_fd=directory)
             try:
-                self._own(made)
+                # Owned by descriptor: what has the name by now may be a link to something else.
+                made = containment.open_directory(directory, (unfinished,))
+                try:
+                    self._own(made)
+                finally:
+                    os.close(made)
+                if maker is not None:
+                    maker.note(_identity(directory, unfinished))
+                with _unless_made(maker, directory, name):
+                    removal.name_anew(directory, unfinished, name)
             finally:
-                os.close(made)
+                with contextlib.suppress(FileNotFoundError):
+                    os.rmdir(unfinished, dir_fd=directory)
             os.fsync(directory)
+
+    def clear_unfinished(self, root: Path, path: str, name: str, maker: Maker) -> bool:
+        """Remove what a maker that was cut off left unfinished; whether something that it made has the name.
+
+        Raises `RecordMissing` where the directory is gone, or `RequestInvalid` where it is something else by now.
+        """
+        with _opened(root) as descriptor, _directory(descriptor, path) as directory:
+            with os.scandir(directory) as entries:
+                left = [entry.name for entry in entries if entry.name.startswith(f"{_UNFINISHED}{maker.mark}-")]
+            for one in left:
+                removal.remove(directory, one)
+            try:
+                return maker.made(_identity(directory, name))
+            except FileNotFoundError:
+                return False
 
     def _own(self, descriptor: int) -> None:
         if self._uid != -1 or self._gid != -1:
@@ -311,6 +354,25 @@ def _naming(name: str) -> Iterator[None]:
         if error.errno != errno.ENAMETOOLONG:
             raise
         raise RequestInvalid.of("/name", "maxLength", "is too long for this file system") from None
+
+
+@contextlib.contextmanager
+def _unless_made(maker: Maker | None, directory: int, name: str) -> Iterator[None]:
+    """Pass over that a name is taken, if what has it was made for the same request."""
+    try:
+        yield
+    except FileExistsError:
+        if maker is None or not maker.made(_identity(directory, name)):
+            raise
+
+
+def _identity(directory: int, name: str) -> str:
+    """What tells an entry of a directory from another that has its name later."""
+    return str(os.stat(name, dir_fd=directory, follow_symlinks=False).st_ino)
+
+
+def _unfinished(maker: Maker | None) -> str:
+    return f"{_UNFINISHED}{maker.mark if maker else ''}-{secrets.token_hex(8)}"
 
 
 def _missing() -> HubError:

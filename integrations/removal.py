@@ -6,6 +6,7 @@ directories in it are lifted up: each comes to lie right beneath the top, is emp
 """
 
 import contextlib
+import ctypes
 import errno
 import itertools
 import os
@@ -14,6 +15,8 @@ import stat
 
 from integrations import containment
 
+_libc = ctypes.CDLL(None, use_errno=True)
+_NOREPLACE = 1
 _BATCH = 1000
 """How many names of a directory are held at once."""
 
@@ -99,6 +102,29 @@ def move(source: int, name: str, target: int, to: str) -> None:
         finally:
             os.close(directory)
         os.rename(name, to, src_dir_fd=source, dst_dir_fd=target)
+
+
+def name_anew(directory: int, name: str, to: str) -> None:
+    """Give a directory that was just made another name in the same directory; raises `FileExistsError`, never replaces.
+
+    Where the file system cannot do that in one step, as NFS, it is made under that name.
+    """
+    number = errno.ENOSYS
+    if hasattr(_libc, "renameat2"):
+        if _libc.renameat2(directory, os.fsencode(name), directory, os.fsencode(to), _NOREPLACE) == 0:
+            return
+        number = ctypes.get_errno()
+    if number not in (errno.EINVAL, errno.ENOSYS):
+        raise OSError(number, os.strerror(number))
+    about = os.stat(name, dir_fd=directory, follow_symlinks=False)
+    os.mkdir(to, mode=stat.S_IMODE(about.st_mode), dir_fd=directory)
+    try:
+        # To replace an empty directory is to give it its place.
+        os.rename(name, to, src_dir_fd=directory, dst_dir_fd=directory)
+    except OSError as error:
+        # Somebody has put something into it already.
+        if error.errno not in (errno.EEXIST, errno.ENOTEMPTY, errno.ENOTDIR):
+            raise
 
 
 def _open(directory: int, name: str) -> int:

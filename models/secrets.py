@@ -121,11 +121,17 @@ async def placed(identities: list[UUID]) -> list[Placed]:
     return msgspec.convert(found, list[Placed])
 
 
-async def without_record(identities: list[UUID]) -> list[UUID]:
-    """Which of these ids no secret has."""
+async def exists(identity: UUID) -> bool:
+    """Whether there is a record of a secret, whatever is wished of it."""
+    return bool(await rows("SELECT 1 FROM secret WHERE id = {}", identity))
+
+
+async def unexplained(identities: list[UUID]) -> list[UUID]:
+    """Which of these ids neither a secret has nor a claim names."""
     found = await rows(
         """SELECT given.id FROM unnest({}::uuid[]) AS given(id)
-            WHERE NOT EXISTS (SELECT 1 FROM secret s WHERE s.id = given.id)""",
+            WHERE NOT EXISTS (SELECT 1 FROM secret s WHERE s.id = given.id)
+              AND NOT EXISTS (SELECT 1 FROM write_claim c WHERE c.subject = given.id)""",
         identities,
     )
     return [one["id"] for one in found]

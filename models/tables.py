@@ -329,8 +329,26 @@ class Audit(Table, db=DB):
     detail = JSONB(null=True, default=None)
 
 
+class WriteClaim(Table, db=DB):
+    """What a write is about to make outside of PostgreSQL: written before it is made, gone with the record of it.
+
+    What is left of a write that was cut off is found by it. `made` are the inodes of the files that were made for it;
+    one that is `abandoned` is being cleared away, and no write may go on with it.
+    """
+
+    id = UUID(primary_key=True, default=None)
+    kind = Text()
+    subject = UUID()
+    person = UUID()
+    request_id = Text(null=True, default=None)
+    detail = JSONB(null=True, default=None)
+    made = Array(base_column=Text())
+    abandoned = Boolean(default=False)
+    claimed_at = Timestamptz(default=TimestamptzNow(), index=True)
+
+
 class Idempotency(Table, db=DB):
-    """The first answer to a write that carried an `Idempotency-Key`."""
+    """The first answer to a write that carried an `Idempotency-Key`; none while its `claim` is not settled."""
 
     id = UUID(primary_key=True)
     person = UUID()
@@ -338,6 +356,7 @@ class Idempotency(Table, db=DB):
     path = Text()
     key = Text()
     request_digest = Bytea(default=b"")
+    claim = UUID(null=True, default=None, index=True)
     operation = UUID(null=True, default=None)
     status_code = Integer(null=True, default=None)
     headers = JSONB(null=True, default=None)
@@ -378,6 +397,7 @@ TABLES = (
     OperationStep,
     OperationResult,
     Audit,
+    WriteClaim,
     Idempotency,
     Heartbeat,
 )

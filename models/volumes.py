@@ -3,13 +3,15 @@
 from enum import StrEnum
 from uuid import UUID
 
+import msgspec
 from msgspec import Struct
 
-from models import datasets, groups, modules, sharing
+from models import audit, datasets, groups, modules, sharing
+from models.claims import Claim
 from models.errors import ActionForbidden, RecordMissing
 from models.permissions import Level
 from models.sql import rows
-from models.values import Caller
+from models.values import Caller, Subject
 
 
 class Root(StrEnum):
@@ -39,6 +41,45 @@ class Place(Struct, frozen=True, kw_only=True):
 
     id: UUID
     name: str
+
+
+CLAIM = "file"
+"""The kind of the claims of files and directories that requests make."""
+
+
+class NewEntry(Struct, frozen=True, kw_only=True):
+    """A file or directory that is to be made: `below` a record's directory."""
+
+    root: Root
+    record: UUID
+    below: tuple[str, ...]
+    name: str
+    type: str
+
+    @property
+    def path(self) -> str:
+        """Where it is made, relative to the root."""
+        return "/".join((str(self.record), *self.below))
+
+    def detail(self) -> dict[str, object]:
+        """What a claim keeps of it."""
+        return {"root": str(self.root), "below": list(self.below), "name": self.name, "type": self.type}
+
+    @classmethod
+    def of(cls, claim: Claim) -> "NewEntry":
+        """What was claimed."""
+        return msgspec.convert({"record": claim.subject, **claim.detail}, cls)
+
+
+async def record_made(made: NewEntry, actor: Caller, request_id: str | None) -> None:
+    """Write down that somebody has made a file or directory, within the caller's transaction."""
+    await audit.record(
+        "volume.create_file",
+        Subject(KINDS[made.root], made.record),
+        actor,
+        request_id=request_id,
+        detail={"path": "/".join(made.below), "name": made.name, "type": made.type},
+    )
 
 
 async def require(root: Root, identity: UUID, caller: Caller, needs: Level) -> None:

@@ -3,6 +3,7 @@
 from temporalio import workflow
 from temporalio.exceptions import ActivityError
 
+from activities.filesystem import Filesystem
 from activities.messages import Cleaned
 from activities.records import Records
 from activities.vault import Values
@@ -25,4 +26,11 @@ class JanitorWorkflow:
             )
         except ActivityError:
             workflow.logger.warning("Vault could not be looked at")
+        if workflow.patched("settle-files"):
+            try:
+                await workflow.execute_activity_method(
+                    Filesystem.settle_files, **best_effort("Settle files of requests that were cut off")
+                )
+            except ActivityError:
+                workflow.logger.warning("the shared file system could not be looked at")
         return cleaned

@@ -14,7 +14,7 @@ from temporalio.client import Client
 
 from hub.unwrap import SecretRefused, unwrap
 from integrations.vault import Vault
-from models import modules, mounts, operations, persons, secrets, servers
+from models import claims, modules, mounts, operations, persons, secrets, servers
 from models.errors import RecordMissing
 from models.ids import new_id
 from models.modules import ModuleRecord
@@ -296,37 +296,54 @@ async def test_a_secret_is_destroyed_with_its_value(
     await worker.close()
 
 
-async def test_the_janitor_reaps_values_without_a_record(
+async def pass_of_the_janitor(client: Client, settings: Settings) -> None:
+    identity = f"janitor-values-{new_id()}"
+    await client.execute_workflow(JanitorWorkflow.run, id=identity, task_queue=settings.temporal_task_queue)
+
+
+async def test_the_janitor_removes_what_requests_left_however_many_they_were(
     scene: Scene, values: Vault, settings: Settings, client: Client
 ) -> None:
+    """A value of a claim that nobody settled; not where the request may go on, or has a record."""
     worker = Vault.from_settings(settings)
-    # An id of long ago, as of a request that was cut off then, beside one of just now and one with a record.
-    old = UUID(int=UUID("01900000-0000-7000-8000-000000000000").int + new_id().int % 2**60)
-    young, kept = new_id(), await make_secret(scene.caller, values, "kept")
-    await values.put(old, "left behind", after=0)
-    await values.put(young, "its record is on the way", after=0)
-    await client.execute_workflow(
-        JanitorWorkflow.run, id=f"janitor-values-{young}", task_queue=settings.temporal_task_queue
+    left, under_way, kept = [new_id() for _ in range(48)], new_id(), await make_secret(scene.caller, values, "kept")
+    for subject in (*left, under_way, kept):
+        await claims.take(new_id(), "secret", subject, scene.caller.id, "request")
+        if subject != kept:
+            await values.put(subject, "left behind", after=0)
+    await row(
+        "UPDATE write_claim SET claimed_at = now() - interval '11 minutes' WHERE subject <> {} AND person = {}",
+        under_way,
+        scene.caller.id,
     )
-    left = await worker.identities()
-    assert old not in left
-    assert {young, kept} <= set(left)
+    await pass_of_the_janitor(client, settings)
+    there = set(await worker.identities())
+    assert not there & set(left)
+    assert {under_way, kept} <= there
+    claimed = await rows("SELECT subject FROM write_claim WHERE person = {}", scene.caller.id)
+    assert [one["subject"] for one in claimed] == [under_way]
     await worker.close()
 
 
-async def test_the_janitor_keeps_what_a_lost_database_may_have_named(
+async def test_the_janitor_removes_what_nothing_explains_when_it_is_old_and_the_exception(
     scene: Scene, values: Vault, settings: Settings, client: Client
 ) -> None:
-    """Many values without a record are no cut-off requests: an old backup was restored."""
+    """A few such values were forgotten; many are what a restored old backup does not know, and stay."""
     worker = Vault.from_settings(settings)
     first = UUID("01900000-0000-7000-8000-000000000000").int + new_id().int % 2**60
-    many = [UUID(int=first + number) for number in range(26)]
-    await asyncio.gather(*(values.put(one, "of a lost record", after=0) for one in many))
-    await client.execute_workflow(
-        JanitorWorkflow.run, id=f"janitor-lost-{many[0]}", task_queue=settings.temporal_task_queue
-    )
-    assert set(many) <= set(await worker.identities())
-    await asyncio.gather(*map(worker.destroy, many))
+    old, more = UUID(int=first), [UUID(int=first + number) for number in range(1, 60)]
+    hour = UUID(int=((new_id().int >> 80) - 3_600_000 << 80) + new_id().int % 2**60 + (7 << 76) + (2 << 62))
+    kept = [await make_secret(scene.caller, values, f"kept{number}") for number in range(3)]
+    for one in (old, hour):
+        await values.put(one, "left behind", after=0)
+    await pass_of_the_janitor(client, settings)
+    there = set(await worker.identities())
+    assert old not in there
+    assert {hour, *kept} <= there, "an hour is too soon to say"
+    await asyncio.gather(*(values.put(one, "of a lost record", after=0) for one in more))
+    await pass_of_the_janitor(client, settings)
+    assert set(more) <= set(await worker.identities())
+    await asyncio.gather(*map(worker.destroy, [*more, hour]))
     await worker.close()
 
 

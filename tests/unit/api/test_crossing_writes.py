@@ -7,7 +7,7 @@ from uuid import UUID
 
 import pytest
 
-from models import lifecycles, principals, sharing
+from models import groups, lifecycles, principals, sharing
 from models.permissions import Level
 from models.sql import row
 from models.transactions import Transaction
@@ -91,6 +91,21 @@ async def test_a_share_after_a_deletion_is_refused(api: Api, kind: str, purged: 
     answer = await sharing_it
     assert answer.status_code == (404 if purged == "object" else 422), answer.text
     assert await grants_left(gone[1]) == 0
+
+
+async def test_a_member_added_while_the_group_is_deleted_does_not_stay(api: Api) -> None:
+    group = await make(api, "group")
+    bob = api.bench.callers["bob"]
+    caller, outside = api.bench.callers["alice"], contextvars.copy_context()
+    async with Transaction():
+        found = await groups.read_managed(UUID(group["_id"]), caller)
+        deleting = asyncio.create_task(purge(api, "group", group["_id"]), context=outside)
+        await asyncio.wait([deleting], timeout=0.5)
+        assert not deleting.done()
+        await groups.add_member(found, bob.id, bob.email, caller, None)
+    await deleting
+    left = await row("SELECT count(*) AS count FROM group_member WHERE user_group = {}", UUID(group["_id"]))
+    assert left == {"count": 0}
 
 
 async def test_shares_of_one_object_do_not_wait_for_each_other(api: Api) -> None:

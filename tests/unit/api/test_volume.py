@@ -1,5 +1,6 @@
 """Files and directories over the API: who may list and make them, and what is refused."""
 
+import asyncio
 import dataclasses
 import json
 import os
@@ -453,6 +454,84 @@ async def test_a_key_makes_a_request_repeatable_and_keeps_no_content(files: File
     assert (await api.post("/volume/file", json=body, headers=key)).status_code == 409
     (files.home("alice") / "new.txt").unlink()
     assert (await api.post("/volume/file", json=body, headers=key)).status_code == 200
+
+
+class Killed(BaseException):
+    """What no handler outlives."""
+
+
+async def die(*_: object, **__: object) -> None:
+    raise Killed
+
+
+async def audited(files: Files) -> int:
+    found = await row("SELECT count(*) AS count FROM audit WHERE actor = {}", files.callers["alice"].id)
+    assert found is not None
+    count: int = found["count"]
+    return count
+
+
+@pytest.mark.parametrize("type", ["file", "directory"])
+async def test_a_request_that_was_cut_off_after_the_file_was_made_is_repeatable(
+    files: Files, monkeypatch: pytest.MonkeyPatch, type: str
+) -> None:
+    api, key = files.api(), {"idempotency-key": new_id().hex}
+    body = a_file(path="", type=type)
+    before = await audited(files)
+    with monkeypatch.context() as patched:
+        patched.setattr("models.volumes.record_made", die)
+        patched.setattr("api.idempotency.Write._give_up", die)
+        with pytest.raises(Killed):
+            await api.post("/volume/file", json=body, headers=key)
+    assert [one.name for one in files.home("alice").iterdir()] == ["new.txt"]
+    # It is nobody else's: without the key, or with another, the name is taken.
+    for headers in ({}, {"idempotency-key": new_id().hex}):
+        assert (await api.post("/volume/file", json=body, headers=headers)).status_code == 409
+    for _ in range(2):
+        answer = await api.post("/volume/file", json=body, headers=key)
+        assert (answer.status_code, answer.json()) == (200, body), answer.text
+    assert await audited(files) == before + 1
+    assert [one.name for one in files.home("alice").iterdir()] == ["new.txt"]
+    left = await row("SELECT count(*) AS count FROM write_claim WHERE person = {}", files.callers["alice"].id)
+    assert left == {"count": 0}
+
+
+@pytest.mark.parametrize("type", ["file", "directory"])
+async def test_one_key_sent_many_times_at_once_makes_one_entry(files: Files, type: str) -> None:
+    api, key = files.api(), {"idempotency-key": new_id().hex}
+    body = a_file(path="", type=type)
+    before = await audited(files)
+    answers = await asyncio.gather(*(api.post("/volume/file", json=body, headers=key) for _ in range(8)))
+    assert {answer.status_code for answer in answers} <= {200, 409, 503}
+    again = await api.post("/volume/file", json=body, headers=key)
+    assert (again.status_code, again.json()) == (200, body)
+    assert await audited(files) == before + 1
+    assert [one.name for one in files.home("alice").iterdir()] == ["new.txt"]
+
+
+async def test_a_file_of_somebody_else_is_not_taken_for_ones_own(files: Files, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As where the first try was cut off before it made anything, and another came first."""
+    api, key = files.api(), {"idempotency-key": new_id().hex}
+    body = a_file(path="")
+    with monkeypatch.context() as patched:
+        patched.setattr("api.volume._make", lambda *_: (_ for _ in ()).throw(Killed()))
+        patched.setattr("api.idempotency.Write._give_up", die)
+        with pytest.raises(Killed):
+            await api.post("/volume/file", json=body, headers=key)
+    (files.home("alice") / "new.txt").write_text("another's")
+    assert (await api.post("/volume/file", json=body, headers=key)).status_code == 409
+    assert (files.home("alice") / "new.txt").read_text() == "another's"
+
+
+async def test_a_repeated_request_is_answered_for_whatever_is_allowed_by_now(files: Files) -> None:
+    api, key = files.api(), {"idempotency-key": new_id().hex}
+    body = a_file(path="", content="x" * 100)
+    assert (await api.post("/volume/file", json=body, headers=key)).status_code == 200
+    settings = msgspec.structs.replace(files.bench.settings, max_file_bytes=10)
+    services = dataclasses.replace(files.bench.services, settings=settings)
+    stricter = dataclasses.replace(files.bench, settings=settings, services=services).client([VolumeController])
+    assert (await stricter.post("/volume/file", json=body, headers=key)).status_code == 200
+    assert (await stricter.post("/volume/file", json=body | {"name": "other"})).status_code == 413
 
 
 async def test_a_home_or_root_that_is_not_there(files: Files) -> None:

@@ -594,7 +594,7 @@ def test_what_is_made_has_its_owner_before_it_has_its_name(root: Path, monkeypat
     Volumes(uid=4711, gid=4712).create_file(root, "", "f", b"")
     Volumes(gid=4712).create_directory(root, "", "d")
     Volumes().create_file(root, "", "other", b"")
-    assert calls == [(4711, 4712, False, False), (-1, 4712, True, True)]
+    assert calls == [(4711, 4712, False, False), (-1, 4712, True, False)]
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,107 @@
+"""Files of requests that were cut off and never repeated: recorded after all, or cleared."""
+
+import json
+import os
+from collections.abc import AsyncIterator
+from pathlib import Path
+from uuid import UUID
+
+import pytest
+from temporalio.testing import ActivityEnvironment
+
+from activities.filesystem import Filesystem
+from activities.messages import Settled
+from models import claims, database
+from models.ids import new_id
+from models.settings import Settings
+from models.sql import row
+from models.tables import Person
+from models.values import Caller
+from models.volumes import CLAIM, NewEntry, Root
+
+
+class Place:
+    """A home, and the worker that looks after it."""
+
+    def __init__(self, settings: Settings, person: Caller) -> None:
+        self.person = person
+        self.home = Path(settings.notebook_location) / str(person.id)
+        self.home.mkdir()
+        self._activities = Filesystem(settings)
+
+    async def claim(self, name: str, made: Path | None, *, minutes: int = 11) -> UUID:
+        """A claim of some time ago, with what was made for it."""
+        entry = NewEntry(root=Root.NOTEBOOKS, record=self.person.id, below=(), name=name, type="file")
+        claim = await claims.take(new_id(), CLAIM, self.person.id, self.person.id, "the-request", entry.detail())
+        if made is not None:
+            await claims.note_made(claim.id, str(os.stat(made).st_ino))
+        await row(
+            "UPDATE write_claim SET claimed_at = now() - make_interval(mins => {}) WHERE id = {}", minutes, claim.id
+        )
+        return claim.id
+
+    async def look(self) -> Settled:
+        return await ActivityEnvironment().run(self._activities.settle_files)
+
+    async def audited(self) -> list[str]:
+        found = await row(
+            """SELECT coalesce(jsonb_agg(detail ->> 'name'), '[]') AS names FROM audit
+                WHERE actor = {} AND request_id = 'the-request' AND action = 'volume.create_file'""",
+            self.person.id,
+        )
+        assert found is not None
+        names: list[str] = json.loads(found["names"])
+        return names
+
+    async def claimed(self) -> int:
+        found = await row("SELECT count(*) AS count FROM write_claim WHERE person = {}", self.person.id)
+        assert found is not None
+        count: int = found["count"]
+        return count
+
+
+@pytest.fixture
+async def place(postgres: str, tmp_path: Path) -> AsyncIterator[Place]:
+    settings = Settings(database_url=postgres, database_pool_size=3, notebook_location=str(tmp_path))
+    async with database.pool(settings):
+        person = Caller(id=new_id(), email=f"ada-{new_id().hex[-8:]}@example.org")
+        await Person.insert(Person(id=person.id, issuer="test", subject=person.email, email=person.email))
+        yield Place(settings, person)
+
+
+async def test_what_was_made_is_recorded_after_all(place: Place) -> None:
+    (place.home / "made").write_text("content")
+    await place.claim("made", place.home / "made")
+    assert (await place.look()).made >= 1
+    assert await place.audited() == ["made"]
+    assert await place.claimed() == 0
+    assert (place.home / "made").read_text() == "content"
+
+
+async def test_what_came_to_nothing_is_cleared(place: Place) -> None:
+    (place.home / "stranger").write_text("somebody else's")
+    identity = await place.claim("stranger", None)
+    unfinished = place.home / f".nbhub-unfinished-{identity.hex}-0123"
+    unfinished.write_text("half of it")
+    os.mkdir(place.home / f".nbhub-unfinished-{new_id().hex}-4567")
+    await place.look()
+    assert await place.audited() == []
+    assert await place.claimed() == 0
+    assert not unfinished.exists()
+    # Not what is another's.
+    assert len(list(place.home.iterdir())) == 2
+    assert (place.home / "stranger").read_text() == "somebody else's"
+
+
+async def test_what_may_still_be_under_way_is_left_alone(place: Place) -> None:
+    (place.home / "made").write_text("content")
+    await place.claim("made", place.home / "made", minutes=9)
+    await place.look()
+    assert (await place.audited(), await place.claimed()) == ([], 1)
+
+
+async def test_a_directory_that_is_gone_is_no_obstacle(place: Place) -> None:
+    await place.claim("made", None)
+    place.home.rmdir()
+    await place.look()
+    assert await place.claimed() == 0
