@@ -80,6 +80,7 @@ async def scene(postgres: str, tmp_path: Path) -> AsyncIterator[Scene]:
     async with database.pool(settings):
         caller = Caller(id=new_id(), email=f"ada-{new_id().hex[-8:]}@example.org")
         await Person.insert(Person(id=caller.id, issuer="test", subject=caller.email, email=caller.email))
+        (tmp_path / str(caller.id)).mkdir()
         template = await templates.create(
             caller.id,
             {
