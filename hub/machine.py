@@ -113,6 +113,10 @@ class Machine:
             return None
         # Its tokens are found by their form; secrets of people have none.
         reason = f"The server ended by itself ({self.how_it_ended(server_id)})"
+        if self.records.exit_code(server_id) is None and processes.is_of_an_earlier_start(record.process):
+            reason = (
+                "The server ended with the machine or the container that JupyterHub runs in, which was started anew"
+            )
         return self.keep_failure(server_id, generation, reason, log=not record.secrets)
 
     def trim_log(self, server_id: str) -> None:

@@ -38,6 +38,12 @@ def is_alive(process: Process) -> bool:
     return identify(process.pid) == process
 
 
+def is_of_an_earlier_start(process: Process) -> bool:
+    """Say whether this machine, or the container that this runs in, was started after this process was."""
+    first = identify(1)
+    return process.boot_id != boot_id() or (first is not None and process.start_ticks < first.start_ticks)
+
+
 def send(process: Process, number: signal.Signals) -> None:
     """Send a signal to exactly this process; one that is gone needs none."""
     try:

@@ -4,7 +4,7 @@ import html
 import re
 from collections.abc import Callable, Mapping
 from html.parser import HTMLParser
-from http.cookiejar import CookieJar, DefaultCookiePolicy
+from http.cookiejar import Cookie, CookieJar
 from urllib.parse import urljoin, urlsplit
 
 import httpx
@@ -35,10 +35,17 @@ class _LikeABrowser(httpx.AsyncHTTPTransport):
         return await super().handle_async_request(request)
 
 
-def browser(**more: object) -> httpx.AsyncClient:
-    """A client that holds this machine's plain http secure, as Chrome and Firefox do: it keeps `Secure` cookies."""
-    jar = CookieJar(DefaultCookiePolicy(secure_protocols=("http", "https")))
-    return httpx.AsyncClient(transport=_LikeABrowser(), cookies=jar, timeout=90, **more)  # type: ignore[arg-type]
+class _SecureOnThisMachine(CookieJar):
+    """Gives `Secure` cookies back over plain http, as Chrome and Firefox do on this machine."""
+
+    def set_cookie(self, cookie: Cookie) -> None:
+        cookie.secure = False
+        super().set_cookie(cookie)
+
+
+def browser(base_url: str = "") -> httpx.AsyncClient:
+    """A client like a browser that was just opened."""
+    return httpx.AsyncClient(base_url=base_url, transport=_LikeABrowser(), cookies=_SecureOnThisMachine(), timeout=90)
 
 
 class _Form(HTMLParser):

@@ -5,7 +5,9 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
+import msgspec
 import pytest
 
 from hub import processes
@@ -177,6 +179,20 @@ def test_an_end_that_no_hub_was_there_to_note_is_noted_when_it_is_asked_for(
     # Nothing is known of other generations, and nothing is made up.
     assert Machine(records).ending(ID, 2) is None
     assert Machine(records).ending(ID, 4) is None
+
+
+@pytest.mark.parametrize("change", [{"boot_id": "another"}, {"start_ticks": -1}], ids=["machine", "container"])
+def test_an_end_together_with_jupyterhubs_machine_or_container_is_said_to_be_one(
+    change: dict[str, Any], records: Records
+) -> None:
+    process = processes.identify(os.getpid())
+    assert process is not None
+    records.write(record(os.getpid(), process=msgspec.structs.replace(process, **change)))
+    ending = Machine(records).ending(ID, 3)
+    assert ending is not None
+    assert ending.reason == (
+        "The server ended with the machine or the container that JupyterHub runs in, which was started anew"
+    )
 
 
 def test_the_end_of_a_server_with_secrets_shows_no_log(records: Records) -> None:
