@@ -163,9 +163,10 @@ class Canaries:
     ) -> set[Find]:
         """Everything in the files and in the names under a directory.
 
-        `since` leaves out what was not changed since then, or belongs to somebody else.
+        `since` leaves out what was not changed since then, or belongs to somebody else. What another file system shows
+        below it is not in it: an engine of containers puts things there that cannot be read.
         """
-        found = set()
+        found, device = set(), root.stat().st_dev
         for directory, names, files in os.walk(root):
             here = Path(directory)
             names[:] = [name for name in names if here / name not in skip]
@@ -176,8 +177,10 @@ class Canaries:
                 with contextlib.suppress(FileNotFoundError):
                     if path.is_symlink():
                         found |= self.find_in_bytes(os.fsencode(path.readlink()), f"the target of {path}")
-                    elif path not in skip and path.is_file() and (not since or _ours(path.stat(), since)):
-                        found |= self.find_in_file(path, opener)
+                    elif path not in skip and path.is_file():
+                        status = path.stat()
+                        if status.st_dev == device and (not since or _ours(status, since)):
+                            found |= self.find_in_file(path, opener)
         return found
 
     def find_in_sqlite(self, path: Path, opener: Opener | None = None) -> set[Find]:

@@ -489,7 +489,7 @@ class Story:
         opener = fernet_opener(keys, self.decrypted)
         await flush_postgres(stack.layout.database_url("postgres"))
         self.found["files"] |= await asyncio.to_thread(
-            canaries.find_in_tree, stack.directory, skip={stack.directory / "vault" / "storage"}, opener=opener
+            canaries.find_in_tree, stack.directory, skip={stack.directory / "vault" / "raft"}, opener=opener
         )
         self.found["temporary files"] |= await asyncio.to_thread(self._look_beside)
         self.found["rows"] |= await canaries.find_in_postgres(stack.layout.database_url)
