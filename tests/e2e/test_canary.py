@@ -299,7 +299,7 @@ class Story:
             found: Json = await self.alice.call("GET", f"/operations/{start['_id']}")
             return found
 
-        await until(look, lambda seen: "Trying again" in str(seen["steps"]), within=30, what="the start waits")
+        await until(look, lambda seen: "next_try_at" in str(seen["steps"]), within=30, what="the start waits")
         await self.stack.start_part("vault")
         await self.alice.succeeded(start)
         await self.see_inside(self.alice, server)

@@ -53,7 +53,7 @@ async def test_keys_are_rotated_while_work_goes_on(stack: Stack, alice: Member) 
         found: Json = await alice.call("GET", f"/operations/{start['_id']}")
         return found
 
-    await until(look, lambda seen: "Trying again" in str(seen["steps"]), within=40, what="the start waits for Vault")
+    await until(look, lambda seen: "next_try_at" in str(seen["steps"]), within=40, what="the start waits for Vault")
     (first,) = key_ids(old)
     hub = stack.info.pids["jupyterhub"]
 

@@ -307,7 +307,7 @@ async def test_vault_restarted_while_servers_start(bench: Bench, stack: Stack) -
     stack.kill("vault")
     await stack.died("vault")
     start = await bench.alice.wish(server, "start")
-    await until(reader(bench.alice, start), says("Trying again"), within=30, what="the reason of waiting")
+    await until(reader(bench.alice, start), says("next_try_at"), within=30, what="the reason of waiting")
     await stack.start_part("vault")
     await bench.alice.succeeded(start, within=30)
     assert await bench.kernel(bench.alice, server, f"import os; print(os.environ['AFTER_{number}'])") == "there"
