@@ -8,7 +8,7 @@ ARGS ?=
 export PATH := $(CURDIR)/.tools/bin:$(PATH)
 BIN := .venv/bin
 
-.PHONY: help setup packages demo up down test test-fast test-slow compose-test test-vault test-bodies lint types arch migrate openapi histories bench
+.PHONY: help setup packages demo up down test test-fast test-slow compose-test test-vault test-bodies lint types arch migrate openapi fuzz histories bench
 
 help: ## List the commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -66,6 +66,9 @@ migrate: setup ## Bring the database of NBHUB_DATABASE_URL to the current schema
 
 openapi: setup ## Write docs/openapi.json
 	@$(BIN)/python -m api.openapi
+
+fuzz: packages ## Compare the API with its document for as long as you like (ARGS="--max-time 600 --seed 7")
+	@SCHEMATHESIS_ARGS="$(or $(ARGS),--max-time 1800)" $(BIN)/pytest -q -s tests/integration/api/test_document.py
 
 histories: setup ## Record the workflow histories that the tests replay
 	@$(BIN)/pytest -q tests/workflows --record-histories $(ARGS)

@@ -31,6 +31,7 @@ class RequestBody(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
 
     A field of a PATCH, and any that may not be null, has the type `T | UnsetType = UNSET`, so that absent differs
     from null; `T | None | UnsetType = UNSET` is one where null clears the text.
+    A rule over several fields is told to clients by `schema_extra`, a class variable with keywords of JSON Schema.
     """
 
 

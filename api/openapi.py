@@ -52,7 +52,7 @@ _REQUEST_HEADERS = {
         (
             "If-Match",
             "The `ETag` of the version to change.",
-            {"type": "string", "pattern": rf"^(\*|{_TAG}(\s*,\s*{_TAG})*)$"},
+            {"type": "string", "pattern": rf"^(\*|{_TAG}(, *{_TAG})*)$"},
         ),
         (
             "Prefer",

@@ -1,7 +1,7 @@
 """Sharing, the same for every kind of object: what clients send and see of it, and how it is handled."""
 
 from datetime import UTC, datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 from uuid import UUID
 
 import msgspec
@@ -50,8 +50,15 @@ Access = Annotated[str, Meta(extra_json_schema={"enum": [level.word for level in
 PrincipalType = Annotated[str, Meta(extra_json_schema={"enum": list(PLACES)})]
 
 
+_NOBODY: dict[str, Any] = {"enum": [None, []]}
+
+
 class RevokeBody(RequestBody, frozen=True, kw_only=True):
-    """From whom access is taken. One string stands for an array of it."""
+    """From whom access is taken. One string stands for an array of it; somebody has to be named."""
+
+    schema_extra: ClassVar[dict[str, Any]] = {
+        "not": {"properties": {"userArray": _NOBODY, "groupArray": _NOBODY, "orgArray": _NOBODY}}
+    }
 
     relation: Relation
     user_array: Emails | PersonEmail | None = msgspec.field(name="userArray", default=None)

@@ -1,7 +1,6 @@
-"""What JSON Schema says of texts as they are sent: `api.validation` trims them, and refuses some characters.
+"""What JSON Schema says of texts: which characters `api.readers` refuses, beside what msgspec's schema says.
 
-msgspec's own schema of a body has the pattern of a text after that. Here each is replaced by the pattern of what is
-accepted. That a text may become longer or shorter when it is normalised, JSON Schema cannot say.
+That white space around a text is trimmed is left out: lengths are those of the text itself.
 """
 
 import types
@@ -9,6 +8,8 @@ from collections.abc import Iterable, Iterator
 from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints
 
 from msgspec import Meta, Struct, structs
+
+from api.fields import UUID_TEXT
 
 Schema = dict[str, Any]
 
@@ -26,6 +27,7 @@ def describe_texts(bodies: Iterable[type[Struct]], components: dict[str, Schema]
             continue
         seen.add(body)
         schema, hints = components[body.__name__], get_type_hints(body, include_extras=True)
+        schema.update(getattr(body, "schema_extra", {}))
         for field in structs.fields(body):
             waiting.extend(_describe(hints[field.name], {}, schema["properties"][field.encode_name]))
 
@@ -57,12 +59,13 @@ def describe_text(schema: Schema, extra: dict[str, Any] | None = None) -> None:
     """Put the pattern of what is accepted into the schema of a text; leaves alone what is no text."""
     if schema.get("type") != "string" or "enum" in schema or "format" in schema:
         return
-    refused = _REFUSED.get((extra or {}).get("text", ""))
+    extra = extra or {}
+    if extra.get("no_uuid"):
+        schema["not"] = {"pattern": UUID_TEXT.replace("a-f", "A-Fa-f")}
+    refused = _REFUSED.get(extra.get("text", ""))
     if refused is None:
         schema.setdefault("pattern", r"^[^\u0000]*$")
-    elif "pattern" in schema:
-        schema["pattern"] = rf"^\s*{schema['pattern'].removeprefix('^').removesuffix('$')}\s*$"
-    elif schema.get("minLength"):
-        schema["pattern"] = rf"^\s*[^\s{refused}][^{refused}]*\s*$"
-    else:
-        schema["pattern"] = rf"^\s*[^{refused}]*\s*$"
+    elif "pattern" not in schema:
+        # White space alone is trimmed to nothing.
+        some = rf"[^\s{refused}][^{refused}]*" if schema.get("minLength") else ""
+        schema["pattern"] = f"^[^{refused}]*{some}$"

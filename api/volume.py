@@ -89,7 +89,17 @@ class NewFile(Struct, frozen=True, kw_only=True):
 
 
 RootQuery = Annotated[Root, QueryParameter(name="root", description="Where to look.")]
-PathQuery = Annotated[str, QueryParameter(name="path", max_length=LONGEST_PATH, description=_ABOUT_PATH)]
+# Names of at most 255 bytes, none of them empty, `.` or `..`.
+_NAME = r"([^./\u0000][^/\u0000]{0,254}|\.[^./\u0000][^/\u0000]{0,253}|\.\.[^/\u0000]{1,253})"
+PathQuery = Annotated[
+    str,
+    QueryParameter(
+        name="path",
+        max_length=LONGEST_PATH,
+        description=_ABOUT_PATH,
+        schema_extra={"pattern": f"^({_NAME}(/{_NAME})*)?$"},
+    ),
+]
 EmailQuery = Annotated[
     str | None,
     QueryParameter(name="email", format=EMAIL, description="Whose home: one's own, or any for an admin."),

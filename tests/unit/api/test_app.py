@@ -1,5 +1,6 @@
 """The application as it is served: no route forgets the rules that hold for all."""
 
+import inspect
 import re
 from collections.abc import AsyncIterator
 from typing import Any
@@ -9,6 +10,7 @@ import pytest
 from litestar.handlers import HTTPRouteHandler
 
 from api.app import create_app
+from api.etag import is_versioned
 from api.policy import Policy, handlers_of, policy_of
 from models.settings import Settings
 from tests.unit.api.bench import Bench, client_of
@@ -95,3 +97,10 @@ def test_every_route_that_takes_an_id_looks_its_record_up() -> None:
         if "{id" in str(handler.paths) and policy_of(handler) is not Policy.RECORD
     ]
     assert silent == []
+
+
+@pytest.mark.parametrize(("method", "path", "handler"), ROUTES, ids=names)
+def test_versions_are_documented_where_they_are_heeded(method: str, path: str, handler: HTTPRouteHandler) -> None:
+    source = inspect.getsource(handler.fn)
+    heeds = any(call in source for call in ("etag_of(", ".require_match(", "_intend("))
+    assert is_versioned(handler) == heeds
