@@ -189,7 +189,7 @@ SHARING = sharing_routes(KIND, "/modules/{id:str}")
 
 def _calls(given: list[LuaCall]) -> list[ModuleCall]:
     # An absent id is refused like any other that is no function.
-    return [ModuleCall(id=one.id or "", arguments=one.arguments or []) for one in given]
+    return lmod.with_line_feeds([ModuleCall(id=one.id or "", arguments=one.arguments or []) for one in given])
 
 
 def _check(

@@ -11,7 +11,7 @@ from msgspec import UNSET, Meta, UnsetType
 from api.fields import AnswerBody, Description, Email, RequestBody
 from integrations.containment import check_name
 from integrations.vault import DIRECTORY
-from models.environment import LOCALE_VARIABLE, VARIABLE, obeyed
+from models.environment import LOCALE_VARIABLE, VARIABLE, reserved
 from models.errors import ProblemDetail, RequestInvalid, printable
 from models.secrets import SecretRecord, SecretType
 from models.settings import Settings
@@ -147,8 +147,8 @@ def _name_problems(name: str, type: SecretType) -> list[ProblemDetail]:
     if type is SecretType.ENV_VAR:
         if not VARIABLE.fullmatch(name):
             reason = "must be the name of a variable: letters, digits and `_`, no digit first"
-        elif obeyed(name) or LOCALE_VARIABLE.fullmatch(name):
-            reason = "is a variable that other programs obey"
+        elif reserved(name) or LOCALE_VARIABLE.fullmatch(name):
+            reason = "is a variable on which the start of a server depends"
     elif type is SecretType.FILE:
         reason = _file_name_problem(name)
     return [ProblemDetail(path="/secretName", code="format", message=reason)] if reason else []

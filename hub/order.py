@@ -76,6 +76,8 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
             environment["MODULEPATH"] = ":".join(dict.fromkeys(directories))
             # Tells Lmod's own start-up files that the path is complete.
             environment["MODULEPATH_ROOT"] = str(MODULE_FILES)
+            # The entry that stands for the system's manual pages: without it those of modules would hide them.
+            environment["MANPATH"] = ":"
             # Terminals scroll; a pager would wait for a key after a list of two.
             environment["LMOD_PAGER"] = "none"
             # Its cache is in the home, which servers with other modules share.

@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 
 from hub.unwrap import SecretRefused, unwrap
-from models.environment import LOCALE_VARIABLE, VARIABLE, obeyed
+from models.environment import LOCALE_VARIABLE, VARIABLE, reserved
 from models.server_spec import SecretMount, ServerSpec, WrappedSecret
 
 # Each is a descriptor while a server is launched.
@@ -56,9 +56,9 @@ def handed_over(spec: ServerSpec, wrapped: object) -> list[dict[str, Any]]:
 
 
 def _check_place(secret: SecretMount) -> None:
-    """Refuse a secret that would hide something else, or that programs would obey."""
+    """Refuse a secret that would hide something else, or on which the start of a server depends."""
     if secret.kind == "env_var":
-        if not VARIABLE.fullmatch(secret.name) or obeyed(secret.name) or LOCALE_VARIABLE.fullmatch(secret.name):
+        if not VARIABLE.fullmatch(secret.name) or reserved(secret.name) or LOCALE_VARIABLE.fullmatch(secret.name):
             raise SecretRefused(f"{secret.name} cannot be the variable of a secret")
         if secret.target:
             raise SecretRefused(f"the secret {secret.id} is to be a variable and a file")

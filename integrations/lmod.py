@@ -20,7 +20,7 @@ from enum import StrEnum
 
 from msgspec import Struct
 
-from models.environment import LOCALE_VARIABLE, VARIABLE, obeyed
+from models.environment import LOCALE_VARIABLE, OTHER_SHELLS, VARIABLE, reserved
 from models.values import ModuleCall
 
 BINARIES, MODULEFILES = "binaries", "modulefiles"
@@ -98,6 +98,16 @@ def file_name(version: str) -> str:
     return f"{version}.lua"
 
 
+def with_line_feeds(calls: Sequence[ModuleCall]) -> list[ModuleCall]:
+    """The calls with texts whose lines end as Lmod needs them, also where they were written on Windows."""
+    return [
+        ModuleCall(id=call.id, arguments=[text.replace("\r\n", "\n") for text in call.arguments])
+        if call.id in FUNCTIONS and FUNCTIONS[call.id].kinds == (Kind.TEXT,)
+        else call
+        for call in calls
+    ]
+
+
 def problems(calls: Sequence[ModuleCall]) -> list[tuple[str, str, str]]:
     """All that is wrong with the calls of a module: where, a code, a sentence. Of one that is too large only that."""
     excess = _excess(calls)
@@ -115,8 +125,13 @@ def render(calls: Sequence[ModuleCall]) -> bytes:
     return b"".join(map(_call_text, calls))
 
 
-_EXTENDED = frozenset(("PATH", "LD_LIBRARY_PATH", "PYTHONPATH", "PERL5LIB", "RUBYLIB", "NODE_PATH", "JUPYTER_PATH"))
-"""Variables that programs obey to which software has to add: entries are put to them, and none is taken away."""
+_EXTENDED = frozenset(
+    (
+        *("PATH", "LD_LIBRARY_PATH", "MANPATH", "PYTHONPATH", "NODE_PATH", "JUPYTER_PATH", "JUPYTER_CONFIG_PATH"),
+        *("R_LIBS", "R_LIBS_SITE", "R_LIBS_USER"),
+    )
+)
+"""Reserved variables to which software has to add: entries are put to them, and none is taken away."""
 
 _LOCALE = re.compile(r"C|POSIX|[A-Za-z_]+\.(UTF|utf)-?8(@[A-Za-z]+)?")
 
@@ -169,7 +184,15 @@ _COLON = ":"
 def _variable(text: str) -> str:
     if not VARIABLE.fullmatch(text):
         return "must be the name of a variable: letters, digits and `_`, no digit first"
-    return "is a variable that other programs obey, or a shell's own" if obeyed(text) else ""
+    if text in _EXTENDED:
+        return "is a list to which entries are added: use `prepend_path` or `append_path`"
+    return _not_anybodys(text)
+
+
+def _not_anybodys(variable: str) -> str:
+    if reserved(variable):
+        return "is a variable on which the start of a server depends"
+    return "is a variable that a shell does not take as it is given" if variable in OTHER_SHELLS else ""
 
 
 def _path_variable(text: str) -> str:
@@ -180,7 +203,7 @@ def _path_variable(text: str) -> str:
 
 def _text(text: str) -> str:
     # Lmod puts it into quotes in its cache, a Lua text, where a line ends at one.
-    return "must not hold carriage returns: " + _UNREADABLE if "\r" in text else ""
+    return "must not hold carriage returns but before line feeds: " + _UNREADABLE if "\r" in text else ""
 
 
 def _line(text: str) -> str:
@@ -263,7 +286,7 @@ def _alias(text: str) -> str:
     if not _ALIAS.fullmatch(text):
         return "must consist of letters, digits, `_` and `-`, and begin with a letter or `_`"
     # Lmod holds aliases and variables in one table.
-    return "is a word that shells or Lmod need" if text in _ALIASES_RUN_UNTYPED or obeyed(text) else ""
+    return "is a word that shells or Lmod need" if text in _ALIASES_RUN_UNTYPED or _not_anybodys(text) else ""
 
 
 _CHECKS: dict[Kind, Callable[[str], str]] = {

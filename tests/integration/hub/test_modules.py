@@ -12,6 +12,7 @@ from tests.integration.hub.harness import OTHER, USER, HubUnderTest
 from tests.terminal import Terminal
 
 QUOTED = """it's "$(x)" {b} é"""
+MANUAL = Call("prepend_path", ["MANPATH", "/opt/tool/man"])
 COMPILER, TOOL = "gcc/13.2", "tool/1.0"
 
 
@@ -21,7 +22,9 @@ def loaded(hub: HubUnderTest) -> Iterator[ServerSpec]:
     for unseen in ("hidden/1.0", "gcc/12"):
         hub.module(OTHER, unseen, Call("setenv", ["UNSEEN", "seen"]))
     mounts = (
-        *hub.module(USER, TOOL, Call("setenv", ["TOOL_HOME", QUOTED]), Call("append_path", ["TOOL_PATH", "/opt/tool"])),
+        *hub.module(
+            USER, TOOL, Call("setenv", ["TOOL_HOME", QUOTED]), Call("append_path", ["TOOL_PATH", "/opt/tool"]), MANUAL
+        ),
         *hub.module(OTHER, COMPILER, Call("setenv", ["CC", "gcc-13"]), Call("set_alias", ["cc", "echo aliased"])),
     )
     spec = hub.spec(modules=(COMPILER, TOOL), mounts=mounts)
@@ -61,6 +64,9 @@ async def test_they_are_loaded_in_kernels(kernel: Notebook, loaded: ServerSpec) 
     path = (await kernel.run("print(os.environ['PATH'])")).strip().split(":")
     assert path[:2] == programs(loaded)
     assert "/usr/bin" in path
+    manuals = (await kernel.run("print(os.environ['MANPATH'])")).strip().split(":")
+    assert manuals[0] == "/opt/tool/man"
+    assert "" in manuals, "the system's pages are hidden"
 
 
 async def test_commands_of_a_notebook_see_them(kernel: Notebook) -> None:

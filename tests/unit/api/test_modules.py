@@ -104,6 +104,17 @@ async def test_a_module_is_accepted_with_every_field(api: Api) -> None:
     assert (await api.ask("bob", "GET", path_of(made))).status_code == 404
 
 
+async def test_help_that_was_written_on_windows_is_taken(api: Api) -> None:
+    written = [{"id": "help", "arguments": ["One\r\ntwo\r\n"]}, {"id": "whatis", "arguments": ["Name: a\r\nb"]}]
+    kept = [{"id": "help", "arguments": ["One\ntwo\n"]}, {"id": "whatis", "arguments": ["Name: a\nb"]}]
+    made = await a_module(api, luaModuleFile=written)
+    assert made["luaModuleFile"] == kept
+    changed = await api.ask("alice", "PATCH", path_of(made), json={"luaModuleFile": [*written, *written]})
+    assert changed.json()["luaModuleFile"] == kept * 2
+    by_itself = await sent(api, "PATCH", path_of(made), {"luaModuleFile": [{"id": "help", "arguments": ["a\rb"]}]})
+    assert problems(by_itself) == {"/luaModuleFile/0/arguments/0"}
+
+
 async def test_what_is_null_counts_as_absent_and_is_not_answered(api: Api) -> None:
     absent: Json = dict.fromkeys(("description", "featured", "luaModuleFile", "owner", "write_access"))
     bare, nulls = await a_module(api), await a_module(api, **absent)

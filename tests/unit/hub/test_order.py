@@ -163,5 +163,6 @@ def test_modules_reach_the_environment(make_order: MakeOrder) -> None:
     assert environment["MODULEPATH"] == (
         "/opt/modules/modulefiles/bob@example.org:/opt/modules/modulefiles/alice@example.org"
     )
+    assert environment["MANPATH"] == ":", "the system's manual pages stay beside those of modules"
     assert environment["LMOD_SYSTEM_DEFAULT_MODULES"] == "gcc/13:r/4"
     assert make_order().environment({}) == {}
