@@ -23,6 +23,7 @@ PROJECT = Path(__file__).resolve().parent.parent
 LMOD = Path("/usr/share/lmod")
 APT_GET = Path("/usr/bin/apt-get")
 _TELL_EVERY = 15.0
+_LOOK_AGAIN = 0.1
 
 
 def cache() -> Path:
@@ -110,9 +111,15 @@ async def run(
     )
     ended = asyncio.create_task(process.communicate())
     seconds = 0.0
-    while not (await asyncio.wait([ended], timeout=_TELL_EVERY))[0]:
-        seconds += _TELL_EVERY
-        progress.say(f"{name}: still at it after {seconds:.0f} s (the first time takes minutes)")
+    try:
+        while not (await asyncio.wait([ended], timeout=_TELL_EVERY))[0]:
+            seconds += _TELL_EVERY
+            progress.say(f"{name}: still at it after {seconds:.0f} s (the first time takes longer)")
+    except asyncio.CancelledError:
+        # Whoever ends the stack ends what it waits for: what is not whole has no name yet.
+        process.kill()
+        await process.wait()
+        raise
     output, _ = ended.result()
     if process.returncode != 0:
         last = output.decode(errors="replace")[-2000:]
@@ -125,8 +132,18 @@ async def only_one(name: str) -> AsyncIterator[None]:
     path = cache() / f"{name}.lock"
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("w") as lock:
-        await asyncio.to_thread(fcntl.flock, lock, fcntl.LOCK_EX)
+        while not _locked(lock.fileno()):
+            await asyncio.sleep(_LOOK_AGAIN)
         yield
+
+
+def _locked(lock: int) -> bool:
+    """Whether the lock is ours now. A thread that waited for it could not be cancelled."""
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 if __name__ == "__main__":

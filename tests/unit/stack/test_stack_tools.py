@@ -102,6 +102,39 @@ async def test_a_command_that_fails_shows_its_end(said: Said) -> None:
     assert "first\n" not in str(raised.value)
 
 
+async def test_who_ends_the_stack_ends_what_it_installs(said: Said, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "begun")
+    begun = os.open(tmp_path / "begun", os.O_RDWR)
+    try:
+        running = asyncio.create_task(
+            tools.run(["/bin/sh", "-c", "echo $$ >begun; exec sleep 600"], "npm", said, directory=tmp_path)
+        )
+        pid = int(await asyncio.to_thread(os.read, begun, 20))
+        running.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await asyncio.wait_for(running, 10)
+    finally:
+        os.close(begun)
+    with pytest.raises(ProcessLookupError):
+        os.kill(pid, 0)
+
+
+async def test_who_waits_for_another_stack_can_be_ended(cache: Path) -> None:
+    async with tools.only_one("thing"):
+
+        async def wait() -> None:
+            async with tools.only_one("thing"):
+                raise AssertionError("two are in it")
+
+        waiting = asyncio.create_task(wait())
+        await asyncio.sleep(0)
+        waiting.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await asyncio.wait_for(waiting, 10)
+    async with tools.only_one("thing"):
+        assert is_there(cache / "thing.lock")
+
+
 async def test_a_long_command_says_that_it_goes_on(said: Said, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     os.mkfifo(tmp_path / "gate")
     gate = os.open(tmp_path / "gate", os.O_RDWR)
