@@ -65,7 +65,8 @@ WRITABLE = {"keycloak": "it builds itself when it starts"}
 # What entry points of images do before they become somebody else: they own directories.
 CAPABILITIES = {
     "postgres": {"CHOWN", "DAC_OVERRIDE", "FOWNER", "SETGID", "SETUID"},
-    "vault": {"CHOWN", "SETGID", "SETUID"},
+    # Its parent stays root, and tells it to end and to begin a new log.
+    "vault": {"CHOWN", "KILL", "SETGID", "SETUID"},
 }
 # Settings that nobody can give in deploy/.env: for tests, for development, built into the image.
 WITHHELD = {"NBHUB_CRASH_POINTS", "NBHUB_HUB_ADMIN_TOKEN", "NBHUB_COMMIT"}
