@@ -81,13 +81,16 @@ CONNECTION_PROBLEMS: tuple[type[Exception], ...] = (
 """What is raised when PostgreSQL cannot be reached, goes away, or cannot work: the same may succeed later."""
 
 
-def connection_arguments(settings: Settings) -> dict[str, Any]:
-    """How to connect to the database of `settings`: to the one server of a cluster that takes writes."""
+def connection_arguments(settings: Settings, **server_settings: str) -> dict[str, Any]:
+    """How to connect to the database of `settings`: to the one server of a cluster that takes writes.
+
+    `server_settings` come before those of `SERVER_SETTINGS`.
+    """
     return {
         "dsn": settings.database_url,
         "timeout": _CONNECT_SECONDS,
         "target_session_attrs": "read-write",
-        "server_settings": SERVER_SETTINGS,
+        "server_settings": SERVER_SETTINGS | server_settings,
     }
 
 
@@ -107,9 +110,9 @@ DB = _Engine(config={}, extensions=(), log_queries=False, log_responses=False)
 _patience = PATIENCE
 
 
-def configure(settings: Settings) -> None:
-    """Point the engine at the database of `settings`."""
-    DB.config = connection_arguments(settings)
+def configure(settings: Settings, **server_settings: str) -> None:
+    """Point the engine at the database of `settings`, with other `server_settings` where they are given."""
+    DB.config = connection_arguments(settings, **server_settings)
 
 
 async def _keep_as_it_is(_: object) -> None:

@@ -10,7 +10,7 @@ import sys
 import asyncpg
 from piccolo.apps.migrations.commands.forwards import run_forwards
 
-from models.database import SERVER_SETTINGS, configure, connection_arguments
+from models.database import DATABASE_ERRORS, configure, connection_arguments
 from models.settings import Settings, SettingsInvalid
 
 # Any number will do, as long as it is always the same.
@@ -20,9 +20,9 @@ LOCK = 7_316_200_281
 async def migrate(settings: Settings) -> None:
     """Apply every migration that was not applied yet; raises `RuntimeError` when one fails."""
     # Piccolo's commands find the engine and the registry through this module.
-    configure(settings)
-    patient = SERVER_SETTINGS | {"statement_timeout": "0", "lock_timeout": "0"}
-    guard = await asyncpg.connect(**connection_arguments(settings) | {"server_settings": patient})
+    # An index of a large table takes as long as it takes; only what waits for a lock holds up others.
+    configure(settings, statement_timeout="0")
+    guard = await asyncpg.connect(**connection_arguments(settings, statement_timeout="0", lock_timeout="0"))
     try:
         await guard.execute("SELECT pg_advisory_lock($1)", LOCK)
         result = await run_forwards("notebooks_hub")
@@ -39,6 +39,13 @@ def main() -> int:
     except SettingsInvalid as error:
         print(error, file=sys.stderr)  # noqa: T201
         return 2
+    except DATABASE_ERRORS as error:
+        reason = str(error) or type(error).__name__
+        print(f"migrate: the database of NBHUB_DATABASE_URL cannot be used: {reason}", file=sys.stderr)  # noqa: T201
+        return 1
+    except RuntimeError as error:
+        print(f"migrate: {error}", file=sys.stderr)  # noqa: T201
+        return 1
     return 0
 
 
