@@ -1,6 +1,7 @@
 """Named scenarios of datasets, groups and what is shared; each is also recorded and replayed by `test_replay`."""
 
 import asyncio
+import os
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -237,6 +238,7 @@ async def test_a_group_from_its_making_to_its_end(
     scene: Scene, grace: Caller, settings: Settings, client: Client, record: Record
 ) -> None:
     await row("UPDATE person SET initialized_at = now() WHERE id = ANY({}::uuid[])", [grace.id, scene.caller.id])
+    os.mkdir(Path(settings.notebook_location, str(scene.caller.id)))
     async with Transaction():
         identity, operation = await groups.create(f"team-{grace.id.hex[-6:]}", grace)
     subject = Subject("group", identity)
