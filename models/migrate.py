@@ -20,7 +20,6 @@ LOCK = 7_316_200_281
 async def migrate(settings: Settings) -> None:
     """Apply every migration that was not applied yet; raises `RuntimeError` when one fails."""
     # Piccolo's commands find the engine and the registry through this module.
-    # An index of a large table takes as long as it takes; only what waits for a lock holds up others.
     configure(settings, statement_timeout="0")
     guard = await asyncpg.connect(**connection_arguments(settings, statement_timeout="0", lock_timeout="0"))
     try:

@@ -6,6 +6,7 @@ from models.database import DB as DB
 from models.database import configure
 from models.settings import Settings
 
-configure(Settings.from_environment())
+# An index of a large table takes as long as it takes; only what waits for a lock holds up others.
+configure(Settings.from_environment(), statement_timeout="0")
 
 APP_REGISTRY = AppRegistry(apps=["models.piccolo_app"])
