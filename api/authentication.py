@@ -15,6 +15,7 @@ from litestar.types import ASGIApp, Receive, Scope, Send
 
 from integrations.oidc import LARGEST_TOKEN
 from models import persons, sessions
+from models.emails import EmailInvalid, parse_email
 from models.errors import ActionForbidden, IdentityUnknown
 from models.persons import Identity
 from models.settings import Settings
@@ -50,9 +51,7 @@ async def authenticate(request: Request[Any, Any, Any]) -> Caller:
     identity = identity_of(claims, settings)
     person = await persons.bind(identity)
     request.scope["state"][_EXPIRY] = _expiry(claims)
-    return Caller(
-        id=person, email=identity.email.lower(), admin=identity.admin, orgs=identity.orgs, token_hash=token_hash
-    )
+    return Caller(id=person, email=identity.email, admin=identity.admin, orgs=identity.orgs, token_hash=token_hash)
 
 
 async def token_expiry(request: Request[Any, Any, Any]) -> datetime:
@@ -93,7 +92,7 @@ def identity_of(claims: Mapping[str, Any], settings: Settings) -> Identity:
 
     Raises `ActionForbidden` for a claim that says something which cannot be read: that is not the same as nothing.
     """
-    email = str(claims.get("email") or "").strip().lower()
+    email = _email(claims)
     return Identity(
         issuer=settings.oidc_issuer,
         subject=str(claims["sub"]),
@@ -102,6 +101,15 @@ def identity_of(claims: Mapping[str, Any], settings: Settings) -> Identity:
         admin=_is_admin(claims, email, settings),
         orgs=_orgs(claims, email, settings),
     )
+
+
+def _email(claims: Mapping[str, Any]) -> str:
+    given = str(claims.get("email") or "").strip()
+    try:
+        return parse_email(given)
+    except EmailInvalid:
+        # Nobody's: `persons.bind` refuses it, and says so.
+        return given
 
 
 def says_all(claims: Mapping[str, Any], settings: Settings) -> bool:

@@ -10,7 +10,7 @@ from msgspec import UNSET, UnsetType
 
 from api.dependencies import OwnerQuery, new_owner, own_email
 from api.etag import VERSIONED, etag_of
-from api.fields import AnswerBody, Description, Email, PathName, RequestBody
+from api.fields import AnswerBody, Description, Email, PathName, RequestBody, given
 from api.idempotency import SHORT_WAIT, Write
 from api.operation_view import OperationView
 from api.pagination import Page
@@ -35,7 +35,7 @@ class DatasetUpdate(RequestBody, frozen=True, kw_only=True):
     """What changes; a field that is absent stays as it is."""
 
     name: PathName | UnsetType = UNSET
-    description: Description | UnsetType = UNSET
+    description: Description | None | UnsetType = UNSET
 
 
 class DatasetView(AnswerBody, frozen=True, kw_only=True):
@@ -43,9 +43,9 @@ class DatasetView(AnswerBody, frozen=True, kw_only=True):
 
     id: UUID = msgspec.field(name="_id")
     name: str
-    description: str
     owner: str
     write_access: bool
+    description: str | None = None
 
 
 class DatasetsController(Controller):
@@ -88,7 +88,7 @@ class DatasetsController(Controller):
         async with write:
             found = await datasets.read(id, write.caller, Level.WRITE, lock=True)
             write.require_match(found.version)
-            values = {name: value for name in data.__struct_fields__ if (value := getattr(data, name)) is not UNSET}
+            values = given(name=data.name, description=data.description)
             if values:
                 await datasets.update(found, values, write.caller, write.request_id)
             changed = await datasets.read(id, write.caller)
@@ -142,7 +142,7 @@ def _view(dataset: DatasetRecord, caller: Caller) -> DatasetView:
     return DatasetView(
         id=dataset.id,
         name=dataset.name,
-        description=dataset.description,
+        description=dataset.description or None,
         owner=dataset.owner,
         write_access=dataset.writable_by(caller),
     )

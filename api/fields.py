@@ -12,9 +12,9 @@ say is in `Meta.extra`, which `api.readers` knows:
     kept    a malformed entry is handed on as `Malformed`, to be named together with those that nobody knows
 """
 
-from typing import Annotated
+from typing import Annotated, Any
 
-from msgspec import Meta, Struct
+from msgspec import UNSET, Meta, Struct, UnsetType
 
 from models.emails import LONGEST_EMAIL
 
@@ -40,6 +40,12 @@ class AnswerBody(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     Give a field that must always be there no default.
     """
+
+
+def given(*, description: str | None | UnsetType, **values: Any) -> dict[str, Any]:
+    """Of the fields of a PATCH, those that were given, as their columns are to be; null is no description."""
+    columns = {"description": "" if description is None else description, **values}
+    return {name: value for name, value in columns.items() if value is not UNSET}
 
 
 Name = Annotated[

@@ -12,7 +12,7 @@ from msgspec import UNSET, Meta, UnsetType
 
 from api.dependencies import OwnerQuery, new_owner, own_email
 from api.etag import VERSIONED, etag_of
-from api.fields import AnswerBody, Description, Email, PathWord, RequestBody
+from api.fields import AnswerBody, Description, Email, PathWord, RequestBody, given
 from api.idempotency import SHORT_WAIT, Write
 from api.operation_view import OperationView
 from api.pagination import Page
@@ -56,7 +56,7 @@ class ModuleUpdate(RequestBody, frozen=True, kw_only=True):
 
     name: PathWord | UnsetType = UNSET
     version: PathWord | UnsetType = UNSET
-    description: Description | UnsetType = UNSET
+    description: Description | None | UnsetType = UNSET
     featured: bool | UnsetType = UNSET
     lua_module_file: LuaFile | UnsetType = msgspec.field(name="luaModuleFile", default=UNSET)
 
@@ -67,11 +67,11 @@ class ModuleView(AnswerBody, frozen=True, kw_only=True):
     id: UUID = msgspec.field(name="_id")
     name: str
     version: str
-    description: str
     featured: bool
     lua_module_file: list[ModuleCall] = msgspec.field(name="luaModuleFile")
     owner: str
     write_access: bool
+    description: str | None = None
 
 
 class ModulesController(Controller):
@@ -217,13 +217,7 @@ def _featured_problems(caller: Caller, settings: Settings) -> list[ProblemDetail
 
 def _changes(data: ModuleUpdate) -> dict[str, Any]:
     """The columns that change, but for the calls."""
-    given = {
-        "name": data.name,
-        "module_version": data.version,
-        "description": data.description,
-        "featured": data.featured,
-    }
-    return {name: value for name, value in given.items() if value is not UNSET}
+    return given(name=data.name, module_version=data.version, description=data.description, featured=data.featured)
 
 
 async def _accept(write: Write, identity: UUID, operation: UUID) -> None:
@@ -238,7 +232,7 @@ def _view(module: ModuleRecord, caller: Caller) -> ModuleView:
         id=module.id,
         name=module.name,
         version=module.module_version,
-        description=module.description,
+        description=module.description or None,
         featured=module.featured,
         lua_module_file=module.calls,
         owner=module.owner,

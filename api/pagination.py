@@ -26,6 +26,7 @@ from models.values import Caller
 
 LARGEST_PAGE = 1000
 _SIGNATURE_BYTES = 16
+_ROW_KEY = msgspec.json.Decoder(tuple[str, ...])
 
 T = TypeVar("T")
 V = TypeVar("V")
@@ -106,4 +107,4 @@ def _open(cursor: str, context: bytes, key: bytes) -> tuple[str, ...]:
     signature, content = sealed[:_SIGNATURE_BYTES], sealed[_SIGNATURE_BYTES:]
     if not hmac.compare_digest(signature, _sign(content, context, key)):
         raise refusal
-    return msgspec.json.decode(content, type=tuple[str, ...])
+    return _ROW_KEY.decode(content)

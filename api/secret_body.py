@@ -8,7 +8,7 @@ from uuid import UUID
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
-from api.fields import AnswerBody, Description, Email, RequestBody
+from api.fields import AnswerBody, Description, Email, RequestBody, given
 from integrations.containment import check_name
 from integrations.vault import DIRECTORY
 from models.environment import LOCALE_VARIABLE, VARIABLE, reserved
@@ -43,9 +43,10 @@ MountPath = Annotated[
         description="Where servers see it: a `raw` one is this file, a `file` one is in this directory.",
     ),
 ]
+_FileName = Annotated[str, Meta(extra={"text": "line"})]
 _Text = Annotated[str, Meta(min_length=1, max_length=MOST_BYTES)]
 Value = Annotated[
-    _Text | Annotated[dict[str, _Text], Meta(min_length=1, max_length=MOST_FILES)],
+    _Text | Annotated[dict[_FileName, _Text], Meta(min_length=1, max_length=MOST_FILES)],
     Meta(
         extra_json_schema={"writeOnly": True},
         description="Kept in Vault and never answered. An object, for a `file`, has several files by name.",
@@ -71,7 +72,7 @@ class SecretUpdate(RequestBody, frozen=True, kw_only=True):
     """What changes; a field that is absent stays as it is."""
 
     name: SecretName | UnsetType = msgspec.field(name="secretName", default=UNSET)
-    description: Description | UnsetType = UNSET
+    description: Description | None | UnsetType = UNSET
     mount_path: MountPath | UnsetType = UNSET
     value: Value | UnsetType = UNSET
 
@@ -85,12 +86,12 @@ class SecretView(AnswerBody, frozen=True, kw_only=True):
     id: UUID = msgspec.field(name="_id")
     name: str = msgspec.field(name="secretName")
     type: SecretType
-    description: str
     engine: str
     secret_path: str
     owner: str
     write_access: bool
     mount_path: str
+    description: str | None = None
     version: int | None = None
 
 
@@ -100,7 +101,7 @@ def view_of(secret: SecretRecord, caller: Caller, settings: Settings) -> SecretV
         id=secret.id,
         name=secret.name,
         type=secret.type,
-        description=secret.description,
+        description=secret.description or None,
         engine=settings.vault_engine,
         secret_path=f"{DIRECTORY}/{secret.id}",
         owner=secret.owner,
@@ -138,8 +139,7 @@ def changed_secret(body: SecretUpdate, secret: SecretRecord, settings: Settings)
         problems += _value_problems(body.value, secret.type)
     if problems:
         raise RequestInvalid(problems)
-    given = {"name": body.name, "description": body.description, "mount_path": body.mount_path}
-    return {name: value for name, value in given.items() if value is not UNSET}
+    return given(name=body.name, description=body.description, mount_path=body.mount_path)
 
 
 def _name_problems(name: str, type: SecretType) -> list[ProblemDetail]:

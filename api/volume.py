@@ -23,8 +23,8 @@ from api.pagination import Page
 from api.policy import Policy, needs
 from api.services import Services
 from integrations import lmod
-from integrations.containment import LONGEST_NAME, LONGEST_PATH, check_name, components
-from integrations.filesystem import Entry, EntryType, Volumes
+from integrations.containment import LONGEST_NAME, LONGEST_PATH, components
+from integrations.filesystem import Entry, EntryType, Volumes, check_new_name
 from models import claims, persons, volumes
 from models.claims import Claim
 from models.errors import ActionForbidden, ContentTooLarge, ProblemDetail, RecordMissing, RequestInvalid, printable
@@ -234,7 +234,7 @@ def new_file(body: FileCreate) -> NewFile:
         problems.append(ProblemDetail(path="/path", code="format", message=str(error)))
     if body.name is not None:
         try:
-            check_name(body.name)
+            check_new_name(body.name)
         except ValueError as error:
             problems.append(ProblemDetail(path="/name", code="format", message=str(error)))
     if body.content is not None and body.type is EntryType.DIRECTORY:

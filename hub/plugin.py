@@ -100,7 +100,7 @@ class Plugin:
 
     @staticmethod
     def _check_subject(spec: ServerSpec, hub_user: str, hub_name: str) -> None:
-        if spec.hub_user.casefold() != hub_user.casefold():
+        if spec.hub_user.lower() != hub_user.lower():
             raise SpecInvalid("foreign-user", "this order is for another person's server")
         if not hub_name or spec.hub_name != hub_name:
             raise SpecInvalid("foreign-name", "this order is for another server")

@@ -12,6 +12,7 @@ import itertools
 import os
 import secrets
 import stat
+import unicodedata
 from collections.abc import Iterator
 from enum import StrEnum
 from pathlib import Path
@@ -233,6 +234,7 @@ class Volumes:
         _require_name(name)
         unfinished = _unfinished(maker)
         with _opened(root) as descriptor, _directory(descriptor, path) as directory, _naming(name):
+            _require_free(directory, name)
             flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
             with os.fdopen(os.open(unfinished, flags, mode=0o640, dir_fd=directory), "wb") as file:
                 try:
@@ -255,6 +257,7 @@ class Volumes:
         _require_name(name)
         unfinished = _unfinished(maker)
         with _opened(root) as descriptor, _directory(descriptor, path) as directory, _naming(name):
+            _require_free(directory, name)
             os.mkdir(unfinished, mode=0o750, dir_fd=directory)
             try:
                 # Owned by descriptor: what has the name by now may be a link to something else.
@@ -381,11 +384,26 @@ def _missing() -> HubError:
     )
 
 
+def check_new_name(name: str) -> None:
+    """Raise ValueError with the reason if nothing may be made under a name by a request."""
+    containment.check_name(name)
+    if name.startswith(_UNFINISHED):
+        raise ValueError(f"must not begin with '{_UNFINISHED}': such files are being written, and never shown")
+
+
 def _require_name(name: str) -> None:
     try:
-        containment.check_name(name)
+        check_new_name(name)
     except ValueError as error:
         raise RequestInvalid.of("/name", "format", str(error)) from None
+
+
+def _require_free(directory: int, name: str) -> None:
+    """Refuse a name that is there in the other form of Unicode: to people, and on a Mac, the two are one."""
+    for form in ("NFC", "NFD"):
+        other = unicodedata.normalize(form, name)
+        if other != name and _exists(directory, other):
+            raise FileExistsError
 
 
 def _entry_of(found: "os.DirEntry[str]") -> Entry | None:

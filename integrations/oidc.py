@@ -47,6 +47,7 @@ _DEADLINE = httpx.Timeout(5, connect=3)
 _ACCESS_TYPES = {"at+jwt", "application/at+jwt", "jwt", None}
 
 Claims = dict[str, Any]
+_CLAIMS = msgspec.json.Decoder(Claims)
 T = TypeVar("T")
 
 
@@ -371,7 +372,7 @@ class OidcClient:
                 # Of the name EdDSA, for which RFC 9864 has others; providers use it all the same.
                 warnings.simplefilter("ignore", SecurityWarning)
                 payload = jws.deserialize_compact(token, keys, ALGORITHMS).payload
-            return msgspec.json.decode(payload, type=Claims)
+            return _CLAIMS.decode(payload)
         except (JoseError, ValueError, TypeError):
             raise _refused("its signature does not fit") from None
 

@@ -29,20 +29,23 @@ def parse_email(text: str) -> str:
     """
     text = text.strip()
     if len(text) > LONGEST_EMAIL:
-        raise EmailInvalid(f"has more than {LONGEST_EMAIL} characters")
+        raise EmailInvalid(f"an e-mail address has at most {LONGEST_EMAIL} characters")
     if "/" in text:
         # An address may have it, the name of a JupyterHub user may not.
-        raise EmailInvalid("has a slash")
+        raise EmailInvalid(f"{text!r} has a slash")
     try:
         found = validate_email(text.lower(), check_deliverability=False, globally_deliverable=False).normalized
     except EmailNotValidError as error:
-        raise EmailInvalid(str(error)) from None
+        raise EmailInvalid(f"{text!r} is not an e-mail address: {error}") from None
     if found != unicodedata.normalize("NFC", found).lower():
         # Domains write Cherokee in capitals, JupyterHub lowers them: two names for one person.
-        raise EmailInvalid("has letters whose lower case is another address")
+        raise EmailInvalid(f"{text!r} has letters whose lower case is another address")
     return found
 
 
 def parse_domain(text: str) -> str:
     """The form in which the domain of an address is kept; raises `EmailInvalid`."""
-    return parse_email(f"someone@{text.strip()}").partition("@")[2]
+    try:
+        return parse_email(f"someone@{text.strip()}").removeprefix("someone@")
+    except EmailInvalid:
+        raise EmailInvalid(f"{text!r} is not the domain of an e-mail address") from None

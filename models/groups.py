@@ -12,7 +12,7 @@ from models import lifecycles, operations
 from models.errors import ActionForbidden, RecordMissing, StateConflict
 from models.ids import new_id
 from models.lifecycles import Presence
-from models.sql import row, rows
+from models.sql import records, row, rows
 from models.tables import UserGroup
 from models.values import Caller, Subject
 
@@ -79,7 +79,7 @@ async def list_all(caller: Caller, *, before: UUID | None = None, limit: int) ->
         before,
         limit,
     )
-    return msgspec.convert(found, list[GroupRecord])
+    return records(found, GroupRecord)
 
 
 async def list_members(group: UUID, *, after: str | None = None, limit: int) -> list[Member]:
@@ -94,7 +94,7 @@ async def list_members(group: UUID, *, after: str | None = None, limit: int) -> 
         after,
         limit,
     )
-    return msgspec.convert(found, list[Member])
+    return records(found, Member)
 
 
 async def create(name: str, caller: Caller, *, request_id: str | None = None) -> tuple[UUID, UUID]:
@@ -225,7 +225,7 @@ async def settled_mirrors(after: UUID | None, limit: int) -> list[Mirror]:
         after,
         limit,
     )
-    return msgspec.convert(found, list[Mirror])
+    return records(found, Mirror)
 
 
 async def note_drift(group: UUID) -> bool:

@@ -13,6 +13,8 @@ from msgspec import Struct
 from models.errors import RequestInvalid
 from models.sql import row, to_json
 
+_HEADERS = msgspec.json.Decoder(dict[str, str])
+
 
 class WriteKey(Struct, frozen=True, kw_only=True):
     """What makes two requests the same one: who sends it, where to, under which key and with which content."""
@@ -122,7 +124,7 @@ async def find(key: WriteKey, *, hours: float) -> StoredAnswer | None:
         raise _reused()
     if found["status_code"] is None:
         return None
-    headers = msgspec.json.decode(found["headers"] or b"{}", type=dict[str, str])
+    headers = _HEADERS.decode(found["headers"] or b"{}")
     return StoredAnswer(status=found["status_code"], headers=headers, body=found["body"] or b"")
 
 

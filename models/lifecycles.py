@@ -14,7 +14,7 @@ from msgspec import Struct
 
 from models import operations
 from models.errors import RecordMissing
-from models.sql import row, rows
+from models.sql import records, row, rows
 from models.values import Caller, Subject
 
 TABLES = {kind: table for kind, table in operations.SETTLED.items() if kind != "server"}
@@ -152,7 +152,7 @@ async def expired_trash(before: datetime, limit: int) -> list[Subject]:
     found = await rows(
         f"SELECT kind, id FROM ({kinds}) trash ORDER BY trashed_at LIMIT {{}}", *([before] * len(TRASHABLE)), limit
     )
-    return msgspec.convert(found, list[Subject])
+    return records(found, Subject)
 
 
 async def purge(subject: Subject) -> None:

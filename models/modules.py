@@ -15,11 +15,12 @@ from models.errors import DependencyUnavailable
 from models.ids import new_id
 from models.lifecycles import Presence
 from models.shared_records import SharedRecord, SharedRecords
-from models.sql import row, rows, to_json
+from models.sql import records, row, rows, to_json
 from models.tables import Module
 from models.values import Caller, ModuleCall
 
 KIND = "module"
+_CALLS = msgspec.json.Decoder(list[ModuleCall])
 
 
 class ModuleRecord(SharedRecord, frozen=True, kw_only=True):
@@ -105,13 +106,13 @@ async def take_place(module: UUID, generation: int) -> Placement | None:
     )
     if found is None:
         return None
-    places = msgspec.convert(
-        await rows("SELECT owner, name, module_version FROM module_place WHERE module = {}", module), list[ModulePlace]
+    places = records(
+        await rows("SELECT owner, name, module_version FROM module_place WHERE module = {}", module), ModulePlace
     )
     wanted = None
     if found["present"]:
         wanted = ModulePlace(owner=found["owner"], name=found["name"], module_version=found["module_version"])
-    calls = msgspec.json.decode(found["calls"], type=list[ModuleCall])
+    calls = _CALLS.decode(found["calls"])
     return Placement(
         wanted=wanted,
         waits=wanted is not None and found["holder"] != module,

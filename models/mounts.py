@@ -16,7 +16,7 @@ from models.operations import LeftOut
 from models.permissions import Level, level_of
 from models.secrets import Placed
 from models.servers import ServerError
-from models.sql import row, rows, to_json
+from models.sql import records, row, rows, to_json
 from models.transactions import Transaction
 from models.values import Subject, Wish
 
@@ -138,7 +138,7 @@ async def claim(server: UUID, generation: int, wanted: list[tuple[str, str]]) ->
     )
     for one in found:
         one["secret"] = None if one["secret"] is None else msgspec.json.decode(one["secret"])
-    claims = _sorted_out(msgspec.convert(found, list[Claim]), wanted)
+    claims = _sorted_out(records(found, Claim), wanted)
     moving = [f"{one.name}/{one.version}" for one in claims.kept if one.moving]
     if moving:
         raise ModuleMoving(f"The file of the module {moving[0]} is just being changed.")
@@ -241,7 +241,7 @@ async def lost(scope: str, identity: UUID | None, limit: int) -> list[LostMount]
         *([identity] * condition.count("{}")),
         limit,
     )
-    return msgspec.convert(found, list[LostMount])
+    return records(found, LostMount)
 
 
 async def holders(identity: UUID) -> int:

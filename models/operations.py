@@ -15,7 +15,7 @@ from models import audit
 from models.errors import RecordMissing
 from models.heartbeats import NO_WORKER
 from models.ids import new_id
-from models.sql import Row, row, rows, to_json
+from models.sql import Row, records, row, rows, to_json
 from models.values import Caller, OperationStatus, Subject
 
 SETTLED = {
@@ -225,7 +225,7 @@ async def list_results(operation: UUID, *, after: tuple[str, str] | None, limit:
         after[1] if after else "",
         limit,
     )
-    return msgspec.convert(found, list[ResultRecord])
+    return records(found, ResultRecord)
 
 
 END_STEPS = """
@@ -340,7 +340,7 @@ async def stalled(seconds: float, limit: int) -> list[Subject]:
         *([seconds] * (1 + len(SETTLED))),
         limit,
     )
-    return msgspec.convert(found, list[Subject])
+    return records(found, Subject)
 
 
 async def touch(subjects: list[Subject]) -> None:

@@ -1,21 +1,17 @@
 """Persons: who has signed in, by which e-mail they are known, and to which organisations they belong."""
 
-import re
 from uuid import UUID
 
 import asyncpg
 from msgspec import Struct
 
 from models import audit, sessions
+from models.emails import EmailInvalid, parse_email
 from models.errors import ActionForbidden, RecordMissing, StateConflict
 from models.ids import new_id
 from models.sql import row, rows
 from models.transactions import Transaction
 from models.values import Caller, Subject
-
-_EMAIL = re.compile(r"[a-z0-9._%+-]+@[a-z0-9.-]+")
-_LONGEST_EMAIL = 254
-
 
 # An invited person has no issuer yet (see `models.principals`).
 _ADOPT = """
@@ -42,13 +38,17 @@ async def bind(identity: Identity) -> UUID:
 
     Raises `ActionForbidden` for an e-mail that is not verified, not of an accepted form, or another person's.
     """
-    email = identity.email.strip().lower()
     if identity.email_verified is False:
         raise ActionForbidden(
             "The e-mail address of this account is not verified.", hint="Verify it at the sign-in provider."
         )
-    if not _EMAIL.fullmatch(email) or len(email) > _LONGEST_EMAIL:
-        raise ActionForbidden("This account has no e-mail address that can be used as a user name here.")
+    try:
+        email = parse_email(identity.email)
+    except EmailInvalid:
+        raise ActionForbidden(
+            "This account has no e-mail address that can be used as a user name here.",
+            hint="Give the account another e-mail address at the sign-in provider.",
+        ) from None
     known = await _unchanged(identity, email)
     if known is not None:
         return known

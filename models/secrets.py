@@ -8,12 +8,11 @@ from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
-import msgspec
 from msgspec import Struct
 
 from models.lifecycles import Presence
 from models.shared_records import SharedRecord, SharedRecords
-from models.sql import rows
+from models.sql import records, rows
 from models.tables import Secret
 from models.values import Caller
 
@@ -118,7 +117,7 @@ async def placed(identities: list[UUID]) -> list[Placed]:
             WHERE s.wish = 'present' ORDER BY given.place""",
         identities,
     )
-    return msgspec.convert(found, list[Placed])
+    return records(found, Placed)
 
 
 async def exists(identity: UUID) -> bool:

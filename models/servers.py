@@ -18,7 +18,7 @@ from models import audit, operations
 from models.errors import RecordMissing, StateConflict
 from models.ids import new_id
 from models.operations import LeftOut, OperationError
-from models.sql import Row, row, rows, to_json
+from models.sql import Row, records, row, rows, to_json
 from models.tables import Server
 from models.values import Caller, OperationStatus, ServerStatus, Subject, Wish
 
@@ -638,13 +638,13 @@ async def watched(after: UUID | None, limit: int) -> list[ObservedServer]:
         after,
         limit,
     )
-    return msgspec.convert(found, list[ObservedServer])
+    return records(found, ObservedServer)
 
 
 async def observed(identities: list[UUID]) -> list[ObservedServer]:
     """The named servers, as far as they exist."""
     found = await rows(_OBSERVED + "WHERE s.id = ANY({}::uuid[])", identities)
-    return msgspec.convert(found, list[ObservedServer])
+    return records(found, ObservedServer)
 
 
 async def tombstones(servers: list[UUID]) -> set[UUID]:

@@ -15,7 +15,7 @@ import msgspec
 from msgspec import Struct
 
 from models.errors import IdentityUnknown
-from models.sql import row, rows
+from models.sql import records, row, rows
 from models.values import Caller
 
 TRANSACTION_SECONDS = 600
@@ -149,7 +149,7 @@ async def refresh_tokens(person: UUID) -> list[KeptRefresh]:
             ORDER BY created_at DESC LIMIT 100""",
         person,
     )
-    return msgspec.convert(found, list[KeptRefresh])
+    return records(found, KeptRefresh)
 
 
 async def end(*, issuer: str, subject: str, id_token_hash: bytes, sid: str) -> list[bytes]:

@@ -5,20 +5,23 @@ Each field `name` is the variable `NBHUB_NAME`; a field marked secret may also b
 """
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Annotated, get_args, get_origin, get_type_hints
 
 import msgspec
 from msgspec import Meta, Struct, structs
 
+from models.emails import EmailInvalid, parse_domain, parse_email
+
 
 class SettingsInvalid(Exception):
     """The environment does not make valid settings; the message names every variable at fault."""
 
 
-def _about(text: str, *, secret: bool = False) -> Meta:
-    return Meta(description=text, extra={"secret": secret})
+def _about(text: str, *, secret: bool = False, form: Callable[[str], str] | None = None) -> Meta:
+    """What a setting means, and the one form in which each of its words is kept."""
+    return Meta(description=text, extra={"secret": secret, "form": form})
 
 
 LONGEST_WRAPPING = 1800.0
@@ -114,11 +117,13 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     admin_claim: Annotated[
         str, _about("Claim that makes an admin, `path.to.claim=value`, e.g. `realm_access.roles=nbhub-admin`.")
     ] = ""
-    admin_emails: Annotated[Words, _about("E-mails of admins.")] = ()
+    admin_emails: Annotated[Words, _about("E-mails of admins, comma separated.", form=parse_email)] = ()
     org_claim: Annotated[
         str, _about("Path of the claim that lists a person's organisations: names, or objects as Keycloak has them.")
     ] = ""
-    org_domains: Annotated[Words, _about("E-mail domains that count as organisations.")] = ()
+    org_domains: Annotated[
+        Words, _about("E-mail domains that count as organisations, comma separated.", form=parse_domain)
+    ] = ()
     allow_code_only_login: Annotated[
         bool,
         _about(
@@ -216,8 +221,10 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
             if hints[field.name] is Words or get_origin(_bare(hints[field.name])) is tuple:
                 text = tuple(word.strip() for word in raw.split(",") if word.strip())
             try:
-                values[field.name] = msgspec.convert(text, hints[field.name], strict=False)
-            except msgspec.ValidationError as error:
+                value = msgspec.convert(text, hints[field.name], strict=False)
+                form = _form(hints[field.name])
+                values[field.name] = value if form is None else tuple(map(form, value))
+            except (msgspec.ValidationError, EmailInvalid) as error:
                 problems.append(f"{variable}: {error}")
         if problems:
             raise SettingsInvalid("These settings need attention:\n  " + "\n  ".join(problems))
@@ -267,6 +274,10 @@ def _bare(hint: object) -> object:
 
 def _is_secret(hint: object) -> bool:
     return any(meta.extra and meta.extra.get("secret") for meta in _metas(hint))
+
+
+def _form(hint: object) -> Callable[[str], str] | None:
+    return next((meta.extra["form"] for meta in _metas(hint) if meta.extra and meta.extra.get("form")), None)
 
 
 def _description(hint: object) -> str:

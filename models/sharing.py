@@ -14,7 +14,7 @@ from models.errors import ActionForbidden, RecordMissing
 from models.lifecycles import TABLES
 from models.permissions import CALLER, UNEXPIRED, Level, level_of, values_of
 from models.principals import Principals
-from models.sql import row, rows
+from models.sql import records, row, rows
 from models.values import Caller
 
 
@@ -203,7 +203,7 @@ async def list_access(
         *((None, None, None) if after is None else (PLACES[after[0]], PLACES[after[0]], after[1])),
         limit,
     )
-    return msgspec.convert(found, list[AccessEntry])
+    return records(found, AccessEntry)
 
 
 PLACES = {"user": 1, "group": 2, "org": 3}
@@ -239,7 +239,7 @@ async def explain(shareable: Shareable, email: str) -> list[Way]:
         shareable.id,
         shareable.id,
     )
-    return msgspec.convert(found, list[Way])
+    return records(found, Way)
 
 
 async def remove_expired(limit: int) -> list[tuple[str, UUID]]:

@@ -3,13 +3,14 @@
 Parameters are `{}` in the text and never part of it; Piccolo sends them apart from the statement.
 """
 
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 
 from models.tables import Operation
 
 Row = dict[str, Any]
+S = TypeVar("S", bound=msgspec.Struct)
 
 
 async def rows(statement: str, *parameters: object) -> list[Row]:
@@ -23,6 +24,11 @@ async def row(statement: str, *parameters: object) -> Row | None:
     """Run one statement and return its first row, if any."""
     found = await rows(statement, *parameters)
     return found[0] if found else None
+
+
+def records(found: list[Row], kind: type[S]) -> list[S]:
+    """Rows as structs. One by one: what msgspec makes of `list[kind]` it would make anew at each call."""
+    return [msgspec.convert(one, kind) for one in found]
 
 
 def to_json(value: object) -> str | None:

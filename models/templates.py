@@ -12,7 +12,7 @@ from msgspec import Struct
 from models.errors import ActionForbidden, RecordMissing, StateConflict
 from models.ids import new_id
 from models.servers import TemplateData
-from models.sql import row, rows, to_json
+from models.sql import records, row, rows, to_json
 from models.tables import Template
 from models.values import Caller
 
@@ -133,7 +133,7 @@ async def list_visible(
         before,
         limit,
     )
-    return msgspec.convert(found, list[TemplateRecord])
+    return records(found, TemplateRecord)
 
 
 async def list_tags(caller: Caller, *, type: str | None = None, email: str | None = None) -> list[TagCount]:
@@ -144,7 +144,7 @@ async def list_tags(caller: Caller, *, type: str | None = None, email: str | Non
         'GROUP BY tag ORDER BY count(*) DESC, tag COLLATE "C" LIMIT 1000',
         *_filters(caller, type, email),
     )
-    return msgspec.convert(found, list[TagCount])
+    return records(found, TagCount)
 
 
 async def create(creator: UUID, values: dict[str, Any]) -> UUID:

@@ -491,7 +491,7 @@ async def hub_token(layout: Layout, email: str) -> str:
     base = httpx.URL(layout.url("hub_proxy"))
     headers = {"Authorization": f"token {admin}"}
     async with httpx.AsyncClient(base_url=base, headers=headers, timeout=15) as client:
-        path = f"/hub/api/users/{quote(email)}"
+        path = f"/hub/api/users/{quote(email, safe='')}"
         made = await client.post(path)
         if made.status_code not in (201, 409):
             made.raise_for_status()

@@ -34,11 +34,12 @@ const users = Object.fromEntries(
     ['bob@example.org', 'Bob', ['biology']],
     ['carol@example.org', 'Carol', ['chemistry']],
     ['dave@elsewhere.org', 'Dave', []],
+    ["jürgen.o'neil@bücher.example", 'Jürgen', []],
     ['admin@example.org', 'Admin', []],
   ].map(([email, name, orgs]) => {
     const local = email.split('@')[0];
     const roles = local === 'admin' ? ['nbhub-admin'] : [];
-    const claims = { sub: `dev-${local}`, name, email, email_verified: true, realm_access: { roles }, orgs };
+    const claims = { sub: `dev-${encodeURIComponent(local)}`, name, email, email_verified: true, realm_access: { roles }, orgs };
     Object.assign(claims, otherClaims[email]);
     return [claims.sub, { password: local, claims }];
   }),
@@ -185,7 +186,7 @@ const page = (problem) => `<!doctype html>
 <html lang="en"><meta charset="utf-8"><title>Sign in (development)</title>
 <style>body{font:16px system-ui;max-width:20rem;margin:15vh auto}input,button{display:block;width:100%;margin:.5rem 0;padding:.5rem;box-sizing:border-box;font:inherit}p{color:#a00}</style>
 <h1>Sign in</h1>${problem ? `<p>${problem}</p>` : ''}
-<form method="post"><input name="email" type="email" placeholder="alice@example.org" autofocus required>
+<form method="post"><input name="email" inputmode="email" placeholder="alice@example.org" autofocus required>
 <input name="password" type="password" placeholder="alice" required><button>Sign in</button></form></html>`;
 
 async function form(request) {

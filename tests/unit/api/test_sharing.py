@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
+from urllib.parse import quote
 from uuid import UUID
 
 import pytest
@@ -13,6 +14,15 @@ from models.persons import Identity
 from models.sql import row
 from models.values import Subject
 from tests.unit.api.bench import NOBODY, Api, Bench, Json, problems, unique, whole_api
+
+TEMPLATE: Json = {
+    "name": "T",
+    "description": "",
+    "type": "user",
+    "applicationType": "jupyterlab",
+    "hardware": "cpuSmall",
+    "public": True,
+}
 
 
 @pytest.fixture
@@ -90,6 +100,20 @@ async def test_a_stale_change_is_refused(api: Api) -> None:
         ({"relation": "read", "orgArray": "none"}, {"/orgArray/0"}),
         ({"relation": "read", "userArray": "a@b.org", "expires_at": "2020-01-01T00:00:00Z"}, {"/expires_at"}),
         ({"relation": "read", "userArray": "a@b.org", "expires_at": "2099-01-01T00:00:00"}, {"/expires_at"}),
+        ({"relation": "read", "userArray": "a@b.org", "expires_at": "9999-12-31T23:59:59-01:00"}, {"/expires_at"}),
+        ({"relation": "read", "userArray": "a@b.org", "expires_at": "0001-01-01T00:00:00+01:00"}, {"/expires_at"}),
+        ({"relation": "read", "userArray": ["bob@example.org.", "bob@a..b"]}, {"/userArray/0", "/userArray/1"}),
+        ({"relation": "read", "userArray": "no mail", "groupArray": NOBODY}, {"/userArray", "/groupArray/0"}),
+        (
+            {
+                "relation": "read",
+                "userArray": ["x@"],
+                "groupArray": ["a\0b", "none"],
+                "orgArray": ["", "x" * 256, "none"],
+            },
+            {"/userArray/0", "/groupArray/0", "/groupArray/1", "/orgArray/0", "/orgArray/1", "/orgArray/2"},
+        ),
+        ({"relation": "read", "userArray": ["x@", 5]}, {"/userArray/0", "/userArray/1"}),
         ({"relation": "read", "userArray": ["a@b.org"] * 10_001}, {"/userArray"}),
         ({"relation": "read", "userArray": ["a@b.org"], "isAdmin": True}, {"/isAdmin"}),
     ],
@@ -99,6 +123,129 @@ async def test_a_share_that_cannot_be_is_refused_whole(api: Api, body: Json, fie
     path = f"/datasets/{made['_id']}"
     assert problems(await api.ask("alice", "POST", f"{path}/share", json=body)) == fields
     assert len((await api.ask("alice", "GET", f"{path}/access")).json()) == 1
+
+
+async def test_as_many_problems_are_named_as_are_looked_for(api: Api) -> None:
+    made = await api.made("alice", "/datasets", name=unique("d"))
+    for some in (["x@"] * 10_000, []):
+        body = {"relation": "read", "userArray": some, "groupArray": ["none"] * 10_000, "orgArray": ["none"] * 10_000}
+        answer = await api.ask("alice", "POST", f"/datasets/{made['_id']}/share", json=body)
+        assert len(answer.json()["error"]["details"]) == 100
+
+
+async def test_a_refusal_names_the_value_in_words_for_people(api: Api) -> None:
+    made = await api.made("alice", "/datasets", name=unique("d"))
+    share = {"relation": "own", "userArray": "not-an-email", "groupArray": ["none\u202e"], "orgArray": ["none"]}
+    words = await said(api, "POST", f"/datasets/{made['_id']}/share", share)
+    assert words == {"/relation": "must be one of read, reader, viewer, write, writer, editor, not 'own'"}
+    words = await said(api, "POST", f"/datasets/{made['_id']}/share", share | {"relation": "read"})
+    assert words == {
+        "/userArray": "'not-an-email' is not an e-mail address",
+        "/groupArray/0": "must not hold control characters",
+        "/orgArray/0": "'none' is not a known organisation",
+    }
+    template = TEMPLATE | {"datasets": ["xyz", made["_id"], NOBODY], "secrets": ["y" * 70]}
+    assert await said(api, "POST", "/template", template) == {
+        "/datasets/0": "'xyz' is not the id of a dataset",
+        "/datasets/2": f"'{NOBODY}' is no dataset that the creator may use",
+        "/secrets/0": f"'{'y' * 64}…' is not the id of a secret",
+    }
+    (name,) = (await said(api, "POST", "/datasets", {"name": "../etc\n\x1b"})).values()
+    assert name == "must not hold control characters"
+    (name,) = (await said(api, "POST", "/datasets", {"name": "../etc"})).values()
+    assert name.startswith("'../etc' must begin with a letter or digit")
+
+
+async def said(api: Api, method: str, path: str, body: Json) -> dict[str, str]:
+    """The sentence about each field that alice is refused for."""
+    answer = await api.ask("alice", method, path, json=body)
+    assert answer.status_code == 422, answer.text
+    return {one["path"]: one["message"] for one in answer.json()["error"]["details"]}
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "name"),
+    [
+        ("PUT", "/initialize", "email"),
+        ("GET", "/healthcheck", "email"),
+        ("GET", "/datasets", "owner"),
+        ("GET", "/modules", "owner"),
+        ("GET", "/secrets", "owner"),
+        ("GET", "/servers", "owner"),
+        ("GET", "/templates", "email"),
+        ("GET", "/templates/tags", "email"),
+        ("GET", "/volume/files?root=notebooks", "email"),
+        ("GET", f"/datasets/{NOBODY}/access/explain", "email"),
+        ("POST", f"/groups/{NOBODY}/members", "memberEmail"),
+        ("POST", "/persons/release", "email"),
+    ],
+)
+@pytest.mark.parametrize("email", ["not-an-email", "bob@example.org.", "bob@a..b", ""])
+async def test_an_email_in_a_query_that_is_none_is_refused(
+    api: Api, method: str, path: str, name: str, email: str
+) -> None:
+    query = dict([pair.split("=") for pair in path.partition("?")[2].split("&") if pair])
+    answer = await api.ask("admin", method, path.partition("?")[0], params={**query, name: email})
+    assert problems(answer) == {name}
+    (detail,) = answer.json()["error"]["details"]
+    assert detail["info"] == {"in": "query"}
+    assert detail["message"] == f"'{email}' is not an e-mail address"
+
+
+async def test_an_email_in_a_path_that_is_none_is_refused(api: Api) -> None:
+    answer = await api.ask("admin", "DELETE", f"/groups/{NOBODY}/members/not-an-email")
+    assert problems(answer) == {"memberEmail"}
+    assert (await api.ask("admin", "DELETE", f"/groups/{NOBODY}/members/bob@example.org")).status_code == 404
+
+
+@pytest.mark.parametrize("email", ["o'neil{}@example.org", "jürgen{}@bücher.example", "straße{}@example.org"])
+async def test_a_person_of_an_unusual_address_is_shared_with_and_signs_in(api: Api, email: str) -> None:
+    email = email.format(unique(""))
+    made = await api.made("alice", "/datasets", name=unique("d"))
+    path = f"/datasets/{made['_id']}"
+    spelled = email.upper().replace("SS", "ß").replace("BÜCHER", "xn--bcher-kva").replace("Ü", "U\u0308")
+    await api.made("alice", f"{path}/share", relation="read", userArray=spelled)
+    person = await persons.bind(Identity(issuer="https://idp", subject=unique("s"), email=spelled))
+    api.bench.callers[email] = await persons.as_caller(person)
+    assert api.bench.callers[email].email == email
+    api.bench.callers["unusual"] = api.bench.callers[email]
+    assert [one["_id"] for one in (await api.ask("unusual", "GET", "/datasets")).json()] == [made["_id"]]
+    assert (await api.got("alice", f"{path}/access/explain", email=spelled))["email"] == email
+    group = await api.made("alice", "/groups", name=unique("g"))
+    members = f"/groups/{group['_id']}/members"
+    assert (await api.ask("alice", "POST", members, params={"memberEmail": spelled})).status_code == 202
+    assert email in await api.got("unusual", members)
+    assert (await api.ask("unusual", "DELETE", f"{members}/{quote(spelled)}")).status_code == 202
+
+
+async def test_an_account_of_no_address_does_not_sign_in(api: Api) -> None:
+    for email in ("bob@example.org.", "bob@a..b", "a/b@example.org", "", "bob"):
+        with pytest.raises(ActionForbidden, match="no e-mail address"):
+            await persons.bind(Identity(issuer="https://idp", subject=unique("s"), email=email))
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "record"),
+    [
+        ("/datasets", {"name": "{}"}, "/datasets/{}"),
+        ("/modules", {"name": "{}", "version": "1"}, "/modules/{}"),
+        ("/secrets", {"secretName": "{}", "type": "raw"}, "/secret/{}"),
+    ],
+)
+async def test_a_description_that_was_not_given_or_is_cleared_is_absent(
+    api: Api, path: str, body: Json, record: str
+) -> None:
+    answer = await api.ask(
+        "alice", "POST", path, json={name: value.format(unique("n")) for name, value in body.items()}
+    )
+    made = answer.json()
+    assert "description" not in made
+    record = record.format(made["_id"])
+    assert (await api.ask("alice", "PATCH", record, json={"description": "x"})).json()["description"] == "x"
+    cleared = await api.ask("alice", "PATCH", record, json={"description": None})
+    assert (cleared.status_code, "description" in cleared.json()) == (200, False)
+    name = next(iter(body))
+    assert problems(await api.ask("alice", "PATCH", record, json={name: None})) == {f"/{name}"}
 
 
 async def test_a_share_tells_what_it_came_to_for_each(api: Api) -> None:
@@ -169,15 +316,7 @@ async def test_a_template_names_only_what_its_creator_may_use(api: Api) -> None:
         await api.made("bob", "/datasets", name=unique("d")),
         await api.made("alice", "/datasets", name=unique("d")),
     )
-    body = {
-        "name": "T",
-        "description": "",
-        "type": "user",
-        "applicationType": "jupyterlab",
-        "hardware": "cpuSmall",
-        "public": True,
-        "datasets": [mine["_id"], hers["_id"], NOBODY],
-    }
+    body = TEMPLATE | {"datasets": [mine["_id"], hers["_id"], NOBODY]}
     assert problems(await api.ask("bob", "POST", "/template", json=body)) == {"/datasets/1", "/datasets/2"}
     body["datasets"] = [mine["_id"]]
     template = (await api.ask("bob", "POST", "/template", json=body)).json()

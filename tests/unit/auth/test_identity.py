@@ -57,6 +57,8 @@ def test_nobody_is_an_admin_without_a_setting() -> None:
         ({"orgs": ["biology", "biology", 7]}, ("biology", "7")),
         ({"orgs": "biology", "email": "a@example.org"}, ("biology", "example.org")),
         ({"email": "a@Example.ORG"}, ("example.org",)),
+        ({"email": "a@\uff25XAMPLE.org"}, ("example.org",)),
+        ({"email": "a@example.org."}, ()),
         ({"email": "a@evil-example.org"}, ()),
         ({"email": "a@sub.example.org"}, ()),
         ({"orgs": None}, ()),

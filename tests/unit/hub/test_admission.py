@@ -73,6 +73,7 @@ def test_a_signed_order_is_admitted_with_its_profiles(scene: Scene) -> None:
     assert order.file_path == "/home/jovyan/a.ipynb"
     # JupyterHub lower-cases; an identity provider may not.
     assert scene.admit(hub_user="Alice@Example.org")
+    assert scene.admit(user="jürgen.o'neil@bücher.example", hub_user="jürgen.o'neil@bücher.example")
 
 
 @pytest.mark.parametrize("options", [{}, {"spec": None}, {"spec": 1}, {"spec": ["x"]}, {"profile": "jupyterlab"}])
@@ -87,6 +88,7 @@ def test_options_of_anybodys_making_are_refused(scene: Scene, options: dict[str,
     ("arguments", "code"),
     [
         ({"user": "bob@example.org"}, "foreign-user"),
+        ({"user": "strasse@example.org", "hub_user": "straße@example.org"}, "foreign-user"),
         ({"name": "lab-other"}, "foreign-name"),
         ({"name": "", "hub_name": ""}, "foreign-name"),
         ({"expires_at": 1}, "expired"),

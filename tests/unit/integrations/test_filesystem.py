@@ -34,6 +34,25 @@ def umask() -> Iterator[Callable[[int], int]]:
     os.umask(before)
 
 
+@pytest.mark.parametrize(("there", "asked"), [("e\u0301", "\u00e9"), ("\u00e9", "e\u0301")])
+def test_a_name_in_the_other_form_of_unicode_is_taken(root: Path, there: str, asked: str) -> None:
+    (root / "home").mkdir()
+    (root / "home" / there).write_text("here first")
+    for make in (Volumes().create_directory, partial(Volumes().create_file, content=b"")):
+        with pytest.raises(StateConflict):
+            make(root, "home", asked)
+    assert os.listdir(root / "home") == [there]
+
+
+def test_a_name_of_files_that_are_being_written_is_nobodys(root: Path) -> None:
+    (root / "home").mkdir()
+    for make in (Volumes().create_directory, partial(Volumes().create_file, content=b"")):
+        with pytest.raises(RequestInvalid) as refused:
+            make(root, "home", ".nbhub-unfinished-x")
+        assert [one.path for one in refused.value.details] == ["/name"]
+        make(root, "home", f".nbhub-{make}"[:60].replace("/", ""))
+
+
 def descriptors() -> int:
     return len(os.listdir("/proc/self/fd"))
 
