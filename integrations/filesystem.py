@@ -402,7 +402,8 @@ def _require_free(directory: int, name: str) -> None:
     """Refuse a name that is there in the other form of Unicode: to people, and on a Mac, the two are one."""
     for form in ("NFC", "NFD"):
         other = unicodedata.normalize(form, name)
-        if other != name and _exists(directory, other):
+        # A form that is too long for a name is nobody's.
+        if other != name and len(os.fsencode(other)) <= containment.LONGEST_NAME and _exists(directory, other):
             raise FileExistsError
 
 

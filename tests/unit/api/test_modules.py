@@ -123,7 +123,6 @@ async def test_what_is_null_counts_as_absent_and_is_not_answered(api: Api) -> No
             "_id": made["_id"],
             "name": made["name"],
             "version": "1.0",
-            "description": "",
             "featured": False,
             "luaModuleFile": [],
             "owner": api.email("alice"),
@@ -181,7 +180,7 @@ async def test_what_is_missing_or_unknown_is_named_at_once(api: Api) -> None:
     path = path_of(await a_module(api))
     change = {"owner": api.email("alice"), "write_access": True, "_id": NOBODY}
     assert problems(await api.ask("alice", "PATCH", path, json=change)) == {"/owner", "/write_access", "/_id"}
-    nothing = dict.fromkeys(("name", "version", "description", "featured", "luaModuleFile"))
+    nothing = dict.fromkeys(("name", "version", "featured", "luaModuleFile"))
     assert problems(await api.ask("alice", "PATCH", path, json=nothing)) == {f"/{field}" for field in nothing}
 
 
