@@ -105,7 +105,7 @@ class Person:
                 answer = await client.request(method, path, headers=headers, **more)
                 if answer.status_code != 401:
                     break
-                self._token = await people.api_token(API, self.email)
+                self._token = await people.again(lambda: people.api_token(API, self.email))
         expect(answer.is_success, f"{method} {path} answers {answer.status_code}: {answer.text}")
         return answer.json() if answer.content else None
 
@@ -153,7 +153,8 @@ class Standing:
 
     async def stands(self) -> None:
         """Raise unless the kernel has what it had in its memory, and new work is done."""
-        async with await people.notebook(ALICE, self.server["url"], self._kernel) as notebook:
+        again = people.again(lambda: people.notebook(ALICE, self.server["url"], self._kernel))
+        async with await again as notebook:
             expect("42" in await notebook.run("print(kept)"), "the kernel has forgotten")
         made = await self.alice.call("POST", "/datasets", json={"name": f"after-{secrets.token_hex(4)}"})
         seen = await self.alice.call("GET", f"/datasets/{made['_id']}")
@@ -236,7 +237,7 @@ async def survive(deployment: Deployment, keys: list[str]) -> None:
     say(f"people's programs reach {', '.join(f'{host}:{port}' for host, port in sorted(reached))} and nothing else")
     with step("Vault's audit log put aside"):
         deployment.documented("docker compose exec --user vault vault mv /vault/logs/audit.log /vault/logs/audit.log.1")
-        deployment.documented("docker compose kill --signal SIGHUP vault")
+        deployment.documented("docker compose exec vault sh -c 'kill -HUP 1'")
         until(
             lambda: "audit.log\n" in deployment.compose("exec", "-T", "vault", "ls", "/vault/logs"), "a new log began"
         )

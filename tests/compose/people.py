@@ -1,10 +1,12 @@
 """People of a deployment: made in Keycloak, and signed in as a browser is, through Keycloak's own forms."""
 
+import asyncio
 import html
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from html.parser import HTMLParser
 from http.cookiejar import Cookie, CookieJar
+from typing import TypeVar
 from urllib.parse import urljoin, urlsplit
 
 import httpx
@@ -13,6 +15,8 @@ from stack.notebook import Notebook
 
 PASSWORD = "a long password for tests"
 _STEPS = 30
+_TRIES = 8
+T = TypeVar("T")
 
 
 class SignInFailed(Exception):
@@ -88,6 +92,18 @@ async def _arrive(client: httpx.AsyncClient, url: str, email: str, there: Callab
         else:
             raise SignInFailed(f"{at} answers {answer.status_code}: {answer.text[:300]}")
     raise SignInFailed(f"{url} leads in circles")
+
+
+async def again(sign_in: Callable[[], Awaitable[T]]) -> T:
+    """Sign in, and again as a person would: that PostgreSQL ended its connections Keycloak finds out by using them."""
+    for left in reversed(range(_TRIES)):
+        try:
+            return await sign_in()
+        except (SignInFailed, httpx.HTTPError):
+            if not left:
+                raise
+            await asyncio.sleep(2)
+    raise AssertionError("unreachable")
 
 
 async def api_token(api: str, email: str) -> str:
