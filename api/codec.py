@@ -4,6 +4,7 @@ The UI's codec endpoint is `{public_url}/codec/{codec_token}`: the browser canno
 itself is the capability, and nothing here logs addresses. Admins may use `/codec/decode` with their own token.
 """
 
+import asyncio
 import hmac
 from typing import Any
 
@@ -14,6 +15,7 @@ from litestar.params import FromPath
 from temporalio.api.common.v1 import Payloads
 
 from api.policy import Policy, needs
+from api.validation import MOST_AT_ONCE
 from models.errors import RecordMissing, RequestMalformed
 from models.settings import Settings
 from workflows.codec import EncryptionCodec, PayloadUnreadable
@@ -72,8 +74,11 @@ async def _decoded(request: Request[Any, Any, Any], settings: Settings) -> Respo
 
 
 async def _read(request: Request[Any, Any, Any]) -> Payloads:
+    body = await request.body()
     try:
-        return json_format.Parse(await request.body(), Payloads())
+        if len(body) <= MOST_AT_ONCE:
+            return json_format.Parse(body, Payloads())
+        return await asyncio.to_thread(json_format.Parse, body, Payloads())
     except (json_format.ParseError, UnicodeDecodeError, RecursionError):
         raise RequestMalformed("The body is not a list of payloads.") from None
 

@@ -32,6 +32,7 @@ What is made has to be the same when it is made again. Nothing after the commit 
 lost is made up for by the reconciler.
 """
 
+import asyncio
 import contextlib
 import hashlib
 import hmac
@@ -48,6 +49,7 @@ from litestar import Request, Response
 from api.etag import etag_of, require_match
 from api.operation_view import view_of
 from api.services import Services
+from api.validation import MOST_AT_ONCE
 from models import claims, crash_points, idempotency, operations
 from models.claims import Claim
 from models.database import DATABASE_ERRORS
@@ -178,7 +180,10 @@ class Write:
                 await claims.drop(claim.id)
 
     async def _read_key(self) -> WriteKey | None:
-        return write_key(self._request, await self._request.body(), self._services.settings.session_key.encode())
+        body, secret = await self._request.body(), self._services.settings.session_key.encode()
+        if len(body) <= MOST_AT_ONCE:
+            return write_key(self._request, body, secret)
+        return await asyncio.to_thread(write_key, self._request, body, secret)
 
     async def __aenter__(self) -> "Write":
         key = await self._read_key()

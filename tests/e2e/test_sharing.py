@@ -219,3 +219,18 @@ async def test_two_of_one_name_in_one_server(shelf: Shelf, bob: Member) -> None:
     assert listed == str([name, f"{name}--{shelf.alice.email}"])
     await bob.succeeded(await bob.delete(server))
     await bob.call("DELETE", f"/datasets/{own['_id']}", expect=204, headers={"Prefer": "wait=60"})
+
+
+async def test_a_person_of_an_international_address_is_shared_with_and_starts_a_server(
+    shelf: Shelf, stack: Stack
+) -> None:
+    email = "jürgen.o'neil@bücher.example"
+    await shelf.alice.succeeded(await shelf.share("read", userArray=["Jürgen.O'Neil@xn--bcher-kva.example"]))
+    async with Member.signed_in(stack.info.api, email, await stack.token(email)) as person:
+        assert await person.call("GET", "/whoami") == email
+        server = await shelf.opened(person)
+        assert (server["owner"], server["status"]) == (email, "running")
+        assert await shelf.reads(person, server) == "forty-two cells"
+        await shelf.alice.succeeded(await shelf.revoke("read", userArray=[email]))
+        assert (await person.see(server))["status"] == "stopped"
+        await person.succeeded(await person.delete(server))

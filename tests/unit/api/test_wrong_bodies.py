@@ -104,6 +104,33 @@ async def test_no_more_problems_are_made_than_are_told(
     assert len(refused.json()["error"]["details"]) == len(made) == MOST_PROBLEMS
 
 
+@pytest.mark.parametrize(
+    ("content", "status"),
+    [
+        ("1," * 200_001, 413),
+        ("{}," * 200_001, 413),
+        ('"a",' * 200_001, 413),
+        ('{"a":"b"},' * 200_001, 413),
+        ('"\\\\",' * 200_001, 413),
+        ('"\\"",' * 200_001, 413),
+        ('"\\",' * 200_001, 400),
+        (f'"{"," * 300_000}",', 422),
+        (f'"{"x," * 300_000}\\"{"," * 300_000}\\\\",', 422),
+        ("1," * 150_000, 422),
+    ],
+    ids=lambda value: repr(value)[:20],
+)
+async def test_a_body_of_too_many_values_is_not_read(client: httpx.AsyncClient, content: str, status: int) -> None:
+    body = f'{{"content": [{content}1]}}'.encode()
+    refused = await client.post("/files", content=body, headers={"content-type": "application/json"})
+    assert refused.status_code == status, refused.text
+
+
+async def test_a_file_of_many_commas_is_read(client: httpx.AsyncClient) -> None:
+    body = {"root": "notebooks", "name": "a.csv", "type": "file", "content": '1,"2"\\,\n' * 300_000}
+    assert (await client.post("/files", json=body)).status_code == 200
+
+
 @pytest.mark.parametrize("size", [1_000, 100_000])
 async def test_a_large_body_is_not_read_on_the_event_loop(
     client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch, size: int
