@@ -3,7 +3,7 @@
 from pathlib import PurePosixPath
 
 from hub.order import Order, OrderRefused, check_mount_targets
-from hub.program import DASHBOARD, load_modules
+from hub.program import DASHBOARD, ISOLATED, load_modules
 from models.profiles import HOME
 from models.server_spec import Mount
 
@@ -40,7 +40,7 @@ def command(order: Order, base_url: str, lmod: str) -> list[str]:
 
     `lmod` is where the image has Lmod's start-up file for bash.
     """
-    plain = order.command(_values(order, base_url), ("python3", "-c", DASHBOARD.read_text()))
+    plain = order.command(_values(order, base_url), ("python3", *ISOLATED, "-c", DASHBOARD.read_text()))
     return list(load_modules(plain, lmod) if order.spec.modules else plain)
 
 

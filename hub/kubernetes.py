@@ -22,6 +22,7 @@ from hub.containers import (
     names,
 )
 from hub.order import Order, OrderRefused
+from hub.program import ISOLATED
 from hub.records import Failure, Records
 from hub.settings import HubSettings
 from hub.truth import Report
@@ -32,8 +33,7 @@ from models.server_spec import Mount
 # What the init container shares with the server, and where the server finds its variables.
 _VOLUME, _SECRETS = "nbhub-secrets", PurePosixPath("/nbhub-secrets")
 VARIABLES = "/run/nbhub-secrets/variables.json"
-# Alone: what lies in the home of a person is nothing to import.
-PYTHON = ("python3", "-I", "-c")
+PYTHON = ("python3", *ISOLATED, "-c")
 ENTER, UNWRAP = (Path(__file__).with_name(name) for name in ("enter.py", "unwrap.py"))
 _GPU = "nvidia.com/gpu"
 _ENDED = ("Succeeded", "Failed")

@@ -11,6 +11,8 @@ from hub.order import Order, OrderRefused, file_on_machine
 SEARCH_PATH = ":".join((str(Path(sys.prefix) / "bin"), "/usr/local/bin", "/usr/bin", "/bin"))
 DASHBOARD = Path(__file__).with_name("dashboard.py")
 SINGLEUSER = Path(__file__).with_name("singleuser.py")
+# How Python runs them: what lies in the home of a person is nothing for them to import.
+ISOLATED = ("-I",)
 # Where a sandbox shows these two files.
 INSIDE = PurePosixPath("/opt/nbhub")
 # Constant text; all that varies comes as arguments. `system`: not what the person saved as their default in the home.
@@ -46,9 +48,9 @@ def program_for(order: Order, base_url: str, lmod: str, helpers: PurePosixPath =
         is_folder = file_on_machine(order).is_dir()
         values["file"] = order.file_path
         values["directory"] = order.file_path if is_folder else str(PurePosixPath(order.file_path).parent)
-    command = order.command(values, (sys.executable, str(helpers / DASHBOARD.name)))
+    command = order.command(values, (sys.executable, *ISOLATED, str(helpers / DASHBOARD.name)))
     if command[0] == "jupyterhub-singleuser":
-        command = (sys.executable, str(helpers / SINGLEUSER.name), *command[1:])
+        command = (sys.executable, *ISOLATED, str(helpers / SINGLEUSER.name), *command[1:])
     environment = order.environment(values)
     if "MODULEPATH" in environment:
         if not Path(lmod).exists():

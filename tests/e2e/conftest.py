@@ -1,8 +1,10 @@
 """People who are signed in on the whole stack."""
 
+import shutil
 from collections.abc import AsyncIterator, Awaitable, Callable
 
 import pytest
+from playwright.async_api import Browser, async_playwright
 
 from stack.supervisor import Stack
 from tests.e2e.people import Member
@@ -30,3 +32,14 @@ async def admin(stack: Stack) -> AsyncIterator[Member]:
 def hub_token(stack: Stack) -> Callable[[str], Awaitable[str]]:
     """A JupyterHub token of a person, with the rights of a browser session."""
     return stack.hub_token
+
+
+@pytest.fixture(scope="session")
+async def browser() -> AsyncIterator[Browser]:
+    program = shutil.which("chromium")
+    assert program, "chromium is missing: apt-get install chromium"
+    quiet = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--disable-background-networking", "--disable-sync"]
+    async with async_playwright() as playwright:
+        browser = await playwright.chromium.launch(executable_path=program, args=quiet)
+        yield browser
+        await browser.close()

@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from typing import Any, Self, TypeVar
 
 import httpx
+from playwright.async_api import Page
 
 Json = dict[str, Any]
 T = TypeVar("T")
@@ -31,6 +32,17 @@ async def until(look: Callable[[], Awaitable[T]], holds: Callable[[T], bool], *,
             return seen
         assert time.monotonic() < deadline, f"{what}: not within {within} s, last seen {seen}"
         await asyncio.sleep(0.1)
+
+
+async def sign_in(page: Page, email: str) -> None:
+    """Fill in the forms that a page of JupyterHub leads to, as a development user."""
+    start = page.get_by_role("link", name="Sign in").or_(page.locator("input[name=email]")).first
+    await start.wait_for()
+    if await page.locator("input[name=email]").count() == 0:
+        await start.click()
+    await page.fill("input[name=email]", email)
+    await page.fill("input[name=password]", email.partition("@")[0])
+    await page.click("button")
 
 
 class Member:

@@ -1,28 +1,15 @@
 """Pages in a real browser: what an operator reads in the Temporal web UI, and the API's documentation."""
 
-import shutil
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-from playwright.async_api import Browser, async_playwright, expect
+from playwright.async_api import Browser, expect
 
 from stack.supervisor import Stack
-from tests.e2e.people import Member
+from tests.e2e.people import Member, sign_in
 
 SCREENSHOT = Path(__file__).parents[2] / "docs" / "temporal-ui.png"
 _SECONDS = 30_000
-
-
-@pytest.fixture(scope="module")
-async def browser() -> AsyncIterator[Browser]:
-    program = shutil.which("chromium")
-    assert program, "chromium is missing: apt-get install chromium"
-    quiet = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--disable-background-networking", "--disable-sync"]
-    async with async_playwright() as playwright:
-        browser = await playwright.chromium.launch(executable_path=program, args=quiet)
-        yield browser
-        await browser.close()
 
 
 async def test_a_workflow_reads_as_a_story_in_the_temporal_ui(
@@ -59,11 +46,7 @@ async def test_a_person_signs_in_to_jupyterhub_and_finds_no_way_around_us(
     page = await browser.new_page()
     page.set_default_timeout(_SECONDS)
     await page.goto(f"{stack.info.jupyterhub}/hub/home")
-    if await page.get_by_role("link", name="Sign in").count():
-        await page.get_by_role("link", name="Sign in").first.click()
-    await page.fill("input[name=email]", alice.email)
-    await page.fill("input[name=password]", "alice")
-    await page.click("button")
+    await sign_in(page, alice.email)
     await page.wait_for_url(f"{stack.info.jupyterhub}/hub/**")
     await expect(page.get_by_text(alice.email).first).to_be_visible(timeout=_SECONDS)
     assert await page.get_by_role("link", name="Start My Server").count() == 0

@@ -65,9 +65,9 @@ async def test_a_pod_of_a_dashboard_is_behind_the_sign_in(kube_spawner: Any, mak
         kube_spawner, make_order(application="streamlit", file_path="$HOME/app.py", hardware="gpuSmall")
     )
     (container,) = pod.spec.containers
-    assert container.args[:2] == ["python3", "-c"]
-    assert "class Visit" in container.args[2]
-    assert container.args[3:6] == ["/_stcore/health", "streamlit", "run"]
+    assert container.args[:3] == ["python3", "-I", "-c"]
+    assert "class Visit" in container.args[3]
+    assert container.args[4:7] == ["/_stcore/health", "streamlit", "run"]
     assert "--server.port={port}" in container.args
     assert container.args[-1] == "/home/jovyan/app.py"
     assert container.resources.limits["nvidia.com/gpu"] == "1"
