@@ -8,6 +8,7 @@ from typing import Any
 
 import jupyterhub
 
+from hub import pages
 from hub.half_starts import ClearsHalfStarts
 from hub.order import Order
 from hub.plugin import Plugin, left_closed, no_secrets, opened_by_the_hub
@@ -54,6 +55,8 @@ def configure_hub(c: Any, settings: HubSettings) -> None:
     # Not to a page that would start a server.
     c.JupyterHub.default_url = "/hub/home"
     c.JupyterHub.template_paths = [str(Path(__file__).with_name("templates"))]
+    c.JupyterHub.template_vars = {"ui_url": settings.ui_url}
+    pages.install()
 
 
 def configure_proxy(c: Any, settings: HubSettings) -> None:

@@ -8,9 +8,10 @@ from pathlib import Path
 import msgspec
 
 SPAWNERS = ("bubblewrap", "local", "kube", "docker")
-# Shared with API and worker, so without the `HUB_` prefix.
+# Not of JupyterHub's side alone, so without the `HUB_` prefix.
 _SHARED = {
     "api_url": "NBHUB_API_URL",
+    "ui_url": "NBHUB_UI_URL",
     "profiles_file": "NBHUB_PROFILES_FILE",
     "crash_points": "NBHUB_CRASH_POINTS",
 }
@@ -49,6 +50,8 @@ class HubSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     oidc_client_secret: str = ""
     oidc_scopes: str = "openid profile email"
     api_url: str = ""
+    # Where people make and start servers; JupyterHub's pages lead there.
+    ui_url: str = ""
     profiles_file: str = ""
     # Where wrapped secrets are opened; no credential is needed there.
     vault_url: str = ""

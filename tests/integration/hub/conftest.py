@@ -38,7 +38,11 @@ async def hub_programs() -> dict[str, str]:
 def hub(tmp_path_factory: pytest.TempPathFactory, hub_programs: dict[str, str]) -> Iterator[HubUnderTest]:
     profiles = tmp_path_factory.mktemp("profiles") / "profiles.toml"
     profiles.write_text(PROFILES)
-    settings = {"NBHUB_PROFILES_FILE": str(profiles), **hub_programs}
+    settings = {
+        "NBHUB_PROFILES_FILE": str(profiles),
+        "NBHUB_UI_URL": "https://notebooks.example.org/",
+        **hub_programs,
+    }
     hub = HubUnderTest(tmp_path_factory.mktemp("hub"), settings)
     hub.start()
     try:
