@@ -22,12 +22,7 @@ class Starting(BaseHandler):  # type: ignore[misc]  # JupyterHub has no types
             self.redirect(self.get_next_url(default=user.server_url(server_name)))
             return
         self.set_status(503)
-        failure = spawner._spawn_future.exception() if spawner._failed else None
-        page = await self.render_template(
-            "not_running.html",
-            starting=spawner.pending == "spawn",
-            failed_message=getattr(failure, "jupyterhub_message", ""),
-        )
+        page = await self.render_template("not_running.html", starting=spawner.pending == "spawn")
         self.finish(page)
 
 

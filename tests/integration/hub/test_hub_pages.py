@@ -9,7 +9,7 @@ import pytest
 from playwright.async_api import Page, async_playwright, expect
 
 from models.server_spec import ServerSpec
-from tests.integration.hub.harness import OTHER, USER, HubUnderTest, until
+from tests.integration.hub.harness import OTHER, USER, HubUnderTest
 
 UI = "https://notebooks.example.org/"
 _SECONDS = 60_000
@@ -60,16 +60,6 @@ async def test_a_page_of_a_server_that_starts_says_so(hub: HubUnderTest, page: P
     await page.screenshot(path=tmp_path / "starting.png")
     await page.wait_for_url(re.compile(f"/user/{USER}/{spec.hub_name}/lab"), timeout=_SECONDS)
     hub.end(spec)
-
-
-async def test_a_page_of_a_server_that_failed_says_why(hub: HubUnderTest, page: Page) -> None:
-    (hub.roots["notebooks"] / USER / "broken.py").write_text("raise SystemExit('no data yet')")
-    spec = hub.spec(application="probe", file_path="broken.py")
-    hub.order(spec)
-    until(lambda: hub.failure(spec), 60, "the start has failed")
-    await page.goto(address(hub, spec))
-    await expect(page.get_by_role("heading", name="The server is not running")).to_be_visible()
-    await expect(page.get_by_text(re.compile("Its last start failed: .*no data yet"))).to_be_visible()
 
 
 @pytest.mark.parametrize("path", ["spawn", f"spawn/{USER}/s-1", f"spawn/{OTHER}/s-1"])
