@@ -83,9 +83,11 @@ except KeyError:
     traceback.print_exc(file=log)
 """
 IMPORTS = "import json, os, pathlib, sys, traceback"
-# Jupyter runs it when a server of that home starts.
-CONFIGURATION = "pathlib.Path.home() / '.jupyter' / 'jupyter_server_config.py'"
+# Voilà runs it when it starts for a notebook of that home.
+CONFIGURATION = "pathlib.Path.home() / '.jupyter' / 'voila.py'"
 WRITES = f"""{IMPORTS}
+empty = {{"cells": [], "metadata": {{}}, "nbformat": 4, "nbformat_minor": 5}}
+pathlib.Path("speaks.ipynb").write_text(json.dumps(empty))
 file = {CONFIGURATION}
 file.parent.mkdir(exist_ok=True)
 file.write_text({f"{IMPORTS}; log = sys.stderr{SAYS}sys.exit(3)"!r})
@@ -342,7 +344,9 @@ class Story:
         await self.fails(start, "ended while it was starting")
 
     async def start_what_speaks(self) -> None:
-        server = await self.launched("speaks")
+        fields = {"applicationType": "voila", "filePath": "speaks.ipynb"}
+        server = await self.alice.make_server(secrets=self.template["secrets"], **fields)
+        self.servers["speaks"] = server
         self.speakers.append(server)
         await self.fails(await self.alice.wish(server, "start"), "exit code 3")
 

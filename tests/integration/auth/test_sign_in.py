@@ -340,7 +340,6 @@ async def test_who_signs_in_for_the_first_time_twice_at_once_is_one_person(hub: 
         ({"email_verified": False}, "FORBIDDEN"),
         ({"email": ""}, "FORBIDDEN"),
         ({"email": "al ice@example.org"}, "FORBIDDEN"),
-        ({"email": "al\u0131ce@example.org"}, "FORBIDDEN"),
         ({"email": "alice@example.org\n"}, None),
         ({"email": "../x@example.org"}, "FORBIDDEN"),
         ({"email": "a" * 300 + "@example.org"}, "FORBIDDEN"),
@@ -355,6 +354,12 @@ async def test_which_emails_can_be_user_names(hub: Place, changes: dict[str, Any
     with pytest.raises(ActionForbidden) as refused:
         await persons.bind(Identity(**values))
     assert refused.value.code == code
+
+
+async def test_an_address_that_only_looks_alike_is_another_person(hub: Place) -> None:
+    alice = Identity(issuer="i", subject="s", email="alice@example.org")
+    alike = Identity(issuer="i", subject="alike", email="al\u0131ce@example.org")
+    assert await persons.bind(alike) != await persons.bind(alice)
 
 
 async def test_an_account_that_changes_its_email_is_told_so(hub: Place) -> None:
@@ -375,7 +380,7 @@ async def test_organisations_are_kept_as_they_change(hub: Place) -> None:
 
 async def test_the_form_refuses_a_wrong_password(hub: Place) -> None:
     async with hub.browser() as browser:
-        with pytest.raises(Exception, match="403"):
+        with pytest.raises(Exception, match=r"no alice@example\.org who signs in with this password"):
             await sign_in(
                 await browser.begin(), "alice@example.org", "wrong", client=browser.web, until="https://ui.example.org"
             )
