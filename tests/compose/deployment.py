@@ -158,7 +158,11 @@ class Deployment:
         version = volume / "18" / "docker" / "PG_VERSION"
         until(version.exists, "PostgreSQL initialises", every=0.01)
         os.kill(self._state(container)["Pid"], signal.SIGKILL)
-        until(lambda: not (volume / "initialisation-unfinished").exists(), "PostgreSQL began again, to the end")
+        until(
+            lambda: bool(self._state(container)["Health"]["Status"] == "healthy"), "PostgreSQL began again, to the end"
+        )
+        if (volume / "initialisation-unfinished").exists():
+            raise DeploymentFailed("PostgreSQL is healthy before its first initialisation is done")
 
     # Vault
 
