@@ -6,12 +6,12 @@ itself is the capability, and nothing here logs addresses. Admins may use `/code
 
 import asyncio
 import hmac
-from typing import Any
+from typing import Annotated, Any
 
 from google.protobuf import json_format
 from litestar import Controller, Request, Response, post
 from litestar.di import NamedDependency
-from litestar.params import FromPath
+from litestar.params import FromPath, QueryParameter
 from temporalio.api.common.v1 import Payloads
 
 from api.policy import Policy, needs
@@ -19,6 +19,9 @@ from api.validation import MOST_AT_ONCE
 from models.errors import RecordMissing, RequestMalformed
 from models.settings import Settings
 from workflows.codec import EncryptionCodec, PayloadUnreadable
+
+# The UI says with it that references to payloads stored elsewhere may stay; there are none here.
+StorageRefs = Annotated[bool | None, QueryParameter(name="preserveStorageRefs")]
 
 
 class CodecController(Controller):
@@ -29,7 +32,11 @@ class CodecController(Controller):
 
     @post("/{token:str}/decode", opt=needs(Policy.PUBLIC), status_code=200)
     async def decode(
-        self, token: FromPath[str], request: Request[Any, Any, Any], settings: NamedDependency[Settings]
+        self,
+        token: FromPath[str],
+        request: Request[Any, Any, Any],
+        settings: NamedDependency[Settings],
+        preserve_storage_refs: StorageRefs = None,
     ) -> Response[bytes]:
         """Decrypt for whoever holds the address."""
         _require_token(token, settings)
@@ -37,7 +44,11 @@ class CodecController(Controller):
 
     @post("/{token:str}/encode", opt=needs(Policy.PUBLIC), status_code=200)
     async def encode(
-        self, token: FromPath[str], request: Request[Any, Any, Any], settings: NamedDependency[Settings]
+        self,
+        token: FromPath[str],
+        request: Request[Any, Any, Any],
+        settings: NamedDependency[Settings],
+        preserve_storage_refs: StorageRefs = None,
     ) -> Response[bytes]:
         """Encrypt what is sent from the UI, for whoever holds the address."""
         _require_token(token, settings)
@@ -50,7 +61,10 @@ class CodecController(Controller):
 
     @post("/decode", opt=needs(Policy.ADMIN), status_code=200)
     async def decode_as_admin(
-        self, request: Request[Any, Any, Any], settings: NamedDependency[Settings]
+        self,
+        request: Request[Any, Any, Any],
+        settings: NamedDependency[Settings],
+        preserve_storage_refs: StorageRefs = None,
     ) -> Response[bytes]:
         """Decrypt for an admin."""
         return await _decoded(request, settings)

@@ -85,7 +85,7 @@ async def page(alice: Member, stack: Stack, browser: Browser) -> AsyncIterator[P
 async def visit(member: Member, page: Page, server: Json) -> None:
     """Open a server's address; the first time this leads through JupyterHub and the provider's forms."""
     await page.goto(server["url"])
-    if page.url.rstrip("/") != server["url"].rstrip("/"):
+    if not page.url.startswith(server["url"].rstrip("/")):
         await sign_in(page, member.email)
         await page.wait_for_url(f"{server['url'].rstrip('/')}/**")
 
@@ -108,6 +108,8 @@ async def test_a_streamlit_app_reacts_to_a_click_and_takes_a_file(
     await visit(alice, page, server)
     await expect(page.get_by_role("heading", name="Cell counts")).to_be_visible()
     await expect(page.get_by_test_id("stMetricValue").nth(1)).to_have_text("16")
+    # The last thing of the page: a click before it would interrupt the app.
+    await expect(page.get_by_test_id("stFileUploader")).to_be_visible()
     for cells in ("32", "64", "128"):
         await page.get_by_role("button", name="Let them divide").click()
         await expect(page.get_by_test_id("stMetricValue").nth(1)).to_have_text(cells)
@@ -136,4 +138,16 @@ async def test_a_voila_notebook_runs_its_widgets(alice: Member, page: Page, requ
         await page.screenshot(
             path=DOCS / "voila.png", animations="disabled", clip={"x": 0, "y": 0, "width": 720, "height": 420}
         )
+    await alice.succeeded(await alice.delete(server))
+
+
+async def test_a_notebook_runs_in_jupyterlab(alice: Member, page: Page) -> None:
+    server = await alice.started(name="A lab for a browser")
+    await visit(alice, page, server)
+    await page.locator(".jp-LauncherCard[data-category=Notebook]").first.click()
+    cell = page.locator(".jp-Notebook .jp-InputArea-editor").first
+    await cell.click()
+    await page.keyboard.type("6 * 7")
+    await page.keyboard.press("Shift+Enter")
+    await expect(page.locator(".jp-OutputArea-output").first).to_have_text("42")
     await alice.succeeded(await alice.delete(server))

@@ -32,7 +32,8 @@ async def test_round_trip(bench: Bench) -> None:
     sealed = (await api.post(f"/codec/{TOKEN}/encode", json={"payloads": [PLAIN]})).json()
     assert base64.b64decode(sealed["payloads"][0]["metadata"]["encoding"]) == b"binary/encrypted"
     assert "hello" not in base64.b64decode(sealed["payloads"][0]["data"]).decode("latin-1")
-    for path in (f"/codec/{TOKEN}/decode", "/codec/decode"):
+    # The second as the UI asks.
+    for path in (f"/codec/{TOKEN}/decode", f"/codec/{TOKEN}/decode?preserveStorageRefs=true", "/codec/decode"):
         opened = await api.post(path, json=sealed)
         assert (opened.status_code, opened.json()) == (200, {"payloads": [PLAIN]})
     passed = await api.post(f"/codec/{TOKEN}/decode", json={"payloads": [PLAIN, *sealed["payloads"]]})
