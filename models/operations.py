@@ -45,7 +45,7 @@ class Step(Struct, frozen=True, kw_only=True, omit_defaults=True):
     next_try_at: datetime | None = None
 
 
-class OperationError(Struct, frozen=True, kw_only=True):
+class OperationError(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Why an operation failed, and what to do next."""
 
     code: str

@@ -69,6 +69,15 @@ async def test_a_view_of_everything(bench: Bench, api: httpx.AsyncClient) -> Non
     assert "superseded_by" not in body
 
 
+async def test_a_failure_that_has_no_advice_gives_none(bench: Bench, api: httpx.AsyncClient) -> None:
+    operation = await operations.open_operation(
+        "server.start", Subject("server", new_id()), owner=bench.callers["alice"].id, actor=bench.callers["alice"]
+    )
+    await operations.fail(operation, OperationError(code="SPAWN_FAILED", message="no"))
+    body = (await api.get(f"/operations/{operation}")).json()
+    assert body["error"] == {"code": "SPAWN_FAILED", "message": "no"}
+
+
 async def test_actor_owner_and_admin_see_an_operation(bench: Bench) -> None:
     operation = await open_one(bench, actor="admin", owner="alice")
     foreign = await open_one(bench, actor="bob")
