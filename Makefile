@@ -62,10 +62,10 @@ arch: setup ## Imports go one way
 	@PYTHONPATH=. $(BIN)/lint-imports --no-cache | tail -n 12
 
 migrate: setup ## Bring the database of NBHUB_DATABASE_URL to the current schema
-	@$(BIN)/python -m models.migrate
+	@$(BIN)/python -m models.database.migrate
 
 openapi: setup ## Write docs/openapi.json
-	@$(BIN)/python -m api.openapi
+	@$(BIN)/python -m api.document
 
 fuzz: packages ## Compare the API with its document for as long as you like (ARGS="--max-time 600 --seed 7")
 	@SCHEMATHESIS_ARGS="$(or $(ARGS),--max-time 1800)" $(BIN)/pytest -q -s tests/integration/api/test_document.py

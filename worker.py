@@ -21,12 +21,14 @@ from activities.records import Records
 from activities.vault import Values
 from integrations.jupyterhub import JupyterHub
 from integrations.vault import Vault
-from models import database, heartbeats, logging
-from models.absence import Absence
-from models.database import DATABASE_ERRORS
-from models.heartbeats import Role
-from models.process import leave
-from models.settings import Settings, SettingsInvalid
+from models.database import engine
+from models.database.engine import DATABASE_ERRORS
+from models.domain import logging
+from models.domain.absence import Absence
+from models.domain.process import leave
+from models.domain.settings import Settings, SettingsInvalid
+from models.ledger import heartbeats
+from models.ledger.heartbeats import Role
 from workflows import runtime
 from workflows.access import AccessWorkflow
 from workflows.client import Workflows, connect
@@ -122,9 +124,9 @@ async def run(settings: Settings) -> None:
     hub = JupyterHub(settings.jupyterhub_url, settings.jupyterhub_token, settings.truth_url)
     vault = Vault.from_settings(settings)
     try:
-        async with database.pool(settings):
+        async with engine.pool(settings):
             # A worker is of no use before these are there; it waits rather than dies.
-            if await _reached("PostgreSQL", database.ping, ended) is None:
+            if await _reached("PostgreSQL", engine.ping, ended) is None:
                 return
             client = await _reached("Temporal", lambda: connect(settings, lazy=False), ended)
             if client is None:

@@ -8,10 +8,12 @@ from temporalio import activity
 
 from activities.looks import looks
 from activities.messages import AccessScope, Withdrawn, WorkflowRun
-from models import crash_points, mounts, operations
-from models.mounts import LostMount
-from models.settings import Settings
-from models.values import OperationStatus, Subject
+from models.domain import crash_points
+from models.domain.settings import Settings
+from models.domain.values import OperationStatus, Subject
+from models.ledger import operations
+from models.records import mounts
+from models.records.mounts import LostMount
 
 STOP = "Stop servers that hold what their owners may no longer use"
 

@@ -11,16 +11,18 @@ from activities.messages import Done, ObjectWish, Settled, WorkflowRun
 from activities.steps import of_subject, told
 from integrations import lmod
 from integrations.filesystem import Volumes
-from models import claims, crash_points, idempotency, lifecycles, modules, persons, volumes
-from models.claims import Claim
-from models.errors import RecordMissing, RequestInvalid
-from models.idempotency import StoredAnswer
-from models.lifecycles import Presence
-from models.modules import ModulePlace, PlaceHeld
-from models.settings import Settings
-from models.transactions import Transaction
-from models.values import Caller, Subject
-from models.volumes import DIRECTORIES, NewEntry, Root
+from models.database.transactions import Transaction
+from models.domain import crash_points
+from models.domain.errors import RecordMissing, RequestInvalid
+from models.domain.settings import Settings
+from models.domain.values import Caller, Subject
+from models.ledger import claims, idempotency
+from models.ledger.claims import Claim
+from models.ledger.idempotency import StoredAnswer
+from models.records import lifecycles, modules, persons, volumes
+from models.records.lifecycles import Presence
+from models.records.modules import ModulePlace, PlaceHeld
+from models.records.volumes import DIRECTORIES, NewEntry, Root
 
 # A request that claimed a file and has not recorded it by then has ended.
 _UNSETTLED_FOR = timedelta(minutes=10)

@@ -11,10 +11,10 @@ from contextlib import asynccontextmanager, suppress
 from temporalio import activity
 
 from integrations.vault import Vault
-from models.errors import HubThrottled, HubUnavailable, RecordMissing, VaultUnavailable
-from models.operations import LeftOut
-from models.secrets import Placed, SecretType
-from models.server_spec import SecretMount, WrappedSecret
+from models.domain.errors import HubThrottled, HubUnavailable, RecordMissing, VaultUnavailable
+from models.domain.server_spec import SecretMount, WrappedSecret
+from models.ledger.operations import LeftOut
+from models.records.secrets import Placed, SecretType
 
 _AT_ONCE = 8
 # A start that failed does not wait for a Vault that is away.

@@ -25,16 +25,17 @@ from activities.steps import of_operation, of_subject, told
 from integrations.filesystem import Volumes
 from integrations.jupyterhub import HubServer, JupyterHub, Process
 from integrations.vault import Vault
-from models import crash_points, groups, mounts, persons, servers
-from models.errors import HubError, HubUserMissing, ServerNotEnding, SpawnFailed
-from models.groups import Mirror
-from models.ids import parse_id
-from models.mounts import Claim
-from models.server_spec import ServerSpec, sign_spec
-from models.servers import ObservedServer, ServerPlan
-from models.settings import Settings
-from models.values import ServerStatus, Subject, Wish
-from models.volumes import DIRECTORIES, Root
+from models.domain import crash_points
+from models.domain.errors import HubError, HubUserMissing, ServerNotEnding, SpawnFailed
+from models.domain.ids import parse_id
+from models.domain.server_spec import ServerSpec, sign_spec
+from models.domain.settings import Settings
+from models.domain.values import ServerStatus, Subject, Wish
+from models.records import groups, mounts, persons, servers
+from models.records.groups import Mirror
+from models.records.mounts import Claim
+from models.records.servers import ObservedServer, ServerPlan
+from models.records.volumes import DIRECTORIES, Root
 
 log = structlog.get_logger(__name__)
 

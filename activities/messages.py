@@ -7,9 +7,9 @@ from uuid import UUID
 
 from msgspec import Struct
 
-from models.lifecycles import ObjectPlan
-from models.operations import OperationError
-from models.servers import ServerPlan
+from models.ledger.operations import OperationError
+from models.records.lifecycles import ObjectPlan
+from models.records.servers import ServerPlan
 
 
 class WorkflowRun(Struct, frozen=True, kw_only=True):

@@ -7,11 +7,13 @@ from datetime import UTC, datetime, timedelta
 from temporalio import activity
 
 from activities.messages import Cleaned, Done, ObjectSeen, ObjectWish, PlanSeen, ServerWish, Woken, WorkflowRun
-from models import expiry, lifecycles, operations, persons, servers, sharing
-from models.lifecycles import Presence
-from models.settings import Settings
-from models.transactions import Transaction
-from models.values import OperationStatus, Subject
+from models.access import sharing
+from models.database.transactions import Transaction
+from models.domain.settings import Settings
+from models.domain.values import OperationStatus, Subject
+from models.ledger import expiry, operations
+from models.records import lifecycles, persons, servers
+from models.records.lifecycles import Presence
 
 REMOVE_GRANTS = "Remove its record and everything that was granted"
 

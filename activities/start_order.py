@@ -4,9 +4,9 @@ from collections import Counter
 from pathlib import Path, PurePosixPath
 
 from integrations import lmod
-from models.mounts import Claim
-from models.server_spec import Mount
-from models.settings import Settings
+from models.domain.server_spec import Mount
+from models.domain.settings import Settings
+from models.records.mounts import Claim
 
 DATASETS, GROUPS, MODULES = PurePosixPath("/opt/datasets"), PurePosixPath("/opt/groups"), PurePosixPath("/opt/modules")
 """Where servers see them."""

@@ -7,9 +7,9 @@ from uuid import UUID
 
 from temporalio import activity
 
-from models import operations
-from models.errors import DependencyUnavailable
-from models.values import OperationStatus, Subject
+from models.domain.errors import DependencyUnavailable
+from models.domain.values import OperationStatus, Subject
+from models.ledger import operations
 
 Tell = Callable[..., Awaitable[None]]
 """Takes the step's status, a detail and, as `next_in`, in how many seconds what hinders it is tried again."""

@@ -10,11 +10,13 @@ from temporalio import activity
 from activities.messages import Done, ObjectWish, Reaped
 from activities.steps import of_subject, told
 from integrations.vault import Vault
-from models import claims, crash_points, lifecycles, secrets
-from models.claims import Claim
-from models.ids import made_at
-from models.lifecycles import Presence
-from models.values import Subject
+from models.domain import crash_points
+from models.domain.ids import made_at
+from models.domain.values import Subject
+from models.ledger import claims
+from models.ledger.claims import Claim
+from models.records import lifecycles, secrets
+from models.records.lifecycles import Presence
 
 log = structlog.get_logger(__name__)
 

@@ -7,9 +7,9 @@ import uvicorn
 from litestar import Litestar
 
 from api.app import create_app
-from models import logging
-from models.process import leave
-from models.settings import Settings, SettingsInvalid
+from models.domain import logging
+from models.domain.process import leave
+from models.domain.settings import Settings, SettingsInvalid
 from workflows import runtime
 
 # Threads talk to Vault and to file systems. When they have something to do, the event loop gets its turn this soon.

@@ -15,35 +15,36 @@ from litestar.config.cors import CORSConfig
 from litestar.routes import HTTPRoute
 from litestar.types import ControllerRouterHandler, Middleware
 
-from api import datasets, modules, openapi, secrets
+from api import datasets, modules, secrets
 from api.auth import AuthController
-from api.authentication import Authentication
 from api.codec import CodecController
 from api.datasets import DatasetsController
-from api.dependencies import DEPENDENCIES
-from api.docs_page import docs_page
-from api.errors import EXCEPTION_HANDLERS
 from api.groups import GroupsController
-from api.headers import add_headers
 from api.health import HealthController
-from api.idempotency import Replayed, handle_replayed
+from api.http import openapi
+from api.http.authentication import Authentication
+from api.http.dependencies import DEPENDENCIES
+from api.http.docs_page import docs_page
+from api.http.errors import EXCEPTION_HANDLERS
+from api.http.headers import add_headers
+from api.http.logging import log_requests
+from api.http.operation_events import OperationEvents
+from api.http.policy import check_policy, handlers_of, require_policies
+from api.http.services import Services
+from api.http.validation import check_request, prepare_readers
+from api.http.write import Replayed, handle_replayed
 from api.initialize import InitializeController
-from api.logging import log_requests
 from api.modules import ModulesController
-from api.operation_events import OperationEvents
 from api.operations import OperationsController
-from api.policy import check_policy, handlers_of, require_policies
 from api.secrets import SecretsController
 from api.servers import ServersController
-from api.services import Services
 from api.templates import TemplatesController
-from api.validation import check_request, prepare_readers
 from api.volume import VolumeController
 from integrations.oidc import OidcClient
 from integrations.vault import Vault
-from models.database import pool
-from models.profiles import load_profiles
-from models.settings import Settings
+from models.database.engine import pool
+from models.domain.profiles import load_profiles
+from models.domain.settings import Settings
 from workflows.client import Workflows, connect
 
 # A request that the database keeps waiting is answered (503) after so many seconds: before clients give up.

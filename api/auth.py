@@ -14,16 +14,16 @@ from litestar.datastructures import Cookie
 from litestar.di import NamedDependency
 from litestar.params import JSONBody, QueryParameter
 
-from api.authentication import identity_of, says_all
-from api.fields import EMAIL, AnswerBody, RequestBody
-from api.policy import Policy, needs
-from api.services import Services
+from api.http.authentication import identity_of, says_all
+from api.http.fields import EMAIL, AnswerBody, RequestBody
+from api.http.policy import Policy, needs
+from api.http.services import Services
 from integrations.oidc import Claims, TokenAnswer, joined
-from models import persons, sessions
-from models.errors import DependencyUnavailable, IdentityUnknown, RequestInvalid, RequestMalformed
-from models.sessions import BegunLogin
-from models.settings import Settings
-from models.values import Caller
+from models.domain.errors import DependencyUnavailable, IdentityUnknown, RequestInvalid, RequestMalformed
+from models.domain.settings import Settings
+from models.domain.values import Caller
+from models.records import persons, sessions
+from models.records.sessions import BegunLogin
 
 log = structlog.get_logger(__name__)
 

@@ -14,10 +14,10 @@ from litestar.di import NamedDependency
 from litestar.params import FromPath, QueryParameter
 from temporalio.api.common.v1 import Payloads
 
-from api.policy import Policy, needs
-from api.validation import MOST_AT_ONCE
-from models.errors import RecordMissing, RequestMalformed
-from models.settings import Settings
+from api.http.policy import Policy, needs
+from api.http.validation import MOST_AT_ONCE
+from models.domain.errors import RecordMissing, RequestMalformed
+from models.domain.settings import Settings
 from workflows.codec import EncryptionCodec, PayloadUnreadable
 
 # The UI says with it that references to payloads stored elsewhere may stay; there are none here.

@@ -8,18 +8,18 @@ from litestar.di import NamedDependency
 from litestar.params import FromPath, JSONBody
 from msgspec import UNSET, UnsetType
 
-from api.dependencies import OwnerQuery, new_owner, own_email
-from api.etag import VERSIONED, etag_of
-from api.fields import AnswerBody, Description, Email, PathName, RequestBody, given
-from api.idempotency import SHORT_WAIT, Write
-from api.operation_view import OperationView
-from api.pagination import Page
-from api.policy import Policy, needs
+from api.http.dependencies import OwnerQuery, new_owner, own_email
+from api.http.etag import VERSIONED, etag_of
+from api.http.fields import AnswerBody, Description, Email, PathName, RequestBody, given
+from api.http.operation_view import OperationView
+from api.http.pagination import Page
+from api.http.policy import Policy, needs
+from api.http.write import SHORT_WAIT, Write
 from api.sharing_routes import sharing_routes
-from models import datasets
-from models.datasets import KIND, DatasetRecord
-from models.permissions import Level
-from models.values import Caller, Subject
+from models.access.permissions import Level
+from models.domain.values import Caller, Subject
+from models.records import datasets
+from models.records.datasets import KIND, DatasetRecord
 
 
 class DatasetCreate(RequestBody, frozen=True, kw_only=True):

@@ -8,16 +8,17 @@ from litestar import Controller, Response, delete, get, patch, post
 from litestar.di import NamedDependency
 from litestar.params import FromPath, JSONBody, PathParameter, QueryParameter
 
-from api.etag import VERSIONED, etag_of
-from api.fields import EMAIL, AnswerBody, PathName, RequestBody
-from api.idempotency import SHORT_WAIT, Write
-from api.operation_view import OperationView
-from api.pagination import Page
-from api.policy import Policy, needs
-from models import groups, principals
-from models.errors import ActionForbidden
-from models.groups import KIND, GroupRecord
-from models.values import Caller, Subject
+from api.http.etag import VERSIONED, etag_of
+from api.http.fields import EMAIL, AnswerBody, PathName, RequestBody
+from api.http.operation_view import OperationView
+from api.http.pagination import Page
+from api.http.policy import Policy, needs
+from api.http.write import SHORT_WAIT, Write
+from models.access import principals
+from models.domain.errors import ActionForbidden
+from models.domain.values import Caller, Subject
+from models.records import groups
+from models.records.groups import KIND, GroupRecord
 
 
 class GroupBody(RequestBody, frozen=True, kw_only=True):

@@ -21,19 +21,20 @@ from litestar.openapi.datastructures import ResponseSpec
 from litestar.params import QueryParameter
 from msgspec import Meta
 
-from api.authentication import authenticate
-from api.dependencies import own_email
-from api.errors import ErrorEnvelope
-from api.fields import EMAIL, AnswerBody
-from api.openapi import API_VERSION
-from api.policy import Policy, needs
-from api.services import Services
+from api.http.authentication import authenticate
+from api.http.dependencies import own_email
+from api.http.errors import ErrorEnvelope
+from api.http.fields import EMAIL, AnswerBody
+from api.http.openapi import API_VERSION
+from api.http.policy import Policy, needs
+from api.http.services import Services
 from integrations.filesystem import Volumes
-from models import heartbeats, persons
-from models.errors import DependencyUnavailable, HubError, RecordMissing
-from models.heartbeats import Role
-from models.settings import Settings
-from models.volumes import DIRECTORIES, Root
+from models.domain.errors import DependencyUnavailable, HubError, RecordMissing
+from models.domain.settings import Settings
+from models.ledger import heartbeats
+from models.ledger.heartbeats import Role
+from models.records import persons
+from models.records.volumes import DIRECTORIES, Root
 
 log = structlog.get_logger(__name__)
 

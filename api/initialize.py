@@ -7,14 +7,15 @@ from litestar import Controller, Response, put
 from litestar.di import NamedDependency
 from litestar.params import QueryParameter
 
-from api.dependencies import own_email
-from api.fields import EMAIL
-from api.idempotency import SHORT_WAIT, Write
-from api.operation_view import OperationView
-from api.policy import Policy, needs
-from models import operations, persons
-from models.errors import RecordMissing, printable
-from models.values import Caller, Subject
+from api.http.dependencies import own_email
+from api.http.fields import EMAIL
+from api.http.operation_view import OperationView
+from api.http.policy import Policy, needs
+from api.http.write import SHORT_WAIT, Write
+from models.domain.errors import RecordMissing, printable
+from models.domain.values import Caller, Subject
+from models.ledger import operations
+from models.records import persons
 
 Email = Annotated[str | None, QueryParameter(format=EMAIL, description="Who is initialised. Default: the caller.")]
 

@@ -10,21 +10,21 @@ from litestar.di import NamedDependency
 from litestar.params import FromPath, JSONBody
 from msgspec import UNSET, Meta, UnsetType
 
-from api.dependencies import OwnerQuery, new_owner, own_email
-from api.etag import VERSIONED, etag_of
-from api.fields import AnswerBody, Description, Email, PathWord, RequestBody, given
-from api.idempotency import SHORT_WAIT, Write
-from api.operation_view import OperationView
-from api.pagination import Page
-from api.policy import Policy, needs
+from api.http.dependencies import OwnerQuery, new_owner, own_email
+from api.http.etag import VERSIONED, etag_of
+from api.http.fields import AnswerBody, Description, Email, PathWord, RequestBody, given
+from api.http.operation_view import OperationView
+from api.http.pagination import Page
+from api.http.policy import Policy, needs
+from api.http.write import SHORT_WAIT, Write
 from api.sharing_routes import sharing_routes
 from integrations import lmod
-from models import modules
-from models.errors import ProblemDetail, RequestInvalid
-from models.modules import KIND, ModuleRecord
-from models.permissions import Level
-from models.settings import Settings
-from models.values import Caller, ModuleCall, Subject
+from models.access.permissions import Level
+from models.domain.errors import ProblemDetail, RequestInvalid
+from models.domain.settings import Settings
+from models.domain.values import Caller, ModuleCall, Subject
+from models.records import modules
+from models.records.modules import KIND, ModuleRecord
 
 
 class LuaCall(RequestBody, frozen=True, kw_only=True):

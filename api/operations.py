@@ -13,21 +13,22 @@ from litestar.params import FromPath, FromQuery, HeaderParameter, QueryParameter
 from litestar.response import ServerSentEvent
 from litestar.response.sse import ServerSentEventMessage
 
-from api.authentication import token_expiry
-from api.etag import VERSIONED, etag_of
-from api.idempotency import Write
-from api.operation_events import OperationEvents
-from api.operation_view import OperationView, view_of
-from api.pagination import Page
-from api.policy import Policy, needs
-from api.services import Services
-from models import cancellation, operations
-from models.database import DATABASE_ERRORS
-from models.errors import RecordMissing
-from models.ids import parse_id
-from models.operations import ResultRecord
-from models.settings import Settings
-from models.values import Caller, OperationStatus, Subject
+from api.http.authentication import token_expiry
+from api.http.etag import VERSIONED, etag_of
+from api.http.operation_events import OperationEvents
+from api.http.operation_view import OperationView, view_of
+from api.http.pagination import Page
+from api.http.policy import Policy, needs
+from api.http.services import Services
+from api.http.write import Write
+from models.database.engine import DATABASE_ERRORS
+from models.domain.errors import RecordMissing
+from models.domain.ids import parse_id
+from models.domain.settings import Settings
+from models.domain.values import Caller, OperationStatus, Subject
+from models.ledger import operations
+from models.ledger.operations import ResultRecord
+from models.records import cancellation
 
 KEEP_ALIVE_SECONDS = 15.0
 

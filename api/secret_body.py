@@ -8,14 +8,14 @@ from uuid import UUID
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
-from api.fields import AnswerBody, Description, Email, RequestBody, given
+from api.http.fields import AnswerBody, Description, Email, RequestBody, given
 from integrations.containment import check_name
 from integrations.vault import DIRECTORY
-from models.environment import LOCALE_VARIABLE, VARIABLE, reserved
-from models.errors import ProblemDetail, RequestInvalid, printable
-from models.secrets import SecretRecord, SecretType
-from models.settings import Settings
-from models.values import Caller
+from models.domain.errors import ProblemDetail, RequestInvalid, printable
+from models.domain.reserved_words import LOCALE_VARIABLE, VARIABLE, reserved
+from models.domain.settings import Settings
+from models.domain.values import Caller
+from models.records.secrets import SecretRecord, SecretType
 
 MOST_BYTES = 262_144
 """How much a value may have together, in UTF-8."""

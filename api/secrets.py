@@ -12,21 +12,21 @@ from litestar.di import NamedDependency
 from litestar.params import FromPath, FromQuery, JSONBody, QueryParameter
 from msgspec import UNSET
 
-from api.dependencies import OwnerQuery, new_owner, own_email
-from api.etag import VERSIONED, etag_of
-from api.idempotency import SHORT_WAIT, Write
-from api.operation_view import OperationView
-from api.pagination import Page
-from api.policy import Policy, needs
+from api.http.dependencies import OwnerQuery, new_owner, own_email
+from api.http.etag import VERSIONED, etag_of
+from api.http.operation_view import OperationView
+from api.http.pagination import Page
+from api.http.policy import Policy, needs
+from api.http.services import Services
+from api.http.write import SHORT_WAIT, Write
 from api.secret_body import SecretCreate, SecretUpdate, SecretView, changed_secret, new_secret, view_of
-from api.services import Services
 from api.sharing_routes import sharing_routes
-from models import secrets
-from models.ids import new_id
-from models.permissions import Level
-from models.secrets import KIND
-from models.settings import Settings
-from models.values import Caller, Subject
+from models.access.permissions import Level
+from models.domain.ids import new_id
+from models.domain.settings import Settings
+from models.domain.values import Caller, Subject
+from models.records import secrets
+from models.records.secrets import KIND
 
 NameQuery = Annotated[str | None, QueryParameter(max_length=128, description="A part of the name, in any case.")]
 

@@ -11,20 +11,21 @@ from litestar.di import NamedDependency
 from litestar.params import FromPath, FromQuery, JSONBody, QueryParameter
 from msgspec import UNSET, UnsetType
 
-from api.dependencies import OwnerQuery, own_email, query_id
-from api.etag import VERSIONED, etag_of
-from api.fields import AnswerBody
-from api.idempotency import Write
-from api.operation_view import OperationView
-from api.pagination import Page
-from api.policy import Policy, needs
-from api.services import Services
+from api.http.dependencies import OwnerQuery, own_email, query_id
+from api.http.etag import VERSIONED, etag_of
+from api.http.fields import AnswerBody
+from api.http.operation_view import OperationView
+from api.http.pagination import Page
+from api.http.policy import Policy, needs
+from api.http.services import Services
+from api.http.write import Write
 from api.template_body import TemplateCreate, TemplateView, new_template, view_of
-from models import mounts, persons, servers, sharing, templates
-from models.operations import LeftOut
-from models.servers import ServerRecord, TemplateData
-from models.settings import Settings
-from models.values import Caller, ServerStatus, Subject, Wish
+from models.access import sharing
+from models.domain.settings import Settings
+from models.domain.values import Caller, ServerStatus, Subject, Wish
+from models.ledger.operations import LeftOut
+from models.records import mounts, persons, servers, templates
+from models.records.servers import ServerRecord, TemplateData
 
 
 class LastErrorView(AnswerBody, frozen=True, kw_only=True):

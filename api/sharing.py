@@ -9,15 +9,16 @@ from litestar import Response
 from litestar.params import QueryParameter
 from msgspec import Meta
 
-from api.fields import EMAIL, AnswerBody, Email, RequestBody
-from api.idempotency import Write
-from api.pagination import Page
-from models import operations, principals, sharing
-from models.errors import ProblemDetail, RequestInvalid, quoted
-from models.permissions import RELATIONS, Level
-from models.settings import Settings
-from models.sharing import PLACES, AccessEntry, Shareable, Way
-from models.values import Caller, Subject
+from api.http.fields import EMAIL, AnswerBody, Email, RequestBody
+from api.http.pagination import Page
+from api.http.write import Write
+from models.access import principals, sharing
+from models.access.permissions import RELATIONS, Level
+from models.access.sharing import PLACES, AccessEntry, Shareable, Way
+from models.domain.errors import ProblemDetail, RequestInvalid, quoted
+from models.domain.settings import Settings
+from models.domain.values import Caller, Subject
+from models.ledger import operations
 
 MOST_PRINCIPALS = 10_000
 PersonEmail = Annotated[Email, Meta(extra={"kept": True})]

@@ -8,13 +8,13 @@ from litestar.handlers import HTTPRouteHandler
 from litestar.params import FromPath, JSONBody
 
 from api import sharing
-from api.idempotency import Write
-from api.operation_view import OperationView
-from api.pagination import Page
-from api.policy import Policy, needs
+from api.http.operation_view import OperationView
+from api.http.pagination import Page
+from api.http.policy import Policy, needs
+from api.http.write import Write
 from api.sharing import AccessType, AccessView, ExplainedEmail, ExplanationView, RevokeBody, ShareBody
-from models.settings import Settings
-from models.values import Caller
+from models.domain.settings import Settings
+from models.domain.values import Caller
 
 
 def sharing_routes(kind: str, path: str, *, share_at: str = "") -> list[HTTPRouteHandler]:

@@ -6,7 +6,7 @@ from uuid import UUID
 import msgspec
 from msgspec import UNSET, UnsetType
 
-from api.fields import (
+from api.http.fields import (
     AnswerBody,
     DatasetIds,
     Description,
@@ -20,13 +20,14 @@ from api.fields import (
     Tags,
     Word,
 )
-from models import persons, secrets, sharing
-from models.errors import Malformed, ProblemDetail, RequestInvalid, quoted
-from models.profiles import ProfileMismatch, Profiles
-from models.servers import TemplateData
-from models.settings import Settings
-from models.templates import TemplateRecord, slug
-from models.values import Caller
+from models.access import sharing
+from models.domain.errors import Malformed, ProblemDetail, RequestInvalid, quoted
+from models.domain.profiles import ProfileMismatch, Profiles
+from models.domain.settings import Settings
+from models.domain.values import Caller
+from models.records import persons, secrets
+from models.records.servers import TemplateData
+from models.records.templates import TemplateRecord, slug
 
 FEATURED = "featured"
 

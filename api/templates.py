@@ -8,13 +8,13 @@ from litestar import Controller, Response, delete, get, patch, post
 from litestar.di import NamedDependency
 from litestar.params import FromQuery, JSONBody, QueryParameter
 
-from api.dependencies import person_of, query_id
-from api.etag import VERSIONED, etag_of
-from api.fields import EMAIL
-from api.idempotency import Write
-from api.pagination import Page
-from api.policy import Policy, needs
-from api.services import Services
+from api.http.dependencies import person_of, query_id
+from api.http.etag import VERSIONED, etag_of
+from api.http.fields import EMAIL
+from api.http.pagination import Page
+from api.http.policy import Policy, needs
+from api.http.services import Services
+from api.http.write import Write
 from api.template_body import (
     TagView,
     TemplateCreate,
@@ -24,9 +24,10 @@ from api.template_body import (
     new_template,
     view_of,
 )
-from models import audit, operations, templates
-from models.errors import RequestInvalid
-from models.values import Caller, OperationStatus, Subject
+from models.domain.errors import RequestInvalid
+from models.domain.values import Caller, OperationStatus, Subject
+from models.ledger import audit, operations
+from models.records import templates
 
 TemplateId = Annotated[str, QueryParameter(name="templateId", max_length=64, description="Id of a template.")]
 IdQuery = Annotated[str, QueryParameter(name="id", max_length=64, description="Id of a template.")]

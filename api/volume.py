@@ -1,7 +1,7 @@
 """Files and directories on the shared file system, and what the web UI offers as choices.
 
-Permissions are those of the record that a directory belongs to (`models.volumes`); how nothing else is ever reached
-is told in `integrations.containment`.
+Permissions are those of the record that a directory belongs to (`models.records.volumes`); how nothing else is ever
+reached is told in `integrations.containment`.
 """
 
 import asyncio
@@ -16,23 +16,31 @@ from litestar.di import NamedDependency
 from litestar.params import JSONBody, QueryParameter
 from msgspec import Meta, Struct
 
-from api.dependencies import own_email
-from api.fields import EMAIL, AnswerBody, RequestBody
-from api.idempotency import Replayed, Write
-from api.pagination import Page
-from api.policy import Policy, needs
-from api.services import Services
+from api.http.dependencies import own_email
+from api.http.fields import EMAIL, AnswerBody, RequestBody
+from api.http.pagination import Page
+from api.http.policy import Policy, needs
+from api.http.services import Services
+from api.http.write import Replayed, Write
 from integrations import lmod
 from integrations.containment import LONGEST_NAME, LONGEST_PATH, components
 from integrations.filesystem import Entry, EntryType, Volumes, check_new_name
-from models import claims, persons, volumes
-from models.claims import Claim
-from models.errors import ActionForbidden, ContentTooLarge, ProblemDetail, RecordMissing, RequestInvalid, printable
-from models.ids import parse_id
-from models.permissions import Level
-from models.settings import Settings
-from models.values import Caller
-from models.volumes import DIRECTORIES, KINDS, NewEntry, Place, Root
+from models.access.permissions import Level
+from models.domain.errors import (
+    ActionForbidden,
+    ContentTooLarge,
+    ProblemDetail,
+    RecordMissing,
+    RequestInvalid,
+    printable,
+)
+from models.domain.ids import parse_id
+from models.domain.settings import Settings
+from models.domain.values import Caller
+from models.ledger import claims
+from models.ledger.claims import Claim
+from models.records import persons, volumes
+from models.records.volumes import DIRECTORIES, KINDS, NewEntry, Place, Root
 
 T = TypeVar("T")
 

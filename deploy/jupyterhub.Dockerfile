@@ -18,7 +18,8 @@ RUN --mount=type=cache,target=/root/.cache/uv \
     uv export --frozen --quiet --only-group test --no-hashes --output-file /tmp/versions.txt \
  && uv pip install --constraints /tmp/versions.txt dockerspawner jupyterhub-kubespawner
 COPY hub ./hub
-COPY models ./models
+COPY models/__init__.py ./models/
+COPY models/domain ./models/domain
 
 FROM python:3.11.14-slim-trixie AS run
 RUN apt-get update \

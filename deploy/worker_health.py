@@ -4,13 +4,14 @@ import asyncio
 import socket
 import sys
 
-from models import database, heartbeats
-from models.settings import Settings
+from models.database import engine
+from models.domain.settings import Settings
+from models.ledger import heartbeats
 
 
 async def works(settings: Settings, host: str) -> bool:
     """Whether a worker of this host works. Raises where the database cannot be asked."""
-    async with database.pool(settings, patience=5):
+    async with engine.pool(settings, patience=5):
         return await heartbeats.worker_works(host)
 
 

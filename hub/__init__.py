@@ -1,1 +1,1 @@
-"""What runs inside and beside JupyterHub. Imports nothing of ours but `models.server_spec` and `models.profiles`."""
+"""What runs inside and beside JupyterHub. Of ours it imports `models.domain` alone."""

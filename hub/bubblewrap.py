@@ -15,7 +15,7 @@ from hub.limits import limits_for
 from hub.order import Order, OrderRefused, check_mount_targets, check_program, file_on_machine, resolve_source
 from hub.program import DASHBOARD, INSIDE, SEARCH_PATH, SINGLEUSER, program_for
 from hub.recorded import RecordedSpawner
-from models.profiles import HOME
+from models.domain.profiles import HOME
 
 # The person inside every sandbox.
 USER, USER_ID = "jovyan", 1000

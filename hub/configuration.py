@@ -15,7 +15,7 @@ from hub.plugin import Plugin, left_closed, no_secrets, opened_by_the_hub
 from hub.records import Records
 from hub.settings import HubSettings, HubSettingsInvalid
 from hub.warm import start_warming
-from models.profiles import load_profiles
+from models.domain.profiles import load_profiles
 
 TRUTH_SERVICE, WORKER_SERVICE, STACK_SERVICE = "nbhub-truth", "nbhub-worker", "nbhub-stack"
 _PROJECT = Path(__file__).resolve().parent.parent

@@ -4,8 +4,8 @@ from pathlib import PurePosixPath
 
 from hub.order import Order, OrderRefused, check_mount_targets
 from hub.program import DASHBOARD, ISOLATED, load_modules
-from models.profiles import HOME
-from models.server_spec import Mount
+from models.domain.profiles import HOME
+from models.domain.server_spec import Mount
 
 # Labels by which the truth service finds what the spawner made.
 SERVER_ID_LABEL, GENERATION_LABEL = "notebooks-hub/server-id", "notebooks-hub/generation"

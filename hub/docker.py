@@ -25,8 +25,8 @@ from hub.order import NOT_VISIBLE, Order, OrderRefused
 from hub.records import Failure, Records
 from hub.settings import HubSettings
 from hub.truth import Report
-from models.profiles import HOME
-from models.server_spec import Mount
+from models.domain.profiles import HOME
+from models.domain.server_spec import Mount
 
 _GRACE_SECONDS = 5
 

@@ -27,8 +27,8 @@ from hub.records import Failure, Records
 from hub.settings import HubSettings
 from hub.truth import Report
 from hub.unwrap import ORDER_VARIABLE
-from models.profiles import HOME
-from models.server_spec import Mount
+from models.domain.profiles import HOME
+from models.domain.server_spec import Mount
 
 # What the init container shares with the server, and where the server finds its variables.
 _VOLUME, _SECRETS = "nbhub-secrets", PurePosixPath("/nbhub-secrets")

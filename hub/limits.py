@@ -9,7 +9,7 @@ from pathlib import Path
 
 import msgspec
 
-from models.profiles import Hardware
+from models.domain.profiles import Hardware
 
 # Enough for JupyterLab with many kernels and terminals; stops a fork bomb or a leak of descriptors.
 _PROCESSES = 4096

@@ -9,7 +9,7 @@ from hub.machine import SERVER_ID_VARIABLE
 from hub.order import Order, OrderRefused, check_program, resolve_source
 from hub.program import DASHBOARD, SEARCH_PATH, program_for
 from hub.recorded import RecordedSpawner
-from models.profiles import HOME
+from models.domain.profiles import HOME
 
 
 class LocalSpawner(RecordedSpawner):

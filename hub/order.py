@@ -15,8 +15,8 @@ from typing import Any
 import msgspec
 
 from hub.secrets import OpenedSecrets
-from models.profiles import HOME, Application, Hardware
-from models.server_spec import Mount, ServerSpec
+from models.domain.profiles import HOME, Application, Hardware
+from models.domain.server_spec import Mount, ServerSpec
 
 # Below these a mount may appear inside a server.
 _TARGET_ROOTS = tuple(PurePosixPath(root) for root in ("/opt/datasets", "/opt/groups", "/opt/modules"))

@@ -15,8 +15,8 @@ from hub.order import Order, OrderRefused
 from hub.records import Failure, GenerationFenced, Records
 from hub.secrets import handed_over, open_all
 from hub.unwrap import SecretRefused
-from models.profiles import ProfileMismatch, Profiles
-from models.server_spec import ServerSpec, SpecInvalid, verify_spec
+from models.domain.profiles import ProfileMismatch, Profiles
+from models.domain.server_spec import ServerSpec, SpecInvalid, verify_spec
 
 try:
     from jupyterhub.spawner import SpawnException

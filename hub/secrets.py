@@ -11,8 +11,8 @@ from typing import Any
 import msgspec
 
 from hub.unwrap import SecretRefused, unwrap
-from models.environment import LOCALE_VARIABLE, VARIABLE, reserved
-from models.server_spec import SecretMount, ServerSpec, WrappedSecret
+from models.domain.reserved_words import LOCALE_VARIABLE, VARIABLE, reserved
+from models.domain.server_spec import SecretMount, ServerSpec, WrappedSecret
 
 # Each is a descriptor while a server is launched.
 MOST_FILES = 512

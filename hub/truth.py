@@ -22,7 +22,7 @@ from tornado import web
 from hub.machine import Machine
 from hub.records import Failure, Record, Records
 from hub.settings import HubSettings
-from models.server_spec import SERVER_ID
+from models.domain.server_spec import SERVER_ID
 
 # How long a revoked token may still be believed.
 _TOKEN_CACHE_SECONDS = 10

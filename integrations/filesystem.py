@@ -22,7 +22,7 @@ from uuid import UUID
 from msgspec import Struct
 
 from integrations import containment, removal
-from models.errors import HubError, RecordMissing, RequestInvalid, StateConflict, VolumeUnavailable
+from models.domain.errors import HubError, RecordMissing, RequestInvalid, StateConflict, VolumeUnavailable
 
 TRASH = ".trash"
 _UNFINISHED = ".nbhub-unfinished-"

@@ -2,7 +2,7 @@
 
 Answers mean less than they say: 202 and 204 are no outcomes, 400 has many reasons, and a timed-out request
 may have been carried out. So nothing here concludes from a status what a look could tell; callers ask
-`server` and `processes` what is so. Errors are those of `models.errors`: `HubUnavailable` where asking
+`server` and `processes` what is so. Errors are those of `models.domain.errors`: `HubUnavailable` where asking
 again may help, `HubRefused` where it would not.
 """
 
@@ -17,7 +17,7 @@ import httpx
 import msgspec
 from msgspec import Struct
 
-from models.errors import HubRefused, HubThrottled, HubUnavailable, HubUserMissing, SpawnFailed
+from models.domain.errors import HubRefused, HubThrottled, HubUnavailable, HubUserMissing, SpawnFailed
 
 T = TypeVar("T")
 

@@ -20,8 +20,8 @@ from enum import StrEnum
 
 from msgspec import Struct
 
-from models.environment import LOCALE_VARIABLE, OTHER_SHELLS, VARIABLE, reserved
-from models.values import ModuleCall
+from models.domain.reserved_words import LOCALE_VARIABLE, OTHER_SHELLS, VARIABLE, reserved
+from models.domain.values import ModuleCall
 
 BINARIES, MODULEFILES = "binaries", "modulefiles"
 """Beneath the directory of all modules: a directory to a module, and a directory to an owner."""

@@ -1,7 +1,7 @@
 """An OpenID Connect provider, any conforming one: what it can do is found by discovery and nothing is assumed.
 
 What a token says is believed only after every check here: a signature of a fixed list of algorithms by a
-key that the provider publishes, issuer, audience, times, nonce. Errors are those of `models.errors`, and
+key that the provider publishes, issuer, audience, times, nonce. Errors are those of `models.domain.errors`, and
 none quotes the provider or a token.
 """
 
@@ -25,8 +25,8 @@ from joserfc.errors import JoseError, SecurityWarning
 from joserfc.jwk import Key, KeySet
 from msgspec import Struct
 
-from models.errors import ActionForbidden, IdentityUnknown, ProviderUnavailable, RequestMalformed
-from models.settings import Settings
+from models.domain.errors import ActionForbidden, IdentityUnknown, ProviderUnavailable, RequestMalformed
+from models.domain.settings import Settings
 
 log = structlog.get_logger(__name__)
 

@@ -21,9 +21,9 @@ import hvac.exceptions
 import requests
 import requests.adapters
 
-from models.errors import HubError, RecordMissing, StateConflict, VaultUnavailable
-from models.ids import parse_id
-from models.settings import Settings
+from models.domain.errors import HubError, RecordMissing, StateConflict, VaultUnavailable
+from models.domain.ids import parse_id
+from models.domain.settings import Settings
 
 T = TypeVar("T")
 

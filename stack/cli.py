@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, NoReturn, TextIO
 import msgspec
 
 # What is imported inside functions takes a second, which most commands do not need.
-from models.process import leave
+from models.domain.process import leave
 from stack import control
 from stack.layout import Layout, layout_of
 from stack.process import ProcessIdentity

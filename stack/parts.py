@@ -259,7 +259,7 @@ def settings(layout: Layout, keys: Secrets) -> dict[str, str]:
 
 def migrate_command() -> list[str]:
     """Brings the database to the current schema and ends."""
-    return [sys.executable, "-m", "models.migrate"]
+    return [sys.executable, "-m", "models.database.migrate"]
 
 
 def api(layout: Layout, keys: Secrets, more: Mapping[str, str], *, faults: Path | None) -> Part:

@@ -3,7 +3,7 @@
 from temporalio import workflow
 
 from activities.access import Access
-from models.values import Subject
+from models.domain.values import Subject
 from workflows.options import records
 from workflows.shared_object import Wakeable, run_of, withdraw
 

@@ -10,8 +10,8 @@ import structlog
 from temporalio.client import Client
 from temporalio.common import WorkflowIDConflictPolicy, WorkflowIDReusePolicy
 
-from models.settings import Settings
-from models.values import Subject
+from models.domain.settings import Settings
+from models.domain.values import Subject
 from workflows.access import AccessWorkflow
 from workflows.plugin import plugin
 from workflows.server import ServerWorkflow

@@ -26,9 +26,9 @@ from temporalio.worker import (
 )
 from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner
 
-from models import crash_points
-from models.errors import DependencyUnavailable, HubError, SpawnFailed
-from models.operations import OperationError
+from models.domain import crash_points
+from models.domain.errors import DependencyUnavailable, HubError, SpawnFailed
+from models.ledger.operations import OperationError
 from workflows.codec import EncryptionCodec
 
 # Pure values and typed names of activities: sharing them keeps one identity of each class on both sides.

@@ -24,7 +24,7 @@ from temporalio.client import (
 )
 from temporalio.service import RPCError, RPCStatusCode
 
-from models.settings import Settings
+from models.domain.settings import Settings
 from workflows.janitor import JanitorWorkflow
 from workflows.reconcile import ReconcileWorkflow
 from workflows.server import WISH

@@ -15,9 +15,9 @@ from temporalio.exceptions import ActivityError, ApplicationError, is_cancelled_
 from activities.jupyterhub import Hub
 from activities.messages import Done, FailedStart, PlanSeen, ServerWish, WorkflowRun
 from activities.records import Records
-from models.operations import OperationError
-from models.servers import ServerPlan
-from models.values import ServerStatus, Subject, Wish
+from models.domain.values import ServerStatus, Subject, Wish
+from models.ledger.operations import OperationError
+from models.records.servers import ServerPlan
 from workflows.options import best_effort, outside, records
 from workflows.user import prepare_person
 

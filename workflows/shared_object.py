@@ -14,8 +14,8 @@ from activities.jupyterhub import Hub
 from activities.messages import AccessScope, ObjectWish, WorkflowRun
 from activities.records import Records
 from activities.vault import Values
-from models.lifecycles import ObjectPlan, Presence
-from models.values import Subject
+from models.domain.values import Subject
+from models.records.lifecycles import ObjectPlan, Presence
 from workflows.options import outside, records
 
 _HAVE_DIRECTORIES = ("dataset", "module", "group")

@@ -8,7 +8,7 @@ from activities.filesystem import Filesystem
 from activities.jupyterhub import Hub
 from activities.messages import WorkflowRun
 from activities.records import Records
-from models.values import Subject
+from models.domain.values import Subject
 from workflows.options import outside, records
 
 

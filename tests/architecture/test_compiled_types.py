@@ -19,7 +19,12 @@ _TYPE_OF = {
     "msgspec.inspect.type_info": (0, "type"),
 }
 # Read their files and environments once, when a process starts.
-_AT_START = {"models/settings.py", "models/profiles.py", "api/readers.py", "models/piccolo_conf.py"}
+_AT_START = {
+    "models/domain/settings.py",
+    "models/domain/profiles.py",
+    "api/http/readers.py",
+    "models/database/piccolo_conf.py",
+}
 
 
 def given_types(tree: ast.Module) -> Iterator[tuple[int, ast.expr]]:

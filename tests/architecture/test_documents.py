@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from hub.settings import HubSettings, variable_of
-from models.settings import table
+from models.domain.settings import table
 from stack import programs
 from stack.cli import parse
 

@@ -16,7 +16,7 @@ from temporalio.client import Client, Schedule, ScheduleActionStartWorkflow
 import worker
 from integrations.jupyterhub import JupyterHub
 from integrations.vault import Vault
-from models.settings import Settings
+from models.domain.settings import Settings
 from workflows.schedules import converge
 from workflows.server import WISH
 
@@ -181,7 +181,7 @@ def reaches(path: str, wanted: str, known: dict[str, bool]) -> bool:
 
 
 # These make no client, so that no thread of the SDK is there when they end.
-_WITHOUT_CLIENT = {"api/openapi.py"}
+_WITHOUT_CLIENT = {"api/document.py"}
 
 
 def test_a_program_that_used_temporals_sdk_is_not_crashed_by_it_when_it_ends() -> None:
@@ -197,7 +197,7 @@ def test_a_program_that_used_temporals_sdk_is_not_crashed_by_it_when_it_ends() -
         and isinstance(last.value, ast.Call)
     }
     assert {"worker.py", "api/__main__.py", "tests/bench/__main__.py"} <= set(programs)
-    assert [path for path in programs if ends.get(path) != "models.process.leave"] == sorted(_WITHOUT_CLIENT)
+    assert [path for path in programs if ends.get(path) != "models.domain.process.leave"] == sorted(_WITHOUT_CLIENT)
 
 
 # What a workflow may not ask: the answer would be another one when it is replayed.
@@ -215,7 +215,7 @@ _UNREPEATABLE = (
     "uuid.uuid1",
     "uuid.uuid4",
     "uuid_utils",
-    "models.ids.new_id",
+    "models.domain.ids.new_id",
 )
 
 
@@ -241,7 +241,7 @@ def unrepeatable(tree: ast.AST) -> list[str]:
         ("import random\nrandom.random()", True),
         ("from uuid import uuid4\nuuid4()", True),
         ("from os import environ\nenviron['X']", True),
-        ("from models.ids import new_id\nnew_id()", True),
+        ("from models.domain.ids import new_id\nnew_id()", True),
         (
             "from temporalio import workflow\nworkflow.now(), workflow.time(), workflow.uuid4(), workflow.random()",
             False,

@@ -6,7 +6,7 @@ import json
 import tempfile
 from pathlib import Path
 
-from models.process import leave
+from models.domain.process import leave
 from stack.supervisor import Stack
 from tests.bench import permissions, secrets, share, start
 

@@ -10,9 +10,10 @@ import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
-from models import database, datasets
-from models.settings import Settings
-from models.values import Caller
+from models.database import engine
+from models.domain.settings import Settings
+from models.domain.values import Caller
+from models.records import datasets
 from stack.supervisor import Stack
 from tests.integration.permissions import crowd
 
@@ -33,7 +34,7 @@ async def measure() -> dict[str, dict[str, float]]:
     with tempfile.TemporaryDirectory(prefix="nbhub-bench-") as directory:
         async with Stack(Path(directory), only=("postgres",)) as stack:
             settings = Settings(database_url=stack.layout.database_url(), database_pool_size=4)
-            async with database.pool(settings):
+            async with engine.pool(settings):
                 return {
                     "by_grants": await _curve("grants", GRANTS, lambda number: _made(number, 10)),
                     "by_groups": await _curve("groups", GROUPS, lambda number: _made(100_000, number)),

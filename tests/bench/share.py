@@ -10,9 +10,9 @@ from temporalio import activity, workflow
 from temporalio.client import Client
 from temporalio.worker import UnsandboxedWorkflowRunner, Worker
 
-from models import database
-from models.settings import Settings
-from models.sql import row
+from models.database import engine
+from models.database.sql import row
+from models.domain.settings import Settings
 from stack.supervisor import Stack
 from tests.e2e.people import Member
 
@@ -89,7 +89,7 @@ async def _naive(stack: Stack, client: Client, dataset: str, users: int) -> tupl
         activities=[grant_one],
         workflow_runner=UnsandboxedWorkflowRunner(),
     )
-    async with database.pool(settings), worker:
+    async with engine.pool(settings), worker:
         begun = time.perf_counter()
         await client.execute_workflow(
             OneActivityEach.run, args=[dataset, "naive", users], id="naive-share", task_queue="naive"

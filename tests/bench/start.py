@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from integrations.jupyterhub import HubServer, JupyterHub
-from models.ids import new_id
-from models.server_spec import ServerSpec, sign_spec
+from models.domain.ids import new_id
+from models.domain.server_spec import ServerSpec, sign_spec
 from stack import secrets
 from stack.supervisor import Stack
 from tests.e2e.people import Json, Member

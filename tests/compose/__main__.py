@@ -19,7 +19,7 @@ from typing import Any
 
 import httpx
 
-from models.process import leave
+from models.domain.process import leave
 from stack import demo, tools
 from stack.notebook import Notebook
 from tests.compose import people
@@ -271,7 +271,7 @@ async def survive(deployment: Deployment, keys: list[str]) -> None:
     hub = deployment.containers("jupyterhub")
     with step("an upgrade that leaves JupyterHub alone"):
         before = deployment.containers("api") + deployment.containers("worker")
-        _append(deployment, "models/ids.py", "\n# A newer version.\n")
+        _append(deployment, "models/domain/ids.py", "\n# A newer version.\n")
         for command in UPGRADE:
             deployment.documented(command)
         after = deployment.containers("api") + deployment.containers("worker")

@@ -5,7 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from api.openapi import DOCUMENT
+from api.document import DOCUMENT
 
 
 def test_a_generator_makes_a_client_and_misses_nothing(tmp_path: Path) -> None:

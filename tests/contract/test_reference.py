@@ -6,8 +6,9 @@ from typing import Any
 import pytest
 
 from api.app import create_app
-from api.openapi import DOCUMENT, document, rendered
-from models.settings import Settings
+from api.document import DOCUMENT, rendered
+from api.http.openapi import document
+from models.domain.settings import Settings
 from tests.contract.reference import REFERENCE, Route
 
 Schema = dict[str, Any]

@@ -7,7 +7,7 @@ import httpx
 import msgspec
 import pytest
 
-from models.ids import new_id
+from models.domain.ids import new_id
 from stack.supervisor import Stack
 from tests.e2e.people import Json, Member
 

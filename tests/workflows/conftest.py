@@ -13,13 +13,15 @@ from temporalio.client import Client, WorkflowHandle
 
 from integrations.jupyterhub import JupyterHub
 from integrations.vault import Vault
-from models import database, operations, servers, templates
-from models.ids import new_id
-from models.operations import OperationRecord
-from models.settings import Settings
-from models.tables import Person
-from models.transactions import Transaction
-from models.values import Caller, Subject, Wish
+from models.database import engine
+from models.database.tables import Person
+from models.database.transactions import Transaction
+from models.domain.ids import new_id
+from models.domain.settings import Settings
+from models.domain.values import Caller, Subject, Wish
+from models.ledger import operations
+from models.ledger.operations import OperationRecord
+from models.records import servers, templates
 from stack.supervisor import Stack
 from stack.vault_setup import role_of
 from tests.workflows.simulated_hub import SimulatedHub
@@ -66,7 +68,7 @@ async def settings(
 # One process has one pool at a time, and other tests have databases of their own.
 @pytest.fixture(scope="module")
 async def pool(settings: Settings) -> AsyncIterator[None]:
-    async with database.pool(settings):
+    async with engine.pool(settings):
         yield
 
 

@@ -2,7 +2,7 @@
 
 from temporalio import workflow
 
-from models.values import Subject
+from models.domain.values import Subject
 
 
 @workflow.defn(name="ServerWorkflow")

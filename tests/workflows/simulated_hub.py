@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 
 from integrations.jupyterhub import Failure, HubGroup, HubServer, Process, Progress, ShareCode
-from models.errors import HubRefused, HubUnavailable, HubUserMissing
+from models.domain.errors import HubRefused, HubUnavailable, HubUserMissing
 
 
 class SimulatedHub:

@@ -14,17 +14,18 @@ from temporalio.client import Client
 
 from hub.unwrap import SecretRefused, unwrap
 from integrations.vault import Vault
-from models import claims, modules, mounts, operations, persons, secrets, servers
-from models.errors import RecordMissing
-from models.ids import new_id
-from models.modules import ModuleRecord
-from models.operations import OperationRecord
-from models.permissions import Level
-from models.server_spec import SecretMount
-from models.settings import Settings
-from models.sql import row, rows
-from models.transactions import Transaction
-from models.values import Caller, ModuleCall, OperationStatus, Subject, Wish
+from models.access.permissions import Level
+from models.database.sql import row, rows
+from models.database.transactions import Transaction
+from models.domain.errors import RecordMissing
+from models.domain.ids import new_id
+from models.domain.server_spec import SecretMount
+from models.domain.settings import Settings
+from models.domain.values import Caller, ModuleCall, OperationStatus, Subject, Wish
+from models.ledger import claims, operations
+from models.ledger.operations import OperationRecord
+from models.records import modules, mounts, persons, secrets, servers
+from models.records.modules import ModuleRecord
 from stack.supervisor import Stack
 from stack.vault_setup import VaultKeys, role_of, unseal
 from tests.workflows.conftest import Scene

@@ -7,12 +7,13 @@ from pathlib import Path
 import pytest
 from temporalio.client import Client
 
-from models import operations, persons, servers
-from models.errors import RecordMissing
-from models.settings import Settings
-from models.sql import row
-from models.transactions import Transaction
-from models.values import OperationStatus, ServerStatus, Subject, Wish
+from models.database.sql import row
+from models.database.transactions import Transaction
+from models.domain.errors import RecordMissing
+from models.domain.settings import Settings
+from models.domain.values import OperationStatus, ServerStatus, Subject, Wish
+from models.ledger import operations
+from models.records import persons, servers
 from tests.workflows.conftest import Scene
 from workflows.client import Workflows, workflow_id
 from workflows.janitor import JanitorWorkflow

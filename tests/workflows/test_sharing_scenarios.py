@@ -11,17 +11,19 @@ import msgspec
 import pytest
 from temporalio.client import Client
 
-from models import datasets, groups, mounts, operations, principals, servers, sharing
-from models.errors import RecordMissing
-from models.ids import new_id
-from models.operations import OperationRecord
-from models.permissions import Level
-from models.settings import Settings
-from models.sharing import Shareable
-from models.sql import row
-from models.tables import Person
-from models.transactions import Transaction
-from models.values import Caller, OperationStatus, ServerStatus, Subject, Wish
+from models.access import principals, sharing
+from models.access.permissions import Level
+from models.access.sharing import Shareable
+from models.database.sql import row
+from models.database.tables import Person
+from models.database.transactions import Transaction
+from models.domain.errors import RecordMissing
+from models.domain.ids import new_id
+from models.domain.settings import Settings
+from models.domain.values import Caller, OperationStatus, ServerStatus, Subject, Wish
+from models.ledger import operations
+from models.ledger.operations import OperationRecord
+from models.records import datasets, groups, mounts, servers
 from tests.workflows.conftest import Scene
 from workflows.client import workflow_id
 from workflows.janitor import JanitorWorkflow

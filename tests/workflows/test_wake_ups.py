@@ -10,8 +10,8 @@ from temporalio.client import Client
 from temporalio.worker import Worker
 
 from activities.messages import PlanSeen, WorkflowRun
-from models.ids import new_id
-from models.values import Subject
+from models.domain.ids import new_id
+from models.domain.values import Subject
 from tests.workflows.wrong_order import WrongOrder
 from workflows.server import ServerWorkflow
 

@@ -4,8 +4,8 @@ from temporalio.api.common.v1 import WorkflowExecution
 from temporalio.api.workflowservice.v1 import GetWorkflowExecutionHistoryRequest
 from temporalio.client import Client
 
-from models.settings import Settings
-from models.values import Wish
+from models.domain.settings import Settings
+from models.domain.values import Wish
 from tests.workflows.conftest import Scene
 
 

@@ -3,7 +3,7 @@
 from temporalio import workflow
 
 from activities.messages import WorkflowRun
-from models.values import Subject
+from models.domain.values import Subject
 from workflows.options import records
 
 

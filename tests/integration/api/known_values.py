@@ -8,7 +8,7 @@ import schemathesis
 from hypothesis import strategies
 from schemathesis import Case, GenerationMode, HookContext
 
-from api.fields import EMAIL
+from api.http.fields import EMAIL
 
 _numbers = itertools.count(1)
 _KEY = re.compile("[!-~]{1,255}")

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from models.database import pool
-from models.settings import Settings
-from models.sql import row
+from models.database.engine import pool
+from models.database.sql import row
+from models.domain.settings import Settings
 from stack import tools
 from stack.progress import Progress
 from tests.integration.auth.running_provider import Place, Provider, place

@@ -16,13 +16,13 @@ from litestar import Litestar
 
 from api.app import assemble
 from api.auth import AuthController
-from api.authentication import Authentication
-from api.operation_events import OperationEvents
-from api.services import Services
+from api.http.authentication import Authentication
+from api.http.operation_events import OperationEvents
+from api.http.services import Services
 from integrations.oidc import OidcClient
 from integrations.vault import Vault
-from models.profiles import load_profiles
-from models.settings import Settings
+from models.domain.profiles import load_profiles
+from models.domain.settings import Settings
 from stack import programs, tools
 from stack.sign_in import sign_in
 

@@ -12,10 +12,10 @@ from typing import Any
 import httpx
 import pytest
 
-from models import persons
-from models.database import pool
-from models.settings import Settings
-from models.sql import row, rows
+from models.database.engine import pool
+from models.database.sql import row, rows
+from models.domain.settings import Settings
+from models.records import persons
 from tests.integration.auth.running_provider import Place, Provider, place
 
 UNVERIFIED: dict[str, Any] = {

@@ -8,13 +8,13 @@ from uuid import UUID
 import httpx
 import pytest
 
-from models import persons, sessions
-from models.errors import ActionForbidden
-from models.ids import new_id
-from models.persons import Identity
-from models.sql import row, rows
-from models.tables import Server
-from models.values import Caller
+from models.database.sql import row, rows
+from models.database.tables import Server
+from models.domain.errors import ActionForbidden
+from models.domain.ids import new_id
+from models.domain.values import Caller
+from models.records import persons, sessions
+from models.records.persons import Identity
 from stack.sign_in import sign_in
 from tests.integration.auth.running_provider import CALLBACK, HOME, OTHER_CALLBACK, Place, place
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from models.profiles import SHIPPED
+from models.domain.profiles import SHIPPED
 from stack import programs, tools
 from stack.progress import Progress
 from tests.integration.hub.harness import HubUnderTest

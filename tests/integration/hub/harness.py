@@ -19,8 +19,8 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from integrations.lmod import BINARIES, MODULEFILES, file_name, render
-from models.server_spec import Mount, ServerSpec, WrappedSecret, sign_spec
-from models.values import ModuleCall
+from models.domain.server_spec import Mount, ServerSpec, WrappedSecret, sign_spec
+from models.domain.values import ModuleCall
 from stack.notebook import Notebook
 from tests.terminal import Terminal
 

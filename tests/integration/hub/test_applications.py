@@ -9,7 +9,7 @@ from websockets import Origin, Subprotocol
 from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
 
-from models.server_spec import ServerSpec
+from models.domain.server_spec import ServerSpec
 from tests.integration.hub.harness import USER, HubUnderTest, until
 
 NOTEBOOK = {

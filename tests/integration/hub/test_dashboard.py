@@ -16,7 +16,7 @@ from websockets.sync.client import connect
 
 from hub.processes import PROC, children
 from hub.records import Records
-from models.server_spec import ServerSpec
+from models.domain.server_spec import ServerSpec
 from tests.integration.hub.harness import USER, HubUnderTest, until
 
 # A path as people have it: what looks like a placeholder, and a letter that is two characters.

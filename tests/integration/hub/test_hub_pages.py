@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from playwright.async_api import Page, async_playwright, expect
 
-from models.server_spec import ServerSpec
+from models.domain.server_spec import ServerSpec
 from tests.integration.hub.harness import OTHER, USER, HubUnderTest
 
 UI = "https://notebooks.example.org/"

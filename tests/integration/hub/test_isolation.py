@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from models.server_spec import Mount, ServerSpec
+from models.domain.server_spec import Mount, ServerSpec
 from stack.notebook import Notebook
 from tests.integration.hub.harness import USER, HubUnderTest
 

@@ -6,7 +6,7 @@ import pytest
 
 from hub.machine import SERVER_ID_VARIABLE
 from hub.processes import with_environment
-from models.server_spec import SecretMount, WrappedSecret
+from models.domain.server_spec import SecretMount, WrappedSecret
 from stack.notebook import Notebook
 from tests.integration.hub.harness import USER, HubUnderTest, until
 

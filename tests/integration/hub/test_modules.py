@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from models.server_spec import ServerSpec
-from models.values import ModuleCall as Call
+from models.domain.server_spec import ServerSpec
+from models.domain.values import ModuleCall as Call
 from stack.notebook import Notebook
 from tests.integration.hub.harness import OTHER, USER, HubUnderTest
 from tests.terminal import Terminal

@@ -10,7 +10,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from models.server_spec import ServerSpec
+from models.domain.server_spec import ServerSpec
 from tests.integration.hub.harness import USER, HubUnderTest
 
 

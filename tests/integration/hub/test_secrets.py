@@ -10,8 +10,8 @@ from uuid import UUID
 import pytest
 
 from integrations.vault import Value, Vault
-from models.ids import new_id
-from models.server_spec import SecretMount, ServerSpec, WrappedSecret
+from models.domain.ids import new_id
+from models.domain.server_spec import SecretMount, ServerSpec, WrappedSecret
 from stack.notebook import Notebook
 from stack.supervisor import Stack
 from stack.vault_setup import role_of

@@ -11,7 +11,7 @@ import msgspec
 import pytest
 
 from hub.processes import identify
-from models.server_spec import sign_spec
+from models.domain.server_spec import sign_spec
 from tests.integration.hub.harness import USER, HubUnderTest, until
 
 

@@ -7,15 +7,15 @@ import sys
 import asyncpg
 import pytest
 
-from models.database import DB, configure
-from models.migrate import migrate
-from models.settings import Settings
+from models.database.engine import DB, configure
+from models.database.migrate import migrate
+from models.domain.settings import Settings
 
 
 async def test_a_migration_is_not_cut_off_by_the_patience_of_a_request(
     postgres: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("PICCOLO_CONF", "models.piccolo_conf")
+    monkeypatch.setenv("PICCOLO_CONF", "models.database.piccolo_conf")
     monkeypatch.setenv("NBHUB_DATABASE_URL", postgres)
     settings = Settings.from_environment({"NBHUB_DATABASE_URL": postgres})
     before = DB.config
@@ -35,7 +35,7 @@ async def test_a_migration_is_not_cut_off_by_the_patience_of_a_request(
 
 def test_a_database_that_is_away_is_a_sentence(tmp_path: os.PathLike[str]) -> None:
     ended = subprocess.run(
-        [sys.executable, "-m", "models.migrate"],
+        [sys.executable, "-m", "models.database.migrate"],
         env={"PATH": "", "NBHUB_DATABASE_URL": f"postgresql://nbhub@/nbhub?host={tmp_path}"},
         capture_output=True,
         text=True,

@@ -5,22 +5,24 @@ from uuid import UUID
 
 import pytest
 
-from models import database, operations, servers, templates
-from models.errors import RecordMissing, StateConflict
-from models.ids import new_id
-from models.operations import OperationError
-from models.settings import Settings
-from models.sql import row, rows
-from models.tables import Person
-from models.transactions import Transaction
-from models.values import Caller, OperationStatus, ServerStatus, Wish
+from models.database import engine
+from models.database.sql import row, rows
+from models.database.tables import Person
+from models.database.transactions import Transaction
+from models.domain.errors import RecordMissing, StateConflict
+from models.domain.ids import new_id
+from models.domain.settings import Settings
+from models.domain.values import Caller, OperationStatus, ServerStatus, Wish
+from models.ledger import operations
+from models.ledger.operations import OperationError
+from models.records import servers, templates
 
 FAILURE = OperationError(code="SPAWN_FAILED", message="the program is missing", hint="choose another type")
 
 
 @pytest.fixture
 async def connected(postgres: str) -> AsyncIterator[None]:
-    async with database.pool(Settings(database_url=postgres, database_pool_size=3)):
+    async with engine.pool(Settings(database_url=postgres, database_pool_size=3)):
         yield
 
 

@@ -6,12 +6,12 @@ from typing import Any, cast
 import pytest
 from cryptography.fernet import Fernet
 
-from api.operation_events import OperationEvents
-from api.services import Services
+from api.http.operation_events import OperationEvents
+from api.http.services import Services
 from integrations.vault import Vault
-from models.database import pool
-from models.profiles import load_profiles
-from models.settings import Settings
+from models.database.engine import pool
+from models.domain.profiles import load_profiles
+from models.domain.settings import Settings
 from tests.unit.api.bench import Bench, RecordedWakes
 
 

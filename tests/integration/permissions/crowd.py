@@ -3,9 +3,9 @@
 import hashlib
 from uuid import UUID
 
-from models.sql import row, rows
-from models.transactions import Transaction
-from models.values import Caller
+from models.database.sql import row, rows
+from models.database.transactions import Transaction
+from models.domain.values import Caller
 
 GRANTS_PER_DATASET = 10
 _PART = 5_000

@@ -8,9 +8,9 @@ from hypothesis import HealthCheck, given, note, settings
 from hypothesis import strategies as st
 
 from api.app import HANDLERS
-from models.ids import new_id
-from models.sql import row, rows
-from models.values import Caller
+from models.database.sql import row, rows
+from models.domain.ids import new_id
+from models.domain.values import Caller
 from tests.integration.permissions.worlds import (
     GROUPS,
     KINDS,

@@ -8,11 +8,12 @@ import msgspec
 import pytest
 
 from api.app import HANDLERS
-from models import datasets, mounts, sharing
-from models.permissions import Level
-from models.sql import row, rows
-from models.tables import Operation
-from models.values import Caller
+from models.access import sharing
+from models.access.permissions import Level
+from models.database.sql import row, rows
+from models.database.tables import Operation
+from models.domain.values import Caller
+from models.records import datasets, mounts
 from tests.integration.permissions import crowd
 from tests.unit.api.bench import Bench
 

@@ -11,7 +11,7 @@ import msgspec
 import pytest
 
 from integrations.vault import Vault
-from models.ids import new_id
+from models.domain.ids import new_id
 from stack.supervisor import Stack
 from stack.vault_setup import VaultKeys, role_of, unseal
 

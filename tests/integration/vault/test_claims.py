@@ -8,18 +8,18 @@ import httpx
 import pytest
 from cryptography.fernet import Fernet
 
-from api.operation_events import OperationEvents
-from api.services import Services
+from api.http.operation_events import OperationEvents
+from api.http.services import Services
 from integrations.vault import Vault
-from models import secrets
-from models.database import pool
-from models.errors import VaultUnavailable
-from models.ids import new_id
-from models.profiles import load_profiles
-from models.settings import Settings
-from models.sql import rows
-from models.tables import Person
-from models.values import Caller
+from models.database.engine import pool
+from models.database.sql import rows
+from models.database.tables import Person
+from models.domain.errors import VaultUnavailable
+from models.domain.ids import new_id
+from models.domain.profiles import load_profiles
+from models.domain.settings import Settings
+from models.domain.values import Caller
+from models.records import secrets
 from stack.supervisor import Stack
 from stack.vault_setup import role_of
 from tests.unit.api.bench import Api, Bench, RecordedWakes, unique, whole_api
@@ -105,7 +105,7 @@ async def test_a_request_goes_on_where_an_earlier_one_was_cut_off(
 
     with monkeypatch.context() as patched:
         patched.setattr(secrets, "create", die)
-        patched.setattr("api.idempotency.Write._give_up", die)
+        patched.setattr("api.http.write.Write._give_up", die)
         with pytest.raises(Killed):
             await ask()
     (left,) = await unrecorded(worker, before)

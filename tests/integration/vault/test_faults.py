@@ -17,8 +17,8 @@ from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, generate_pri
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from integrations.vault import Vault
-from models.errors import RecordMissing, VaultUnavailable
-from models.ids import new_id
+from models.domain.errors import RecordMissing, VaultUnavailable
+from models.domain.ids import new_id
 from stack.supervisor import Stack
 from stack.vault_setup import role_of
 from tests.integration.vault.conftest import MakeClient, Operator, told

@@ -13,11 +13,11 @@ from temporalio.testing import ActivityEnvironment
 from activities.handover import Handover
 from hub.secrets import handed_over, open_all
 from integrations.vault import Vault
-from models.errors import HubRefused, HubThrottled, HubUnavailable, SpawnFailed, VaultUnavailable
-from models.ids import new_id
-from models.operations import LeftOut
-from models.secrets import Placed, SecretType
-from models.server_spec import ServerSpec
+from models.domain.errors import HubRefused, HubThrottled, HubUnavailable, SpawnFailed, VaultUnavailable
+from models.domain.ids import new_id
+from models.domain.server_spec import ServerSpec
+from models.ledger.operations import LeftOut
+from models.records.secrets import Placed, SecretType
 from stack.supervisor import Stack
 from tests.integration.vault.conftest import MakeClient, Operator
 from tests.slow_link import SlowLink

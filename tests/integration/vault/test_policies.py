@@ -8,7 +8,7 @@ from contextlib import AsyncExitStack
 import httpx
 import pytest
 
-from models.ids import new_id
+from models.domain.ids import new_id
 from stack.supervisor import Stack
 from stack.vault_setup import role_of
 from tests.integration.vault.conftest import ENGINE, Operator

@@ -5,8 +5,8 @@ import time
 
 import pytest
 
-from models.errors import RecordMissing, VaultUnavailable
-from models.ids import new_id
+from models.domain.errors import RecordMissing, VaultUnavailable
+from models.domain.ids import new_id
 from stack.supervisor import Stack
 from stack.vault_setup import role_of
 from tests.integration.vault.conftest import MakeClient, Operator

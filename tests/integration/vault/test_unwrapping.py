@@ -20,8 +20,8 @@ from hub import unwrap as unwrapping
 from hub.secrets import MOST_FILES, OpenedSecrets, handed_over, open_all
 from hub.unwrap import ORDER_VARIABLE, SecretRefused
 from integrations.vault import Value, Vault
-from models.ids import new_id
-from models.server_spec import SecretMount, ServerSpec, WrappedSecret
+from models.domain.ids import new_id
+from models.domain.server_spec import SecretMount, ServerSpec, WrappedSecret
 from stack.supervisor import Stack
 from tests.integration.vault.conftest import ENGINE, Operator, told
 from tests.integration.vault.impostor import Answer, Impostor, answers, http

@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 
 from hub.unwrap import unwrap
 from integrations.vault import Value, Vault
-from models.errors import RecordMissing, StateConflict, VaultUnavailable
-from models.ids import new_id
-from models.settings import Settings
+from models.domain.errors import RecordMissing, StateConflict, VaultUnavailable
+from models.domain.ids import new_id
+from models.domain.settings import Settings
 from stack.supervisor import Stack
 from tests.integration.vault.conftest import ENGINE, Operator
 

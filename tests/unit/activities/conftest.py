@@ -16,14 +16,16 @@ from activities.jupyterhub import Hub
 from activities.messages import ServerWish
 from integrations.jupyterhub import JupyterHub
 from integrations.vault import Vault
-from models import database, operations, servers, templates
-from models.ids import new_id
-from models.operations import OperationRecord, Step
-from models.servers import ServerRecord
-from models.settings import Settings
-from models.tables import Person
-from models.transactions import Transaction
-from models.values import Caller, Subject, Wish
+from models.database import engine
+from models.database.tables import Person
+from models.database.transactions import Transaction
+from models.domain.ids import new_id
+from models.domain.settings import Settings
+from models.domain.values import Caller, Subject, Wish
+from models.ledger import operations
+from models.ledger.operations import OperationRecord, Step
+from models.records import servers, templates
+from models.records.servers import ServerRecord
 from tests.workflows.simulated_hub import SimulatedHub
 
 T = TypeVar("T")
@@ -77,7 +79,7 @@ async def scene(postgres: str, tmp_path: Path) -> AsyncIterator[Scene]:
     async def wake(_: Subject) -> bool:
         return True
 
-    async with database.pool(settings):
+    async with engine.pool(settings):
         caller = Caller(id=new_id(), email=f"ada-{new_id().hex[-8:]}@example.org")
         await Person.insert(Person(id=caller.id, issuer="test", subject=caller.email, email=caller.email))
         (tmp_path / str(caller.id)).mkdir()

@@ -11,13 +11,14 @@ from temporalio.testing import ActivityEnvironment
 
 from activities.filesystem import Filesystem
 from activities.messages import Settled
-from models import claims, database
-from models.ids import new_id
-from models.settings import Settings
-from models.sql import row
-from models.tables import Person
-from models.values import Caller
-from models.volumes import CLAIM, NewEntry, Root
+from models.database import engine
+from models.database.sql import row
+from models.database.tables import Person
+from models.domain.ids import new_id
+from models.domain.settings import Settings
+from models.domain.values import Caller
+from models.ledger import claims
+from models.records.volumes import CLAIM, NewEntry, Root
 
 
 class Place:
@@ -63,7 +64,7 @@ class Place:
 @pytest.fixture
 async def place(postgres: str, tmp_path: Path) -> AsyncIterator[Place]:
     settings = Settings(database_url=postgres, database_pool_size=3, notebook_location=str(tmp_path))
-    async with database.pool(settings):
+    async with engine.pool(settings):
         person = Caller(id=new_id(), email=f"ada-{new_id().hex[-8:]}@example.org")
         await Person.insert(Person(id=person.id, issuer="test", subject=person.email, email=person.email))
         yield Place(settings, person)

@@ -2,8 +2,8 @@
 
 from datetime import UTC, datetime
 
-from models.sql import row
-from models.values import Wish
+from models.database.sql import row
+from models.domain.values import Wish
 from tests.unit.activities.conftest import Scene
 
 

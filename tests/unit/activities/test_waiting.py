@@ -8,9 +8,9 @@ import pytest
 from activities import jupyterhub, looks
 from activities.messages import FailedStart
 from integrations.jupyterhub import Failure
-from models.errors import HubUnavailable, ServerNotEnding
-from models.operations import OperationError
-from models.values import OperationStatus, ServerStatus, Wish
+from models.domain.errors import HubUnavailable, ServerNotEnding
+from models.domain.values import OperationStatus, ServerStatus, Wish
+from models.ledger.operations import OperationError
 from tests.unit.activities.conftest import Scene
 
 FAILURE = OperationError(code="SPAWN_FAILED", message="the program is missing")

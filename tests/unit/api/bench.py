@@ -16,12 +16,12 @@ from litestar.middleware import ASGIMiddleware
 from litestar.types import ASGIApp, ControllerRouterHandler, Receive, Scope, Send
 
 from api.app import HANDLERS, assemble
-from api.services import Services
-from models.errors import IdentityUnknown
-from models.ids import new_id
-from models.settings import Settings
-from models.sql import row
-from models.values import Caller, OperationStatus, Subject
+from api.http.services import Services
+from models.database.sql import row
+from models.domain.errors import IdentityUnknown
+from models.domain.ids import new_id
+from models.domain.settings import Settings
+from models.domain.values import Caller, OperationStatus, Subject
 
 Json = dict[str, Any]
 NOBODY = "01a20000-0000-7000-8000-000000000000"

@@ -10,9 +10,9 @@ import pytest
 from litestar.handlers import HTTPRouteHandler
 
 from api.app import create_app
-from api.etag import is_versioned
-from api.policy import Policy, handlers_of, policy_of
-from models.settings import Settings
+from api.http.etag import is_versioned
+from api.http.policy import Policy, handlers_of, policy_of
+from models.domain.settings import Settings
 from tests.unit.api.bench import Bench, client_of
 
 ANY_ID = "0190f3a2-1111-7222-8333-444455556666"

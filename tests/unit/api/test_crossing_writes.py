@@ -7,11 +7,13 @@ from uuid import UUID
 
 import pytest
 
-from models import groups, lifecycles, principals, sharing
-from models.permissions import Level
-from models.sql import row
-from models.transactions import Transaction
-from models.values import Subject
+from models.access import principals, sharing
+from models.access.permissions import Level
+from models.database.sql import row
+from models.database.transactions import Transaction
+from models.domain.kinds import TRASHABLE
+from models.domain.values import Subject
+from models.records import groups, lifecycles
 from tests.unit.api.bench import Api, Bench, Json, unique, whole_api
 
 KINDS = ("dataset", "module", "secret")
@@ -37,7 +39,7 @@ async def purge(api: Api, kind: str, identity: str) -> None:
     """Delete for good, as far as workflows do their part at once."""
     subject = Subject(kind, UUID(identity))
     assert (await api.ask("alice", "DELETE", f"{PATHS[kind]}/{identity}")).status_code == 202
-    if kind in lifecycles.TRASHABLE:
+    if kind in TRASHABLE:
         async with Transaction():
             await lifecycles.purge(subject)
     plan = await lifecycles.read_plan(subject)

@@ -15,11 +15,11 @@ from litestar import Controller, Response, get, post
 from litestar.di import NamedDependency
 
 from api.health import HealthController
-from api.idempotency import Write
-from api.policy import Policy, needs
-from models import database
-from models.database import lent_connection, pool
-from models.sql import row
+from api.http.policy import Policy, needs
+from api.http.write import Write
+from models.database import engine
+from models.database.engine import lent_connection, pool
+from models.database.sql import row
 from tests.slow_link import SlowLink
 from tests.unit.api.bench import Bench
 
@@ -75,7 +75,7 @@ async def own(own_database: str, bench: Bench, link: SlowLink, monkeypatch: pyte
         *(alice.id, alice.email, alice.email),
     )
     await connection.close()
-    monkeypatch.setattr(database.DB, "pool", None)
+    monkeypatch.setattr(engine.DB, "pool", None)
     return dataclasses.replace(
         bench, settings=settings, services=dataclasses.replace(bench.services, settings=settings)
     )

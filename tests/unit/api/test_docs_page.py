@@ -8,8 +8,8 @@ import httpx
 import pytest
 
 from api.app import assemble
-from api.docs_page import PAGE, docs_page
-from models.settings import Settings
+from api.http.docs_page import PAGE, docs_page
+from models.domain.settings import Settings
 from tests.unit.api.bench import Bench, client_of
 from tests.unit.api.test_writes import NotesController
 

@@ -10,11 +10,11 @@ from litestar.di import NamedDependency
 from litestar.exceptions import HTTPException, InternalServerException
 from litestar.params import FromQuery
 
-from api.idempotency import Write
-from api.policy import Policy, needs
-from models import errors
-from models.errors import HubError
-from models.sql import row
+from api.http.policy import Policy, needs
+from api.http.write import Write
+from models.database.sql import row
+from models.domain import errors
+from models.domain.errors import HubError
 from tests.unit.api.bench import Bench
 
 SECRET = "postgresql://user:hunter2@host/db"

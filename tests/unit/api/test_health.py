@@ -11,12 +11,12 @@ import msgspec
 import pytest
 
 from api.health import HealthController
-from api.shared_look import LASTS_SECONDS
-from models import heartbeats
-from models.database import lent_connection
-from models.heartbeats import Role
-from models.settings import Settings
-from models.sql import row
+from api.http.shared_look import LASTS_SECONDS
+from models.database.engine import lent_connection
+from models.database.sql import row
+from models.domain.settings import Settings
+from models.ledger import heartbeats
+from models.ledger.heartbeats import Role
 from tests.unit.api.bench import Bench
 
 

@@ -9,8 +9,8 @@ from uuid import UUID
 import httpx
 import pytest
 
-from models.sql import row
-from models.values import Subject
+from models.database.sql import row
+from models.domain.values import Subject
 from tests.unit.api.bench import NOBODY, Api, Bench, Json, problems, unique, whole_api
 
 HELP = {"id": "help", "arguments": ["x"]}

@@ -11,15 +11,16 @@ import httpx
 import msgspec
 import pytest
 
-from api.operation_events import CHANNEL
+from api.http.operation_events import CHANNEL
 from api.operations import OperationsController, follow
-from models import heartbeats, operations, servers, templates
-from models.heartbeats import Role
-from models.ids import new_id
-from models.operations import LeftOut, OperationError
-from models.sql import row
-from models.transactions import Transaction
-from models.values import OperationStatus, Subject, Wish
+from models.database.sql import row
+from models.database.transactions import Transaction
+from models.domain.ids import new_id
+from models.domain.values import OperationStatus, Subject, Wish
+from models.ledger import heartbeats, operations
+from models.ledger.heartbeats import Role
+from models.ledger.operations import LeftOut, OperationError
+from models.records import servers, templates
 from tests.unit.api.bench import Bench, end
 
 

@@ -6,8 +6,8 @@ from litestar import Controller, Response, get
 from litestar.di import NamedDependency
 from litestar.params import FromQuery
 
-from api.pagination import Page
-from api.policy import Policy, needs
+from api.http.pagination import Page
+from api.http.policy import Policy, needs
 from tests.unit.api.bench import Bench
 
 ROWS = [f"{number:03}" for number in range(25, 0, -1)]

@@ -4,8 +4,8 @@ import pytest
 from litestar import get
 
 from api.app import assemble
-from api.policy import Policy, PolicyMissing, needs
-from models.settings import Settings
+from api.http.policy import Policy, PolicyMissing, needs
+from models.domain.settings import Settings
 from tests.unit.api.bench import Bench, client_of
 
 

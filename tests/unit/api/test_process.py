@@ -14,8 +14,8 @@ from urllib.parse import parse_qs, urlsplit
 import httpx
 import pytest
 
-from models.ids import new_id
-from models.sql import row
+from models.database.sql import row
+from models.domain.ids import new_id
 from tests.slow_link import SlowLink
 from tests.unit.api.bench import Bench
 

@@ -12,9 +12,9 @@ import structlog
 from litestar import get
 from litestar.params import FromPath
 
-from api.policy import Policy, needs
-from models import logging as shared_logging
-from models.settings import Settings
+from api.http.policy import Policy, needs
+from models.domain import logging as shared_logging
+from models.domain.settings import Settings
 from tests.unit.api.bench import Bench
 from tests.unit.api.test_writes import NotesController
 

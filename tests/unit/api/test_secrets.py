@@ -11,9 +11,9 @@ import pytest
 import structlog
 
 from api.secret_body import SecretCreate, SecretUpdate
-from models.secrets import SecretType
-from models.sql import row
-from models.values import Subject
+from models.database.sql import row
+from models.domain.values import Subject
+from models.records.secrets import SecretType
 from tests.unit.api.bench import NOBODY, Api, Bench, Json, problems, unique, whole_api
 
 CANARY = "canary-2f7c91"

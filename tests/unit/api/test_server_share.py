@@ -5,7 +5,7 @@ from uuid import UUID
 
 import pytest
 
-from models.sql import row
+from models.database.sql import row
 from tests.unit.api.bench import Api, Bench, Json, unique, whole_api
 
 SERVER: Json = {

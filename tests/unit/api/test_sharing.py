@@ -8,11 +8,11 @@ from uuid import UUID
 
 import pytest
 
-from models import persons
-from models.errors import ActionForbidden
-from models.persons import Identity
-from models.sql import row
-from models.values import Subject
+from models.database.sql import row
+from models.domain.errors import ActionForbidden
+from models.domain.values import Subject
+from models.records import persons
+from models.records.persons import Identity
 from tests.unit.api.bench import NOBODY, Api, Bench, Json, problems, unique, whole_api
 
 TEMPLATE: Json = {

@@ -13,7 +13,7 @@ from litestar.params import FromQuery, JSONBody
 from msgspec import UNSET, Meta, Struct, UnsetType, field
 
 from api.app import assemble
-from api.fields import (
+from api.http.fields import (
     UUID_TEXT,
     AnswerBody,
     Description,
@@ -25,9 +25,9 @@ from api.fields import (
     RequestBody,
     Tags,
 )
-from api.policy import Policy, needs
-from models.settings import Settings
-from models.values import OperationStatus
+from api.http.policy import Policy, needs
+from models.domain.settings import Settings
+from models.domain.values import OperationStatus
 from tests.unit.api.bench import client_of
 
 Ids = list[Annotated[str, Meta(pattern=UUID_TEXT, extra={"says": "is not an id"})]]

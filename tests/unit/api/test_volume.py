@@ -15,18 +15,19 @@ import httpx
 import msgspec
 import pytest
 
-from api.file_threads import FileThreads
 from api.health import Probes, run_checks
+from api.http.file_threads import FileThreads
 from api.volume import VolumeController
 from integrations.filesystem import Volumes
-from models import datasets, groups, sharing
-from models.errors import VolumeUnavailable
-from models.ids import new_id
-from models.permissions import Level
-from models.principals import PersonRef, Principals
-from models.sql import row
-from models.tables import Person
-from models.values import Caller
+from models.access import sharing
+from models.access.permissions import Level
+from models.access.principals import PersonRef, Principals
+from models.database.sql import row
+from models.database.tables import Person
+from models.domain.errors import VolumeUnavailable
+from models.domain.ids import new_id
+from models.domain.values import Caller
+from models.records import datasets, groups
 from tests.unit.api.bench import Bench
 
 LARGEST = 200_000
@@ -479,8 +480,8 @@ async def test_a_request_that_was_cut_off_after_the_file_was_made_is_repeatable(
     body = a_file(path="", type=type)
     before = await audited(files)
     with monkeypatch.context() as patched:
-        patched.setattr("models.volumes.record_made", die)
-        patched.setattr("api.idempotency.Write._give_up", die)
+        patched.setattr("models.records.volumes.record_made", die)
+        patched.setattr("api.http.write.Write._give_up", die)
         with pytest.raises(Killed):
             await api.post("/volume/file", json=body, headers=key)
     assert [one.name for one in files.home("alice").iterdir()] == ["new.txt"]
@@ -515,7 +516,7 @@ async def test_a_file_of_somebody_else_is_not_taken_for_ones_own(files: Files, m
     body = a_file(path="")
     with monkeypatch.context() as patched:
         patched.setattr("api.volume._make", lambda *_: (_ for _ in ()).throw(Killed()))
-        patched.setattr("api.idempotency.Write._give_up", die)
+        patched.setattr("api.http.write.Write._give_up", die)
         with pytest.raises(Killed):
             await api.post("/volume/file", json=body, headers=key)
     (files.home("alice") / "new.txt").write_text("another's")

@@ -9,16 +9,16 @@ from litestar import Controller, Response, delete, get, patch, post
 from litestar.di import NamedDependency
 from litestar.params import FromPath, JSONBody
 
-from api.fields import AnswerBody, Name, RequestBody
-from api.idempotency import Write
-from api.operation_view import OperationView
-from api.policy import Policy, needs
-from models import operations
-from models.errors import RecordMissing, StateConflict
-from models.ids import new_id
-from models.operations import OperationError
-from models.sql import row, rows
-from models.values import OperationStatus, Subject
+from api.http.fields import AnswerBody, Name, RequestBody
+from api.http.operation_view import OperationView
+from api.http.policy import Policy, needs
+from api.http.write import Write
+from models.database.sql import row, rows
+from models.domain.errors import RecordMissing, StateConflict
+from models.domain.ids import new_id
+from models.domain.values import OperationStatus, Subject
+from models.ledger import operations
+from models.ledger.operations import OperationError
 from tests.unit.api.bench import Bench, end
 
 

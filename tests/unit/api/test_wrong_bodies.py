@@ -17,13 +17,13 @@ import pytest
 from litestar import get, post
 from litestar.params import JSONBody
 
-from api import readers, validation
 from api.app import assemble
+from api.http import readers, validation
+from api.http.policy import Policy, needs
 from api.modules import ModuleCreate
-from api.policy import Policy, needs
 from api.volume import FileCreate
-from models.errors import MOST_PROBLEMS, ProblemDetail
-from models.settings import Settings
+from models.domain.errors import MOST_PROBLEMS, ProblemDetail
+from models.domain.settings import Settings
 from tests.unit.api import wrong_bodies
 from tests.unit.api.bench import client_of
 

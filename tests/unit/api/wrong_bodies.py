@@ -15,10 +15,10 @@ import structlog
 from litestar import Litestar
 
 from api.app import HANDLERS, assemble
-from api.policy import handlers_of
-from models.ids import new_id
-from models.settings import Settings
-from models.values import Caller
+from api.http.policy import handlers_of
+from models.domain.ids import new_id
+from models.domain.settings import Settings
+from models.domain.values import Caller
 from tests.unit.api.bench import HeaderIdentity
 
 VALUES: tuple[object, ...] = (

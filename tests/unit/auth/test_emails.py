@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.emails import EmailInvalid, parse_domain, parse_email
-from models.settings import Settings, SettingsInvalid
+from models.domain.emails import EmailInvalid, parse_domain, parse_email
+from models.domain.settings import Settings, SettingsInvalid
 
 
 @pytest.mark.parametrize(

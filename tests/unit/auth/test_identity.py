@@ -4,9 +4,9 @@ from typing import Any
 
 import pytest
 
-from api.authentication import identity_of, says_all
-from models.errors import ActionForbidden
-from models.settings import Settings
+from api.http.authentication import identity_of, says_all
+from models.domain.errors import ActionForbidden
+from models.domain.settings import Settings
 
 SETTINGS = Settings(
     database_url="postgresql:///none",

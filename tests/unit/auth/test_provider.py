@@ -9,7 +9,7 @@ import pytest
 from joserfc.jwk import RSAKey
 
 from integrations.oidc import OidcClient
-from models.errors import IdentityUnknown, ProviderUnavailable, RequestMalformed
+from models.domain.errors import IdentityUnknown, ProviderUnavailable, RequestMalformed
 from tests.unit.auth.fake_provider import CLIENT, ISSUER, KEYS, FakeProvider, access_claims, metadata, sign, token
 
 DISCOVERY = "/.well-known/openid-configuration"

@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from joserfc.jwk import RSAKey
 
 from integrations.oidc import LARGEST_TOKEN, OidcClient
-from models.errors import ActionForbidden, IdentityUnknown
+from models.domain.errors import ActionForbidden, IdentityUnknown
 from tests.unit.auth.fake_provider import (
     CLIENT,
     ISSUER,

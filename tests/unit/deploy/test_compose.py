@@ -28,11 +28,12 @@ from temporalio.api.common.v1 import Payload
 from hub import settings as hub_settings
 from hub.settings import HubSettings
 from integrations.vault import Vault
-from models import database, heartbeats
-from models.heartbeats import Role
-from models.ids import new_id
-from models.server_spec import ServerSpec, SpecInvalid, sign_spec, verify_spec
-from models.settings import Settings, table
+from models.database import engine
+from models.domain.ids import new_id
+from models.domain.server_spec import ServerSpec, SpecInvalid, sign_spec, verify_spec
+from models.domain.settings import Settings, table
+from models.ledger import heartbeats
+from models.ledger.heartbeats import Role
 from stack import vault_setup
 from workflows.codec import EncryptionCodec, PayloadUnreadable
 
@@ -691,7 +692,7 @@ def test_every_package_that_runs_is_in_the_image() -> None:
     server, hub = (copied((ROOT / name).read_text()) for name in DOCKERFILES)
 
     assert {"worker.py", "activities", "api", "integrations", "models", "workflows"} <= set(server)
-    assert {"hub", "models"} <= set(hub)
+    assert {"hub", "models/__init__.py", "models/domain"} <= set(hub)
 
 
 def test_image_has_what_servers_in_sandboxes_need() -> None:
@@ -1317,7 +1318,7 @@ async def test_worker_is_healthy_while_one_of_its_host_is_seen(postgres: str, ma
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     settings = msgspec.structs.replace(Settings.from_environment(environment_of("worker", made)), database_url=postgres)
-    async with database.pool(settings):
+    async with engine.pool(settings):
         await heartbeats.beat(Role.WORKER)
 
     assert await module.works(settings, socket.gethostname()) is True

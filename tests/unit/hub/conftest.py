@@ -15,8 +15,8 @@ from traitlets.config import Config
 
 from hub.order import Order
 from hub.records import Records
-from models.profiles import Profiles, load_profiles
-from models.server_spec import ServerSpec
+from models.domain.profiles import Profiles, load_profiles
+from models.domain.server_spec import ServerSpec
 from tests.unit.hub.wrapping import Wrapping
 
 MakeSpec = Callable[..., ServerSpec]

@@ -17,8 +17,8 @@ from hub.order import Order, OrderRefused
 from hub.plugin import Plugin, left_closed, no_secrets, opened_by_the_hub, refused
 from hub.records import Failure, Records
 from hub.settings import HubSettings
-from models.profiles import Profiles
-from models.server_spec import SecretMount, sign_spec
+from models.domain.profiles import Profiles
+from models.domain.server_spec import SecretMount, sign_spec
 from tests.unit.hub.conftest import MakeSpec
 from tests.unit.hub.wrapping import Wrapping
 

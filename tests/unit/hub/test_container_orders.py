@@ -15,7 +15,7 @@ from hub.kubernetes import KubernetesBackend, KubernetesTranslation
 from hub.order import OrderRefused
 from hub.program import load_modules
 from hub.records import GenerationFenced, Records
-from models.server_spec import Mount
+from models.domain.server_spec import Mount
 from tests.unit.hub.conftest import SERVER, MakeOrder
 
 VAULT, LMOD = "http://vault.test:8200", "/usr/share/lmod/lmod/init/bash"

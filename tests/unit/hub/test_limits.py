@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from hub.limits import enter_cgroup, limits_for, remove_cgroup
-from models.profiles import Hardware
+from models.domain.profiles import Hardware
 
 HARDWARE = Hardware(title="x", cpu=1.5, memory="2G")
 LOG = logging.getLogger("test")

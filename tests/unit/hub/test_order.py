@@ -13,8 +13,8 @@ from hub.order import (
     file_on_machine,
     resolve_source,
 )
-from models.profiles import HOME
-from models.server_spec import Mount
+from models.domain.profiles import HOME
+from models.domain.server_spec import Mount
 from tests.unit.hub.conftest import MakeOrder
 
 

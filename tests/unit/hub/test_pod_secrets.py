@@ -15,7 +15,7 @@ from hub.kubernetes import ENTER, PYTHON, UNWRAP, VARIABLES, KubernetesTranslati
 from hub.order import Order, OrderRefused
 from hub.secrets import handed_over
 from hub.unwrap import ORDER_VARIABLE
-from models.server_spec import Mount, SecretMount, WrappedSecret
+from models.domain.server_spec import Mount, SecretMount, WrappedSecret
 from tests.unit.hub.conftest import MakeOrder
 from tests.unit.hub.wrapping import Wrapping
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from models.profiles import ProfileMismatch, Profiles, ProfilesInvalid, load_profiles
+from models.domain.profiles import ProfileMismatch, Profiles, ProfilesInvalid, load_profiles
 
 VALID = """
 [applications.lab]

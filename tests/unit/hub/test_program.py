@@ -11,8 +11,8 @@ import pytest
 from hub.order import Order, OrderRefused
 from hub.program import load_modules, program_for
 from integrations.lmod import file_name, render
-from models.server_spec import Mount
-from models.values import ModuleCall
+from models.domain.server_spec import Mount
+from models.domain.values import ModuleCall
 from tests.unit.hub.conftest import SERVER, MakeOrder
 
 LMOD = "/usr/share/lmod/lmod/init/bash"

@@ -16,7 +16,7 @@ from hub.order import Order, OrderRefused
 from hub.records import Failure, Records
 from hub.secrets import OpenedSecrets
 from hub.settings import HubSettings
-from models.server_spec import Mount
+from models.domain.server_spec import Mount
 from tests.unit.hub.conftest import SERVER, MakeOrder
 
 KEY_FILE = "-----BEGIN KEY-----\nshh second line\nshh third line\n"

@@ -9,7 +9,7 @@ import pytest
 from joserfc import jws
 from joserfc.jwk import OKPKey
 
-from models.server_spec import (
+from models.domain.server_spec import (
     ALGORITHM,
     TYPE,
     Mount,

@@ -6,7 +6,7 @@ import uuid
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
-from models.server_spec import SecretMount, WrappedSecret
+from models.domain.server_spec import SecretMount, WrappedSecret
 
 Value = str | dict[str, str]
 

@@ -20,7 +20,7 @@ import pytest
 
 from integrations import containment
 from integrations.filesystem import TRASH, Entry, EntryType, Volumes
-from models.errors import RecordMissing, RequestInvalid, StateConflict, VolumeUnavailable
+from models.domain.errors import RecordMissing, RequestInvalid, StateConflict, VolumeUnavailable
 
 ID = UUID("0197f3a2-7b3c-7c1a-9d55-2f6f3c0a1b2c")
 SECONDS = float(os.environ.get("NBHUB_RACE_SECONDS", "10"))

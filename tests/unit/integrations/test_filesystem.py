@@ -15,7 +15,7 @@ from uuid import UUID
 import pytest
 
 from integrations.filesystem import TRASH, Entry, EntryType, Volumes
-from models.errors import RecordMissing, RequestInvalid, StateConflict, VolumeUnavailable
+from models.domain.errors import RecordMissing, RequestInvalid, StateConflict, VolumeUnavailable
 
 ID = UUID("0197f3a2-7b3c-7c1a-9d55-2f6f3c0a1b2c")
 

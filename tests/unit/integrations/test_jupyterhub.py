@@ -9,7 +9,7 @@ import pytest
 from temporalio.exceptions import ApplicationError
 
 from integrations.jupyterhub import PAGE_SIZE, Failure, HubServer, JupyterHub, Process, Progress
-from models.errors import HubError, HubRefused, HubThrottled, HubUnavailable, HubUserMissing, SpawnFailed
+from models.domain.errors import HubError, HubRefused, HubThrottled, HubUnavailable, HubUserMissing, SpawnFailed
 from workflows.plugin import raise_as_application_error
 
 TOKEN = "t0ken-of-the-worker"

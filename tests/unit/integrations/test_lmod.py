@@ -14,8 +14,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from integrations.lmod import FUNCTIONS, MOST_ARGUMENTS, MOST_BYTES, names, problems, render, with_line_feeds
-from models.environment import VARIABLE
-from models.values import ModuleCall as Call
+from models.domain.reserved_words import VARIABLE
+from models.domain.values import ModuleCall as Call
 
 LMOD = Path("/usr/share/lmod/lmod")
 INSTALL = "Lmod is not on this machine: apt-get install lmod"

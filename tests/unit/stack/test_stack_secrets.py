@@ -12,7 +12,7 @@ from cryptography.fernet import Fernet
 from msgspec import structs
 from temporalio.api.common.v1 import Payload
 
-from models.server_spec import ServerSpec, sign_spec, verify_spec
+from models.domain.server_spec import ServerSpec, sign_spec, verify_spec
 from stack.secrets import Secrets, load_or_make, rotate, signing_key_file, spec_key_id, verifying_keys
 from workflows.codec import EncryptionCodec
 

@@ -16,11 +16,18 @@ from temporalio.converter import DataConverter
 from temporalio.exceptions import ApplicationError, ApplicationErrorCategory
 
 from activities.messages import Cleaned, Done, FailedStart, PlanSeen, Seen, ServerWish, Woken, WorkflowRun
-from models import errors
-from models.errors import DependencyUnavailable, HubError, HubRefused, HubThrottled, SpawnFailed, VolumeUnavailable
-from models.operations import OperationError
-from models.servers import ServerPlan, TemplateData
-from models.values import ServerStatus, Subject, Wish
+from models.domain import errors
+from models.domain.errors import (
+    DependencyUnavailable,
+    HubError,
+    HubRefused,
+    HubThrottled,
+    SpawnFailed,
+    VolumeUnavailable,
+)
+from models.domain.values import ServerStatus, Subject, Wish
+from models.ledger.operations import OperationError
+from models.records.servers import ServerPlan, TemplateData
 from workflows.codec import PayloadUnreadable
 from workflows.plugin import MsgspecPayloadConverter, data_converter, plugin, raise_as_application_error
 

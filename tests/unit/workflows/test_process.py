@@ -5,7 +5,7 @@ import sys
 
 PROGRAM = """
 import atexit, logging, sys
-from models.process import leave
+from models.domain.process import leave
 atexit.register(print, "the interpreter was taken down", flush=True)
 logging.basicConfig(stream=sys.stdout, format="%(message)s")
 print("done", end=" ")

@@ -5,9 +5,9 @@ from typing import Any, cast
 
 import pytest
 
-from models.ids import new_id
-from models.settings import Settings
-from models.values import Subject
+from models.domain.ids import new_id
+from models.domain.settings import Settings
+from models.domain.values import Subject
 from tests.slow_link import SlowLink
 from workflows.client import Workflows, connect
 

@@ -1,0 +1,1 @@
+"""What every route obeys: reading requests, writes, validation, errors, policy, pagination, the document."""

@@ -1,0 +1,211 @@
+"""Who is behind a request: finds the person of a bearer token, and refuses every other request.
+
+A token that this API gave out is found by one indexed SELECT, so that a logout is true at the next request.
+Any other is checked with the provider's keys, or by asking the provider, and its person is bound.
+"""
+
+import math
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from litestar import Request
+from litestar.middleware import ASGIMiddleware
+from litestar.types import ASGIApp, Receive, Scope, Send
+
+from integrations.oidc import LARGEST_TOKEN
+from models.domain.emails import EmailInvalid, parse_email
+from models.domain.errors import ActionForbidden, IdentityUnknown
+from models.domain.settings import Settings
+from models.domain.values import Caller
+from models.records import persons, sessions
+from models.records.persons import Identity
+
+_EXPIRY = "token_expires_at"
+_UNSAID = timedelta(minutes=5)
+_LONGEST = timedelta(days=1)
+
+
+class Authentication(ASGIMiddleware):
+    """Puts the caller in the scope of every request to a route that does not stand open."""
+
+    async def handle(self, scope: Scope, receive: Receive, send: Send, next_app: ASGIApp) -> None:
+        """Refuse (401) or pass on."""
+        handler = scope.get("route_handler")
+        if handler is not None and not handler.opt.get("exclude_from_auth") and scope.get("method") != "OPTIONS":
+            scope["user"] = await authenticate(Request(scope))
+        await next_app(scope, receive, send)
+
+
+async def authenticate(request: Request[Any, Any, Any]) -> Caller:
+    """The caller of a request; raises `IdentityUnknown`, or `ActionForbidden` for an account that may not be used."""
+    token = bearer_token(request)
+    token_hash = sessions.digest(token)
+    session = await sessions.find(token_hash)
+    if session is not None:
+        request.scope["state"][_EXPIRY] = session.expires_at
+        return session.caller(token_hash)
+    services = request.app.state.services
+    settings = services.settings
+    claims = await services.oidc.read_access_token(token, says_all=lambda claims: says_all(claims, settings))
+    identity = identity_of(claims, settings)
+    person = await persons.bind(identity)
+    request.scope["state"][_EXPIRY] = _expiry(claims)
+    return Caller(id=person, email=identity.email, admin=identity.admin, orgs=identity.orgs, token_hash=token_hash)
+
+
+async def token_expiry(request: Request[Any, Any, Any]) -> datetime:
+    """When the token of an authenticated request expires."""
+    expiry: datetime = request.scope["state"][_EXPIRY]
+    return expiry
+
+
+def _expiry(claims: Mapping[str, Any]) -> datetime:
+    """When a validated token expires. Introspection need not say it (RFC 7662); a stream must end all the same."""
+    now = datetime.now(UTC)
+    try:
+        left = float(claims["exp"]) - now.timestamp()
+    except (KeyError, TypeError, ValueError):
+        return now + _UNSAID
+    if not math.isfinite(left):
+        return now + _UNSAID
+    return now + timedelta(seconds=min(max(left, 0), _LONGEST.total_seconds()))
+
+
+def bearer_token(request: Request[Any, Any, Any]) -> str:
+    """The one bearer token of a request; raises `IdentityUnknown`."""
+    given = request.headers.getall("authorization", [])
+    if len(given) != 1:
+        raise IdentityUnknown("A valid access token is needed.", hint="Send it as `Authorization: Bearer …`.")
+    scheme, _, token = given[0].partition(" ")
+    if scheme.lower() != "bearer" or not 0 < len(token) <= LARGEST_TOKEN or not _plain(token):
+        raise IdentityUnknown("A valid access token is needed.", hint="Send it as `Authorization: Bearer …`.")
+    return token
+
+
+def _plain(token: str) -> bool:
+    return token.isascii() and token.isprintable() and " " not in token
+
+
+def identity_of(claims: Mapping[str, Any], settings: Settings) -> Identity:
+    """What validated claims say of a person, by the claims that the settings name.
+
+    Raises `ActionForbidden` for a claim that says something which cannot be read: that is not the same as nothing.
+    """
+    email = _email(claims)
+    return Identity(
+        issuer=settings.oidc_issuer,
+        subject=str(claims["sub"]),
+        email=email,
+        email_verified=_is_verified(claims, settings),
+        admin=_is_admin(claims, email, settings),
+        orgs=_orgs(claims, email, settings),
+    )
+
+
+def _email(claims: Mapping[str, Any]) -> str:
+    given = str(claims.get("email") or "").strip()
+    try:
+        return parse_email(given)
+    except EmailInvalid:
+        # Nobody's: `persons.bind` refuses it, and says so.
+        return given
+
+
+def says_all(claims: Mapping[str, Any], settings: Settings) -> bool:
+    """Whether the claims hold everything that the settings ask for; some providers put roles elsewhere.
+
+    Raises `ActionForbidden` for a claim that cannot be read.
+    """
+    wanted = ("email", "email_verified", settings.admin_claim.partition("=")[0], settings.org_claim)
+    return all(_claim(claims, path) is not None for path in wanted if path)
+
+
+def _is_verified(claims: Mapping[str, Any], settings: Settings) -> bool | None:
+    """Whether the e-mail is verified; None where nothing is said and the settings are content with that."""
+    said = claims.get("email_verified")
+    if said is not None:
+        # A text too, as Cognito has it.
+        return said is True or (isinstance(said, str) and said.strip().lower() == "true")
+    if settings.oidc_email_verified_required:
+        raise ActionForbidden(
+            "The sign-in provider does not say whether the e-mail address of this account is verified.",
+            hint="An administrator can have it send `email_verified`, or set NBHUB_OIDC_EMAIL_VERIFIED_REQUIRED=false.",
+        )
+    return None
+
+
+def _is_admin(claims: Mapping[str, Any], email: str, settings: Settings) -> bool:
+    if email and email in settings.admin_emails:
+        return True
+    path, _, wanted = settings.admin_claim.partition("=")
+    if not wanted:
+        return False
+    value = _claim(claims, path)
+    # A claim can be a yes or no: `is_admin=true`.
+    return wanted == str(value).lower() if isinstance(value, bool) else wanted in _names(claims, path)
+
+
+def _orgs(claims: Mapping[str, Any], email: str, settings: Settings) -> tuple[str, ...]:
+    found = _names(claims, settings.org_claim) if settings.org_claim else []
+    domain = email.rpartition("@")[2]
+    if domain and domain in settings.org_domains:
+        found.append(domain)
+    return tuple(dict.fromkeys(found))
+
+
+def _names(claims: Mapping[str, Any], path: str) -> list[str]:
+    """The names that a claim lists; raises `ActionForbidden` for one that says something else."""
+    value = _claim(claims, path)
+    elsewhere = claims.get("_claim_names")
+    if value is None and isinstance(elsewhere, Mapping) and path.partition(".")[0] in elsewhere:
+        # Distributed claims (OpenID Connect Core 5.6.2): Entra's, of whoever is in too many groups.
+        raise _unreadable(path, "the provider keeps it elsewhere")
+    found: list[str] = []
+    for one in value if isinstance(value, list) else [value]:
+        names = _name(one)
+        if names is None:
+            raise _unreadable(path, "it lists neither names nor objects that have names")
+        found.extend(names)
+    return found
+
+
+def _name(value: object) -> list[str] | None:
+    """The names in one value of a list; None if it cannot be read."""
+    if value is None or value == "":
+        return []
+    if isinstance(value, str | int) and not isinstance(value, bool):
+        return [str(value)]
+    if not isinstance(value, Mapping):
+        return None
+    # Objects by name: Keycloak's organisations, Zitadel's roles.
+    if all(isinstance(one, Mapping) for one in value.values()):
+        return [*value]
+    name = value.get("name")
+    return [name] if isinstance(name, str) and name else None
+
+
+def _claim(claims: Mapping[str, Any], path: str) -> object:
+    """The value at a path such as `realm_access.roles`; a claim whose own name has dots wins.
+
+    Raises `ActionForbidden` where the path leads through something else than objects.
+    """
+    if path in claims:
+        return claims[path]
+    value: object = claims
+    for name in path.split("."):
+        if isinstance(value, Mapping):
+            value = value.get(name)
+        elif value:
+            raise _unreadable(path, "it is not where the setting looks")
+        else:
+            return None
+    return value
+
+
+def _unreadable(path: str, reason: str) -> ActionForbidden:
+    return ActionForbidden(
+        f"The claim `{path}` that the sign-in provider sends of this account cannot be read: {reason}.",
+        hint="An administrator can have the provider send a list of names, or name another claim in the settings.",
+        code="CLAIM_UNREADABLE",
+    )

@@ -1,0 +1,65 @@
+"""One line per request, however it ended, and the id that connects it with everything else it caused.
+
+The line names the route's template and the person's id: no address, query, header or body, because those may
+hold names, tokens and secrets.
+"""
+
+import re
+import time
+from uuid import uuid4
+
+import structlog
+from litestar.enums import ScopeType
+from litestar.types import ASGIApp, Message, Receive, Scope, Send
+
+from models.domain.values import Caller
+
+log = structlog.get_logger("api.request")
+
+_SANE_ID = re.compile(rb"[A-Za-z0-9._-]{8,64}")
+
+
+def log_requests(app: ASGIApp) -> ASGIApp:
+    """Wrap the whole application, so that unknown addresses are seen too."""
+
+    async def logged(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == ScopeType.WEBSOCKET:
+            await app(scope, receive, send)
+            return
+        started = time.perf_counter()
+        request_id = _request_id(scope)
+        # Litestar makes the mapping anew for each request; `request.scope["state"]` is where handlers look.
+        scope.setdefault("state", {})["request_id"] = request_id
+        structlog.contextvars.clear_contextvars()
+        structlog.contextvars.bind_contextvars(request_id=request_id)
+        status = 500
+
+        async def send_with_id(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                message["headers"] = [*message["headers"], (b"x-request-id", request_id.encode())]
+            await send(message)
+
+        try:
+            await app(scope, receive, send_with_id)
+        finally:
+            caller = scope.get("user")
+            log.info(
+                "request",
+                method=scope["method"],
+                route=scope.get("path_template") or "-",
+                status=status,
+                ms=round((time.perf_counter() - started) * 1000, 1),
+                user=str(caller.id) if isinstance(caller, Caller) else None,
+            )
+            structlog.contextvars.clear_contextvars()
+
+    return logged
+
+
+def _request_id(scope: Scope) -> str:
+    given = [value for name, value in scope["headers"] if name == b"x-request-id"]
+    if len(given) == 1 and _SANE_ID.fullmatch(given[0]):
+        return given[0].decode()
+    return uuid4().hex

@@ -1,0 +1,243 @@
+"""The OpenAPI document, complete: what Litestar derives from the handlers, and what follows from the policies.
+
+Which refusals a route may answer with, and which headers it understands, is the same for all routes of a
+kind, so it is added here and not repeated at each handler.
+"""
+
+from typing import Any, get_args, get_origin
+
+import msgspec
+from litestar import Litestar, Request, Response, Router
+from litestar.handlers import HTTPRouteHandler
+from litestar.openapi.config import OpenAPIConfig
+from litestar.openapi.plugins import OpenAPIRenderPlugin
+from litestar.openapi.spec import Components, SecurityScheme
+from msgspec import Struct
+
+from api.http.errors import ErrorEnvelope
+from api.http.etag import is_versioned
+from api.http.policy import Policy, handlers_of, needs, policy_of
+from api.http.text_schemas import describe_text, describe_texts
+
+API_VERSION = "1.0.0"
+
+_REFERENCE = "#/components/schemas/{name}"
+_REASONS = {
+    400: "The request cannot be read.",
+    401: "No valid access token was given.",
+    403: "The caller may not do this.",
+    404: "There is no such thing, or none that the caller may see.",
+    409: "The state of the thing, or a request at the same time, stands against it.",
+    412: "The record is no longer the version that `If-Match` names.",
+    413: "The body is too large.",
+    415: "The body is not JSON.",
+    422: "The request is not valid; `details` names every problem.",
+    429: "Too many requests.",
+    500: "A defect of this service.",
+    503: "Something that this needs does not answer at the moment.",
+}
+_TAG = r'(W/)?"[!#-~]*"'
+_REQUEST_HEADERS = {
+    name: {"name": name, "in": "header", "required": False, "description": description, "schema": schema}
+    for name, description, schema in (
+        (
+            "Idempotency-Key",
+            "The same request with the same key gets the first answer again, for a day.",
+            {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[!-~]+$"},
+        ),
+        (
+            "If-Match",
+            "The `ETag` of the version to change.",
+            {"type": "string", "pattern": rf"^(\*|{_TAG}(, *{_TAG})*)$"},
+        ),
+        (
+            "Prefer",
+            "`wait=N`: seconds, at most 60, to wait for the end of the work.",
+            {"type": "string"},
+        ),
+    )
+}
+
+
+class SchemaFile(OpenAPIRenderPlugin):
+    """Serves the document at `/schema/openapi.json`."""
+
+    def __init__(self) -> None:
+        super().__init__(path="/openapi.json", media_type="application/json")  # type: ignore[arg-type]
+        self._encoded: bytes | None = None
+
+    def render(self, request: Request[Any, Any, Any], openapi_schema: dict[str, Any]) -> bytes:
+        """The encoded document, made once."""
+        if self._encoded is None:
+            self._encoded = msgspec.json.encode(complete(openapi_schema, request.app))
+        return self._encoded
+
+
+def config() -> OpenAPIConfig:
+    """The configuration that `api.app` gives to Litestar."""
+    return OpenAPIConfig(
+        title="Notebooks Hub API",
+        version=API_VERSION,
+        description="The control plane of notebook servers. A write is durable; long work is an operation to follow.",
+        use_handler_docstrings=True,
+        render_plugins=[SchemaFile()],
+        openapi_router=Router("/schema", route_handlers=[], include_in_schema=False, opt=needs(Policy.PUBLIC)),
+        security=[{"bearer": []}],
+        components=Components(
+            security_schemes={
+                "bearer": SecurityScheme(
+                    type="http", scheme="bearer", description="An access token from `POST /auth/token`."
+                )
+            }
+        ),
+    )
+
+
+def document(app: Litestar) -> dict[str, Any]:
+    """The complete document of an application."""
+    return complete(app.openapi_schema.to_schema(), app)
+
+
+def complete(schema: dict[str, Any], app: Litestar) -> dict[str, Any]:
+    """Add refusals, headers and exemptions to what Litestar derived. Doing it twice changes nothing."""
+    schema["components"].setdefault("schemas", {}).update(_components(app))
+    formats = {route.path: route.path_format for route in app.routes}
+    for path, handler in handlers_of(app):
+        operations = schema["paths"].get(formats[path])
+        if operations is None or not handler.resolve_include_in_schema():
+            continue
+        for method in handler.http_methods:
+            _complete_operation(operations[method.lower()], method, handler)
+    return schema
+
+
+def _components(app: Litestar) -> dict[str, Any]:
+    """The schemas of all bodies as msgspec writes them: Litestar's leave out the constraints of list entries, and
+    that unknown fields are refused."""
+    requests: list[type[Struct]] = []
+    bodies: list[Any] = [ErrorEnvelope]
+    for _, handler in handlers_of(app):
+        if handler.resolve_include_in_schema():
+            if handler.parsed_data_field is not None:
+                annotation = handler.parsed_data_field.annotation
+                requests.extend(one for one in (get_args(annotation) or (annotation,)) if one is not type(None))
+            bodies.extend(_answer_types(handler.parsed_return_field.annotation))
+    bodies.extend(requests)
+    _, components = msgspec.json.schema_components(bodies, ref_template=_REFERENCE)
+    describe_texts(requests, components)
+    for component in components.values():
+        if component.get("additionalProperties") is not False:  # an answer: what has no value is absent
+            for name, field in component.get("properties", {}).items():
+                if name not in component.get("required", ()):
+                    _forget_null(field)
+    return components
+
+
+def _answer_types(annotation: Any) -> list[Any]:
+    """The types that msgspec encodes in an answer of this annotation."""
+    if annotation is None or annotation is type(None):
+        return []
+    if isinstance(get_origin(annotation), type) and issubclass(get_origin(annotation), Response):
+        return [argument for argument in get_args(annotation) if argument is not type(None)]
+    if isinstance(annotation, type) and issubclass(annotation, Response):
+        return []
+    return [annotation]
+
+
+def _forget_null(field: dict[str, Any]) -> None:
+    for alternatives in ("anyOf", "oneOf"):
+        choices = [choice for choice in field.get(alternatives, ()) if choice != {"type": "null"}]
+        if len(choices) == 1:
+            del field[alternatives]
+            field.update(choices[0])
+    if "default" in field and field["default"] is None:
+        del field["default"]
+
+
+def _complete_operation(operation: dict[str, Any], method: str, handler: HTTPRouteHandler) -> None:
+    policy = policy_of(handler)
+    responses = operation["responses"]
+    # What Litestar adds for its own way of refusing is never sent.
+    responses.pop("400", None)
+    for status in sorted(_refusals(policy, handler)):
+        responses.setdefault(str(status), _refusal(status))
+    if "202" in responses:
+        responses["202"].setdefault("headers", {})["Location"] = _header("The operation to follow.")
+        if method == "DELETE":
+            responses.setdefault("204", {"description": "It is gone already."})
+        else:
+            responses.setdefault(
+                "200", {"description": "The work has ended already.", "content": responses["202"]["content"]}
+            )
+    if "204" in responses:
+        responses["204"].pop("content", None)
+    for parameter in operation.get("parameters", ()):
+        _forget_null(parameter["schema"])
+        if parameter["in"] == "query":
+            describe_text(parameter["schema"])
+    if handler.parsed_data_field is not None:
+        operation["requestBody"]["required"] = type(None) not in get_args(handler.parsed_data_field.annotation)
+    _add_headers(operation, method, handler)
+    if policy is Policy.PUBLIC:
+        operation["security"] = []
+
+
+def _add_headers(operation: dict[str, Any], method: str, handler: HTTPRouteHandler) -> None:
+    """The headers that a handler understands, and those of its answer."""
+    responses = operation["responses"]
+    understood = []
+    if _takes(handler, "write"):
+        understood.append("Idempotency-Key")
+        if "202" in responses:
+            understood.append("Prefer")
+    if is_versioned(handler):
+        if method != "GET":
+            understood.append("If-Match")
+        if method in ("GET", "PATCH"):
+            responses["200"].setdefault("headers", {})["ETag"] = _header(
+                "The version of the record.", required=method == "GET"
+            )
+    if _takes(handler, "page"):
+        about = 'The next page, with `rel="next"`; absent on the last one.'
+        responses["200"].setdefault("headers", {})["Link"] = _header(about, required=False)
+    if understood:
+        operation.setdefault("parameters", [])
+        given = {parameter["name"] for parameter in operation["parameters"]}
+        operation["parameters"].extend(_REQUEST_HEADERS[name] for name in understood if name not in given)
+
+
+def _takes(handler: HTTPRouteHandler, dependency: str) -> bool:
+    return dependency in handler.signature_model._fields
+
+
+def _header(description: str, *, required: bool = True, type: str = "string") -> dict[str, Any]:
+    return {"description": description, "required": required, "schema": {"type": type}}
+
+
+def _refusals(policy: Policy | None, handler: HTTPRouteHandler) -> set[int]:
+    # 422: a query parameter that there is not, in any case.
+    found = {422, 500, 503, *handler.opt.get("refusals", ())}
+    if policy is not Policy.PUBLIC:
+        # 403: also for an account that may not be used, or that asks about somebody else.
+        found |= {401, 403}
+    if policy is Policy.RECORD:
+        found.add(404)
+    if handler.parsed_data_field is not None:
+        found |= {400, 413, 415}
+    if _takes(handler, "write"):
+        found.add(409)
+        if is_versioned(handler):
+            found.add(412)
+    return found
+
+
+def _refusal(status: int) -> dict[str, Any]:
+    answer: dict[str, Any] = {
+        "description": _REASONS[status],
+        "content": {"application/json": {"schema": {"$ref": _REFERENCE.format(name="ErrorEnvelope")}}},
+    }
+    if status == 401:
+        answer["headers"] = {"WWW-Authenticate": _header("How to show who one is: `Bearer`.")}
+    if status in (429, 503):
+        answer["headers"] = {"Retry-After": _header("Seconds after which to try again.", type="integer")}
+    return answer

@@ -1,0 +1,59 @@
+"""What clients see of an operation."""
+
+from datetime import datetime
+from uuid import UUID
+
+import msgspec
+
+from api.http.fields import AnswerBody
+from models.domain.settings import Settings
+from models.domain.values import OperationStatus
+from models.ledger.operations import LeftOut, OperationError, OperationRecord, Step
+from workflows.client import run_link
+
+_NO_WORKER = "No worker runs at the moment. Nothing is lost: this goes on when one is back."
+
+
+class OperationView(AnswerBody, frozen=True, kw_only=True):
+    """Something that was asked for, how far it is, and how it ended."""
+
+    id: UUID = msgspec.field(name="_id")
+    kind: str
+    subject: UUID
+    subject_kind: str
+    actor: str
+    status: OperationStatus
+    created_at: datetime
+    steps: list[Step]
+    superseded_by: UUID | None = None
+    started_at: datetime | None = None
+    ended_at: datetime | None = None
+    error: OperationError | None = None
+    left_out: list[LeftOut] | None = None
+    workflow_url: str | None = None
+    waits_for: str | None = None
+    """What is missing for it to go on, in words."""
+
+
+def view_of(record: OperationRecord, settings: Settings) -> OperationView:
+    """The view of a stored operation, with the link to the exact run of its workflow."""
+    workflow_url = None
+    if record.workflow_id and record.run_id and settings.temporal_ui_url:
+        workflow_url = run_link(settings, record.workflow_id, record.run_id)
+    return OperationView(
+        id=record.id,
+        kind=record.kind,
+        subject=record.subject,
+        subject_kind=record.subject_kind,
+        actor=record.actor,
+        status=record.status,
+        created_at=record.created_at,
+        steps=record.steps,
+        superseded_by=record.superseded_by,
+        started_at=record.started_at,
+        ended_at=record.ended_at,
+        error=record.error,
+        left_out=record.left_out or None,
+        workflow_url=workflow_url,
+        waits_for=_NO_WORKER if record.worker_missing else None,
+    )

@@ -1,0 +1,30 @@
+"""What handlers use beside the database: made once in `api.app`, found at `app.state.services`."""
+
+import asyncio
+from dataclasses import dataclass, field
+from typing import Any
+
+from api.http.file_threads import FileThreads
+from api.http.operation_events import OperationEvents
+from api.http.shared_look import SharedLook
+from integrations.oidc import OidcClient
+from integrations.vault import Vault
+from models.domain.profiles import Profiles
+from models.domain.settings import Settings
+from workflows.client import Workflows
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """The clients of one API process."""
+
+    settings: Settings
+    profiles: Profiles
+    workflows: Workflows
+    operation_events: OperationEvents
+    oidc: OidcClient
+    vault: Vault
+    file_threads: FileThreads = field(default_factory=FileThreads)
+    health: SharedLook[Any] = field(default_factory=SharedLook)
+    # Vault may answer many writes at the same moment. Few are recorded at once, so that others get their turn.
+    value_turns: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(2))

@@ -1,0 +1,267 @@
+"""Checks a request before its handler or any dependency runs, and reports every problem at once.
+
+Litestar would look up the record first and validate last, stop at a body's first problem, and take
+`"true"` for a boolean. The hook `check_request` therefore does it beforehand, driven by the
+annotations of the handler: size (413), media type (415), syntax (400), body and query (422), and at last
+whether the ids in the path can exist (404). What was read is put where Litestar looks for it.
+"""
+
+import asyncio
+import json
+import math
+import re
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from functools import lru_cache
+from typing import Any, NoReturn, get_args
+from urllib.parse import parse_qsl
+
+from litestar import Request
+from litestar.exceptions import ClientException
+from litestar.handlers import HTTPRouteHandler
+from litestar.params import ParameterKwarg
+from litestar.typing import FieldDefinition
+from litestar.utils.scope.state import ScopeState
+from msgspec import Struct
+
+from api.http.readers import EnoughProblems, Problems, Reader, reader_of
+from models.domain.errors import (
+    ContentTooLarge,
+    MediaTypeUnsupported,
+    RecordMissing,
+    RequestInvalid,
+    RequestMalformed,
+    printable,
+    quoted,
+)
+from models.domain.ids import parse_id
+
+LARGEST_INTEGER = 2**63 - 1
+MOST_AT_ONCE = 65_536
+"""Bytes of the largest body that is read on the event loop: others wait for it no longer than a few milliseconds."""
+
+MOST_VALUES = 200_000
+"""Values that a body may have: several times as many as any that is meant. A large body is large by its texts."""
+
+# Few: each has a body in memory, and they share one interpreter with the event loop.
+_LARGE_BODIES = ThreadPoolExecutor(2, thread_name_prefix="large-body")
+
+
+class QueryField(Struct, frozen=True):
+    """A query parameter that a handler or one of its dependencies declares."""
+
+    annotation: Any
+    required: bool
+    repeatable: bool
+
+
+class RequestReader:
+    """How the requests of one handler are read. Made when the application starts."""
+
+    def __init__(self, handler: HTTPRouteHandler) -> None:
+        body = handler.parsed_data_field
+        self.body_optional = body is not None and type(None) in get_args(body.annotation)
+        self.body: Reader | None = None if body is None else reader_of(body.annotation)
+        self.query = {name: (field, reader_of(field.annotation)) for name, field in query_fields(handler).items()}
+        self.path = {
+            name: reader_of(annotation)
+            for name, _, definition, annotation in _parameters(handler)
+            if definition.param_type == "path" and definition.format
+        }
+
+
+_READER = "request_reader"
+
+
+def prepare_readers(handlers: Iterable[HTTPRouteHandler]) -> None:
+    """Make the readers of all requests; raises TypeError for a handler whose request could not be read."""
+    for handler in handlers:
+        handler.opt[_READER] = RequestReader(handler)
+
+
+async def check_request(request: Request[Any, Any, Any]) -> None:
+    """Litestar's `before_request` hook of the whole application."""
+    # Read in any case: a body that nobody asked for may be too large all the same.
+    raw = await _read_body(request)
+    reader: RequestReader = request.route_handler.opt[_READER]
+    problems = Problems()
+    scope = ScopeState.from_scope(request.scope)
+    try:
+        if reader.body is not None:
+            scope.json = await _body(request, raw, reader, problems)
+        problems.place = "query"
+        _read_query(request, reader, problems)
+        problems.place = "path"
+        for name, one in reader.path.items():
+            request.scope["path_params"][name] = _parameter(request.scope["path_params"][name], one, name, problems)
+    except EnoughProblems:
+        raise RequestInvalid(problems.all()) from None
+    if problems.found:
+        raise RequestInvalid(problems.all())
+    for name, text in request.scope["path_params"].items():
+        if (name == "id" or name.endswith("_id")) and parse_id(text) is None:
+            raise RecordMissing.of("record", printable(text))
+
+
+async def _read_body(request: Request[Any, Any, Any]) -> bytes:
+    try:
+        return await request.body()
+    except ClientException:
+        raise
+    except Exception as error:
+        # Litestar calls it an error of the server that the client went away; nobody reads the answer.
+        raise RequestMalformed("The request ended before its body did.") from error
+
+
+async def _body(request: Request[Any, Any, Any], raw: bytes, reader: RequestReader, problems: Problems) -> object:
+    """The body as the handler gets it; what is wrong with it is added to `problems`."""
+    if not raw:
+        if reader.body_optional:
+            return None
+        raise RequestInvalid.of("", "required", "a JSON object is due as the body")
+    _require_json(request)
+    if len(raw) <= MOST_AT_ONCE:
+        return _converted(raw, reader, problems)
+    return await asyncio.get_running_loop().run_in_executor(_LARGE_BODIES, _converted, raw, reader, problems)
+
+
+def _require_json(request: Request[Any, Any, Any]) -> None:
+    media_type, options = request.content_type
+    media_type = media_type.lower()
+    if not re.fullmatch(r"application/([a-z0-9.-]+\+)?json", media_type):
+        raise MediaTypeUnsupported("The body has to be application/json.")
+    if options.get("charset", "utf-8").lower() not in ("utf-8", "utf8", "us-ascii"):
+        raise MediaTypeUnsupported("The body has to be UTF-8.")
+    if request.headers.get("content-encoding", "identity").lower() != "identity":
+        raise MediaTypeUnsupported("A compressed body is not read here.")
+
+
+def _converted(raw: bytes, reader: RequestReader, problems: Problems) -> object:
+    if _has_too_many_values(raw):
+        raise ContentTooLarge(f"A body may have at most {MOST_VALUES} values.")
+    value = decode_json(raw)
+    if value is None and reader.body_optional:
+        return None
+    if value is None:
+        problems.add("", "type", "must be an object, not null")
+        return None
+    assert reader.body is not None
+    return reader.body.read(value, "", problems)
+
+
+def _has_too_many_values(raw: bytes) -> bool:
+    """Whether reading JSON would make so many objects that the whole process stands still for seconds.
+
+    Commas are counted, those in texts only as far as needed; every step is a single pass in C.
+    """
+    if raw.count(b",") <= MOST_VALUES:
+        return False
+    bare = raw.replace(b"\\\\", b"").replace(b'\\"', b"")
+    if bare.count(b'"') > 4 * MOST_VALUES:  # two texts to a member, two quotation marks to a text
+        return True
+    return sum(one.count(b",") for one in bare.split(b'"')[::2]) > MOST_VALUES
+
+
+def decode_json(raw: bytes) -> object:
+    """Strict JSON: UTF-8, no key twice, no NaN, no number that has no end."""
+    try:
+        return json.loads(
+            raw.decode("utf-8"),
+            object_pairs_hook=_unique_keys,
+            parse_constant=_refuse_constant,
+            parse_int=_read_integer,
+            parse_float=_read_float,
+        )
+    except RecursionError:
+        raise RequestMalformed("The body is nested too deeply.") from None
+    except ValueError:  # JSONDecodeError and UnicodeDecodeError are among them
+        raise RequestMalformed("The body is not well-formed JSON in UTF-8.") from None
+
+
+def _unique_keys(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    members = dict(pairs)
+    if len(members) != len(pairs):
+        seen: set[str] = set()
+        twice = next(key for key, _ in pairs if key in seen or seen.add(key))  # type: ignore[func-returns-value]
+        name = printable(twice)
+        raise RequestInvalid.of(f"/{name}", "duplicate", f"the member {quoted(twice)} is there twice", property=name)
+    return members
+
+
+def _refuse_constant(text: str) -> NoReturn:
+    raise RequestMalformed(f"{text} is not JSON.")
+
+
+def _read_integer(text: str) -> int:
+    if len(text) > 20 or abs(int(text)) > LARGEST_INTEGER:
+        raise RequestInvalid.of("", "maximum", "a number is too large")
+    return int(text)
+
+
+def _read_float(text: str) -> float:
+    number = float(text)
+    if not math.isfinite(number):
+        raise RequestInvalid.of("", "maximum", "a number is too large")
+    return number
+
+
+def _parameters(handler: HTTPRouteHandler) -> Iterator[tuple[str, FieldDefinition, ParameterKwarg, Any]]:
+    """The parameters that a handler and its dependencies declare: name on the wire, field, declaration, annotation."""
+    providers = handler.resolve_dependencies()
+    models = [handler.signature_model]
+    seen: set[str] = set()
+    while models:
+        model = models.pop()
+        for name, field in model._fields.items():
+            if name in providers and name not in seen:
+                seen.add(name)
+                models.append(providers[name].signature_model)
+            definition = field.kwarg_definition
+            if name not in providers and isinstance(definition, ParameterKwarg):
+                yield definition.name or name, field, definition, model.__annotations__[name]
+
+
+@lru_cache(maxsize=1024)
+def query_fields(handler: HTTPRouteHandler) -> dict[str, QueryField]:
+    """The query parameters of a handler by their names on the wire."""
+    return {
+        name: QueryField(
+            annotation=annotation,
+            required=field.is_required and not field.is_optional,
+            repeatable=field.is_non_string_sequence,
+        )
+        for name, field, definition, annotation in _parameters(handler)
+        if definition.param_type == "query"
+    }
+
+
+def _read_query(request: Request[Any, Any, Any], reader: RequestReader, problems: Problems) -> None:
+    """Read the query string; its values go to where Litestar looks for them, e-mails in their one form."""
+    given: dict[str, list[str]] = {}
+    for name, value in parse_qsl(request.scope["query_string"].decode("latin-1"), keep_blank_values=True):
+        given.setdefault(name, []).append(value)
+    pairs: list[tuple[str, str]] = []
+    for name, values in given.items():
+        if name not in reader.query:
+            problems.add(printable(name), "additionalProperties", f"there is no query parameter {quoted(name)}")
+            continue
+        field, one = reader.query[name]
+        if len(values) > 1 and not field.repeatable:
+            problems.add(name, "duplicate", "must be given once")
+            continue
+        pairs += [(name, _parameter(text, one, name, problems)) for text in values]
+    for name, (field, _) in reader.query.items():
+        if field.required and name not in given:
+            problems.add(name, "required", "is required")
+    ScopeState.from_scope(request.scope).parsed_query = tuple(pairs)
+    # Litestar's own look at the query string takes what it finds there.
+    _ = request.query_params
+
+
+def _parameter(text: str, reader: Reader, name: str, problems: Problems) -> str:
+    """A parameter as its handler gets it; Litestar makes what is no text of it."""
+    if "\0" in text:
+        problems.add(name, "format", "must not hold NUL")
+        return text
+    found = reader.read_parameter(text, name, problems)
+    return found if type(found) is str else text

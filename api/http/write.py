@@ -1,0 +1,344 @@
+"""The unit of work of every write: one transaction, one answer, and the same answer if the request is repeated.
+
+A handler takes the dependency `write` and does everything inside it, authorisation first:
+
+    @put("/{id:str}/start", opt=needs(Policy.RECORD), status_code=202, operation_id="startServer", summary="…")
+    async def start(self, id: FromPath[UUID], write: NamedDependency[Write]) -> Response[OperationView]:
+        async with write:
+            server = await servers.read_visible(id, write.caller)    # 404
+            write.require_match(server.version)                      # 412
+            intent = await servers.intend(id, Wish.RUNNING, write.caller, request_id=write.request_id)  # 409
+            write.accepts(intent.operation, wakes=Subject("server", id))
+        return write.answer
+
+Entering opens the transaction (no lock is waited for longer than 2 s: 409) and claims the `Idempotency-Key`.
+If the write took place before, its answer is sent and the block never runs: that is why a record is looked up
+inside, where a repeated DELETE must not find its 404. Inside, await nothing but queries. Any exception undoes
+all of it, the claim too. Leaving stores the answer in the same transaction and commits; then the workflow is
+woken, and if it was, the request waits for the operation's end as long as the client prefers. Exactly one of
+
+    write.done(body, version=…)                   a write that needed no workflow: 200, or 204 without a body
+    write.accepts(operation, wakes=…, …)          one that does: 202, or the final answer if the work ends in time
+
+is called inside. What is made outside of PostgreSQL is claimed before it is made, and recorded afterwards:
+
+        async with write.claimed("secret", new_id()) as claim:   # may be that of the request which this one repeats
+            version = await vault.put(claim.subject, value, after=0)
+        async with write:                                        # settles the claim
+            …
+
+Whatever is cut off in between leaves a claim, by which a repeated request goes on, and the janitor clears the rest.
+What is made has to be the same when it is made again. Nothing after the commit can fail the write: a wake-up that is
+lost is made up for by the reconciler.
+"""
+
+import asyncio
+import contextlib
+import hashlib
+import hmac
+import re
+from collections.abc import AsyncIterator, Awaitable, Callable
+from types import TracebackType
+from typing import Any
+from uuid import UUID
+
+import msgspec
+import structlog
+from litestar import Request, Response
+
+from api.http.etag import etag_of, require_match
+from api.http.operation_view import view_of
+from api.http.services import Services
+from api.http.validation import MOST_AT_ONCE
+from models.database.engine import DATABASE_ERRORS
+from models.database.sql import row
+from models.database.transactions import Transaction
+from models.domain import crash_points
+from models.domain.errors import DependencyUnavailable, HubError, RequestInvalid
+from models.domain.ids import new_id
+from models.domain.values import Caller, OperationStatus, Subject
+from models.ledger import claims, idempotency, operations
+from models.ledger.claims import Claim
+from models.ledger.idempotency import StoredAnswer, WriteKey
+from models.ledger.operations import OperationRecord
+
+log = structlog.get_logger(__name__)
+
+LONGEST_WAIT = 60
+SHORT_WAIT = 10
+"""What a client waits by default for work that takes a moment: longer than a directory takes, shorter than a person."""
+_KEY = re.compile(r"[\x21-\x7e]{1,255}")
+_WAIT = re.compile(r"wait\s*=\s*\"?(\d{1,9})\"?")
+_LONGEST_PATH = 512
+
+Body = Callable[[], Awaitable[object]]
+
+
+class Replayed(Exception):
+    """The write took place before; `answer` is what it was answered with."""
+
+    def __init__(self, answer: StoredAnswer) -> None:
+        super().__init__(answer.status)
+        self.answer = answer
+
+
+class Write:
+    """One write: a transaction that ends with an answer. See the module's text."""
+
+    def __init__(self, request: Request[Caller, Any, Any]) -> None:
+        self._request = request
+        self._services: Services = request.app.state.services
+        self.caller = request.user
+        self.request_id: str = request.scope["state"].get("request_id", "")
+        self._key: WriteKey | None = None
+        self._claim: Claim | None = None
+        self._transaction = Transaction()
+        self._accepted: _Accepted | None = None
+        self._answer: StoredAnswer | None = None
+
+    @property
+    def answer(self) -> Response[Any]:
+        """What to return from the handler, after the block."""
+        if self._answer is None:
+            raise RuntimeError("a write ended without done() or accepts()")
+        return response_of(self._answer)
+
+    def require_match(self, version: int) -> None:
+        """Refuse (412) if the client has named other versions of the record with `If-Match`."""
+        require_match(self._request, version)
+
+    def done(self, body: object = None, *, version: int | None = None) -> None:
+        """The write is complete: 200 with `body`, 204 without. `version` becomes the `ETag`."""
+        self._answer = _answer(200 if body is not None else 204, body, version=version)
+
+    def accepts(
+        self,
+        operation: UUID,
+        *,
+        wakes: Subject,
+        body: object = None,
+        final: Body | None = None,
+        deletes: bool = False,
+        version: int | None = None,
+        wait: float = 0,
+    ) -> None:
+        """A workflow has to do the work: 202 with `body`, or with the operation if there is none.
+
+        If the operation succeeds within the time that the client prefers to wait (`wait` by default), the
+        answer is 200 with what `final` reads then (by default the operation), or 204 if the write `deletes`.
+        """
+        self._accepted = _Accepted(operation, wakes, body, final, deletes, version, wait)
+
+    async def replay(self) -> None:
+        """Raise `Replayed` if the write took place before: for a handler whose effect comes before its transaction."""
+        key = await self._read_key()
+        if key is not None:
+            stored = await idempotency.find(key, hours=self._services.settings.idempotency_hours)
+            if stored is not None:
+                raise Replayed(stored)
+
+    @contextlib.asynccontextmanager
+    async def claimed(self, kind: str, subject: UUID, detail: dict[str, Any] | None = None) -> AsyncIterator[Claim]:
+        """Claim what is made within, durably, before it is made; or go on with the claim of an earlier try.
+
+        Raises `Replayed` if the write took place before.
+        """
+        key = await self._read_key()
+        async with Transaction():
+            await _limit_waiting()
+            claim = await self._take(key, kind, subject, detail)
+        self._claim = claim
+        crash_points.reach("api.claimed")
+        try:
+            yield claim
+        except BaseException as error:
+            # What may have been made all the same is left to be found.
+            refused = isinstance(error, HubError) and not isinstance(error, DependencyUnavailable)
+            await self._give_up(key, claim if refused else None)
+            raise
+        crash_points.reach("api.made")
+
+    async def _take(self, key: WriteKey | None, kind: str, subject: UUID, detail: dict[str, Any] | None) -> Claim:
+        identity = new_id()
+        if key is not None:
+            held = await idempotency.hold(key, identity, hours=self._services.settings.idempotency_hours)
+            if isinstance(held, StoredAnswer):
+                raise Replayed(held)
+            if held != identity:
+                earlier = await claims.resume(held)
+                if earlier is not None:
+                    return earlier
+                await idempotency.move(key, identity)
+        return await claims.take(identity, kind, subject, self.caller.id, self.request_id, detail)
+
+    async def _give_up(self, key: WriteKey | None, claim: Claim | None = None) -> None:
+        """The request failed: it may be sent again, also otherwise. The claim goes too where nothing was made."""
+        # What cannot be done now is done when it is repeated, or by the janitor.
+        with contextlib.suppress(*DATABASE_ERRORS):
+            if key is not None:
+                await idempotency.release(key)
+            if claim is not None:
+                await claims.drop(claim.id)
+
+    async def _read_key(self) -> WriteKey | None:
+        body, secret = await self._request.body(), self._services.settings.session_key.encode()
+        if len(body) <= MOST_AT_ONCE:
+            return write_key(self._request, body, secret)
+        return await asyncio.to_thread(write_key, self._request, body, secret)
+
+    async def __aenter__(self) -> "Write":
+        key = await self._read_key()
+        await self._transaction.__aenter__()
+        try:
+            await _limit_waiting()
+            if key is not None:
+                stored = await idempotency.claim(key, hours=self._services.settings.idempotency_hours)
+                if stored is not None:
+                    raise Replayed(stored)
+        except BaseException as error:
+            await self._transaction.__aexit__(type(error), error, error.__traceback__)
+            raise
+        self._key = key
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if error is not None:
+            await self._transaction.__aexit__(kind, error, traceback)
+            if self._claim is not None:
+                await self._give_up(self._key)
+            return
+        try:
+            ended = await self._settle()
+        except BaseException as failure:
+            await self._transaction.__aexit__(type(failure), failure, failure.__traceback__)
+            if self._claim is not None:
+                await self._give_up(self._key)
+            raise
+        await self._transaction.__aexit__(None, None, None)
+        crash_points.reach("api.committed")
+        if self._accepted is not None and not ended:
+            woken = await self._services.workflows.wake(self._accepted.wakes)
+            if woken:
+                await self._wait(self._accepted)
+
+    async def _settle(self) -> bool:
+        """Fix the answer and store it with the write; whether there is nothing left to wait for."""
+        ended = True
+        operation = None
+        if self._accepted is not None:
+            operation = self._accepted.operation
+            structlog.contextvars.bind_contextvars(operation=str(operation))
+            record = await operations.read(operation)
+            ended = record.status.ended
+            self._answer = await self._accepted_answer(self._accepted, record)
+        if self._answer is None:
+            raise RuntimeError("a write ended without done() or accepts()")
+        if self._claim is not None:
+            await claims.settle(self._claim.id)
+        if self._key is not None:
+            await idempotency.keep(self._key, self._answer, operation)
+        return ended
+
+    async def _accepted_answer(self, accepted: "_Accepted", record: OperationRecord) -> StoredAnswer:
+        view = view_of(record, self._services.settings)
+        succeeded = record.status is OperationStatus.SUCCEEDED
+        if succeeded and accepted.deletes:
+            return _answer(204, None)
+        if succeeded and accepted.final is not None:
+            return _answer(200, await accepted.final(), version=accepted.version)
+        if record.status.ended and accepted.body is None and not accepted.deletes:
+            return _answer(200, view)
+        return _answer(
+            202,
+            view if accepted.body is None else accepted.body,
+            version=accepted.version,
+            location=f"/operations/{accepted.operation}",
+        )
+
+    async def _wait(self, accepted: "_Accepted") -> None:
+        """Replace the answer by the final one if the operation ends soon enough."""
+        seconds = preferred_wait(self._request, accepted.wait)
+        if seconds <= 0:
+            return
+        # The write is done and its answer is known: no trouble while waiting may turn it into a failure.
+        try:
+            record = await self._services.operation_events.end_of(accepted.operation, seconds)
+            if record is None:
+                return
+            answer = await self._accepted_answer(accepted, record)
+            if self._key is not None:
+                await idempotency.keep(self._key, answer, accepted.operation)
+            self._answer = answer
+        except Exception as error:
+            log.warning("waited_in_vain", operation=str(accepted.operation), error=type(error).__name__)
+
+
+async def _limit_waiting() -> None:
+    await row("SELECT set_config('lock_timeout', '2s', true)")
+
+
+class _Accepted(msgspec.Struct, frozen=True):
+    operation: UUID
+    wakes: Subject
+    body: object
+    final: Body | None
+    deletes: bool
+    version: int | None
+    wait: float
+
+
+def provide_write(request: Request[Caller, Any, Any]) -> Write:
+    """The dependency `write`."""
+    return Write(request)
+
+
+def write_key(request: Request[Caller, Any, Any], body: bytes, secret: bytes) -> WriteKey | None:
+    """What the request's `Idempotency-Key` stands for; None without one. Raises `RequestInvalid`."""
+    given = request.headers.getall("idempotency-key", [])
+    if not given:
+        return None
+    if len(given) > 1 or not _KEY.fullmatch(given[0]):
+        raise RequestInvalid.of(
+            "Idempotency-Key", "format", "must be one key of 1 to 255 visible ASCII characters", **{"in": "header"}
+        )
+    path = request.scope["path"]
+    digest = hmac.new(secret, digestmod=hashlib.sha256)
+    for part in (request.method.encode(), path.encode(), request.scope["query_string"], body):
+        # Each part with its length, so that no two requests make the same text.
+        digest.update(len(part).to_bytes(8, "big") + part)
+    if len(path) > _LONGEST_PATH:
+        path = hashlib.sha256(path.encode()).hexdigest()
+    return WriteKey(person=request.user.id, method=request.method, path=path, key=given[0], digest=digest.digest())
+
+
+def preferred_wait(request: Request[Any, Any, Any], default: float) -> float:
+    """Seconds that the client prefers to wait (RFC 7240); what cannot be understood is ignored."""
+    for header in request.headers.getall("prefer", []):
+        for preference in header.split(","):
+            found = _WAIT.fullmatch(preference.split(";")[0].strip().lower())
+            if found:
+                return min(int(found[1]), LONGEST_WAIT)
+    return default
+
+
+def _answer(status: int, body: object, *, version: int | None = None, location: str | None = None) -> StoredAnswer:
+    headers = {}
+    if version is not None:
+        headers["ETag"] = etag_of(version)
+    if location is not None:
+        headers["Location"] = location
+    return StoredAnswer(status=status, headers=headers, body=b"" if status == 204 else msgspec.json.encode(body))
+
+
+def response_of(answer: StoredAnswer) -> Response[Any]:
+    """A stored answer on its way to the client."""
+    return Response(
+        answer.body or None, status_code=answer.status, headers=dict(answer.headers), media_type="application/json"
+    )
+
+
+def handle_replayed(_: Request[Any, Any, Any], replayed: Replayed) -> Response[Any]:
+    """The exception handler that ends a repeated request."""
+    return response_of(replayed.answer)

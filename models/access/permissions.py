@@ -1,0 +1,116 @@
+"""Who may use what. Every check and every list is one statement made of the fragments here; nothing is filtered
+in Python and nothing is cached, so a grant or a revoke is true at the next statement.
+
+A statement names its caller once, `WITH {CALLER} …`, with `values_of(caller)` as parameters; the fragments
+refer to the alias `caller(person, orgs, admin)` and to the object's alias. Work in the background has no token:
+there `caller` is made of the person's row (see `models.records.mounts`).
+
+Levels: 1 read, 2 write (which implies read), 3 owner. A person has the highest of what is granted to the person, to
+a group of theirs, and to an organisation of theirs.
+"""
+
+from enum import IntEnum
+
+from models.domain.values import Caller
+
+
+class Level(IntEnum):
+    """How far a right to an object goes; the words are the API's."""
+
+    READ = 1
+    WRITE = 2
+    OWNER = 3
+
+    @property
+    def word(self) -> str:
+        """As clients see it."""
+        return self.name.lower()
+
+
+RELATIONS = {
+    "read": Level.READ,
+    "reader": Level.READ,
+    "viewer": Level.READ,
+    "write": Level.WRITE,
+    "writer": Level.WRITE,
+    "editor": Level.WRITE,
+}
+"""What can be granted, with its synonyms. An owner is not made by a grant."""
+
+CALLER = "caller AS (SELECT {}::uuid AS person, {}::text[] AS orgs, {}::boolean AS admin)"
+
+
+def values_of(caller: Caller) -> tuple[object, ...]:
+    """The parameters of `CALLER`."""
+    return (caller.id, list(caller.orgs), caller.admin)
+
+
+UNEXPIRED = "(g.expires_at IS NULL OR g.expires_at > now())"
+
+# Three ways to a grant. Each follows an index of its own, whatever number of grants there are.
+_WAYS = f"""
+    SELECT g.object, g.level FROM access_grant g
+     WHERE g.person = caller.person AND {{condition}} AND {UNEXPIRED}
+    UNION ALL
+    SELECT g.object, g.level
+      FROM group_member m JOIN user_group u ON u.id = m.user_group AND u.wish = 'present'
+      JOIN access_grant g ON g.user_group = m.user_group
+     WHERE m.person = caller.person AND {{condition}} AND {UNEXPIRED}
+    UNION ALL
+    SELECT g.object, g.level FROM access_grant g
+     WHERE g.org = ANY(caller.orgs) AND {{condition}} AND {UNEXPIRED}
+"""
+
+
+def level_of(alias: str) -> str:
+    """SQL: the level at which `caller` may use the object of an alias with `id` and `owner`; NULL: not at all."""
+    granted = _WAYS.format(condition=f"g.object = {alias}.id")
+    return (
+        f"CASE WHEN {alias}.owner = caller.person THEN {Level.OWNER:d} "
+        f"ELSE (SELECT max(ways.level) FROM ({granted}) ways) END"
+    )
+
+
+# Each principal of the caller gives at most a page, from its own index, newest first; together they hold the page.
+# Distinct, because one principal may have been granted both levels, and a page is of objects.
+_NEWEST = """
+    SELECT found.object FROM {principals} CROSS JOIN LATERAL (
+      SELECT DISTINCT g.object FROM access_grant g JOIN {table} d ON d.id = g.object AND d.wish = 'present'
+       WHERE {match} AND g.object_kind = {kind} AND {unexpired} AND {before}
+       ORDER BY g.object DESC LIMIT (SELECT size FROM page)) found
+"""
+PAGE = "page AS (SELECT {}::uuid AS before, {}::bigint AS size, {}::text AS type, {}::text AS name)"
+"""Where a list goes on, how long it is at most, and what it may be narrowed by."""
+
+
+def newest_of(kind: str, table: str, filters: str = "true") -> str:
+    """SQL: the ids of the newest live objects of a kind that `caller` may use, for one `page`.
+
+    More than a page may come: each way to them gives one. `filters` is a condition on the object, `d`, and `page`.
+    """
+
+    def way(principals: str, match: str) -> str:
+        return _NEWEST.format(
+            principals=principals,
+            match=match,
+            table=table,
+            kind=f"'{kind}'",
+            unexpired=UNEXPIRED,
+            before=f"(page.before IS NULL OR g.object < page.before) AND {filters}",
+        )
+
+    own = f"""(SELECT d.id FROM {table} d, caller, page
+                WHERE d.owner = caller.person AND d.wish = 'present'
+                  AND (page.before IS NULL OR d.id < page.before) AND {filters}
+                ORDER BY d.id DESC LIMIT (SELECT size FROM page))"""
+    groups = "page, caller JOIN group_member m ON m.person = caller.person " + (
+        "JOIN user_group u ON u.id = m.user_group AND u.wish = 'present'"
+    )
+    return " UNION ".join(
+        (
+            own,
+            way("page, caller", "g.person = caller.person"),
+            way(groups, "g.user_group = m.user_group"),
+            way("page, caller CROSS JOIN LATERAL unnest(caller.orgs) AS o(name)", "g.org = o.name"),
+        )
+    )

@@ -1,0 +1,257 @@
+"""Grants: giving and taking rights to an object, and telling who has which. The same for every kind of object.
+
+The truth is changed in the caller's transaction and holds from the next statement on; what follows from it
+outside is the work of `AccessWorkflow`.
+"""
+
+from datetime import datetime
+from uuid import UUID
+
+import msgspec
+from msgspec import Struct
+
+from models.access.permissions import CALLER, UNEXPIRED, Level, level_of, values_of
+from models.access.principals import Principals
+from models.database.sql import records, row, rows
+from models.domain.errors import ActionForbidden, RecordMissing
+from models.domain.kinds import TABLES
+from models.domain.values import Caller
+
+
+class Shareable(Struct, frozen=True, kw_only=True):
+    """An object that can be shared, and how far its reader may go."""
+
+    id: UUID
+    kind: str
+    owner_id: UUID
+    owner: str
+    name: str
+    level: Level | None
+
+
+class AccessEntry(Struct, frozen=True, kw_only=True):
+    """One principal's access to an object."""
+
+    type: str
+    entity: str
+    level: Level
+    group: UUID | None = None
+
+
+class Way(Struct, frozen=True, kw_only=True):
+    """One way in which a person has access."""
+
+    type: str
+    entity: str
+    level: Level
+    expires_at: datetime | None
+
+
+async def read(kind: str, identity: UUID, caller: Caller, needs: Level, *, hold: bool = False) -> Shareable:
+    """A live object for somebody who may go as far as `needs`; raises `RecordMissing` or `ActionForbidden`.
+
+    `hold` keeps it live for the caller's transaction: who deletes it waits, and then finds what was granted.
+    """
+    if hold:
+        await row(f"SELECT 1 FROM {TABLES[kind]} WHERE id = {{}} AND wish = 'present' FOR SHARE", identity)
+    found = await row(
+        f"""WITH {CALLER}
+            SELECT o.id, o.kind, o.owner AS owner_id, p.email AS owner, o.name, may.level
+              FROM shareable o JOIN person p ON p.id = o.owner CROSS JOIN caller
+              CROSS JOIN LATERAL (SELECT {level_of("o")} AS level) may
+             WHERE o.id = {{}} AND o.kind = {{}} AND o.live AND (caller.admin OR may.level IS NOT NULL)""",
+        *values_of(caller),
+        identity,
+        kind,
+    )
+    if found is None:
+        raise RecordMissing.of(kind, identity)
+    shareable = msgspec.convert(found, Shareable)
+    require(shareable.level, caller, needs, kind)
+    return shareable
+
+
+async def usable(identities: list[str], caller: Caller) -> set[tuple[str, str]]:
+    """Kind and id of those objects that the caller may use, by what is granted; being an admin grants nothing."""
+    if not identities:
+        return set()
+    found = await rows(
+        f"""WITH {CALLER} SELECT o.kind, o.id FROM shareable o CROSS JOIN caller
+             WHERE o.id = ANY({{}}::uuid[]) AND o.live AND {level_of("o")} IS NOT NULL""",
+        *values_of(caller),
+        [UUID(one) for one in identities],
+    )
+    return {(one["kind"], str(one["id"])) for one in found}
+
+
+def require(level: Level | None, caller: Caller, needs: Level, kind: str) -> None:
+    """Refuse (`ActionForbidden`) a caller who sees an object of a kind but may not do this to it."""
+    if caller.admin or (level is not None and level >= needs):
+        return
+    whom = {Level.OWNER: "its owner", Level.WRITE: "its owner and those who may write it", Level.READ: "its readers"}
+    raise ActionForbidden(f"Only {whom[needs]} may do this to the {kind}.", hint="Ask its owner.")
+
+
+async def grant(
+    shareable: Shareable, principals: Principals, level: Level, expires_at: datetime | None, caller: Caller
+) -> None:
+    """Grant a level to principals; its owner needs none. What was granted before stays, but for its expiry."""
+    for column, conflict, values in _columns(shareable, principals):
+        await rows(
+            f"""INSERT INTO access_grant (id, object, object_kind, {column}, level, expires_at, granted_by)
+                SELECT gen_random_uuid(), {{}}, {{}}, given.principal, {{}}, {{}}, {{}}
+                  FROM unnest({{}}::{conflict}[]) AS given(principal)
+                ON CONFLICT (object, {column}, level) WHERE {column} IS NOT NULL
+                DO UPDATE SET expires_at = excluded.expires_at, granted_by = excluded.granted_by""",
+            shareable.id,
+            shareable.kind,
+            int(level),
+            expires_at,
+            caller.id,
+            values,
+        )
+
+
+async def revoke(shareable: Shareable, principals: Principals, level: Level) -> None:
+    """Take a level and what stands above it: revoking read takes write too. What is not there is no problem."""
+    if principals.persons:
+        # Also of those who have released the address since: it is what the owner knows them by.
+        await rows(
+            """DELETE FROM access_grant WHERE object = {} AND level >= {}
+                  AND person IN (SELECT id FROM person WHERE email = ANY({}::text[]))""",
+            shareable.id,
+            int(level),
+            [one.email for one in principals.persons],
+        )
+    for column, type, values in _columns(shareable, principals):
+        await rows(
+            f"DELETE FROM access_grant WHERE object = {{}} AND {column} = ANY({{}}::{type}[]) AND level >= {{}}",
+            shareable.id,
+            values,
+            int(level),
+        )
+
+
+def _columns(shareable: Shareable, principals: Principals) -> list[tuple[str, str, list[object]]]:
+    """The column, its type and the values of each kind of principal that is named."""
+    named: list[tuple[str, str, list[object]]] = [
+        ("person", "uuid", [one.id for one in principals.persons if one.id != shareable.owner_id]),
+        ("user_group", "uuid", [one.id for one in principals.groups]),
+        ("org", "text", list(principals.orgs)),
+    ]
+    return [one for one in named if one[2]]
+
+
+async def keep_results(operation: UUID, shareable: Shareable, principals: Principals, outcome: str) -> None:
+    """Write what a share or revoke came to for each principal."""
+    outcomes = [
+        (
+            "user",
+            one.email,
+            "owner" if one.id == shareable.owner_id else "waiting" if one.waiting and outcome == "granted" else outcome,
+        )
+        for one in principals.persons
+    ]
+    outcomes += [("group", one.name, outcome) for one in principals.groups]
+    outcomes += [("org", org, outcome) for org in principals.orgs]
+    types, entities, ends = zip(*outcomes, strict=True)
+    await rows(
+        """INSERT INTO operation_result (id, operation, type, entity, outcome)
+           SELECT gen_random_uuid(), {}, given.type, given.entity, given.outcome
+             FROM unnest({}::text[], {}::text[], {}::text[]) AS given(type, entity, outcome)
+           ON CONFLICT DO NOTHING""",
+        operation,
+        list(types),
+        list(entities),
+        list(ends),
+    )
+
+
+async def list_access(
+    shareable: Shareable, type: str | None, *, after: tuple[str, str] | None, limit: int
+) -> list[AccessEntry]:
+    """Who has access to an object, by type (user, group, org) and name, at most `limit` after the pair `after`.
+
+    Each principal once, at its highest level; the owner too. A group's entry names the group, not its members.
+    """
+    found = await rows(
+        f"""
+        WITH entry AS (
+          SELECT 1 AS place, 'user' AS type, p.email AS entity, {Level.OWNER:d} AS level, NULL::uuid AS "group"
+            FROM person p WHERE p.id = {{}}
+          UNION ALL
+          SELECT 1, 'user', p.email, max(g.level), NULL FROM access_grant g JOIN person p ON p.id = g.person
+           WHERE g.object = {{}} AND g.person IS NOT NULL AND p.released_at IS NULL AND {UNEXPIRED} GROUP BY p.email
+          UNION ALL
+          SELECT 2, 'group', u.name, max(g.level), u.id
+            FROM access_grant g JOIN user_group u ON u.id = g.user_group AND u.wish = 'present'
+           WHERE g.object = {{}} AND g.user_group IS NOT NULL AND {UNEXPIRED} GROUP BY u.id, u.name
+          UNION ALL
+          SELECT 3, 'org', g.org, max(g.level), NULL FROM access_grant g
+           WHERE g.object = {{}} AND g.org IS NOT NULL AND {UNEXPIRED} GROUP BY g.org)
+        SELECT type, entity, level, "group" FROM entry
+         WHERE ({{}}::text IS NULL OR type = {{}})
+           AND ({{}}::int IS NULL OR (place, entity COLLATE "C") > ({{}}::int, {{}}::text COLLATE "C"))
+         ORDER BY place, entity COLLATE "C" LIMIT {{}}
+        """,
+        shareable.owner_id,
+        shareable.id,
+        shareable.id,
+        shareable.id,
+        type,
+        type,
+        *((None, None, None) if after is None else (PLACES[after[0]], PLACES[after[0]], after[1])),
+        limit,
+    )
+    return records(found, AccessEntry)
+
+
+PLACES = {"user": 1, "group": 2, "org": 3}
+"""In which order the types of principals are listed."""
+
+
+async def explain(shareable: Shareable, email: str) -> list[Way]:
+    """Every way in which a person has access: as the owner, directly, by a group, by an organisation."""
+    found = await rows(
+        f"""
+        WITH subject AS (SELECT id, email FROM person WHERE email = {{}} AND released_at IS NULL),
+        way AS (
+          SELECT 1 AS place, 'user' AS type, s.email AS entity, {Level.OWNER:d} AS level,
+                 NULL::timestamptz AS expires_at
+            FROM subject s WHERE s.id = {{}}
+          UNION ALL
+          SELECT 1, 'user', s.email, g.level, g.expires_at
+            FROM subject s JOIN access_grant g ON g.person = s.id AND g.object = {{}} WHERE {UNEXPIRED}
+          UNION ALL
+          SELECT 2, 'group', u.name, g.level, g.expires_at
+            FROM subject s JOIN group_member m ON m.person = s.id
+            JOIN user_group u ON u.id = m.user_group AND u.wish = 'present'
+            JOIN access_grant g ON g.user_group = u.id AND g.object = {{}} WHERE {UNEXPIRED}
+          UNION ALL
+          SELECT 3, 'org', g.org, g.level, g.expires_at
+            FROM subject s JOIN person_org o ON o.person = s.id
+            JOIN access_grant g ON g.org = o.org AND g.object = {{}} WHERE {UNEXPIRED})
+        SELECT type, entity, level, expires_at FROM way ORDER BY place, entity COLLATE "C", level DESC LIMIT 1000
+        """,
+        email,
+        shareable.owner_id,
+        shareable.id,
+        shareable.id,
+        shareable.id,
+    )
+    return records(found, Way)
+
+
+async def remove_expired(limit: int) -> list[tuple[str, UUID]]:
+    """Remove grants past their time; kind and id of the objects that they were to."""
+    found = await rows(
+        """
+        WITH gone AS (
+          DELETE FROM access_grant WHERE id IN (
+            SELECT id FROM access_grant WHERE expires_at <= now() ORDER BY expires_at LIMIT {})
+          RETURNING object, object_kind)
+        SELECT DISTINCT object_kind, object FROM gone
+        """,
+        limit,
+    )
+    return [(one["object_kind"], one["object"]) for one in found]

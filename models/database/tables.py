@@ -1,0 +1,403 @@
+"""The tables. What people asked for, what was seen, and the ledger of the work between the two."""
+
+from piccolo.columns import (
+    JSONB,
+    UUID,
+    Array,
+    BigInt,
+    Boolean,
+    Bytea,
+    Integer,
+    Text,
+    Timestamptz,
+    Varchar,
+)
+from piccolo.columns.defaults.timestamptz import TimestamptzNow
+from piccolo.constraints import Unique
+from piccolo.table import Table
+
+from models.database.engine import DB
+
+
+class Person(Table, db=DB):
+    """Who has signed in, or was invited: then the issuer is empty, until the first sign-in with the e-mail.
+
+    An e-mail belongs to one person at a time; `released_at` gives it up.
+    """
+
+    id = UUID(primary_key=True, default=None)
+    issuer = Text()
+    subject = Text()
+    email = Varchar(length=320)
+    released_at = Timestamptz(null=True, default=None)
+    created_at = Timestamptz(default=TimestamptzNow())
+    seen_at = Timestamptz(default=TimestamptzNow())
+    initialized_at = Timestamptz(null=True, default=None)
+
+    person_issuer_subject = Unique([issuer, subject])
+
+
+class PersonOrg(Table, db=DB):
+    """The organisations that a person's last token named."""
+
+    id = UUID(primary_key=True)
+    person = UUID()
+    org = Text()
+
+    person_once_per_org = Unique([person, org])
+
+
+class Session(Table, db=DB):
+    """A signed-in access token, found by its SHA-256."""
+
+    token_hash = Bytea(primary_key=True, default=None)
+    person = UUID(index=True)
+    admin = Boolean(default=False)
+    orgs = Array(base_column=Text())
+    expires_at = Timestamptz(index=True)
+    refresh_token_encrypted = Bytea(null=True, default=None, secret=True)
+    id_token_hash = Bytea(null=True, default=None, index=True)
+    sid = Text(null=True, default=None)
+    created_at = Timestamptz(default=TimestamptzNow())
+
+
+class LoginTransaction(Table, db=DB):
+    """A sign-in that a browser has begun; used once."""
+
+    state_hash = Bytea(primary_key=True, default=None)
+    cookie_hash = Bytea(index=True, default=b"")
+    nonce = Text(secret=True)
+    code_verifier = Text(secret=True)
+    redirect_uri = Text()
+    created_at = Timestamptz(default=TimestamptzNow())
+    expires_at = Timestamptz(index=True)
+
+
+class Template(Table, db=DB):
+    """The settings from which servers are made."""
+
+    id = UUID(primary_key=True, default=None)
+    creator = UUID(index=True)
+    name = Text()
+    description = Text(default="")
+    type = Text(index=True)
+    application_type = Text()
+    hardware = Text()
+    public = Boolean(default=False)
+    featured_image = Text(null=True, default=None)
+    file_path = Text(null=True, default=None)
+    datasets = Array(base_column=Text())
+    modules = Array(base_column=Text())
+    secrets = Array(base_column=Text())
+    tags = Array(base_column=Text())
+    server_name = Text()
+    servers_made = Integer(default=0)
+    created_at = Timestamptz(default=TimestamptzNow())
+    version = Integer(default=1)
+
+
+class Server(Table, db=DB):
+    """A server: what is wished of it, and what was last seen.
+
+    `generation` numbers the wishes. `observed_generation` is the generation that was reached or
+    given up last; the server is settled when the two are equal. `process_generation` is that of the
+    process which was last seen alive; one of at least `process_floor` fulfils the wish to run.
+    """
+
+    id = UUID(primary_key=True, default=None)
+    owner = UUID()
+    name = Text()
+    template = UUID(index=True)
+    made_with_template = Boolean(default=False)
+    template_data = JSONB()
+    wish = Text(default="stopped")
+    generation = BigInt(default=0)
+    observed = Text(default="stopped")
+    observed_generation = BigInt(default=0)
+    process_generation = BigInt(null=True, default=None)
+    process_floor = BigInt(default=0)
+    observed_at = Timestamptz(default=TimestamptzNow())
+    started_once = Boolean(default=False)
+    last_error = JSONB(null=True, default=None)
+    share_url = Text(null=True, default=None)
+    share_expires_at = Timestamptz(null=True, default=None)
+    shared_with = JSONB(null=True, default=None)
+    share_as_of = Timestamptz(null=True, default=None)
+    created_at = Timestamptz(default=TimestamptzNow())
+    version = Integer(default=1)
+
+    server_owner_name = Unique([owner, name])
+
+
+class ServerTombstone(Table, db=DB):
+    """Proof that a server was ours and is no longer wanted."""
+
+    id = UUID(primary_key=True, default=None)
+    hub_user = Text()
+    name = Text()
+    deleted_at = Timestamptz(default=TimestamptzNow())
+
+
+class Dataset(Table, db=DB):
+    """A directory that people share. Its wish is made true outside like a server's."""
+
+    id = UUID(primary_key=True, default=None)
+    owner = UUID()
+    name = Text()
+    description = Text(default="")
+    wish = Text(default="present")
+    generation = BigInt(default=1)
+    observed = Text(default="absent")
+    observed_generation = BigInt(default=0)
+    observed_at = Timestamptz(default=TimestamptzNow())
+    trashed_at = Timestamptz(null=True, default=None)
+    created_at = Timestamptz(default=TimestamptzNow())
+    version = Integer(default=1)
+
+
+class Module(Table, db=DB):
+    """Software that Lmod loads. `module_version` is the software's; `calls` are those of its modulefile."""
+
+    id = UUID(primary_key=True, default=None)
+    owner = UUID()
+    name = Text()
+    module_version = Text()
+    description = Text(default="")
+    featured = Boolean(default=False)
+    calls = JSONB()
+    wish = Text(default="present")
+    generation = BigInt(default=1)
+    observed = Text(default="absent")
+    observed_generation = BigInt(default=0)
+    observed_at = Timestamptz(default=TimestamptzNow())
+    trashed_at = Timestamptz(null=True, default=None)
+    created_at = Timestamptz(default=TimestamptzNow())
+    version = Integer(default=1)
+
+
+class ModulePlace(Table, db=DB):
+    """A place of a modulefile and the module that holds it: from before its file is put there until it is gone."""
+
+    id = UUID(primary_key=True)
+    module = UUID(index=True)
+    owner = UUID()
+    name = Text()
+    module_version = Text()
+
+    module_place_once = Unique([owner, name, module_version])
+
+
+class Secret(Table, db=DB):
+    """What is known of a secret. Its value is in Vault; `value_version` is the one that servers are given."""
+
+    id = UUID(primary_key=True, default=None)
+    owner = UUID()
+    name = Text()
+    type = Text()
+    description = Text(default="")
+    mount_path = Text(null=True, default=None)
+    value_version = Integer(default=0)
+    wish = Text(default="present")
+    generation = BigInt(default=1)
+    observed = Text(default="absent")
+    observed_generation = BigInt(default=0)
+    observed_at = Timestamptz(default=TimestamptzNow())
+    created_at = Timestamptz(default=TimestamptzNow())
+    version = Integer(default=1)
+
+
+class UserGroup(Table, db=DB):
+    """People under one name, with a directory of their own. `generation` also counts changes of its members."""
+
+    id = UUID(primary_key=True, default=None)
+    name = Text()
+    wish = Text(default="present")
+    generation = BigInt(default=1)
+    observed = Text(default="absent")
+    observed_generation = BigInt(default=0)
+    observed_at = Timestamptz(default=TimestamptzNow())
+    created_at = Timestamptz(default=TimestamptzNow())
+    version = Integer(default=1)
+
+
+class GroupMember(Table, db=DB):
+    """A member of a group; a manager may change it."""
+
+    id = UUID(primary_key=True)
+    user_group = UUID()
+    person = UUID()
+    manager = Boolean(default=False)
+    created_at = Timestamptz(default=TimestamptzNow())
+
+
+class AccessGrant(Table, db=DB):
+    """A right to an object, of one person, one group or one organisation; `models.access.permissions` has levels."""
+
+    id = UUID(primary_key=True)
+    object = UUID()
+    object_kind = Text()
+    person = UUID(null=True, default=None)
+    user_group = UUID(null=True, default=None)
+    org = Text(null=True, default=None)
+    level = Integer()
+    expires_at = Timestamptz(null=True, default=None)
+    granted_by = UUID(null=True, default=None)
+    created_at = Timestamptz(default=TimestamptzNow())
+
+
+class ServerMount(Table, db=DB):
+    """What a server's process may hold: written before the spawn, removed when the process is proven gone.
+
+    `lost_at` is when its owner was first seen to have lost the right to it.
+    """
+
+    id = UUID(primary_key=True)
+    server = UUID()
+    object = UUID()
+    kind = Text()
+    writes = Boolean(default=False)
+    generation = BigInt()
+    lost_at = Timestamptz(null=True, default=None)
+
+
+class Operation(Table, db=DB):
+    """One thing that somebody asked for, and how it ended."""
+
+    id = UUID(primary_key=True, default=None)
+    kind = Text()
+    subject = UUID()
+    subject_kind = Text()
+    subject_owner = UUID(null=True, default=None)
+    actor = UUID(null=True, default=None)
+    status = Text(default="queued")
+    generation = BigInt(null=True, default=None)
+    superseded_by = UUID(null=True, default=None)
+    error = JSONB(null=True, default=None)
+    left_out = JSONB(null=True, default=None)
+    workflow_id = Text(null=True, default=None)
+    run_id = Text(null=True, default=None)
+    created_at = Timestamptz(default=TimestamptzNow())
+    started_at = Timestamptz(null=True, default=None)
+    ended_at = Timestamptz(null=True, default=None)
+    progressed_at = Timestamptz(default=TimestamptzNow())
+    version = Integer(default=1)
+
+
+class OperationStep(Table, db=DB):
+    """A step of an operation, told to people. What hinders it stays until it succeeds: `detail` is the last trouble."""
+
+    id = UUID(primary_key=True)
+    operation = UUID()
+    position = Integer()
+    name = Text()
+    status = Text()
+    detail = Text(null=True, default=None)
+    attempt = Integer(default=1)
+    troubled_since = Timestamptz(null=True, default=None)
+    next_try_at = Timestamptz(null=True, default=None)
+    started_at = Timestamptz(default=TimestamptzNow())
+    ended_at = Timestamptz(null=True, default=None)
+
+    operation_step_name = Unique([operation, name])
+
+
+class OperationResult(Table, db=DB):
+    """What an operation came to for one principal."""
+
+    id = UUID(primary_key=True, default=None)
+    operation = UUID()
+    entity = Text()
+    type = Text()
+    outcome = Text()
+    detail = Text(null=True, default=None)
+
+    operation_result_entity = Unique([operation, type, entity])
+
+
+class Audit(Table, db=DB):
+    """Who changed what, when. Rows are only ever added."""
+
+    id = UUID(primary_key=True, default=None)
+    at = Timestamptz(default=TimestamptzNow())
+    actor = UUID(null=True, default=None)
+    actor_name = Text()
+    action = Text()
+    subject_kind = Text()
+    subject = UUID()
+    operation = UUID(null=True, default=None)
+    request_id = Text(null=True, default=None)
+    detail = JSONB(null=True, default=None)
+
+
+class WriteClaim(Table, db=DB):
+    """What a write is about to make outside of PostgreSQL: written before it is made, gone with the record of it.
+
+    What is left of a write that was cut off is found by it. `made` are the inodes of the files that were made for it;
+    one that is `abandoned` is being cleared away, and no write may go on with it.
+    """
+
+    id = UUID(primary_key=True, default=None)
+    kind = Text()
+    subject = UUID()
+    person = UUID()
+    request_id = Text(null=True, default=None)
+    detail = JSONB(null=True, default=None)
+    made = Array(base_column=Text())
+    abandoned = Boolean(default=False)
+    claimed_at = Timestamptz(default=TimestamptzNow(), index=True)
+
+
+class Idempotency(Table, db=DB):
+    """The first answer to a write that carried an `Idempotency-Key`; none while its `claim` is not settled."""
+
+    id = UUID(primary_key=True)
+    person = UUID()
+    method = Text()
+    path = Text()
+    key = Text()
+    request_digest = Bytea(default=b"")
+    claim = UUID(null=True, default=None, index=True)
+    operation = UUID(null=True, default=None)
+    status_code = Integer(null=True, default=None)
+    headers = JSONB(null=True, default=None)
+    body = Bytea(null=True, default=None)
+    created_at = Timestamptz(default=TimestamptzNow(), index=True)
+
+    idempotency_request = Unique([person, method, path, key])
+
+
+class Heartbeat(Table, db=DB):
+    """A process that reached what it needs when it was last seen."""
+
+    id = UUID(primary_key=True)
+    process = Text()
+    role = Text()
+    seen_at = Timestamptz(default=TimestamptzNow())
+
+    heartbeat_process = Unique([process, role])
+
+
+TABLES = (
+    Person,
+    PersonOrg,
+    Session,
+    LoginTransaction,
+    Template,
+    Server,
+    ServerTombstone,
+    Dataset,
+    Module,
+    ModulePlace,
+    Secret,
+    UserGroup,
+    GroupMember,
+    AccessGrant,
+    ServerMount,
+    Operation,
+    OperationStep,
+    OperationResult,
+    Audit,
+    WriteClaim,
+    Idempotency,
+    Heartbeat,
+)

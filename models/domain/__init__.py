@@ -1,0 +1,1 @@
+"""What the words mean: values, errors, ids, settings. Knows no database; all of ours that `hub/` may import."""

@@ -1,0 +1,97 @@
+"""What a write is about to make outside of PostgreSQL: claimed before, made, and settled together with its record.
+
+A claim is committed before anything is made, so whatever a write leaves that is cut off is found by it, and nothing has
+to be guessed. A repeated request with the same `Idempotency-Key` goes on with the claim of the first one, and so makes
+the same thing. A claim that nobody settled for long is abandoned first and then cleared: no write goes on with it.
+"""
+
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+import msgspec
+from msgspec import Struct
+
+from models.database.sql import Row, row, rows, to_json
+from models.domain.errors import StateConflict
+
+
+class Claim(Struct, frozen=True, kw_only=True):
+    """What is claimed: `subject` is the id of the record that it belongs to, `made` names what was made so far."""
+
+    id: UUID
+    kind: str
+    subject: UUID
+    person: UUID
+    request_id: str | None
+    detail: dict[str, Any]
+    made: list[str]
+
+
+_COLUMNS = "id, kind, subject, person, request_id, detail, made"
+
+
+def _claim(found: Row) -> Claim:
+    return msgspec.convert({**found, "detail": msgspec.json.decode(found["detail"] or "{}")}, Claim)
+
+
+async def take(
+    identity: UUID, kind: str, subject: UUID, person: UUID, request_id: str, detail: dict[str, Any] | None = None
+) -> Claim:
+    """Claim something anew, within the caller's transaction."""
+    await row(
+        """INSERT INTO write_claim (id, kind, subject, person, request_id, detail, made)
+           VALUES ({}, {}, {}, {}, {}, {}::jsonb, '{{}}')""",
+        identity,
+        kind,
+        subject,
+        person,
+        request_id,
+        to_json(detail),
+    )
+    return Claim(
+        id=identity, kind=kind, subject=subject, person=person, request_id=request_id, detail=detail or {}, made=[]
+    )
+
+
+async def resume(identity: UUID) -> Claim | None:
+    """Go on with a claim; None: it is settled or abandoned."""
+    found = await row(
+        f"UPDATE write_claim SET claimed_at = now() WHERE id = {{}} AND NOT abandoned RETURNING {_COLUMNS}", identity
+    )
+    return None if found is None else _claim(found)
+
+
+async def note_made(identity: UUID, name: str) -> None:
+    """Write down what is about to get its place."""
+    await row("UPDATE write_claim SET made = array_append(made, {}::text) WHERE id = {}", name, identity)
+
+
+async def was_made(identity: UUID, name: str) -> bool:
+    """Whether something was made for this claim, by this request or one that it repeats."""
+    return await row("SELECT 1 FROM write_claim WHERE id = {} AND {} = ANY(made)", identity, name) is not None
+
+
+async def settle(identity: UUID) -> None:
+    """What was claimed is recorded, within the caller's transaction; raises `StateConflict` when it was abandoned."""
+    if await row("DELETE FROM write_claim WHERE id = {} AND NOT abandoned RETURNING id", identity) is None:
+        raise StateConflict("The request took too long and was given up.", hint="Send it again.", code="CLAIM_LOST")
+
+
+async def drop(identity: UUID) -> None:
+    """Nothing was made, or nothing is left of it."""
+    await row("DELETE FROM write_claim WHERE id = {}", identity)
+
+
+async def abandon(kind: str, before: datetime, limit: int) -> list[Claim]:
+    """Abandon claims of a kind that were taken before a moment and never settled, the oldest first."""
+    found = await rows(
+        f"""UPDATE write_claim SET abandoned = true WHERE id IN (
+              SELECT id FROM write_claim WHERE kind = {{}} AND claimed_at < {{}}
+               ORDER BY claimed_at LIMIT {{}} FOR UPDATE SKIP LOCKED)
+            RETURNING {_COLUMNS}""",
+        kind,
+        before,
+        limit,
+    )
+    return [_claim(one) for one in found]

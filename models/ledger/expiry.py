@@ -1,0 +1,32 @@
+"""Removes what has expired, a bounded number of rows at a time."""
+
+from models.database.sql import rows
+
+# Bounded, so that no statement holds locks for long; the next pass goes on.
+_BATCH = 5000
+
+_STATEMENTS = (
+    """DELETE FROM session WHERE token_hash IN (
+         SELECT token_hash FROM session WHERE expires_at < now() - interval '1 day' LIMIT {}) RETURNING 1""",
+    """DELETE FROM login_transaction WHERE state_hash IN (
+         SELECT state_hash FROM login_transaction WHERE expires_at < now() LIMIT {}) RETURNING 1""",
+    """DELETE FROM heartbeat WHERE id IN (
+         SELECT id FROM heartbeat WHERE seen_at < now() - interval '1 day' LIMIT {}) RETURNING 1""",
+)
+
+
+async def remove_expired(idempotency_hours: float) -> int:
+    """Remove expired sessions, sign-ins, heartbeats and idempotency rows; how many."""
+    removed = 0
+    for statement in _STATEMENTS:
+        removed += len(await rows(statement, _BATCH))
+    removed += len(
+        await rows(
+            """DELETE FROM idempotency WHERE id IN (
+                 SELECT id FROM idempotency WHERE created_at < now() - make_interval(secs => {}) LIMIT {})
+               RETURNING 1""",
+            idempotency_hours * 3600,
+            _BATCH,
+        )
+    )
+    return removed

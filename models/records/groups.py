@@ -1,0 +1,243 @@
+"""Groups: people under one name. Their members, and what a change of them wishes of the outside."""
+
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+import asyncpg
+import msgspec
+from msgspec import Struct
+
+from models.database.sql import records, row, rows
+from models.database.tables import UserGroup
+from models.domain.errors import ActionForbidden, RecordMissing, StateConflict
+from models.domain.ids import new_id
+from models.domain.values import Caller, Subject
+from models.ledger import operations
+from models.records import lifecycles
+from models.records.lifecycles import Presence
+
+KIND = "group"
+
+
+class GroupRecord(Struct, frozen=True, kw_only=True):
+    """A group as stored, and what the caller is in it."""
+
+    id: UUID
+    name: str
+    member: bool
+    manager: bool
+    created_at: datetime
+    version: int
+
+
+class Member(Struct, frozen=True, kw_only=True):
+    """A member of a group."""
+
+    person: UUID
+    email: str
+    manager: bool
+
+
+class Mirror(Struct, frozen=True, kw_only=True):
+    """What JupyterHub's group of a group is to hold: the members who have a JupyterHub user."""
+
+    id: UUID
+    name: str
+    users: list[str]
+
+
+_SELECT = """
+    SELECT u.id, u.name, m.id IS NOT NULL AS member, coalesce(m.manager, false) AS manager, u.created_at, u.version
+      FROM user_group u LEFT JOIN group_member m ON m.user_group = u.id AND m.person = {}
+"""
+
+
+async def read(identity: UUID, caller: Caller, *, lock: bool = False) -> GroupRecord:
+    """A group, which everybody may know of; raises `RecordMissing`. `lock` holds it for the caller's transaction."""
+    found = await row(
+        _SELECT + "WHERE u.id = {} AND u.wish = 'present'" + (" FOR UPDATE OF u" if lock else ""), caller.id, identity
+    )
+    if found is None:
+        raise RecordMissing.of(KIND, identity)
+    return msgspec.convert(found, GroupRecord)
+
+
+async def read_managed(identity: UUID, caller: Caller) -> GroupRecord:
+    """A group that the caller may change, locked; raises `RecordMissing` or `ActionForbidden`."""
+    group = await read(identity, caller, lock=True)
+    if not (group.manager or caller.admin):
+        raise ActionForbidden("Only managers of the group may do this.", hint="Ask one of its managers.")
+    return group
+
+
+async def list_all(caller: Caller, *, before: UUID | None = None, limit: int) -> list[GroupRecord]:
+    """Every group, newest first, at most `limit`, older than `before`."""
+    found = await rows(
+        _SELECT + "WHERE u.wish = 'present' AND ({}::uuid IS NULL OR u.id < {}) ORDER BY u.id DESC LIMIT {}",
+        caller.id,
+        before,
+        before,
+        limit,
+    )
+    return records(found, GroupRecord)
+
+
+async def list_members(group: UUID, *, after: str | None = None, limit: int) -> list[Member]:
+    """Members of a group by e-mail, at most `limit`, those after an e-mail."""
+    found = await rows(
+        """SELECT m.person, p.email, m.manager FROM group_member m JOIN person p ON p.id = m.person
+            WHERE m.user_group = {} AND p.released_at IS NULL
+              AND ({}::text IS NULL OR p.email COLLATE "C" > {}::text COLLATE "C")
+            ORDER BY p.email COLLATE "C" LIMIT {}""",
+        group,
+        after,
+        after,
+        limit,
+    )
+    return records(found, Member)
+
+
+async def create(name: str, caller: Caller, *, request_id: str | None = None) -> tuple[UUID, UUID]:
+    """Wish for a group of which the caller is manager and first member; its id and the operation."""
+    identity = new_id()
+    try:
+        await UserGroup.insert(UserGroup(id=identity, name=name))
+    except asyncpg.UniqueViolationError:
+        raise _name_taken(name) from None
+    await row(
+        "INSERT INTO group_member (id, user_group, person, manager) VALUES (gen_random_uuid(), {}, {}, true)",
+        identity,
+        caller.id,
+    )
+    operation = await operations.open_operation(
+        "group.create", Subject(KIND, identity), owner=caller.id, actor=caller, generation=1, request_id=request_id
+    )
+    return identity, operation
+
+
+async def rename(group: GroupRecord, name: str, caller: Caller, request_id: str | None) -> UUID:
+    """Rename a locked group; the operation, because JupyterHub tells the name too. Raises `StateConflict`."""
+    try:
+        await row("UPDATE user_group SET name = {} WHERE id = {}", name, group.id)
+    except asyncpg.UniqueViolationError:
+        raise _name_taken(name) from None
+    return await _changed(group, "update", caller, request_id, {"fields": ["name"]})
+
+
+async def delete(group: GroupRecord, caller: Caller, request_id: str | None) -> UUID:
+    """Wish a locked group gone; the operation. Whatever was granted to it holds nothing from now on."""
+    return await lifecycles.intend(
+        Subject(KIND, group.id), Presence.PURGED, "delete", caller, owner=caller.id, request_id=request_id
+    )
+
+
+async def add_member(group: GroupRecord, person: UUID, email: str, caller: Caller, request_id: str | None) -> UUID:
+    """Add a person to a locked group; the operation. Adding a member again changes nothing and succeeds."""
+    await row(
+        """INSERT INTO group_member (id, user_group, person) VALUES (gen_random_uuid(), {}, {})
+           ON CONFLICT DO NOTHING""",
+        group.id,
+        person,
+    )
+    return await _changed(group, "add_member", caller, request_id, {"member": email})
+
+
+async def remove_member(group: GroupRecord, email: str, caller: Caller, request_id: str | None) -> UUID:
+    """Remove a person from a locked group; the operation. Removing somebody else changes nothing and succeeds.
+
+    Raises `StateConflict` for its last manager.
+    """
+    await _keep_a_manager(group, email)
+    await row(
+        """DELETE FROM group_member m USING person p
+            WHERE m.user_group = {} AND m.person = p.id AND p.email = {}""",
+        group.id,
+        email,
+    )
+    return await _changed(group, "remove_member", caller, request_id, {"member": email})
+
+
+async def set_manager(group: GroupRecord, email: str, manager: bool, caller: Caller, request_id: str | None) -> UUID:
+    """Make a member of a locked group a manager or not; the operation. Raises `RecordMissing` or `StateConflict`."""
+    if not manager:
+        await _keep_a_manager(group, email)
+    found = await row(
+        """UPDATE group_member m SET manager = {} FROM person p
+            WHERE m.user_group = {} AND m.person = p.id AND p.email = {} AND p.released_at IS NULL RETURNING m.id""",
+        manager,
+        group.id,
+        email,
+    )
+    if found is None:
+        raise RecordMissing("The group has no such member.")
+    return await _changed(group, "update_member", caller, request_id, {"member": email, "manager": manager})
+
+
+async def _keep_a_manager(group: GroupRecord, email: str) -> None:
+    others = await row(
+        """SELECT bool_or(p.email <> {}) AS others, bool_or(p.email = {}) AS one_of_them
+             FROM group_member m JOIN person p ON p.id = m.person WHERE m.user_group = {} AND m.manager""",
+        email,
+        email,
+        group.id,
+    )
+    if others is not None and others["one_of_them"] and not others["others"]:
+        raise StateConflict(
+            "This is the last manager of the group.", hint="Make another member a manager first.", code="LAST_MANAGER"
+        )
+
+
+async def _changed(
+    group: GroupRecord, action: str, caller: Caller, request_id: str | None, detail: dict[str, Any]
+) -> UUID:
+    return await lifecycles.intend(
+        Subject(KIND, group.id),
+        Presence.PRESENT,
+        action,
+        caller,
+        owner=caller.id,
+        request_id=request_id,
+        detail=detail,
+    )
+
+
+_MIRRORS = """
+    SELECT u.id, u.name, ARRAY(SELECT p.email FROM group_member m JOIN person p ON p.id = m.person
+                                WHERE m.user_group = u.id AND p.initialized_at IS NOT NULL AND p.released_at IS NULL
+                                ORDER BY p.email) AS users
+      FROM user_group u
+"""
+
+
+async def mirror_of(group: UUID) -> Mirror | None:
+    """What JupyterHub's group is to hold; None: there is to be none."""
+    found = await row(_MIRRORS + "WHERE u.id = {} AND u.wish = 'present'", group)
+    return None if found is None else msgspec.convert(found, Mirror)
+
+
+async def settled_mirrors(after: UUID | None, limit: int) -> list[Mirror]:
+    """The mirrors of groups on which nobody works, in order of id."""
+    found = await rows(
+        _MIRRORS
+        + """WHERE u.wish = 'present' AND u.generation = u.observed_generation AND ({}::uuid IS NULL OR u.id > {})
+             ORDER BY u.id LIMIT {}""",
+        after,
+        after,
+        limit,
+    )
+    return records(found, Mirror)
+
+
+async def note_drift(group: UUID) -> bool:
+    """JupyterHub's group differs from a settled group: it is to be made true again."""
+    found = await row(
+        """UPDATE user_group SET observed_generation = generation - 1, version = version + 1
+            WHERE id = {} AND generation = observed_generation AND wish = 'present' RETURNING id""",
+        group,
+    )
+    return found is not None
+
+
+def _name_taken(name: str) -> StateConflict:
+    return StateConflict(f"There is a group named {name!r} already.", hint="Choose another name.", code="NAME_TAKEN")

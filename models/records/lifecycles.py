@@ -1,0 +1,160 @@
+"""The life of what people share: the wish of a record, what was seen outside, and the end of its operations.
+
+The same for every kind: `present`, `trashed` (hidden, can be restored) or `purged` (gone for good). A change of the
+wish raises `generation` and opens one operation of that generation; `settle` is a compare-and-set that writes
+what was made true and ends the operations that this decides.
+"""
+
+from datetime import datetime
+from enum import StrEnum
+from uuid import UUID
+
+import msgspec
+from msgspec import Struct
+
+from models.database.sql import records, row, rows
+from models.domain.errors import RecordMissing
+from models.domain.kinds import TABLES, TRASHABLE
+from models.domain.values import Caller, Subject
+from models.ledger import operations
+
+
+class Presence(StrEnum):
+    """What is wished of a record, and, with `ABSENT`, what was seen of it."""
+
+    ABSENT = "absent"
+    PRESENT = "present"
+    TRASHED = "trashed"
+    PURGED = "purged"
+
+
+class ObjectPlan(Struct, frozen=True, kw_only=True):
+    """What a workflow has to know of a record to make its wish true."""
+
+    id: UUID
+    kind: str
+    name: str
+    wish: Presence
+    generation: int
+    observed: Presence
+    observed_generation: int
+
+    @property
+    def settled(self) -> bool:
+        """Whether there is nothing left to do."""
+        return self.generation == self.observed_generation
+
+
+async def read_plan(subject: Subject) -> ObjectPlan | None:
+    """What is to be made true of a record; None: it is gone."""
+    found = await row(
+        f"""SELECT id, {{}}::text AS kind, name, wish, generation, observed, observed_generation
+              FROM {TABLES[subject.kind]} WHERE id = {{}}""",
+        subject.kind,
+        subject.id,
+    )
+    return None if found is None else msgspec.convert(found, ObjectPlan)
+
+
+async def begin(subject: Subject, workflow_id: str, run_id: str) -> ObjectPlan | None:
+    """Read the plan, and note on the unsettled operations which workflow run works on them."""
+    await operations.begin(subject, workflow_id, run_id)
+    return await read_plan(subject)
+
+
+async def intend(
+    subject: Subject,
+    wish: Presence,
+    action: str,
+    caller: Caller | None,
+    *,
+    owner: UUID | None,
+    request_id: str | None = None,
+    detail: dict[str, object] | None = None,
+) -> UUID:
+    """Wish a record to be present, trashed or purged, within the caller's transaction; the operation.
+
+    Repeating a wish is a new generation too: what hangs on the record, such as a group's members, has changed.
+    """
+    found = await row(
+        f"""UPDATE {TABLES[subject.kind]} SET wish = {{}}, generation = generation + 1, version = version + 1,
+                   observed_at = now() WHERE id = {{}} RETURNING generation""",
+        str(wish),
+        subject.id,
+    )
+    if found is None:
+        raise RecordMissing.of(subject.kind, subject.id)
+    return await operations.open_operation(
+        f"{subject.kind}.{action}",
+        subject,
+        owner=owner,
+        actor=caller,
+        generation=found["generation"],
+        request_id=request_id,
+        detail=detail,
+    )
+
+
+async def settle(plan: ObjectPlan) -> bool:
+    """The wish of the plan's generation is true outside. False when it was settled past that already.
+
+    Of the operations up to this generation those that wished the same have succeeded; the others were overtaken.
+    """
+    removal = ""
+    if plan.wish is Presence.PURGED:
+        seen = f"DELETE FROM {TABLES[plan.kind]} WHERE id = {{}} AND generation = {{}}::bigint RETURNING id"
+        removal = """,
+        grants AS (DELETE FROM access_grant g USING seen WHERE g.object = seen.id OR g.user_group = seen.id),
+        members AS (DELETE FROM group_member m USING seen WHERE m.user_group = seen.id)"""
+    else:
+        seen = f"""UPDATE {TABLES[plan.kind]} SET observed = wish, observed_generation = generation,
+                          observed_at = now(), version = version + 1
+                    WHERE id = {{}} AND generation = {{}}::bigint AND observed_generation < generation RETURNING id"""
+    found = await row(
+        f"""
+        WITH seen AS ({seen}){removal},
+        ended AS (
+          UPDATE operation o
+             SET status = CASE WHEN o.generation = {{}}::bigint OR (o.kind LIKE '%.delete') = {{}}::boolean
+                               THEN 'succeeded' ELSE 'cancelled' END,
+                 superseded_by = CASE
+                   WHEN o.generation < {{}}::bigint AND (o.kind LIKE '%.delete') <> {{}}::boolean THEN (
+                   SELECT n.id FROM operation n WHERE n.subject = o.subject AND n.generation > o.generation
+                    ORDER BY n.generation LIMIT 1) END,
+                 ended_at = now(), progressed_at = now(), version = o.version + 1
+            FROM seen
+           WHERE o.subject = seen.id AND o.status IN ('queued', 'running') AND o.generation <= {{}}::bigint
+          RETURNING o.id, o.status),
+        steps AS ({operations.END_STEPS})
+        SELECT id FROM seen
+        """,
+        plan.id,
+        plan.generation,
+        plan.generation,
+        plan.wish is not Presence.PRESENT,
+        plan.generation,
+        plan.wish is not Presence.PRESENT,
+        plan.generation,
+    )
+    return found is not None
+
+
+async def expired_trash(before: datetime, limit: int) -> list[Subject]:
+    """What was put into the trash before a moment."""
+    kinds = " UNION ALL ".join(
+        f"SELECT '{kind}' AS kind, id, trashed_at FROM {TABLES[kind]} WHERE wish = 'trashed' AND trashed_at < {{}}"
+        for kind in TRASHABLE
+    )
+    found = await rows(
+        f"SELECT kind, id FROM ({kinds}) trash ORDER BY trashed_at LIMIT {{}}", *([before] * len(TRASHABLE)), limit
+    )
+    return records(found, Subject)
+
+
+async def purge(subject: Subject) -> None:
+    """Wish what is still in the trash gone for good."""
+    found = await row(
+        f"SELECT owner FROM {TABLES[subject.kind]} WHERE id = {{}} AND wish = 'trashed' FOR UPDATE", subject.id
+    )
+    if found is not None:
+        await intend(subject, Presence.PURGED, "purge", None, owner=found["owner"])

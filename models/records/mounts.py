@@ -1,0 +1,278 @@
+"""What servers hold of datasets, modules, secrets and groups, and whether their owners may still have it.
+
+A server's mounts are written down before its process is started and removed when the process is proven gone, so
+whoever looks finds at least what a process may hold. `lost_at` marks what its owner may no longer have.
+"""
+
+from datetime import datetime
+from uuid import UUID
+
+import msgspec
+from msgspec import Struct
+
+from models.access.permissions import Level, level_of
+from models.database.sql import records, row, rows, to_json
+from models.database.transactions import Transaction
+from models.domain.errors import DependencyUnavailable
+from models.domain.values import Subject, Wish
+from models.ledger.operations import LeftOut
+from models.records import servers
+from models.records.secrets import Placed
+from models.records.servers import ServerError
+
+NOT_USABLE = "The server's owner may not use it, or it is not there."
+
+
+class Claim(Struct, frozen=True, kw_only=True):
+    """An object that a server may hold. `version` and `owner_id` name a module's file, `secret` a secret's place."""
+
+    object: UUID
+    kind: str
+    name: str
+    owner: str
+    own: bool
+    writes: bool
+    owner_id: UUID | None = None
+    version: str = ""
+    moving: bool = False
+    secret: Placed | None = None
+
+
+class Claims(Struct, frozen=True, kw_only=True):
+    """What a server will hold, and what of its template it will not."""
+
+    kept: list[Claim]
+    left_out: list[LeftOut]
+
+
+class ModuleMoving(DependencyUnavailable):
+    """A module's file is being changed, so it may be missing at this moment."""
+
+    code = "MODULE_MOVING"
+
+
+class LostMount(Struct, frozen=True, kw_only=True):
+    """A server that holds what its owner may no longer have."""
+
+    server: UUID
+    kind: str
+    name: str
+    lost_at: datetime
+
+
+# Work in the background has no token: organisations are those of the person's last one.
+_OWNER = """
+    LATERAL (SELECT s.owner AS person, ARRAY(SELECT org FROM person_org WHERE person = s.owner) AS orgs,
+                    false AS admin) caller
+"""
+
+
+_USABLE = f"""
+    usable AS (
+      SELECT o.id AS object, o.kind, o.name, p.email AS owner, o.owner = s.owner AS own,
+             o.kind <> 'secret' AND may.level >= {Level.WRITE:d} AS writes
+        FROM server s CROSS JOIN {_OWNER}
+        JOIN shareable o ON o.id = ANY({{}}::uuid[]) AND o.live AND o.ready
+        JOIN person p ON p.id = o.owner
+        CROSS JOIN LATERAL (SELECT {level_of("o")} AS level) may
+       WHERE s.id = {{}} AND may.level IS NOT NULL
+      UNION ALL
+      SELECT u.id, 'group', u.name, '', true, true
+        FROM server s JOIN group_member m ON m.person = s.owner
+        JOIN user_group u ON u.id = m.user_group AND u.wish = 'present' AND u.observed = 'present'
+       WHERE s.id = {{}})
+"""
+
+
+async def claim(server: UUID, generation: int, wanted: list[tuple[str, str]]) -> Claims | None:
+    """Write down what a process of `generation` will hold: of the wanted objects (kind and id) those that the server's
+    owner may use, and the directories of the owner's groups. Also answers what had to be left out; None when
+    `generation` is no longer what is wished to run.
+
+    Repeating it for a generation adds and never removes: an earlier try may have been spawned. Raises `ModuleMoving`.
+    """
+    identities = [UUID(one) for _, one in wanted]
+    async with Transaction():
+        # A late call must leave nothing behind that no process of its generation will ever release.
+        wished = await row(
+            "SELECT 1 AS one FROM server WHERE id = {} AND generation = {} AND wish = 'running' FOR UPDATE",
+            server,
+            generation,
+        )
+        if wished is None:
+            return None
+        await rows(
+            f"""
+            WITH {_USABLE}
+            INSERT INTO server_mount (id, server, object, kind, writes, generation)
+            SELECT gen_random_uuid(), {{}}, object, kind, writes, {{}}::bigint FROM usable
+            ON CONFLICT (server, object) DO UPDATE
+               SET writes = server_mount.writes OR excluded.writes, generation = excluded.generation, lost_at = NULL
+            """,
+            identities,
+            server,
+            server,
+            server,
+            generation,
+        )
+    # Read again now that others can see what was written down: whoever takes a right from here on finds it, and
+    # what was taken before is not used.
+    found = await rows(
+        f"""
+        WITH {_USABLE}
+        SELECT usable.object, usable.kind, usable.name, usable.owner, usable.own, usable.writes AND m.writes AS writes,
+               module.owner AS owner_id, coalesce(module.module_version, '') AS version,
+               coalesce(module.generation <> module.observed_generation, false) AS moving,
+               CASE WHEN secret.id IS NOT NULL THEN jsonb_build_object(
+                 'id', secret.id, 'name', secret.name, 'type', secret.type, 'mount_path', secret.mount_path,
+                 'value_version', secret.value_version) END AS secret
+          FROM usable JOIN server_mount m ON m.server = {{}} AND m.object = usable.object
+          LEFT JOIN module ON usable.kind = 'module' AND module.id = usable.object
+          LEFT JOIN secret ON usable.kind = 'secret' AND secret.id = usable.object
+         ORDER BY usable.object
+        """,
+        identities,
+        server,
+        server,
+        server,
+    )
+    for one in found:
+        one["secret"] = None if one["secret"] is None else msgspec.json.decode(one["secret"])
+    claims = _sorted_out(records(found, Claim), wanted)
+    moving = [f"{one.name}/{one.version}" for one in claims.kept if one.moving]
+    if moving:
+        raise ModuleMoving(f"The file of the module {moving[0]} is just being changed.")
+    return claims
+
+
+def _sorted_out(claims: list[Claim], wanted: list[tuple[str, str]]) -> Claims:
+    """What of the wanted can be in one server, in the template's order, and why the rest cannot."""
+    known = {(claim.kind, str(claim.object)): claim for claim in claims}
+    kept = [claim for claim in claims if claim.kind == "group"]
+    left_out = []
+    for kind, identity in dict.fromkeys(wanted):
+        claim = known.get((kind, identity))
+        reason = NOT_USABLE if claim is None else _in_the_way(claim, kept, known)
+        if claim is None or reason:
+            left_out.append(LeftOut(kind=kind, id=identity, reason=reason))
+        else:
+            kept.append(claim)
+    return Claims(kept=kept, left_out=left_out)
+
+
+def _in_the_way(claim: Claim, kept: list[Claim], known: dict[tuple[str, str], Claim]) -> str:
+    """Why an object that may be used cannot be in a server with the others; nothing is the empty text."""
+    if claim.kind == "module":
+        same = [
+            other
+            for other in known.values()
+            if (other.kind, other.name, other.version) == ("module", claim.name, claim.version) and other != claim
+        ]
+        # Which of them `module load` would find is no question to be left open. One's own comes first.
+        taken = any(other.own for other in same) and not claim.own
+        if taken or any(other in kept for other in same):
+            return f"Another module {claim.name}/{claim.version} is in the server."
+    if claim.secret is not None:
+        if not claim.secret.value_version:
+            return "It has no value yet."
+        if any(other.secret is not None and other.secret.collides(claim.secret) for other in kept):
+            return "Another secret has the same variable or the same place in the server."
+    return ""
+
+
+async def note_left_out(operation: UUID, left_out: list[LeftOut]) -> None:
+    """Say on the operation of a start what had to be left out."""
+    await row(
+        "UPDATE operation SET left_out = {}::jsonb, version = version + 1 WHERE id = {}", to_json(left_out), operation
+    )
+
+
+_ENTITLED = f"""
+    CASE mount.kind
+      WHEN 'group' THEN EXISTS (
+        SELECT 1 FROM group_member m JOIN user_group u ON u.id = m.user_group AND u.wish = 'present'
+         WHERE m.user_group = mount.object AND m.person = s.owner)
+      ELSE EXISTS (
+        SELECT 1 FROM shareable o CROSS JOIN {_OWNER}
+         WHERE o.id = mount.object AND o.live
+           AND coalesce({level_of("o")}, 0) >= CASE WHEN mount.writes THEN {Level.WRITE:d} ELSE {Level.READ:d} END)
+    END
+"""
+
+# Which mounts a change can have touched. Everything: what expired, or whose owner left an organisation.
+_SCOPES = {
+    "server": "mount.server = {}",
+    "object": "mount.object = {}",
+    "group": """(mount.object = {} OR mount.object IN (
+                  SELECT g.object FROM access_grant g WHERE g.user_group = {}))""",
+    "all": "true",
+}
+
+
+async def mark_lost(scope: str, identity: UUID | None = None) -> int:
+    """Mark the mounts of a scope that their servers' owners may no longer have, and clear those given back.
+
+    Writes only what differs; answers how many did.
+    """
+    condition = _SCOPES[scope]
+    changed = await rows(
+        f"""
+        UPDATE server_mount held SET lost_at = CASE WHEN seen.entitled THEN NULL ELSE now() END
+          FROM (SELECT mount.id, {_ENTITLED} AS entitled
+                  FROM server_mount mount JOIN server s ON s.id = mount.server WHERE {condition}) seen
+         WHERE held.id = seen.id AND seen.entitled = (held.lost_at IS NOT NULL)
+        RETURNING held.id
+        """,
+        *([identity] * condition.count("{}")),
+    )
+    return len(changed)
+
+
+async def lost(scope: str, identity: UUID | None, limit: int) -> list[LostMount]:
+    """Servers that hold what they may no longer have, the longest first."""
+    condition = _SCOPES[scope]
+    found = await rows(
+        f"""SELECT mount.server, mount.kind, coalesce(o.name, u.name, '') AS name, mount.lost_at
+              FROM server_mount mount
+              LEFT JOIN shareable o ON mount.kind <> 'group' AND o.id = mount.object
+              LEFT JOIN user_group u ON mount.kind = 'group' AND u.id = mount.object
+             WHERE mount.lost_at IS NOT NULL AND {condition}
+             ORDER BY mount.lost_at, mount.id LIMIT {{}}""",
+        *([identity] * condition.count("{}")),
+        limit,
+    )
+    return records(found, LostMount)
+
+
+async def holders(identity: UUID) -> int:
+    """How many servers may hold an object."""
+    found = await row("SELECT count(*) AS count FROM server_mount WHERE object = {}", identity)
+    count: int = found["count"] if found else 0
+    return count
+
+
+async def stop(mount: LostMount) -> bool:
+    """Wish a server stopped because of what it holds, and say why; False: it is to stop anyway."""
+    async with Transaction():
+        # The grant may have been given back since we looked.
+        still = await row(
+            """SELECT s.wish FROM server_mount m JOIN server s ON s.id = m.server
+                WHERE m.server = {} AND m.lost_at IS NOT NULL LIMIT 1 FOR UPDATE OF s""",
+            mount.server,
+        )
+        if still is None or still["wish"] != Wish.RUNNING:
+            return False
+        await servers.intend(mount.server, Wish.STOPPED, None)
+        error = ServerError(
+            code="ACCESS_WITHDRAWN",
+            message=f"Access to the {mount.kind} {mount.name} was withdrawn, so the server was stopped.",
+            hint="Start it again: it runs without it.",
+            at=datetime.now().astimezone(),
+        )
+        await row("UPDATE server SET last_error = {}::jsonb WHERE id = {}", to_json(error), mount.server)
+    return True
+
+
+def subject_of(mount: LostMount) -> Subject:
+    """The server, to be woken."""
+    return Subject("server", mount.server)

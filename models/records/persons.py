@@ -1,0 +1,190 @@
+"""Persons: who has signed in, by which e-mail they are known, and to which organisations they belong."""
+
+from uuid import UUID
+
+import asyncpg
+from msgspec import Struct
+
+from models.database.sql import row, rows
+from models.database.transactions import Transaction
+from models.domain.emails import EmailInvalid, parse_email
+from models.domain.errors import ActionForbidden, RecordMissing, StateConflict
+from models.domain.ids import new_id
+from models.domain.values import Caller, Subject
+from models.ledger import audit
+from models.records import sessions
+
+# An invited person has no issuer yet (see `models.access.principals`).
+_ADOPT = """
+        adopted AS (
+          UPDATE person SET issuer = {}, subject = {}, seen_at = now()
+           WHERE email = {} AND issuer = '' AND released_at IS NULL AND NOT EXISTS (SELECT 1 FROM known)
+          RETURNING id, email),
+"""
+
+
+class Identity(Struct, frozen=True, kw_only=True):
+    """What a validated token says of a person."""
+
+    issuer: str
+    subject: str
+    email: str
+    email_verified: bool | None = None
+    admin: bool = False
+    orgs: tuple[str, ...] = ()
+
+
+async def bind(identity: Identity) -> UUID:
+    """The person of an identity, made at the first sign-in, with the organisations that it has now.
+
+    Raises `ActionForbidden` for an e-mail that is not verified, not of an accepted form, or another person's.
+    """
+    if identity.email_verified is False:
+        raise ActionForbidden(
+            "The e-mail address of this account is not verified.", hint="Verify it at the sign-in provider."
+        )
+    try:
+        email = parse_email(identity.email)
+    except EmailInvalid:
+        raise ActionForbidden(
+            "This account has no e-mail address that can be used as a user name here.",
+            hint="Give the account another e-mail address at the sign-in provider.",
+        ) from None
+    known = await _unchanged(identity, email)
+    if known is not None:
+        return known
+    try:
+        person = await _bind(identity, email)
+    except asyncpg.UniqueViolationError:
+        # Two first sign-ins of one account can meet here: by now the other one has made the person.
+        try:
+            person = await _bind(identity, email)
+        except asyncpg.UniqueViolationError:
+            raise ActionForbidden(
+                f"The e-mail address {email} belongs to another account here.",
+                hint="Ask an administrator to release it: POST /persons/release.",
+                code="EMAIL_TAKEN",
+            ) from None
+    await _keep_orgs(person, identity.orgs)
+    return person
+
+
+async def _unchanged(identity: Identity, email: str) -> UUID | None:
+    """The person, if there is nothing to write: tokens that are not our own sessions come here at every request."""
+    found = await row(
+        """
+        SELECT p.id, ARRAY(SELECT o.org FROM person_org o WHERE o.person = p.id) AS orgs FROM person p
+         WHERE p.issuer = {} AND p.subject = {} AND p.email = {} AND p.released_at IS NULL
+           AND p.seen_at > now() - interval '1 minute'
+        """,
+        identity.issuer,
+        identity.subject,
+        email,
+    )
+    return found["id"] if found is not None and set(found["orgs"]) == set(identity.orgs) else None
+
+
+async def _bind(identity: Identity, email: str) -> UUID:
+    found = await row(
+        f"""
+        WITH known AS (
+          UPDATE person SET seen_at = now(), released_at = NULL,
+                 email = CASE WHEN released_at IS NULL THEN email ELSE {{}} END,
+                 initialized_at = CASE WHEN released_at IS NULL THEN initialized_at END
+           WHERE issuer = {{}} AND subject = {{}} RETURNING id, email),
+        {_ADOPT}
+        made AS (
+          INSERT INTO person (id, issuer, subject, email)
+          SELECT {{}}, {{}}, {{}}, {{}} WHERE NOT EXISTS (SELECT 1 FROM known UNION ALL SELECT 1 FROM adopted)
+          ON CONFLICT (issuer, subject) DO UPDATE SET seen_at = now() RETURNING id, email)
+        SELECT id, email FROM known UNION ALL SELECT id, email FROM adopted UNION ALL SELECT id, email FROM made
+        """,
+        email,
+        identity.issuer,
+        identity.subject,
+        identity.issuer,
+        identity.subject,
+        email,
+        new_id(),
+        identity.issuer,
+        identity.subject,
+        email,
+    )
+    if found is None or found["email"] != email:
+        raise ActionForbidden(
+            "The e-mail address of this account has changed since its first sign-in here.",
+            hint="Ask an administrator to release the old address: POST /persons/release.",
+            code="EMAIL_CHANGED",
+        )
+    person: UUID = found["id"]
+    return person
+
+
+async def _keep_orgs(person: UUID, orgs: tuple[str, ...]) -> None:
+    """Work in the background knows a person's organisations from here. Nothing is written when nothing differs."""
+    await row(
+        """
+        WITH gone AS (DELETE FROM person_org WHERE person = {} AND NOT org = ANY({}::text[]))
+        INSERT INTO person_org (id, person, org)
+        SELECT gen_random_uuid(), {}, given.org FROM unnest({}::text[]) AS given(org)
+         WHERE NOT EXISTS (SELECT 1 FROM person_org p WHERE p.person = {} AND p.org = given.org)
+        ON CONFLICT DO NOTHING
+        """,
+        person,
+        list(orgs),
+        person,
+        list(dict.fromkeys(orgs)),
+        person,
+    )
+
+
+async def as_caller(person: UUID) -> Caller:
+    """A person as work in the background knows it: with the organisations of the last token, and no admin."""
+    found = await row(
+        """SELECT p.email, ARRAY(SELECT o.org FROM person_org o WHERE o.person = p.id) AS orgs
+             FROM person p WHERE p.id = {}""",
+        person,
+    )
+    if found is None:
+        raise RecordMissing.of("person", person)
+    return Caller(id=person, email=found["email"], orgs=tuple(found["orgs"]))
+
+
+async def find_by_email(email: str) -> UUID | None:
+    """The person who has signed in with this e-mail and has it now."""
+    found = await row("SELECT id FROM person WHERE email = {} AND released_at IS NULL AND issuer <> ''", email)
+    return None if found is None else found["id"]
+
+
+async def email_of(person: UUID) -> str:
+    """A person's e-mail, which is the name in JupyterHub; raises `RecordMissing`."""
+    found = await row("SELECT email FROM person WHERE id = {}", person)
+    if found is None:
+        raise RecordMissing.of("person", person)
+    email: str = found["email"]
+    return email
+
+
+async def mark_initialized(person: UUID) -> None:
+    """Note that a person's home and JupyterHub user were made."""
+    await row("UPDATE person SET initialized_at = coalesce(initialized_at, now()) WHERE id = {}", person)
+
+
+async def release(email: str, caller: Caller) -> None:
+    """Give an e-mail up, so that another account may sign in with it and inherits nothing.
+
+    Raises `RecordMissing`, or `StateConflict` while its person has servers: their JupyterHub user has that name.
+    """
+    async with Transaction():
+        # An invitation holds an address too, and may stand in the way of whoever comes back with it.
+        found = await row("SELECT id FROM person WHERE email = {} AND released_at IS NULL", email)
+        if found is None:
+            raise RecordMissing("Nobody has this e-mail address here.")
+        person: UUID = found["id"]
+        used = await rows("SELECT name FROM server WHERE owner = {} LIMIT 5", person)
+        if used:
+            names = ", ".join(one["name"] for one in used)
+            raise StateConflict(f"The person has servers: {names}.", hint="Delete these servers first.", code="IN_USE")
+        await row("UPDATE person SET released_at = now() WHERE id = {}", person)
+        await sessions.end_all(person)
+        await audit.record("person.release", Subject("person", person), caller)

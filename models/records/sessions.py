@@ -1,0 +1,180 @@
+"""Sign-ins: those that a browser has begun, and the sessions that came of them.
+
+Tokens are found by their SHA-256 and never stored; the refresh token, which a logout has to revoke, is encrypted.
+
+A session belongs to a login: that of its `sid`, which the provider gives or the first id token stands for, and which
+every refresh hands on. A session that ended keeps its row, without an id token, as long as the janitor keeps expired
+ones: a JWT that has been signed out would still be good by its signature alone.
+"""
+
+import hashlib
+from datetime import datetime
+from uuid import UUID
+
+import msgspec
+from msgspec import Struct
+
+from models.database.sql import records, row, rows
+from models.domain.errors import IdentityUnknown
+from models.domain.values import Caller
+
+TRANSACTION_SECONDS = 600
+
+
+class BegunLogin(Struct, frozen=True, kw_only=True):
+    """What a sign-in needs to be brought to its end."""
+
+    nonce: str
+    code_verifier: str
+    redirect_uri: str
+
+
+class SignedIn(Struct, frozen=True, kw_only=True):
+    """A session as a request finds it."""
+
+    ended: bool
+    person: UUID
+    email: str
+    admin: bool
+    orgs: list[str]
+    expires_at: datetime
+
+    def caller(self, token_hash: bytes) -> Caller:
+        """The person behind the request."""
+        return Caller(id=self.person, email=self.email, admin=self.admin, orgs=tuple(self.orgs), token_hash=token_hash)
+
+
+class KeptRefresh(Struct, frozen=True, kw_only=True):
+    """A session's refresh token, and the login it belongs to."""
+
+    sid: str
+    refresh_token_encrypted: bytes
+
+
+def digest(secret: str) -> bytes:
+    """How a token, state or cookie is found again."""
+    return hashlib.sha256(secret.encode()).digest()
+
+
+async def begin_login(state: str, cookie: str, login: BegunLogin) -> None:
+    """Keep a sign-in that was begun."""
+    await row(
+        """INSERT INTO login_transaction (state_hash, cookie_hash, nonce, code_verifier, redirect_uri, expires_at)
+           VALUES ({}, {}, {}, {}, {}, now() + make_interval(secs => {}))""",
+        digest(state),
+        digest(cookie),
+        login.nonce,
+        login.code_verifier,
+        login.redirect_uri,
+        TRANSACTION_SECONDS,
+    )
+
+
+async def take_login(*, state: str | None, cookie: str | None) -> BegunLogin | None:
+    """The sign-in that this state, or else this cookie, stands for. It can be taken once.
+
+    With both, both have to fit: a browser brings no other browser's code to its end.
+    """
+    if state is None and cookie is None:
+        return None
+    found = await row(
+        """DELETE FROM login_transaction
+            WHERE ({}::bytea IS NULL OR state_hash = {}) AND ({}::bytea IS NULL OR cookie_hash = {})
+              AND expires_at > now()
+           RETURNING nonce, code_verifier, redirect_uri""",
+        *(2 * (digest(state) if state is not None else None,)),
+        *(2 * (digest(cookie) if cookie is not None else None,)),
+    )
+    return None if found is None else msgspec.convert(found, BegunLogin)
+
+
+async def keep(
+    token_hash: bytes,
+    *,
+    person: UUID,
+    admin: bool,
+    orgs: tuple[str, ...],
+    expires_at: datetime,
+    id_token_hash: bytes,
+    sid: str,
+    refresh_token_encrypted: bytes | None = None,
+) -> None:
+    """Write a session, replacing one of the same token."""
+    await row(
+        """INSERT INTO session (token_hash, person, admin, orgs, expires_at, refresh_token_encrypted,
+                                id_token_hash, sid)
+           VALUES ({}, {}, {}, {}::text[], {}, {}, {}, {})
+           ON CONFLICT (token_hash) DO UPDATE SET person = excluded.person, admin = excluded.admin,
+              orgs = excluded.orgs, expires_at = excluded.expires_at, id_token_hash = excluded.id_token_hash,
+              sid = excluded.sid,
+              refresh_token_encrypted = coalesce(excluded.refresh_token_encrypted, session.refresh_token_encrypted)""",
+        token_hash,
+        person,
+        admin,
+        list(orgs),
+        expires_at,
+        refresh_token_encrypted,
+        id_token_hash,
+        sid,
+    )
+
+
+_FIND = """
+    SELECT s.id_token_hash IS NULL OR p.released_at IS NOT NULL AS ended,
+           s.person, p.email, s.admin, s.orgs, s.expires_at
+      FROM session s JOIN person p ON p.id = s.person
+     WHERE s.token_hash = {} AND (s.expires_at > now() OR s.id_token_hash IS NULL)
+"""
+
+
+async def find(token_hash: bytes) -> SignedIn | None:
+    """The session of an access token, by one statement for each request; None for a token that is not ours.
+
+    Raises `IdentityUnknown` for one that was ours and has been signed out.
+    """
+    found = await row(_FIND, token_hash)
+    if found is None:
+        return None
+    session = msgspec.convert(found, SignedIn)
+    if session.ended:
+        raise IdentityUnknown("This session has ended.", hint="Sign in again.")
+    return session
+
+
+async def refresh_tokens(person: UUID) -> list[KeptRefresh]:
+    """The refresh tokens of a person's sessions, the latest first."""
+    found = await rows(
+        """SELECT sid, refresh_token_encrypted FROM session
+            WHERE person = {} AND id_token_hash IS NOT NULL AND refresh_token_encrypted IS NOT NULL
+            ORDER BY created_at DESC LIMIT 100""",
+        person,
+    )
+    return records(found, KeptRefresh)
+
+
+async def end(*, issuer: str, subject: str, id_token_hash: bytes, sid: str) -> list[bytes]:
+    """End every session of the login that an id token stands for; their refresh tokens, encrypted."""
+    found = await rows(
+        """WITH theirs AS (
+             SELECT s.token_hash, s.sid, s.id_token_hash, s.refresh_token_encrypted
+               FROM session s JOIN person p ON p.id = s.person
+              WHERE p.issuer = {} AND p.subject = {} AND s.id_token_hash IS NOT NULL
+                FOR UPDATE OF s)
+           UPDATE session s SET id_token_hash = NULL, refresh_token_encrypted = NULL
+             FROM theirs t
+            WHERE s.token_hash = t.token_hash
+              AND (t.sid = {} OR t.sid IN (SELECT sid FROM theirs WHERE id_token_hash = {}))
+           RETURNING t.refresh_token_encrypted""",
+        issuer,
+        subject,
+        sid,
+        id_token_hash,
+    )
+    return [one["refresh_token_encrypted"] for one in found if one["refresh_token_encrypted"] is not None]
+
+
+async def end_all(person: UUID) -> None:
+    """End every session of a person."""
+    await row(
+        "UPDATE session SET id_token_hash = NULL, refresh_token_encrypted = NULL WHERE person = {} RETURNING 1", person
+    )

@@ -1,0 +1,228 @@
+"""What the kinds of record that people share have in common: reading, listing, changing, trashing and restoring.
+
+Each kind is one table with the columns of `SharedRecord` and a few of its own; who may use a record is decided by the
+fragments of `models.access.permissions` in the statement that reads it.
+"""
+
+from typing import Any, ClassVar, Generic, TypeVar
+from uuid import UUID
+
+import asyncpg
+import msgspec
+from msgspec import Struct
+from piccolo.table import Table
+
+from models.access.permissions import CALLER, PAGE, Level, level_of, newest_of, values_of
+from models.access.sharing import require
+from models.database.sql import Row, row, rows
+from models.domain.errors import RecordMissing, StateConflict
+from models.domain.kinds import TABLES
+from models.domain.values import Caller, OperationStatus, Subject
+from models.ledger import audit, operations
+from models.records import lifecycles
+from models.records.lifecycles import Presence
+
+
+class SharedRecord(Struct, frozen=True, kw_only=True):
+    """A record as stored, with its owner's e-mail and how far the caller may go."""
+
+    id: UUID
+    owner_id: UUID
+    owner: str
+    name: str
+    description: str
+    wish: Presence
+    observed: Presence
+    level: Level | None
+    version: int
+
+    JSON: ClassVar[tuple[str, ...]] = ()
+    """Columns of the kind that hold JSON, which PostgreSQL hands over as text."""
+
+    def writable_by(self, caller: Caller) -> bool:
+        """Whether the caller may change it."""
+        return caller.admin or (self.level is not None and self.level >= Level.WRITE)
+
+
+R = TypeVar("R", bound=SharedRecord)
+
+
+class SharedRecords(Generic[R]):
+    """The records of one kind."""
+
+    def __init__(
+        self, kind: str, table: type[Table], record: type[R], columns: str = "", *, filters: str = "true"
+    ) -> None:
+        """`columns` are those of the kind's own, of the alias `d`.
+
+        `filters` is a condition on `d` and on `page`, whose `type` and `name` a list may be narrowed by.
+        """
+        self.kind = kind
+        self._table = table
+        self._record = record
+        self._filters = filters
+        own = f", {columns}" if columns else ""
+        self._select = f"""
+            SELECT d.id, d.owner AS owner_id, p.email AS owner, d.name, d.description, d.wish, d.observed, d.version,
+                   may.level {own}
+              FROM {TABLES[kind]} d JOIN person p ON p.id = d.owner CROSS JOIN caller
+             CROSS JOIN LATERAL (SELECT {level_of("d")} AS level) may
+        """
+
+    async def read(self, identity: UUID, caller: Caller, needs: Level = Level.READ, *, lock: bool = False) -> R:
+        """A live record, for somebody who may go as far as `needs`; raises `RecordMissing` or `ActionForbidden`.
+
+        `lock` holds it for the caller's transaction.
+        """
+        found = await row(
+            f"WITH {CALLER} {self._select} WHERE d.id = {{}} AND d.wish = 'present'"
+            " AND (caller.admin OR may.level IS NOT NULL)" + (" FOR UPDATE OF d" if lock else ""),
+            *values_of(caller),
+            identity,
+        )
+        if found is None:
+            raise RecordMissing.of(self.kind, identity)
+        record = self._converted(found)
+        require(record.level, caller, needs, self.kind)
+        return record
+
+    async def read_restorable(self, identity: UUID, caller: Caller) -> R:
+        """A record of the caller (any, for an admin) in the trash, locked.
+
+        Raises `RecordMissing` or `StateConflict`.
+        """
+        found = await row(
+            f"WITH {CALLER} {self._select} WHERE d.id = {{}} AND d.wish <> 'purged' FOR UPDATE OF d",
+            *values_of(caller),
+            identity,
+        )
+        record = None if found is None else self._converted(found)
+        visible = record is not None and (
+            caller.admin
+            or (record.level is not None if record.wish is Presence.PRESENT else record.owner_id == caller.id)
+        )
+        if record is None or not visible:
+            raise RecordMissing.of(self.kind, identity)
+        require(record.level, caller, Level.OWNER, self.kind)
+        if record.wish is Presence.PRESENT:
+            raise StateConflict(f"The {self.kind} is not in the trash.", hint="There is nothing to do.")
+        return record
+
+    async def list_visible(
+        self,
+        caller: Caller,
+        *,
+        owner: str | None = None,
+        type: str | None = None,
+        name: str | None = None,
+        before: UUID | None = None,
+        limit: int,
+    ) -> list[R]:
+        """Live records that the caller may use, newest first, at most `limit`, older than `before`.
+
+        `owner`: instead those that a person owns, as far as the caller sees them.
+        """
+        if owner is not None:
+            condition = f"""d.owner = (SELECT id FROM person WHERE email = {{}} AND released_at IS NULL)
+                            AND d.wish = 'present' AND (caller.admin OR may.level IS NOT NULL)
+                            AND (page.before IS NULL OR d.id < page.before) AND {self._filters}"""
+            values: tuple[object, ...] = (owner,)
+        else:
+            condition, values = f"d.id IN ({newest_of(self.kind, TABLES[self.kind], self._filters)})", ()
+        found = await rows(
+            f"""WITH {CALLER}, {PAGE} {self._select} CROSS JOIN page WHERE {condition}
+                ORDER BY d.id DESC LIMIT (SELECT size FROM page)""",
+            *values_of(caller),
+            before,
+            limit,
+            type,
+            name,
+            *values,
+        )
+        return [self._converted(one) for one in found]
+
+    async def insert(
+        self, made: Table, operation: str, caller: Caller, *, request_id: str | None = None, succeeded: bool = False
+    ) -> UUID:
+        """Wish for a record, within the caller's transaction; the operation. Raises `StateConflict`.
+
+        It has `succeeded` when nothing has to be made true outside.
+        """
+        values: Any = made
+        try:
+            await self._table.insert(made)
+        except asyncpg.UniqueViolationError:
+            raise self._taken() from None
+        return await operations.open_operation(
+            operation,
+            Subject(self.kind, values.id),
+            owner=values.owner,
+            actor=caller,
+            status=OperationStatus.SUCCEEDED if succeeded else OperationStatus.QUEUED,
+            generation=1,
+            request_id=request_id,
+        )
+
+    async def update(self, record: R, values: dict[str, Any], caller: Caller, request_id: str | None) -> None:
+        """Change columns of a locked record; raises `StateConflict` when a name is taken."""
+        await self.write(record, values)
+        await audit.record(
+            f"{self.kind}.update",
+            Subject(self.kind, record.id),
+            caller,
+            request_id=request_id,
+            detail={"fields": sorted(values)},
+        )
+
+    async def write(self, record: R, values: dict[str, Any]) -> None:
+        """Change columns of a locked record, with no audit; raises `StateConflict` when a name is taken."""
+        changes: dict[Any, Any] = {**values, "version": record.version + 1}
+        table: Any = self._table
+        try:
+            await table.update(changes).where(table.id == record.id)
+        except asyncpg.UniqueViolationError:
+            raise self._taken() from None
+
+    async def trash(self, record: R, caller: Caller | None, *, request_id: str | None = None) -> UUID:
+        """Wish a locked record into the trash; the operation. Its grants are kept and hold nothing meanwhile."""
+        await row(f"UPDATE {TABLES[self.kind]} SET trashed_at = now() WHERE id = {{}}", record.id)
+        return await self.intend(record, Presence.TRASHED, "delete", caller, request_id=request_id)
+
+    async def restore(self, record: R, caller: Caller, *, request_id: str | None = None) -> UUID:
+        """Wish a locked record back from the trash; the operation. Raises `StateConflict` when its name is taken."""
+        try:
+            await row(f"UPDATE {TABLES[self.kind]} SET trashed_at = NULL WHERE id = {{}}", record.id)
+            return await self.intend(record, Presence.PRESENT, "restore", caller, request_id=request_id)
+        except asyncpg.UniqueViolationError:
+            raise self._taken() from None
+
+    async def intend(
+        self,
+        record: R,
+        wish: Presence,
+        action: str,
+        caller: Caller | None,
+        *,
+        request_id: str | None = None,
+        detail: dict[str, object] | None = None,
+    ) -> UUID:
+        """Wish something of a locked record; the operation."""
+        return await lifecycles.intend(
+            Subject(self.kind, record.id),
+            wish,
+            action,
+            caller,
+            owner=record.owner_id,
+            request_id=request_id,
+            detail=detail,
+        )
+
+    def _converted(self, found: Row) -> R:
+        for name in self._record.JSON:
+            found[name] = msgspec.json.decode(found[name])
+        return msgspec.convert(found, self._record)
+
+    def _taken(self) -> StateConflict:
+        return StateConflict(
+            f"The owner has another {self.kind} of this name.", hint="Choose another name.", code="NAME_TAKEN"
+        )

@@ -1,0 +1,185 @@
+"""Templates: making, changing, finding and removing them."""
+
+import re
+import unicodedata
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID
+
+import msgspec
+from msgspec import Struct
+
+from models.database.sql import records, row, rows, to_json
+from models.database.tables import Template
+from models.domain.errors import ActionForbidden, RecordMissing, StateConflict
+from models.domain.ids import new_id
+from models.domain.values import Caller
+from models.records.servers import TemplateData
+
+
+class TemplateRecord(Struct, frozen=True, kw_only=True):
+    """A template as stored, with its creator's e-mail."""
+
+    id: UUID
+    creator_id: UUID
+    creator: str
+    name: str
+    description: str
+    type: str
+    application_type: str
+    hardware: str
+    public: bool
+    featured_image: str | None
+    file_path: str | None
+    datasets: list[str]
+    modules: list[str]
+    secrets: list[str]
+    tags: list[str]
+    server_name: str
+    created_at: datetime
+    version: int
+
+    def snapshot(self) -> TemplateData:
+        """The template as a server keeps it."""
+        return TemplateData(
+            id=str(self.id),
+            name=self.name,
+            description=self.description,
+            type=self.type,
+            application_type=self.application_type,
+            hardware=self.hardware,
+            public=self.public,
+            creator=self.creator,
+            server_name=self.server_name,
+            timestamp=self.created_at.astimezone(UTC).isoformat().replace("+00:00", "Z"),
+            featured_image=self.featured_image,
+            file_path=self.file_path,
+            datasets=self.datasets,
+            modules=self.modules,
+            secrets=self.secrets,
+            tags=self.tags,
+        )
+
+
+class TagCount(Struct, frozen=True, kw_only=True):
+    """A tag and how many of the templates that one sees have it."""
+
+    name: str
+    count: int
+
+
+# JupyterHub's names of servers: at most 30 characters, of which the end of the id takes nine.
+_LONGEST_SLUG = 21
+
+
+def slug(name: str) -> str:
+    """The part of a server's name in JupyterHub that tells people which template it is from."""
+    plain = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode().lower()
+    words = re.sub(r"[^a-z0-9]+", "-", plain).strip("-")
+    # The first character has to be a letter.
+    words = words.lstrip("-0123456789")[:_LONGEST_SLUG].strip("-")
+    return words or "server"
+
+
+_SELECT = """
+    SELECT t.id, t.creator AS creator_id, p.email AS creator, t.name, t.description, t.type, t.application_type,
+           t.hardware, t.public, t.featured_image, t.file_path, t.datasets, t.modules, t.secrets, t.tags,
+           t.server_name, t.created_at, t.version
+      FROM template t JOIN person p ON p.id = t.creator
+"""
+
+# Who sees a template: everybody a public one, its creator and admins any.
+_VISIBLE = "({}::boolean OR t.public OR t.creator = {})"
+
+_MINE_OR_PUBLIC = f"""
+    WHERE {_VISIBLE} AND ({{}}::text IS NULL OR t.type = {{}})
+      AND ({{}}::text IS NULL OR p.email = {{}})
+"""
+
+
+def _filters(caller: Caller, type: str | None, email: str | None) -> tuple[object, ...]:
+    return (caller.admin, caller.id, type, type, email, email)
+
+
+async def read_visible(template: UUID, caller: Caller, *, for_update: bool = False) -> TemplateRecord:
+    """A template that the caller sees; raises `RecordMissing`. `for_update` locks it in the caller's transaction."""
+    found = await row(
+        _SELECT + f"WHERE t.id = {{}} AND {_VISIBLE}" + (" FOR UPDATE OF t" if for_update else ""),
+        template,
+        caller.admin,
+        caller.id,
+    )
+    if found is None:
+        raise RecordMissing.of("template", template)
+    return msgspec.convert(found, TemplateRecord)
+
+
+async def read_changeable(template: UUID, caller: Caller) -> TemplateRecord:
+    """A template that the caller may change, locked; raises `RecordMissing` or `ActionForbidden`."""
+    found = await read_visible(template, caller, for_update=True)
+    if not (caller.admin or found.creator_id == caller.id):
+        raise ActionForbidden("Only its creator may change this template.", hint="Make a template of your own from it.")
+    return found
+
+
+async def list_visible(
+    caller: Caller, *, type: str | None = None, email: str | None = None, before: UUID | None = None, limit: int
+) -> list[TemplateRecord]:
+    """Templates that the caller sees, newest first, at most `limit`, older than `before`."""
+    found = await rows(
+        _SELECT + _MINE_OR_PUBLIC + "AND ({}::uuid IS NULL OR t.id < {}) ORDER BY t.id DESC LIMIT {}",
+        *_filters(caller, type, email),
+        before,
+        before,
+        limit,
+    )
+    return records(found, TemplateRecord)
+
+
+async def list_tags(caller: Caller, *, type: str | None = None, email: str | None = None) -> list[TagCount]:
+    """Tags of the templates that the caller sees, the most frequent first, then by name."""
+    found = await rows(
+        "SELECT tag AS name, count(*) AS count FROM (SELECT unnest(t.tags) AS tag FROM template t "
+        "JOIN person p ON p.id = t.creator " + _MINE_OR_PUBLIC + ") used "
+        'GROUP BY tag ORDER BY count(*) DESC, tag COLLATE "C" LIMIT 1000',
+        *_filters(caller, type, email),
+    )
+    return records(found, TagCount)
+
+
+async def create(creator: UUID, values: dict[str, Any]) -> UUID:
+    """Add a template; `values` are column values."""
+    identity = new_id()
+    await Template.insert(Template(id=identity, creator=creator, **values))
+    return identity
+
+
+async def update(template: TemplateRecord, values: dict[str, Any]) -> None:
+    """Change columns of a locked template, and the snapshots of its creator's own servers with it."""
+    if not values:
+        return
+    changes: dict[Any, Any] = {**values, "version": template.version + 1}
+    await Template.update(changes).where(Template.id == template.id)
+    found = await row(_SELECT + "WHERE t.id = {}", template.id)
+    if found is None:
+        raise RecordMissing.of("template", template.id)
+    changed = msgspec.convert(found, TemplateRecord)
+    await row(
+        "UPDATE server SET template_data = {}::jsonb, version = version + 1 WHERE template = {} AND owner = {}",
+        to_json(changed.snapshot()),
+        changed.id,
+        changed.creator_id,
+    )
+
+
+async def delete(template: TemplateRecord) -> None:
+    """Remove a locked template; raises `StateConflict` while its creator's own servers use it."""
+    used = await rows(
+        "SELECT name FROM server WHERE template = {} AND owner = {} LIMIT 5", template.id, template.creator_id
+    )
+    if used:
+        names = ", ".join(one["name"] for one in used)
+        raise StateConflict(
+            f"Servers of the template's creator use it: {names}.", hint="Delete these servers first.", code="IN_USE"
+        )
+    await Template.delete().where(Template.id == template.id)

@@ -1,0 +1,119 @@
+"""Who may use which directory, and which there are: the permissions of the records that the directories belong to."""
+
+from enum import StrEnum
+from uuid import UUID
+
+import msgspec
+from msgspec import Struct
+
+from models.access import sharing
+from models.access.permissions import Level
+from models.database.sql import rows
+from models.domain.errors import ActionForbidden, RecordMissing
+from models.domain.values import Caller, Subject
+from models.ledger import audit
+from models.ledger.claims import Claim
+from models.records import datasets, groups, modules
+
+
+class Root(StrEnum):
+    """Where directories are. Those of a home are a person's; in the others each belongs to a record."""
+
+    NOTEBOOKS = "notebooks"
+    DATASETS = "datasets"
+    GROUPS = "groups"
+    MODULES = "modules"
+
+
+KINDS = {Root.NOTEBOOKS: "person", Root.DATASETS: datasets.KIND, Root.GROUPS: groups.KIND, Root.MODULES: modules.KIND}
+"""What the first component below a root is the id of."""
+
+
+DIRECTORIES = {
+    Root.NOTEBOOKS: "home directory",
+    Root.DATASETS: "directory of this dataset",
+    Root.GROUPS: "directory of this group",
+    Root.MODULES: "directory of this module",
+}
+"""What people call the directory that a path below a root begins with."""
+
+
+class Place(Struct, frozen=True, kw_only=True):
+    """A record that has a directory."""
+
+    id: UUID
+    name: str
+
+
+CLAIM = "file"
+"""The kind of the claims of files and directories that requests make."""
+
+
+class NewEntry(Struct, frozen=True, kw_only=True):
+    """A file or directory that is to be made: `below` a record's directory."""
+
+    root: Root
+    record: UUID
+    below: tuple[str, ...]
+    name: str
+    type: str
+
+    @property
+    def path(self) -> str:
+        """Where it is made, relative to the root."""
+        return "/".join((str(self.record), *self.below))
+
+    def detail(self) -> dict[str, object]:
+        """What a claim keeps of it."""
+        return {"root": str(self.root), "below": list(self.below), "name": self.name, "type": self.type}
+
+    @classmethod
+    def of(cls, claim: Claim) -> "NewEntry":
+        """What was claimed."""
+        return msgspec.convert({"record": claim.subject, **claim.detail}, cls)
+
+
+async def record_made(made: NewEntry, actor: Caller, request_id: str | None) -> None:
+    """Write down that somebody has made a file or directory, within the caller's transaction."""
+    await audit.record(
+        "volume.create_file",
+        Subject(KINDS[made.root], made.record),
+        actor,
+        request_id=request_id,
+        detail={"path": "/".join(made.below), "name": made.name, "type": made.type},
+    )
+
+
+async def require(root: Root, identity: UUID, caller: Caller, needs: Level) -> None:
+    """Refuse (`RecordMissing`, `ActionForbidden`) a caller who may not go as far as `needs` in a directory."""
+    if root in (Root.DATASETS, Root.MODULES):
+        await sharing.read(KINDS[root], identity, caller, needs)
+    elif root is Root.GROUPS:
+        group = await groups.read(identity, caller)
+        # Names of groups are known to all, so this is no secret. Members may write.
+        if not (group.member or caller.admin):
+            raise ActionForbidden("Only members of the group may do this.", hint="Ask one of its managers.")
+    elif identity != caller.id and not caller.admin:
+        raise RecordMissing.of(KINDS[root], identity)
+
+
+async def list_places(root: Root, caller: Caller, *, before: UUID | None = None, limit: int) -> list[Place]:
+    """The records below a root that the caller may use, newest first, at most `limit`, older than `before`."""
+    if root is Root.DATASETS:
+        found = await datasets.list_visible(caller, before=before, limit=limit)
+        return [Place(id=one.id, name=one.name) for one in found]
+    if root is Root.MODULES:
+        found_modules = await modules.list_visible(caller, before=before, limit=limit)
+        return [Place(id=one.id, name=f"{one.name}/{one.module_version}") for one in found_modules]
+    if root is Root.GROUPS:
+        return [Place(**one) for one in await rows(_GROUPS, caller.admin, caller.id, before, before, limit)]
+    return []
+
+
+_GROUPS = """
+    SELECT u.id, u.name FROM user_group u
+     WHERE u.wish = 'present'
+       AND ({}::boolean OR u.id IN (SELECT m.user_group FROM group_member m WHERE m.person = {}))
+       AND ({}::uuid IS NULL OR u.id < {})
+     ORDER BY u.id DESC LIMIT {}
+"""
