@@ -59,7 +59,7 @@ types: setup ## Types, strictly
 	@$(BIN)/mypy
 
 arch: setup ## Imports go one way
-	@PYTHONPATH=. $(BIN)/lint-imports --no-cache | tail -n 12
+	@PYTHONPATH=. $(BIN)/lint-imports --no-cache | sed -n '/^Analyzed/,$$p'
 
 migrate: setup ## Bring the database of NBHUB_DATABASE_URL to the current schema
 	@$(BIN)/python -m models.database.migrate

@@ -8,6 +8,7 @@ import docker  # type: ignore[import-untyped]
 from docker.errors import NotFound  # type: ignore[import-untyped]
 from docker.types import DeviceRequest  # type: ignore[import-untyped]
 
+from hub.backend import Report
 from hub.containers import (
     GENERATION_LABEL,
     HUB_NAME_LABEL,
@@ -24,7 +25,6 @@ from hub.containers import (
 from hub.order import NOT_VISIBLE, Order, OrderRefused
 from hub.records import Failure, Records
 from hub.settings import HubSettings
-from hub.truth import Report
 from models.domain.profiles import HOME
 from models.domain.server_spec import Mount
 

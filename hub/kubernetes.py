@@ -8,6 +8,7 @@ from typing import Any
 
 from kubernetes_asyncio import client, config
 
+from hub.backend import Report
 from hub.containers import (
     GENERATION_LABEL,
     HUB_NAME_LABEL,
@@ -25,7 +26,6 @@ from hub.order import Order, OrderRefused
 from hub.program import ISOLATED
 from hub.records import Failure, Records
 from hub.settings import HubSettings
-from hub.truth import Report
 from hub.unwrap import ORDER_VARIABLE
 from models.domain.profiles import HOME
 from models.domain.server_spec import Mount

@@ -12,13 +12,14 @@ import os
 import signal
 import sys
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any
 from urllib.parse import urlparse
 
 import msgspec
 from jupyterhub.services.auth import HubAuth
 from tornado import web
 
+from hub.backend import Backend, Report
 from hub.machine import Machine
 from hub.records import Failure, Record, Records
 from hub.settings import HubSettings
@@ -27,36 +28,6 @@ from models.domain.server_spec import SERVER_ID
 # How long a revoked token may still be believed.
 _TOKEN_CACHE_SECONDS = 10
 _PR_SET_PDEATHSIG = 1
-
-
-class Report(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """One living process of one server."""
-
-    server_id: str
-    hub_user: str
-    hub_name: str
-    generation: int
-    alive: bool
-    started_at: float
-    pid: int | None = None
-    # What the backend calls it: a pod's or a container's name.
-    resource: str = ""
-
-
-class Backend(Protocol):
-    """A spawner's own truth."""
-
-    async def living(self) -> list[Report]:
-        """Return every living process of every server."""
-
-    async def living_of(self, server_id: str) -> list[Report]:
-        """Return the living processes of one server; an empty list is a proof."""
-
-    async def end(self, server_id: str, up_to_generation: int) -> list[Report]:
-        """End this server's processes up to this generation; return those that still live."""
-
-    async def ending(self, server_id: str, generation: int) -> Failure | None:
-        """Return how this generation of a server ended, as far as it is noted or can be found out."""
 
 
 class MachineBackend:
