@@ -31,10 +31,11 @@ from models.domain.ids import parse_id
 from models.domain.server_spec import ServerSpec, sign_spec
 from models.domain.settings import Settings
 from models.domain.values import ServerStatus, Subject, Wish
-from models.records import groups, mounts, persons, servers
+from models.records import groups, mounts, persons, server_settling, server_watch
 from models.records.groups import Mirror
 from models.records.mounts import Claim
-from models.records.servers import ObservedServer, ServerPlan
+from models.records.server_settling import ServerPlan
+from models.records.server_watch import ObservedServer
 from models.records.volumes import DIRECTORIES, Root
 
 log = structlog.get_logger(__name__)
@@ -84,10 +85,10 @@ class Hub:
         Raises `SpawnFailed`, `HubRefused`, or for a home that cannot be used `RecordMissing` or `StateConflict`, of
         which no repetition is of use, and `DependencyUnavailable`.
         """
-        plan = await servers.read_plan(wish.server_id)
+        plan = await server_settling.read_plan(wish.server_id)
         if plan is None or plan.wish is not Wish.RUNNING or plan.generation != wish.generation:
             return Done(done=False)
-        await servers.observe(plan.server_id, plan.generation, ServerStatus.STARTING)
+        await server_settling.observe(plan.server_id, plan.generation, ServerStatus.STARTING)
         # What an earlier try handed over, which was cut off, ends by itself.
         handover: Handover | None = None
         async with _telling(plan, ASK):
@@ -107,40 +108,42 @@ class Hub:
                 return Done(done=False)
         async with _telling(plan, READY, last=True), handover.ended_on_failure() if handover else nullcontext():
             process = await self._ready(plan)
-        await servers.settle_running(plan.server_id, plan.generation, process)
+        await server_settling.settle_running(plan.server_id, plan.generation, process)
         await self._check_again(plan)
         return Done(done=True)
 
     @activity.defn
     async def stop_server(self, wish: ServerWish) -> Done:
         """See to it that no process of a server up to a generation lives, prove it, and say so."""
-        plan = await servers.read_plan(wish.server_id)
+        plan = await server_settling.read_plan(wish.server_id)
         if plan is None:
             return Done(done=False)
         await self._stop(plan, wish.generation)
-        return Done(done=await servers.settle_stopped(plan.server_id, wish.generation))
+        return Done(done=await server_settling.settle_stopped(plan.server_id, wish.generation))
 
     @activity.defn
     async def fail_start(self, failed: FailedStart) -> Done:
         """Remove whatever a failed start left behind, prove it, and say that it failed."""
-        plan = await servers.read_plan(failed.server_id)
+        plan = await server_settling.read_plan(failed.server_id)
         if plan is None:
             return Done(done=False)
         await self._stop(plan, failed.generation, CLEAR)
         return Done(
-            done=await servers.settle_failed_start(failed.server_id, failed.generation, failed.error, failed.log)
+            done=await server_settling.settle_failed_start(
+                failed.server_id, failed.generation, failed.error, failed.log
+            )
         )
 
     @activity.defn
     async def delete_server(self, wish: ServerWish) -> Done:
         """Stop a server and remove it from JupyterHub, prove both, and remove its record."""
-        plan = await servers.read_plan(wish.server_id)
+        plan = await server_settling.read_plan(wish.server_id)
         if plan is None or plan.wish is not Wish.DELETED:
             return Done(done=False)
         await self._stop(plan, wish.generation)
         async with _telling(plan, REMOVE, last=True):
             await self._remove(plan)
-        return Done(done=await servers.settle_deleted(plan.server_id))
+        return Done(done=await server_settling.settle_deleted(plan.server_id))
 
     @activity.defn
     async def note_shares(self, wish: ServerWish) -> None:
@@ -148,7 +151,7 @@ class Hub:
         await self._note_shares(wish.server_id)
 
     async def _note_shares(self, server: UUID) -> None:
-        plan = await servers.read_plan(server)
+        plan = await server_settling.read_plan(server)
         if plan is None:
             return
         code = None
@@ -157,7 +160,7 @@ class Hub:
                 plan.hub_user, plan.hub_name, self._settings.share_link_lifetime, self._settings.browser_hub_url
             )
         shared_with = await self._hub.shared_with(plan.hub_user, plan.hub_name)
-        await servers.note_shared(
+        await server_settling.note_shared(
             plan.server_id, code.url if code else None, code.expires_at if code else None, shared_with
         )
 
@@ -212,11 +215,11 @@ class Hub:
                 generation = row.generation if row.process_generation is None else row.process_generation
                 failure = await self._hub.ending(str(row.server_id), generation)
                 reason, log = (failure.reason, failure.log) if failure is not None else ("", "")
-                await servers.note_vanished(row.server_id, row.generation, row.version, reason=reason, log=log)
+                await server_watch.note_vanished(row.server_id, row.generation, row.version, reason=reason, log=log)
         others = [identity for identity in map(parse_id, alive) if identity is not None and identity not in rows]
         unwanted, unknown = await self._look_after(others, alive) if others else (0, 0)
         # What could not be made at the start, or has expired while the server runs.
-        for server in await servers.without_link(_LINKS):
+        for server in await server_watch.without_link(_LINKS):
             with suppress(HubError):
                 await self._note_shares(server)
         return Seen(watched=len(rows), vanished=len(vanished), unwanted=unwanted, unknown=unknown)
@@ -225,7 +228,7 @@ class Hub:
         found: dict[UUID, ObservedServer] = {}
         after: UUID | None = None
         while True:
-            page = await servers.watched(after, _PAGE)
+            page = await server_watch.watched(after, _PAGE)
             found |= {row.server_id: row for row in page}
             if len(page) < _PAGE:
                 return found
@@ -233,8 +236,8 @@ class Hub:
 
     async def _look_after(self, others: list[UUID], alive: dict[str, list[Process]]) -> tuple[int, int]:
         """Processes of servers that are stopped or gone: what is proven ours and unwanted goes, others are reported."""
-        known = {row.server_id: row for row in await servers.observed(others)}
-        deleted = await servers.tombstones([identity for identity in others if identity not in known])
+        known = {row.server_id: row for row in await server_watch.observed(others)}
+        deleted = await server_watch.tombstones([identity for identity in others if identity not in known])
         unwanted = unknown = 0
         for identity in others:
             row = known.get(identity)
@@ -247,7 +250,7 @@ class Hub:
                 unknown += 1
             elif row.generation == row.observed_generation and row.wish is Wish.STOPPED:
                 processes = await self._hub.processes(str(identity))
-                if processes and await servers.note_unwanted(identity, processes[0].generation, row.version):
+                if processes and await server_watch.note_unwanted(identity, processes[0].generation, row.version):
                     await self._wake(Subject("server", identity))
                     unwanted += 1
         return unwanted, unknown
@@ -344,7 +347,7 @@ class Hub:
         Raises `ServerNotEnding` when they do not in time.
         """
         if plan.observed is not ServerStatus.STOPPED:
-            await servers.observe(plan.server_id, plan.generation, ServerStatus.STOPPING)
+            await server_settling.observe(plan.server_id, plan.generation, ServerStatus.STOPPING)
         async with _telling(plan, step):
             asked_at: float | None = None
             sought = False

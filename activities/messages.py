@@ -9,7 +9,7 @@ from msgspec import Struct
 
 from models.ledger.operations import OperationError
 from models.records.lifecycles import ObjectPlan
-from models.records.servers import ServerPlan
+from models.records.server_settling import ServerPlan
 
 
 class WorkflowRun(Struct, frozen=True, kw_only=True):

@@ -12,7 +12,7 @@ from models.database.transactions import Transaction
 from models.domain.settings import Settings
 from models.domain.values import OperationStatus, Subject
 from models.ledger import expiry, operations
-from models.records import lifecycles, persons, servers
+from models.records import lifecycles, persons, server_settling
 from models.records.lifecycles import Presence
 
 REMOVE_GRANTS = "Remove its record and everything that was granted"
@@ -36,14 +36,14 @@ class Records:
     @activity.defn
     async def begin_server(self, run: WorkflowRun) -> PlanSeen:
         """Read what is wished of a server, and note on its operations which run works on them."""
-        plan = await servers.begin(run.subject, run.workflow_id, run.run_id)
+        plan = await server_settling.begin(run.subject, run.workflow_id, run.run_id)
         patience = self._settings.dependency_patience + self._settings.server_start_timeout
         return PlanSeen(plan=plan, start_patience=patience)
 
     @activity.defn
     async def revert_server(self, wish: ServerWish) -> None:
         """Take back a wish whose workflow was cancelled by an operator."""
-        await servers.revert(wish.server_id, wish.generation)
+        await server_settling.revert(wish.server_id, wish.generation)
 
     @activity.defn
     async def begin_person(self, run: WorkflowRun) -> None:

@@ -17,7 +17,7 @@ from activities.messages import Done, FailedStart, PlanSeen, ServerWish, Workflo
 from activities.records import Records
 from models.domain.values import ServerStatus, Subject, Wish
 from models.ledger.operations import OperationError
-from models.records.servers import ServerPlan
+from models.records.server_settling import ServerPlan
 from workflows.options import best_effort, outside, records
 from workflows.user import prepare_person
 

@@ -26,6 +26,11 @@ async def row(statement: str, *parameters: object) -> Row | None:
     return found[0] if found else None
 
 
+def decoded(found: Row, *names: str) -> Row:
+    """A row with the named JSON columns as values; PostgreSQL gives them as text."""
+    return {**found, **{name: msgspec.json.decode(found[name]) for name in names if found[name] is not None}}
+
+
 def records(found: list[Row], kind: type[S]) -> list[S]:
     """Rows as structs. One by one: what msgspec makes of `list[kind]` it would make anew at each call."""
     return [msgspec.convert(one, kind) for one in found]

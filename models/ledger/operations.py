@@ -1,7 +1,7 @@
 """The ledger of operations: opening them, following them, reading them.
 
-An operation is opened in the transaction of the record that it is about. Only activities write to it
-afterwards; whoever settles a record settles its operations in the same statement (see `models.records.servers`).
+An operation is opened in the transaction of the record that it is about. Only activities write to it afterwards;
+whoever settles a record settles its operations in the same statement (see `models.records.server_settling`).
 """
 
 from datetime import datetime

@@ -7,11 +7,10 @@ whoever looks finds at least what a process may hold. `lost_at` marks what its o
 from datetime import datetime
 from uuid import UUID
 
-import msgspec
 from msgspec import Struct
 
 from models.access.permissions import Level, level_of
-from models.database.sql import records, row, rows, to_json
+from models.database.sql import decoded, records, row, rows, to_json
 from models.database.transactions import Transaction
 from models.domain.errors import DependencyUnavailable
 from models.domain.values import Subject, Wish
@@ -136,9 +135,7 @@ async def claim(server: UUID, generation: int, wanted: list[tuple[str, str]]) ->
         server,
         server,
     )
-    for one in found:
-        one["secret"] = None if one["secret"] is None else msgspec.json.decode(one["secret"])
-    claims = _sorted_out(records(found, Claim), wanted)
+    claims = _sorted_out(records([decoded(one, "secret") for one in found], Claim), wanted)
     moving = [f"{one.name}/{one.version}" for one in claims.kept if one.moving]
     if moving:
         raise ModuleMoving(f"The file of the module {moving[0]} is just being changed.")

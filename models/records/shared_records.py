@@ -14,7 +14,7 @@ from piccolo.table import Table
 
 from models.access.permissions import CALLER, PAGE, Level, level_of, newest_of, values_of
 from models.access.sharing import require
-from models.database.sql import Row, row, rows
+from models.database.sql import Row, decoded, row, rows
 from models.domain.errors import RecordMissing, StateConflict
 from models.domain.kinds import TABLES
 from models.domain.values import Caller, OperationStatus, Subject
@@ -218,9 +218,7 @@ class SharedRecords(Generic[R]):
         )
 
     def _converted(self, found: Row) -> R:
-        for name in self._record.JSON:
-            found[name] = msgspec.json.decode(found[name])
-        return msgspec.convert(found, self._record)
+        return msgspec.convert(decoded(found, *self._record.JSON), self._record)
 
     def _taken(self) -> StateConflict:
         return StateConflict(

@@ -15,7 +15,7 @@ from models.domain.settings import Settings
 from models.domain.values import Caller, OperationStatus, ServerStatus, Wish
 from models.ledger import operations
 from models.ledger.operations import OperationError
-from models.records import servers, templates
+from models.records import server_settling, server_watch, servers, templates
 
 FAILURE = OperationError(code="SPAWN_FAILED", message="the program is missing", hint="choose another type")
 
@@ -101,7 +101,7 @@ async def test_what_is_so_already_succeeds_at_once(story: Story) -> None:
     await story.wish(Wish.STOPPED)
     assert await story.ends() == ["succeeded"]
     await story.wish(Wish.RUNNING)
-    assert await servers.settle_running(story.server, 1, 1)
+    assert await server_settling.settle_running(story.server, 1, 1)
     await story.wish(Wish.RUNNING)
     assert story.opened[1] != story.opened[2]
     assert await story.ends() == ["succeeded"] * 3
@@ -109,34 +109,34 @@ async def test_what_is_so_already_succeeds_at_once(story: Story) -> None:
 
 async def test_a_restart_is_two_generations(story: Story) -> None:
     await story.wish(Wish.RUNNING)
-    await servers.settle_running(story.server, 1, 1)
+    await server_settling.settle_running(story.server, 1, 1)
     await story.wish(Wish.STOPPED, Wish.RUNNING)
     # The old process still lives: neither has happened yet.
     assert await story.ends() == ["succeeded", "queued", "queued"]
-    assert await servers.settle_stopped(story.server, 2)
+    assert await server_settling.settle_stopped(story.server, 2)
     assert await story.ends() == ["succeeded", "succeeded", "queued"]
     assert await story.seen() == ("running", "starting")
-    assert await servers.settle_running(story.server, 3, 3)
+    assert await server_settling.settle_running(story.server, 3, 3)
     assert await story.ends() == ["succeeded"] * 3
 
 
 async def test_a_stop_while_starting_cancels_the_start_and_names_itself(story: Story) -> None:
     await story.wish(Wish.RUNNING, Wish.STOPPED)
-    await servers.settle_stopped(story.server, 2)
+    await server_settling.settle_stopped(story.server, 2)
     assert await story.ends() == ["cancelled", "succeeded"]
     assert (await operations.read(story.opened[0])).superseded_by == story.opened[1]
 
 
 async def test_a_start_that_became_ready_too_late_is_superseded(story: Story) -> None:
     await story.wish(Wish.RUNNING, Wish.STOPPED)
-    assert await servers.settle_running(story.server, 1, 1)
+    assert await server_settling.settle_running(story.server, 1, 1)
     assert await story.ends() == ["cancelled", "queued"]
     assert await story.seen() == ("stopped", "stopping")
 
 
 async def test_a_failed_start_is_stopped_with_the_reason(story: Story) -> None:
     await story.wish(Wish.RUNNING)
-    assert await servers.settle_failed_start(story.server, 1, FAILURE, log="last words")
+    assert await server_settling.settle_failed_start(story.server, 1, FAILURE, log="last words")
     assert await story.ends() == ["failed"]
     assert await story.seen() == ("stopped", "stopped")
     found = await servers.read_visible(story.server, story.caller)
@@ -149,63 +149,63 @@ async def test_a_failed_start_is_stopped_with_the_reason(story: Story) -> None:
 
 async def test_the_failure_of_an_overtaken_start_leaves_the_later_wish_alone(story: Story) -> None:
     await story.wish(Wish.RUNNING, Wish.STOPPED, Wish.RUNNING)
-    assert await servers.settle_failed_start(story.server, 1, FAILURE)
+    assert await server_settling.settle_failed_start(story.server, 1, FAILURE)
     assert await story.ends() == ["cancelled", "queued", "queued"]
     assert await story.seen() == ("running", "starting")
 
 
 async def test_late_settlements_change_nothing(story: Story) -> None:
     await story.wish(Wish.RUNNING)
-    await servers.settle_running(story.server, 1, 1)
+    await server_settling.settle_running(story.server, 1, 1)
     await story.wish(Wish.STOPPED)
-    await servers.settle_stopped(story.server, 2)
-    assert not await servers.settle_running(story.server, 1, 1)
-    assert not await servers.settle_running(story.server, 3, 3)
-    assert not await servers.settle_failed_start(story.server, 3, FAILURE)
+    await server_settling.settle_stopped(story.server, 2)
+    assert not await server_settling.settle_running(story.server, 1, 1)
+    assert not await server_settling.settle_running(story.server, 3, 3)
+    assert not await server_settling.settle_failed_start(story.server, 3, FAILURE)
     assert await story.seen() == ("stopped", "stopped")
     # A frozen worker's note about a wish that is over.
-    assert not await servers.observe(story.server, 1, ServerStatus.STARTING)
+    assert not await server_settling.observe(story.server, 1, ServerStatus.STARTING)
 
 
 async def test_a_stop_of_old_processes_says_nothing_about_a_newer_one(story: Story) -> None:
     await story.wish(Wish.RUNNING, Wish.STOPPED, Wish.RUNNING)
-    await servers.settle_running(story.server, 3, 3)
-    assert not await servers.settle_stopped(story.server, 2)
+    await server_settling.settle_running(story.server, 3, 3)
+    assert not await server_settling.settle_stopped(story.server, 2)
     assert await story.seen() == ("running", "running")
 
 
 async def test_cancelled_by_an_operator_a_start_becomes_a_stop(story: Story) -> None:
     await story.wish(Wish.RUNNING)
-    assert await servers.revert(story.server, 1) == story.opened[0]
+    assert await server_settling.revert(story.server, 1) == story.opened[0]
     assert await story.ends() == ["cancelled"]
     assert await story.seen() == ("stopped", "stopped")
-    plan = await servers.begin(story.server, "workflow", "run")
+    plan = await server_settling.begin(story.server, "workflow", "run")
     assert plan is not None
     assert not plan.settled, "whatever the start left behind is still to be removed"
 
 
 async def test_cancelled_by_an_operator_a_stop_lets_the_process_go_on(story: Story) -> None:
     await story.wish(Wish.RUNNING)
-    await servers.settle_running(story.server, 1, 1)
+    await server_settling.settle_running(story.server, 1, 1)
     await story.wish(Wish.STOPPED)
-    await servers.revert(story.server, 2)
-    plan = await servers.begin(story.server, "workflow", "run")
+    await server_settling.revert(story.server, 2)
+    plan = await server_settling.begin(story.server, "workflow", "run")
     assert plan is not None
     assert (plan.wish, plan.process_generation, plan.process_floor) == (Wish.RUNNING, 1, 1)
-    await servers.settle_running(story.server, plan.generation, 1)
+    await server_settling.settle_running(story.server, plan.generation, 1)
     assert await story.seen() == ("running", "running")
     assert await story.ends() == ["succeeded", "cancelled"]
 
 
 async def test_a_deletion_is_final(story: Story) -> None:
     await story.wish(Wish.RUNNING, Wish.DELETED)
-    assert await servers.revert(story.server, 2) is None
+    assert await server_settling.revert(story.server, 2) is None
     with pytest.raises(StateConflict):
         await story.wish(Wish.RUNNING)
-    assert await servers.settle_deleted(story.server)
-    assert not await servers.settle_deleted(story.server), "a repeated settlement finds nothing to do"
+    assert await server_settling.settle_deleted(story.server)
+    assert not await server_settling.settle_deleted(story.server), "a repeated settlement finds nothing to do"
     assert await story.ends() == ["cancelled", "succeeded"]
-    assert await servers.tombstones([story.server]) == {story.server}
+    assert await server_watch.tombstones([story.server]) == {story.server}
     with pytest.raises(RecordMissing):
         await story.wish(Wish.RUNNING)
 
@@ -227,17 +227,17 @@ async def test_which_template_goes_with_its_server(
             await servers.create(found.snapshot(), caller, made_with_template=False)
     async with Transaction():
         await servers.intend(server, Wish.DELETED, caller)
-    await servers.settle_deleted(server)
+    await server_settling.settle_deleted(server)
     left = await row("SELECT id FROM template WHERE id = {}", template)
     assert (left is None) is gone
 
 
 async def test_a_server_that_stops_by_itself_stays_stopped(story: Story) -> None:
     await story.wish(Wish.RUNNING)
-    await servers.settle_running(story.server, 1, 1)
+    await server_settling.settle_running(story.server, 1, 1)
     version = (await servers.read_visible(story.server, story.caller)).version
-    assert not await servers.note_vanished(story.server, 1, version - 1), "the row has changed since it was read"
-    assert await servers.note_vanished(story.server, 1, version)
+    assert not await server_watch.note_vanished(story.server, 1, version - 1), "the row has changed since it was read"
+    assert await server_watch.note_vanished(story.server, 1, version)
     assert await story.seen() == ("stopped", "stopped")
     trail = await rows("SELECT action, actor_name FROM audit WHERE subject = {} ORDER BY id", story.server)
     assert trail[-1] == {"action": "server.stopped_by_itself", "actor_name": "system"}
@@ -245,9 +245,9 @@ async def test_a_server_that_stops_by_itself_stays_stopped(story: Story) -> None
 
 async def test_an_unwanted_process_unsettles_its_server(story: Story) -> None:
     version = (await servers.read_visible(story.server, story.caller)).version
-    assert await servers.note_unwanted(story.server, 0, version)
+    assert await server_watch.note_unwanted(story.server, 0, version)
     assert await story.seen() == ("stopped", "stopping")
-    plan = await servers.begin(story.server, "workflow", "run")
+    plan = await server_settling.begin(story.server, "workflow", "run")
     assert plan is not None
     assert not plan.settled
 
@@ -258,7 +258,7 @@ async def test_steps_are_told_once_and_end_with_their_operation(story: Story) ->
     await operations.step(operation, "Ask JupyterHub", OperationStatus.RUNNING)
     await operations.step(operation, "Ask JupyterHub", OperationStatus.SUCCEEDED)
     await operations.step(operation, "Wait until ready", OperationStatus.RUNNING, "10 %")
-    await servers.settle_failed_start(story.server, 1, FAILURE)
+    await server_settling.settle_failed_start(story.server, 1, FAILURE)
     steps = (await operations.read(operation)).steps
     assert [(step.name, step.status) for step in steps] == [
         ("Ask JupyterHub", "succeeded"),

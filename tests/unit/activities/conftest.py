@@ -24,7 +24,7 @@ from models.domain.settings import Settings
 from models.domain.values import Caller, Subject, Wish
 from models.ledger import operations
 from models.ledger.operations import OperationRecord, Step
-from models.records import servers, templates
+from models.records import server_settling, servers, templates
 from models.records.servers import ServerRecord
 from tests.workflows.simulated_hub import SimulatedHub
 
@@ -41,7 +41,7 @@ class Scene:
         """A wish, with its operation."""
         async with Transaction():
             await servers.intend(self.server, wish, self.caller)
-        plan = await servers.begin(self.server, "workflow", "run")
+        plan = await server_settling.begin(self.server, "workflow", "run")
         assert plan is not None
         return ServerWish(server_id=self.server, generation=plan.generation)
 

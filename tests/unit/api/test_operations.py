@@ -20,7 +20,7 @@ from models.domain.values import OperationStatus, Subject, Wish
 from models.ledger import heartbeats, operations
 from models.ledger.heartbeats import Role
 from models.ledger.operations import LeftOut, OperationError
-from models.records import servers, templates
+from models.records import server_settling, servers, templates
 from tests.unit.api.bench import Bench, end
 
 
@@ -278,7 +278,7 @@ async def test_cancelling_a_start_stops_the_server(bench: Bench, api: httpx.Asyn
     assert answer.headers["location"] == f"/operations/{start}"
     assert (await servers.read_visible(server, bench.callers["alice"])).wish is Wish.STOPPED
     assert bench.wakes.subjects == [Subject("server", server)]
-    assert await servers.settle_stopped(server, 2)
+    assert await server_settling.settle_stopped(server, 2)
     assert (await api.get(f"/operations/{start}")).json()["status"] == "cancelled"
     assert (await api.post(f"/operations/{start}/cancel")).status_code == 409
 

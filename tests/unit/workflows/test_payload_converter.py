@@ -27,7 +27,8 @@ from models.domain.errors import (
 )
 from models.domain.values import ServerStatus, Subject, Wish
 from models.ledger.operations import OperationError
-from models.records.servers import ServerPlan, TemplateData
+from models.records.server_settling import ServerPlan
+from models.records.servers import TemplateData
 from workflows.codec import PayloadUnreadable
 from workflows.plugin import MsgspecPayloadConverter, data_converter, plugin, raise_as_application_error
 

@@ -1,0 +1,122 @@
+"""Servers as the reconciler compares them with the outside, and what it writes where they differ."""
+
+from datetime import datetime
+from uuid import UUID
+
+from msgspec import Struct
+
+from models.database.sql import records, row, rows, to_json
+from models.domain.values import ServerStatus, Subject, Wish
+from models.ledger import audit
+from models.records.server_settling import RELEASE
+from models.records.servers import ServerError
+
+
+class ObservedServer(Struct, frozen=True, kw_only=True):
+    """A row as the reconciler compares it with the outside."""
+
+    server_id: UUID
+    hub_user: str
+    hub_name: str
+    wish: Wish
+    generation: int
+    observed: ServerStatus
+    observed_generation: int
+    process_generation: int | None
+    process_floor: int
+    version: int
+
+
+_OBSERVED = """
+    SELECT s.id AS server_id, p.email AS hub_user, s.name AS hub_name, s.wish, s.generation, s.observed,
+           s.observed_generation, s.process_generation, s.process_floor, s.version
+      FROM server s JOIN person p ON p.id = s.owner
+"""
+
+
+async def watched(after: UUID | None, limit: int) -> list[ObservedServer]:
+    """Servers of which a process is thought to live, in order of id: few, however many servers there are."""
+    found = await rows(
+        _OBSERVED + "WHERE s.observed <> 'stopped' AND ({}::uuid IS NULL OR s.id > {}) ORDER BY s.id LIMIT {}",
+        after,
+        after,
+        limit,
+    )
+    return records(found, ObservedServer)
+
+
+async def observed(identities: list[UUID]) -> list[ObservedServer]:
+    """The named servers, as far as they exist."""
+    found = await rows(_OBSERVED + "WHERE s.id = ANY({}::uuid[])", identities)
+    return records(found, ObservedServer)
+
+
+async def tombstones(servers: list[UUID]) -> set[UUID]:
+    """Which of these were ours and have been deleted."""
+    found = await rows("SELECT id FROM server_tombstone WHERE id = ANY({}::uuid[])", servers)
+    return {one["id"] for one in found}
+
+
+async def without_link(limit: int) -> list[UUID]:
+    """Some of the servers that run, and have done so for a moment, without a link that shares them or past its time."""
+    found = await rows(
+        """SELECT id FROM server
+            WHERE observed <> 'stopped' AND observed = 'running' AND wish = 'running'
+              AND generation = observed_generation AND observed_at < now() - interval '10 s'
+              AND (share_expires_at IS NULL OR share_expires_at < now())
+            ORDER BY random() LIMIT {}""",
+        limit,
+    )
+    return [one["id"] for one in found]
+
+
+async def note_vanished(server: UUID, generation: int, version: int, *, reason: str = "", log: str = "") -> bool:
+    """A settled, running server's process is gone although nobody here asked for that: it stays stopped.
+
+    `reason` and `log` are what the spawner's side knows of the end, if it knows anything.
+    """
+    last_error = ServerError(
+        code="SERVER_ENDED",
+        message=reason or "The server ended, and nobody had asked Notebooks Hub for that. How it ended is not known.",
+        hint="Start it again." if reason else _ENDED_SOMEHOW,
+        log=log,
+        at=datetime.now().astimezone(),
+    )
+    found = await row(
+        f"""
+        WITH seen AS (
+          UPDATE server SET wish = 'stopped', observed = 'stopped', process_generation = NULL, observed_at = now(),
+                 version = version + 1, last_error = {{}}::jsonb
+           WHERE id = {{}} AND generation = {{}} AND observed_generation = generation AND version = {{}}
+             AND wish = 'running' RETURNING id),
+        released AS ({RELEASE})
+        SELECT id FROM seen
+        """,
+        to_json(last_error),
+        server,
+        generation,
+        version,
+    )
+    if found is None:
+        return False
+    await audit.record("server.stopped_by_itself", Subject("server", server), None)
+    return True
+
+
+_ENDED_SOMEHOW = (
+    "Start it again. It may have been stopped in JupyterHub (by hand, or because nobody used it), or have ended with "
+    "the machine or the container that it ran in."
+)
+
+
+async def note_unwanted(server: UUID, process_generation: int, version: int) -> bool:
+    """A settled, stopped server has a living process: its wish is to be met again."""
+    found = await row(
+        """UPDATE server SET observed = 'running', process_generation = {}::bigint, observed_at = now(),
+                  observed_generation = generation - 1, version = version + 1
+            WHERE id = {} AND version = {} AND observed_generation = generation AND wish = 'stopped' RETURNING id""",
+        process_generation,
+        server,
+        version,
+    )
+    return found is not None
