@@ -26,7 +26,7 @@ from integrations.filesystem import Volumes
 from integrations.jupyterhub import HubServer, JupyterHub, Process
 from integrations.vault import Vault
 from models.domain import crash_points
-from models.domain.errors import HubError, HubUserMissing, ServerNotEnding, SpawnFailed
+from models.domain.errors import DomainError, HubUserMissing, ServerNotEnding, SpawnFailed
 from models.domain.ids import parse_id
 from models.domain.server_spec import ServerSpec, sign_spec
 from models.domain.settings import Settings
@@ -220,7 +220,7 @@ class Hub:
         unwanted, unknown = await self._look_after(others, alive) if others else (0, 0)
         # What could not be made at the start, or has expired while the server runs.
         for server in await server_watch.without_link(_LINKS):
-            with suppress(HubError):
+            with suppress(DomainError):
                 await self._note_shares(server)
         return Seen(watched=len(rows), vanished=len(vanished), unwanted=unwanted, unknown=unknown)
 

@@ -29,7 +29,7 @@ from api.http.openapi import API_VERSION
 from api.http.policy import Policy, needs
 from api.http.services import Services
 from integrations.filesystem import Volumes
-from models.domain.errors import DependencyUnavailable, HubError, RecordMissing
+from models.domain.errors import DependencyUnavailable, DomainError, RecordMissing
 from models.domain.settings import Settings
 from models.ledger import heartbeats
 from models.ledger.heartbeats import Role
@@ -241,7 +241,7 @@ def _require_roots(settings: Settings) -> None:
 def _require_home(root: Path, person: UUID) -> None:
     try:
         Volumes().require_directory(root, person, DIRECTORIES[Root.NOTEBOOKS])
-    except HubError as error:
+    except DomainError as error:
         raise CheckFailed(error.message) from None
     _require_directory(Root.NOTEBOOKS, root / str(person))
 

@@ -22,7 +22,7 @@ from uuid import UUID
 from msgspec import Struct
 
 from integrations import containment, removal
-from models.domain.errors import HubError, RecordMissing, RequestInvalid, StateConflict, VolumeUnavailable
+from models.domain.errors import DomainError, RecordMissing, RequestInvalid, StateConflict, VolumeUnavailable
 
 TRASH = ".trash"
 _UNFINISHED = ".nbhub-unfinished-"
@@ -378,7 +378,7 @@ def _unfinished(maker: Maker | None) -> str:
     return f"{_UNFINISHED}{maker.mark if maker else ''}-{secrets.token_hex(8)}"
 
 
-def _missing() -> HubError:
+def _missing() -> DomainError:
     return RecordMissing(
         "There is no such directory.", hint="That of a new record or person is there once its operation has succeeded."
     )
@@ -420,7 +420,7 @@ def _entry_of(found: "os.DirEntry[str]") -> Entry | None:
     return Entry(found.name, EntryType.FILE) if found.is_file(follow_symlinks=False) else None
 
 
-def _trouble(directory: int, name: str, what: str) -> HubError | None:
+def _trouble(directory: int, name: str, what: str) -> DomainError | None:
     """Why a record's or a person's directory cannot be used, with what to do about it; None if it can."""
     try:
         mode = os.stat(name, dir_fd=directory, follow_symlinks=False).st_mode

@@ -21,7 +21,7 @@ import hvac.exceptions
 import requests
 import requests.adapters
 
-from models.domain.errors import HubError, RecordMissing, StateConflict, VaultUnavailable
+from models.domain.errors import DomainError, RecordMissing, StateConflict, VaultUnavailable
 from models.domain.ids import parse_id
 from models.domain.settings import Settings
 
@@ -204,7 +204,7 @@ class Vault:
                 return call(*arguments)
             self._log_in(instead_of=token)
             return call(*arguments)
-        except HubError as error:
+        except DomainError as error:
             failure = error
         except Exception as error:
             failure = _told(error)

@@ -27,7 +27,7 @@ from temporalio.worker import (
 from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner
 
 from models.domain import crash_points
-from models.domain.errors import DependencyUnavailable, HubError, SpawnFailed
+from models.domain.errors import DependencyUnavailable, DomainError, SpawnFailed
 from models.ledger.operations import OperationError
 from workflows.codec import EncryptionCodec
 
@@ -91,7 +91,7 @@ class _Surroundings(ActivityInboundInterceptor):
         heartbeat = asyncio.create_task(_heartbeat())
         try:
             result = await super().execute_activity(input)
-        except HubError as error:
+        except DomainError as error:
             raise_as_application_error(error)
         except asyncio.CancelledError:
             details = activity.cancellation_details()
@@ -117,7 +117,7 @@ async def _heartbeat() -> None:
         await asyncio.sleep(timeout.total_seconds() / 5)
 
 
-def raise_as_application_error(error: HubError) -> NoReturn:
+def raise_as_application_error(error: DomainError) -> NoReturn:
     """Raise a domain error in Temporal's terms: its class is the type, and only what may heal is retried."""
     heals = isinstance(error, DependencyUnavailable)
     raise ApplicationError(

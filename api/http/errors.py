@@ -21,7 +21,7 @@ from models.domain.errors import (
     ContentTooLarge,
     DatabaseUnavailable,
     DependencyUnavailable,
-    HubError,
+    DomainError,
     IdentityUnknown,
     MediaTypeUnsupported,
     ProblemDetail,
@@ -69,7 +69,7 @@ _CLASHES = (
 )
 
 # The framework's own refusals, by status, in the words of the domain.
-_OF_FRAMEWORK: dict[int, tuple[type[HubError], str]] = {
+_OF_FRAMEWORK: dict[int, tuple[type[DomainError], str]] = {
     400: (RequestMalformed, "The request cannot be read."),
     401: (IdentityUnknown, "A valid access token is needed."),
     404: (RecordMissing, "There is nothing at this address."),
@@ -78,13 +78,13 @@ _OF_FRAMEWORK: dict[int, tuple[type[HubError], str]] = {
 }
 
 
-class MethodUnknown(HubError):
+class MethodUnknown(DomainError):
     """The address is right, the method is not."""
 
     status, name, code = 405, "MethodNotAllowedError", "METHOD_NOT_ALLOWED"
 
 
-def answer_for(error: HubError, headers: dict[str, str] | None = None) -> Response[ErrorEnvelope]:
+def answer_for(error: DomainError, headers: dict[str, str] | None = None) -> Response[ErrorEnvelope]:
     """The answer that tells `error`."""
     headers = dict(headers or {})
     if isinstance(error, DependencyUnavailable | RequestThrottled):
@@ -110,7 +110,7 @@ def answer_for(error: HubError, headers: dict[str, str] | None = None) -> Respon
     return Response(ErrorEnvelope(body), status_code=error.status, headers=headers, media_type="application/json")
 
 
-def handle_domain_error(_: Request[Any, Any, Any], error: HubError) -> Response[ErrorEnvelope]:
+def handle_domain_error(_: Request[Any, Any, Any], error: DomainError) -> Response[ErrorEnvelope]:
     """A failure that the domain expects."""
     return answer_for(error)
 
@@ -164,12 +164,12 @@ def handle_unexpected(request: Request[Any, Any, Any], error: Exception) -> Resp
     """A defect. Its traceback goes to the log; the caller gets the id that finds it there."""
     log.error("request_failed", error=type(error).__name__, exc_info=error)
     request_id = request.scope.get("state", {}).get("request_id", "")
-    return answer_for(HubError("Something went wrong here.", hint=f"Request id: {request_id}" if request_id else ""))
+    return answer_for(DomainError("Something went wrong here.", hint=f"Request id: {request_id}" if request_id else ""))
 
 
 # The nearest class in an exception's order of inheritance decides.
 EXCEPTION_HANDLERS: ExceptionHandlersMap = {
-    HubError: handle_domain_error,
+    DomainError: handle_domain_error,
     HTTPException: handle_http_exception,
     **dict.fromkeys(DATABASE_ERRORS, handle_database_error),
     Exception: handle_unexpected,

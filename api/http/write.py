@@ -54,7 +54,7 @@ from models.database.engine import DATABASE_ERRORS
 from models.database.sql import row
 from models.database.transactions import Transaction
 from models.domain import crash_points
-from models.domain.errors import DependencyUnavailable, HubError, RequestInvalid
+from models.domain.errors import DependencyUnavailable, DomainError, RequestInvalid
 from models.domain.ids import new_id
 from models.domain.values import Caller, OperationStatus, Subject
 from models.ledger import claims, idempotency, operations
@@ -153,7 +153,7 @@ class Write:
             yield claim
         except BaseException as error:
             # What may have been made all the same is left to be found.
-            refused = isinstance(error, HubError) and not isinstance(error, DependencyUnavailable)
+            refused = isinstance(error, DomainError) and not isinstance(error, DependencyUnavailable)
             await self._give_up(key, claim if refused else None)
             raise
         crash_points.reach("api.made")

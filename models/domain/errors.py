@@ -1,6 +1,6 @@
 """The domain's errors: one vocabulary from an integration to an activity, a workflow and an HTTP answer.
 
-    HubError
+    DomainError
     ├── RequestInvalid            422, with one detail per problem
     ├── RequestMalformed          400
     ├── IdentityUnknown           401  no or no valid token
@@ -68,7 +68,7 @@ class Malformed(str):
         return made
 
 
-class HubError(Exception):
+class DomainError(Exception):
     """An expected failure. `message` says what is wrong, `hint` what to do next."""
 
     status: ClassVar[int] = 500
@@ -83,7 +83,7 @@ class HubError(Exception):
             self.code = code
 
 
-class RequestInvalid(HubError):
+class RequestInvalid(DomainError):
     """The request can be read but breaks the contract; nothing was done. No more than `MOST_PROBLEMS` are taken."""
 
     status, name, code = 422, "UnprocessableEntityError", "VALIDATION_FAILED"
@@ -101,25 +101,25 @@ class RequestInvalid(HubError):
         return cls([ProblemDetail(path=path, code=code, message=message, info=info)])
 
 
-class RequestMalformed(HubError):
+class RequestMalformed(DomainError):
     """The request cannot be read."""
 
     status, name, code = 400, "BadRequestError", "MALFORMED"
 
 
-class IdentityUnknown(HubError):
+class IdentityUnknown(DomainError):
     """Nobody is known by the given token."""
 
     status, name, code = 401, "UnauthorizedError", "UNAUTHENTICATED"
 
 
-class ActionForbidden(HubError):
+class ActionForbidden(DomainError):
     """The caller sees the object, and may not do this to it."""
 
     status, name, code = 403, "ForbiddenError", "FORBIDDEN"
 
 
-class RecordMissing(HubError):
+class RecordMissing(DomainError):
     """No such object, or none that the caller may know of."""
 
     status, name, code = 404, "NotFoundError", "ENTITY_NOT_FOUND"
@@ -130,31 +130,31 @@ class RecordMissing(HubError):
         return cls(f"There is no {kind} with the id {str(identity)[:64]!r}.")
 
 
-class StateConflict(HubError):
+class StateConflict(DomainError):
     """The object is in a state in which this cannot be done."""
 
     status, name, code = 409, "ConflictError", "CONFLICT"
 
 
-class RecordChanged(HubError):
+class RecordChanged(DomainError):
     """The object is no longer the version that the caller named."""
 
     status, name, code = 412, "PreconditionFailedError", "STALE"
 
 
-class ContentTooLarge(HubError):
+class ContentTooLarge(DomainError):
     """The request is larger than a setting allows."""
 
     status, name, code = 413, "PayloadTooLargeError", "TOO_LARGE"
 
 
-class MediaTypeUnsupported(HubError):
+class MediaTypeUnsupported(DomainError):
     """The body is not in a format that is read here."""
 
     status, name, code = 415, "UnsupportedMediaTypeError", "MEDIA_TYPE"
 
 
-class RequestThrottled(HubError):
+class RequestThrottled(DomainError):
     """Too many requests; `retry_after` is in seconds."""
 
     status, name, code = 429, "TooManyRequestsError", "THROTTLED"
@@ -164,7 +164,7 @@ class RequestThrottled(HubError):
         self.retry_after = retry_after
 
 
-class DependencyUnavailable(HubError):
+class DependencyUnavailable(DomainError):
     """A part that this needs does not answer; the same request may succeed later (`retry_after` seconds)."""
 
     status, name, code = 503, "ServiceUnavailableError", "DEPENDENCY_UNAVAILABLE"
@@ -216,7 +216,7 @@ class VolumeUnavailable(DependencyUnavailable):
     code = "VOLUME_UNAVAILABLE"
 
 
-class HubRefused(HubError):
+class HubRefused(DomainError):
     """JupyterHub understood the request and refuses it; asking again would not help."""
 
     status, name, code = 502, "BadGatewayError", "JUPYTERHUB_REFUSED"
@@ -228,7 +228,7 @@ class HubUserMissing(HubRefused):
     code = "JUPYTERHUB_USER_MISSING"
 
 
-class SpawnFailed(HubError):
+class SpawnFailed(DomainError):
     """A server did not become ready. `log` holds its last lines, free of tokens."""
 
     status, name, code = 502, "BadGatewayError", "SPAWN_FAILED"

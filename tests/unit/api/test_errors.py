@@ -14,7 +14,7 @@ from api.http.policy import Policy, needs
 from api.http.write import Write
 from models.database.sql import row
 from models.domain import errors
-from models.domain.errors import HubError
+from models.domain.errors import DomainError
 from tests.unit.api.bench import Bench
 
 SECRET = "postgresql://user:hunter2@host/db"
@@ -48,7 +48,7 @@ FAILURES: dict[str, tuple[Exception, int, str]] = {
     "teapot": (HTTPException(SECRET, status_code=418), 400, "MALFORMED"),
     "defect": (ZeroDivisionError(SECRET), 500, "INTERNAL"),
     "grown": (RecursionError(SECRET), 500, "INTERNAL"),
-    "domain": (HubError("m"), 500, "INTERNAL"),
+    "domain": (DomainError("m"), 500, "INTERNAL"),
 }
 
 

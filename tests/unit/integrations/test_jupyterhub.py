@@ -9,7 +9,7 @@ import pytest
 from temporalio.exceptions import ApplicationError
 
 from integrations.jupyterhub import PAGE_SIZE, Failure, HubServer, JupyterHub, Process, Progress
-from models.domain.errors import HubError, HubRefused, HubThrottled, HubUnavailable, HubUserMissing, SpawnFailed
+from models.domain.errors import DomainError, HubRefused, HubThrottled, HubUnavailable, HubUserMissing, SpawnFailed
 from workflows.plugin import raise_as_application_error
 
 TOKEN = "t0ken-of-the-worker"
@@ -77,15 +77,15 @@ def html(status: int) -> httpx.Response:
     return httpx.Response(status, html="<html><h1>404 : Not Found</h1></html>")
 
 
-def is_retried(error: HubError) -> bool:
+def is_retried(error: DomainError) -> bool:
     """Whether Temporal tries again what ended with this error."""
     with pytest.raises(ApplicationError) as raised:
         raise_as_application_error(error)
     return not raised.value.non_retryable
 
 
-async def error_of(awaitable: Awaitable[object]) -> HubError:
-    with pytest.raises(HubError) as raised:
+async def error_of(awaitable: Awaitable[object]) -> DomainError:
+    with pytest.raises(DomainError) as raised:
         await awaitable
     assert TOKEN not in str(raised.value)
     return raised.value
@@ -137,7 +137,7 @@ async def test_a_hub_that_does_not_answer_is_asked_again(name: str, silence: str
     assert is_retried(error)
 
 
-STATUSES: list[tuple[int, type[HubError]]] = [
+STATUSES: list[tuple[int, type[DomainError]]] = [
     (302, HubUnavailable),
     (401, HubRefused),
     (403, HubRefused),
@@ -162,7 +162,7 @@ STATUSES: list[tuple[int, type[HubError]]] = [
         for status, kind in STATUSES
     ],
 )
-async def test_only_what_may_heal_is_tried_again(name: str, status: int, kind: type[HubError]) -> None:
+async def test_only_what_may_heal_is_tried_again(name: str, status: int, kind: type[DomainError]) -> None:
     error = await error_of(CALLS[name](client(Script(refusal(status)))))
     assert type(error) is kind
     assert is_retried(error) is issubclass(kind, HubUnavailable)
@@ -251,7 +251,7 @@ async def test_a_busy_hub_says_when_to_come_back(header: dict[str, str], seconds
 
 
 # What a start is answered, what a look shows then (None: there is no look), and what it comes to.
-STARTS: dict[str, tuple[Answer, Answer | None, type[HubError] | None]] = {
+STARTS: dict[str, tuple[Answer, Answer | None, type[DomainError] | None]] = {
     "ready at once": (httpx.Response(201), None, None),
     "under way": (httpx.Response(202), None, None),
     "already running": (refusal(400, "lab is already running"), user(lab={"ready": True}), None),
@@ -298,7 +298,9 @@ async def test_what_a_start_comes_to(case: str) -> None:
         (400, "x" * 9000, HubRefused, "x" * 500),
     ],
 )
-async def test_people_are_told_what_jupyterhub_said(status: int, message: str, kind: type[HubError], told: str) -> None:
+async def test_people_are_told_what_jupyterhub_said(
+    status: int, message: str, kind: type[DomainError], told: str
+) -> None:
     error = await error_of(
         client(Script(version("6.1.0"), refusal(status, message), user())).start(USER, NAME, "Lab", {})
     )

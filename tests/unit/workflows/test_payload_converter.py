@@ -19,7 +19,7 @@ from activities.messages import Cleaned, Done, FailedStart, PlanSeen, Seen, Serv
 from models.domain import errors
 from models.domain.errors import (
     DependencyUnavailable,
-    HubError,
+    DomainError,
     HubRefused,
     HubThrottled,
     SpawnFailed,
@@ -218,15 +218,15 @@ async def test_a_failure_within_a_failure_tells_nothing(converter: DataConverter
     assert "s3cret inside" in str(found.__cause__)
 
 
-def domain_errors(kind: type[HubError] = HubError) -> list[type[HubError]]:
+def domain_errors(kind: type[DomainError] = DomainError) -> list[type[DomainError]]:
     below = [one for child in kind.__subclasses__() if child.__module__ == errors.__name__ for one in [child]]
     return [kind, *(one for child in below for one in domain_errors(child))]
 
 
 @pytest.mark.parametrize("kind", domain_errors(), ids=lambda kind: kind.__name__)
-def test_only_a_dependency_that_is_away_is_waited_for(kind: type[HubError]) -> None:
+def test_only_a_dependency_that_is_away_is_waited_for(kind: type[DomainError]) -> None:
     error = kind.__new__(kind)
-    HubError.__init__(error, "it broke", hint="do this")
+    DomainError.__init__(error, "it broke", hint="do this")
     if isinstance(error, SpawnFailed):
         error.log = "the end"
     with pytest.raises(ApplicationError) as raised:
@@ -253,7 +253,7 @@ def test_only_a_dependency_that_is_away_is_waited_for(kind: type[HubError]) -> N
     ],
     ids=["throttled", "volume", "refused", "failed"],
 )
-def test_errors_as_they_are_made(make: Callable[[], HubError], heals: bool) -> None:
+def test_errors_as_they_are_made(make: Callable[[], DomainError], heals: bool) -> None:
     with pytest.raises(ApplicationError) as raised:
         raise_as_application_error(make())
     assert raised.value.non_retryable is not heals
