@@ -1,7 +1,7 @@
 """Who may use what. Every check and every list is one statement made of the fragments here; nothing is filtered
 in Python and nothing is cached, so a grant or a revoke is true at the next statement.
 
-A statement names its caller once, `WITH {CALLER} …`, with `values_of(caller)` as parameters; the fragments
+A statement names its caller once, `WITH {CALLER} …`, with `**values_of(caller)` as parameters; the fragments
 refer to the alias `caller(person, orgs, admin)` and to the object's alias. Work in the background has no token:
 there `caller` is made of the person's row (see `models.records.mounts`).
 
@@ -37,12 +37,12 @@ RELATIONS = {
 }
 """What can be granted, with its synonyms. An owner is not made by a grant."""
 
-CALLER = "caller AS (SELECT {}::uuid AS person, {}::text[] AS orgs, {}::boolean AS admin)"
+CALLER = "caller AS (SELECT :person::uuid AS person, :orgs::text[] AS orgs, :admin::boolean AS admin)"
 
 
-def values_of(caller: Caller) -> tuple[object, ...]:
+def values_of(caller: Caller) -> dict[str, object]:
     """The parameters of `CALLER`."""
-    return (caller.id, list(caller.orgs), caller.admin)
+    return {"person": caller.id, "orgs": list(caller.orgs), "admin": caller.admin}
 
 
 UNEXPIRED = "(g.expires_at IS NULL OR g.expires_at > now())"
@@ -79,7 +79,7 @@ _NEWEST = """
        WHERE {match} AND g.object_kind = {kind} AND {unexpired} AND {before}
        ORDER BY g.object DESC LIMIT (SELECT size FROM page)) found
 """
-PAGE = "page AS (SELECT {}::uuid AS before, {}::bigint AS size, {}::text AS type, {}::text AS name)"
+PAGE = "page AS (SELECT :before::uuid AS before, :limit::bigint AS size, :type::text AS type, :name::text AS name)"
 """Where a list goes on, how long it is at most, and what it may be narrowed by."""
 
 

@@ -59,10 +59,10 @@ async def read(kind: str, identity: UUID, caller: Caller, needs: Level, *, hold:
             SELECT o.id, o.kind, o.owner AS owner_id, p.email AS owner, o.name, may.level
               FROM shareable o JOIN person p ON p.id = o.owner CROSS JOIN caller
               CROSS JOIN LATERAL (SELECT {level_of("o")} AS level) may
-             WHERE o.id = {{}} AND o.kind = {{}} AND o.live AND (caller.admin OR may.level IS NOT NULL)""",
-        *values_of(caller),
-        identity,
-        kind,
+             WHERE o.id = :id AND o.kind = :kind AND o.live AND (caller.admin OR may.level IS NOT NULL)""",
+        **values_of(caller),
+        id=identity,
+        kind=kind,
     )
     if found is None:
         raise RecordMissing.of(kind, identity)
@@ -77,9 +77,9 @@ async def usable(identities: list[str], caller: Caller) -> set[tuple[str, str]]:
         return set()
     found = await rows(
         f"""WITH {CALLER} SELECT o.kind, o.id FROM shareable o CROSS JOIN caller
-             WHERE o.id = ANY({{}}::uuid[]) AND o.live AND {level_of("o")} IS NOT NULL""",
-        *values_of(caller),
-        [UUID(one) for one in identities],
+             WHERE o.id = ANY(:ids::uuid[]) AND o.live AND {level_of("o")} IS NOT NULL""",
+        **values_of(caller),
+        ids=[UUID(one) for one in identities],
     )
     return {(one["kind"], str(one["id"])) for one in found}
 

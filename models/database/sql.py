@@ -1,28 +1,54 @@
 """Hand-written statements: one round trip where a query builder would need several.
 
-Parameters are `{}` in the text and never part of it; Piccolo sends them apart from the statement.
+Parameters are `:name` in the text and never part of it; PostgreSQL gets them apart from the statement. An f-string
+makes a statement of fragments, never of values.
 """
 
+import re
+from functools import lru_cache
 from typing import Any, TypeVar
 
 import msgspec
+from piccolo.querystring import QueryString
 
-from models.database.tables import Operation
+from models.database import transactions
 
 Row = dict[str, Any]
 S = TypeVar("S", bound=msgspec.Struct)
 
-
-async def rows(statement: str, *parameters: object) -> list[Row]:
-    """Run one statement and return its rows."""
-    # The table only lends its engine and the transaction of this task.
-    result: list[Row] = await Operation.raw(statement, *parameters)
-    return result
+# What may hold a colon that begins no parameter, and then what begins one.
+_PARAMETER = re.compile(r"""'[^']*'|"[^"]*"|--[^\n]*|/\*.*?\*/|::|:([a-z_][a-z0-9_]*)""", re.DOTALL)
 
 
-async def row(statement: str, *parameters: object) -> Row | None:
-    """Run one statement and return its first row, if any."""
-    found = await rows(statement, *parameters)
+@lru_cache(maxsize=2048)
+def translated(statement: str) -> tuple[str, tuple[str, ...]]:
+    """A statement as PostgreSQL takes it, and the names of its parameters in the order of their numbers."""
+    names: dict[str, int] = {}
+
+    def numbered(found: re.Match[str]) -> str:
+        name = found.group(1)
+        return found.group() if name is None else f"${names.setdefault(name, len(names) + 1)}"
+
+    return _PARAMETER.sub(numbered, statement), tuple(names)
+
+
+async def rows(statement: str, /, *parameters: object, **values: object) -> list[Row]:
+    """Run one statement and return its rows; raises `TypeError` unless each of its parameters, and no other, is given.
+
+    It is part of the transaction of this task, if there is one. A parameter that is used as two types needs a cast.
+    """
+    if parameters:
+        text, given = QueryString(statement, *parameters).compile_string()
+        return [dict(one) for one in await transactions.fetch(text, *given)]
+    text, names = translated(statement)
+    if values.keys() != set(names):
+        raise TypeError(f"given {sorted(values)}, used {sorted(names)} in {' '.join(statement.split())}")
+    return [dict(one) for one in await transactions.fetch(text, *(values[name] for name in names))]
+
+
+async def row(statement: str, /, *parameters: object, **values: object) -> Row | None:
+    """Run one statement and return its first row, if any; see `rows`."""
+    found = await rows(statement, *parameters, **values)
     return found[0] if found else None
 
 

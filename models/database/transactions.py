@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator
 from types import TracebackType
 from typing import Literal
 
+import asyncpg
 from piccolo.engine.postgres import PostgresTransaction
 
 from models.database.engine import CONNECTION_PROBLEMS, DB, lent_connection, ruins
@@ -49,3 +50,13 @@ class Transaction(PostgresTransaction):
                 await self.transaction.commit()
             finally:
                 self.engine.current_transaction.reset(self.context)
+
+
+async def fetch(statement: str, *parameters: object) -> list[asyncpg.Record]:
+    """Run one statement, in the transaction of this task or else on a connection lent for it alone."""
+    transaction: PostgresTransaction | None = DB.current_transaction.get()
+    if transaction is not None:
+        found: list[asyncpg.Record] = await transaction.connection.fetch(statement, *parameters)
+        return found
+    async with lent_connection() as connection:
+        return await connection.fetch(statement, *parameters)

@@ -75,10 +75,10 @@ class SharedRecords(Generic[R]):
         `lock` holds it for the caller's transaction.
         """
         found = await row(
-            f"WITH {CALLER} {self._select} WHERE d.id = {{}} AND d.wish = 'present'"
+            f"WITH {CALLER} {self._select} WHERE d.id = :id AND d.wish = 'present'"
             " AND (caller.admin OR may.level IS NOT NULL)" + (" FOR UPDATE OF d" if lock else ""),
-            *values_of(caller),
-            identity,
+            **values_of(caller),
+            id=identity,
         )
         if found is None:
             raise RecordMissing.of(self.kind, identity)
@@ -92,9 +92,9 @@ class SharedRecords(Generic[R]):
         Raises `RecordMissing` or `StateConflict`.
         """
         found = await row(
-            f"WITH {CALLER} {self._select} WHERE d.id = {{}} AND d.wish <> 'purged' FOR UPDATE OF d",
-            *values_of(caller),
-            identity,
+            f"WITH {CALLER} {self._select} WHERE d.id = :id AND d.wish <> 'purged' FOR UPDATE OF d",
+            **values_of(caller),
+            id=identity,
         )
         record = None if found is None else self._converted(found)
         visible = record is not None and (
@@ -123,21 +123,21 @@ class SharedRecords(Generic[R]):
         `owner`: instead those that a person owns, as far as the caller sees them.
         """
         if owner is not None:
-            condition = f"""d.owner = (SELECT id FROM person WHERE email = {{}} AND released_at IS NULL)
+            condition = f"""d.owner = (SELECT id FROM person WHERE email = :owner AND released_at IS NULL)
                             AND d.wish = 'present' AND (caller.admin OR may.level IS NOT NULL)
                             AND (page.before IS NULL OR d.id < page.before) AND {self._filters}"""
-            values: tuple[object, ...] = (owner,)
+            values: dict[str, object] = {"owner": owner}
         else:
-            condition, values = f"d.id IN ({newest_of(self.kind, TABLES[self.kind], self._filters)})", ()
+            condition, values = f"d.id IN ({newest_of(self.kind, TABLES[self.kind], self._filters)})", {}
         found = await rows(
             f"""WITH {CALLER}, {PAGE} {self._select} CROSS JOIN page WHERE {condition}
                 ORDER BY d.id DESC LIMIT (SELECT size FROM page)""",
-            *values_of(caller),
-            before,
-            limit,
-            type,
-            name,
-            *values,
+            **values_of(caller),
+            before=before,
+            limit=limit,
+            type=type,
+            name=name,
+            **values,
         )
         return [self._converted(one) for one in found]
 

@@ -10,8 +10,8 @@ import pytest
 from api.app import HANDLERS
 from models.access import sharing
 from models.access.permissions import Level
+from models.database import transactions
 from models.database.sql import row, rows
-from models.database.tables import Operation
 from models.domain.values import Caller
 from models.records import datasets, mounts
 from tests.integration.permissions import crowd
@@ -25,14 +25,14 @@ Statement = tuple[str, tuple[object, ...]]
 def recorded(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Statement]]:
     """The statements that run meanwhile."""
     statements: list[Statement] = []
-    run = Operation.raw
+    fetch = transactions.fetch
 
-    def record(statement: str, *parameters: object) -> Any:
+    async def record(statement: str, *parameters: object) -> Any:
         statements.append((statement, parameters))
-        return run(statement, *parameters)
+        return await fetch(statement, *parameters)
 
     with monkeypatch.context() as patched:
-        patched.setattr(Operation, "raw", record)
+        patched.setattr(transactions, "fetch", record)
         yield statements
 
 
@@ -67,7 +67,7 @@ async def test_one_statement_that_follows_indexes(million: Caller, monkeypatch: 
     with recorded(monkeypatch) as statements:
         await READS[name](million)
     ((statement, parameters),) = statements
-    found = await rows("EXPLAIN (FORMAT JSON) " + statement, *parameters)
+    found = await transactions.fetch("EXPLAIN (FORMAT JSON) " + statement, *parameters)
     plan = msgspec.json.decode(found[0]["QUERY PLAN"])[0]["Plan"]
     seen = list(scans(plan))
     assert ("Seq Scan", "access_grant") not in seen
@@ -91,9 +91,9 @@ async def test_a_share_with_ten_thousand_costs_as_many_statements_as_one_with_te
             counts[number] = len(statements)
             granted = await row(
                 """SELECT count(*) AS count FROM access_grant g JOIN person p ON p.id = g.person
-                    WHERE g.object = {} AND p.email LIKE {}""",
-                crowd.identity("dataset", 5),
-                f"new{number}-%",
+                    WHERE g.object = :object AND p.email LIKE :email""",
+                object=crowd.identity("dataset", 5),
+                email=f"new{number}-%",
             )
             assert granted == {"count": number}
     assert counts[10] == counts[10_000] <= 15
@@ -101,7 +101,7 @@ async def test_a_share_with_ten_thousand_costs_as_many_statements_as_one_with_te
 
 async def test_a_share_with_a_group_or_an_organisation_is_one_row(million: Caller, bench: Bench) -> None:
     bench.callers["owner"] = Caller(id=crowd.identity("person", 6), email="p6@example.org")
-    await row("INSERT INTO person_org (id, person, org) VALUES (gen_random_uuid(), {}, 'orgX')", million.id)
+    await row("INSERT INTO person_org (id, person, org) VALUES (gen_random_uuid(), :person, 'orgX')", person=million.id)
     before = await row("SELECT count(*) AS count FROM access_grant")
     async with bench.client(HANDLERS, caller="owner") as client:
         path = f"/datasets/{crowd.identity('dataset', 5)}/share"
