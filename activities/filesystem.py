@@ -14,6 +14,7 @@ from integrations.filesystem import Volumes
 from models.database.transactions import Transaction
 from models.domain import crash_points
 from models.domain.errors import RecordMissing, RequestInvalid
+from models.domain.kinds import DIRECTORIES, ROOTS
 from models.domain.settings import Settings
 from models.domain.values import Caller, Subject
 from models.ledger import claims, idempotency
@@ -22,7 +23,7 @@ from models.ledger.idempotency import StoredAnswer
 from models.records import lifecycles, modules, persons, volumes
 from models.records.lifecycles import Presence
 from models.records.modules import ModulePlace, PlaceHeld
-from models.records.volumes import DIRECTORIES, NewEntry, Root
+from models.records.volumes import NewEntry
 
 # A request that claimed a file and has not recorded it by then has ended.
 _UNSETTLED_FOR = timedelta(minutes=10)
@@ -36,13 +37,8 @@ class Filesystem:
     """Makes the directories and files that records stand for."""
 
     def __init__(self, settings: Settings) -> None:
-        self._homes = Path(settings.notebook_location)
         self._modulefiles = Path(settings.module_location, lmod.MODULEFILES)
-        self._roots = {
-            "dataset": Path(settings.dataset_location),
-            "group": Path(settings.group_location),
-            "module": Path(settings.module_location, lmod.BINARIES),
-        }
+        self._roots = {kind: directory.location(settings) for kind, directory in DIRECTORIES.items()}
         self._volumes = Volumes(uid=settings.files_uid, gid=settings.files_gid)
 
     @activity.defn
@@ -51,7 +47,8 @@ class Filesystem:
         person = Subject("person", run.subject)
         async with told(of_subject(person, HOME)):
             # A file system may hang: never on the event loop.
-            await asyncio.to_thread(self._volumes.make_directory, self._homes, run.subject, DIRECTORIES[Root.NOTEBOOKS])
+            homes, called = self._roots[person.kind], DIRECTORIES[person.kind].called
+            await asyncio.to_thread(self._volumes.make_directory, homes, run.subject, called)
 
     @activity.defn
     async def place_directory(self, wish: ObjectWish) -> Done:
@@ -67,7 +64,7 @@ class Filesystem:
         }[plan.wish]
         async with told(of_subject(subject, step)):
             root = self._roots[wish.kind]
-            if wish.kind == "module":
+            if DIRECTORIES[wish.kind].below:
                 await asyncio.to_thread(self._volumes.make_root, root)
             await asyncio.to_thread(verb, root, wish.id)
             crash_points.reach("place_directory.effect", activity.info().workflow_id or "")
@@ -116,8 +113,7 @@ class Filesystem:
         return Settled(made=made, cleared=cleared)
 
     def _clear(self, claim: Claim, entry: NewEntry) -> bool:
-        root = self._homes if entry.root is Root.NOTEBOOKS else self._roots[volumes.KINDS[entry.root]]
-        return self._volumes.clear_unfinished(root, entry.path, entry.name, _CutOff(claim))
+        return self._volumes.clear_unfinished(self._roots[ROOTS[entry.root]], entry.path, entry.name, _CutOff(claim))
 
     def _write(self, place: ModulePlace, content: bytes) -> None:
         self._volumes.make_root(self._modulefiles)

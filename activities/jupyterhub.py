@@ -28,6 +28,7 @@ from integrations.vault import Vault
 from models.domain import crash_points
 from models.domain.errors import DomainError, HubUserMissing, ServerNotEnding, SpawnFailed
 from models.domain.ids import parse_id
+from models.domain.kinds import DIRECTORIES
 from models.domain.server_spec import ServerSpec, sign_spec
 from models.domain.settings import Settings
 from models.domain.values import ServerStatus, Subject, Wish
@@ -36,7 +37,6 @@ from models.records.groups import Mirror
 from models.records.mounts import Claim
 from models.records.server_settling import ServerPlan
 from models.records.server_watch import ObservedServer
-from models.records.volumes import DIRECTORIES, Root
 
 log = structlog.get_logger(__name__)
 
@@ -276,7 +276,7 @@ class Hub:
         """Ask for the spawn; what was handed over for it, or None when a later wish has come."""
         # Here, where it is told in people's words: JupyterHub may be on a machine that only sees a path.
         homes = Path(self._settings.notebook_location)
-        await asyncio.to_thread(Volumes().require_directory, homes, plan.owner_id, DIRECTORIES[Root.NOTEBOOKS])
+        await asyncio.to_thread(Volumes().require_directory, homes, plan.owner_id, DIRECTORIES["person"].called)
         claims = await mounts.claim(plan.server_id, plan.generation, plan.template.objects())
         if claims is None:
             return None

@@ -30,11 +30,11 @@ from api.http.policy import Policy, needs
 from api.http.services import Services
 from integrations.filesystem import Volumes
 from models.domain.errors import DependencyUnavailable, DomainError, RecordMissing
+from models.domain.kinds import DIRECTORIES
 from models.domain.settings import Settings
 from models.ledger import heartbeats
 from models.ledger.heartbeats import Role
 from models.records import persons
-from models.records.volumes import DIRECTORIES, Root
 
 log = structlog.get_logger(__name__)
 
@@ -234,16 +234,16 @@ async def _in_thread(look: Callable[..., None], *arguments: object) -> None:
 
 
 def _require_roots(settings: Settings) -> None:
-    for name in ("dataset", "module", "notebook", "group"):
-        _require_directory(f"{name} location", Path(getattr(settings, f"{name}_location")))
+    for name in (directory.setting for directory in DIRECTORIES.values()):
+        _require_directory(name.replace("_", " "), Path(getattr(settings, name)))
 
 
 def _require_home(root: Path, person: UUID) -> None:
     try:
-        Volumes().require_directory(root, person, DIRECTORIES[Root.NOTEBOOKS])
+        Volumes().require_directory(root, person, DIRECTORIES["person"].called)
     except DomainError as error:
         raise CheckFailed(error.message) from None
-    _require_directory(Root.NOTEBOOKS, root / str(person))
+    _require_directory(DIRECTORIES["person"].root, root / str(person))
 
 
 def _require_directory(name: str, path: Path) -> None:

@@ -22,6 +22,7 @@ from api.http.fields import (
 )
 from models.access import sharing
 from models.domain.errors import Malformed, ProblemDetail, RequestInvalid, quoted
+from models.domain.kinds import TEMPLATED
 from models.domain.profiles import ProfileMismatch, Profiles
 from models.domain.settings import Settings
 from models.domain.values import Caller
@@ -173,7 +174,7 @@ def _problem(mismatch: ProfileMismatch) -> ProblemDetail:
 
 async def _reference_problems(body: TemplateCreate | TemplateUpdate, creator: Caller) -> list[ProblemDetail]:
     """One problem for each dataset, module or secret that the creator may not use, or that is in another's way."""
-    named = {kind: list(getattr(body, f"{kind}s") or ()) for kind in ("dataset", "module", "secret")}
+    named = {kind.word: list(getattr(body, kind.plural) or ()) for kind in TEMPLATED}
     wanted = [one for identities in named.values() for one in identities if not isinstance(one, Malformed)]
     usable = await sharing.usable(wanted, creator)
     problems = [

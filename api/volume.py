@@ -7,7 +7,6 @@ reached is told in `integrations.containment`.
 import asyncio
 import contextlib
 from collections.abc import Callable, Coroutine
-from pathlib import Path
 from typing import Annotated, Any, TypeVar
 from uuid import UUID
 
@@ -35,12 +34,13 @@ from models.domain.errors import (
     printable,
 )
 from models.domain.ids import parse_id
+from models.domain.kinds import DIRECTORIES, ROOTS, Root
 from models.domain.settings import Settings
 from models.domain.values import Caller
 from models.ledger import claims
 from models.ledger.claims import Claim
 from models.records import persons, volumes
-from models.records.volumes import DIRECTORIES, KINDS, NewEntry, Place, Root
+from models.records.volumes import NewEntry, Place
 
 T = TypeVar("T")
 
@@ -275,7 +275,7 @@ def _record_of(root: Root, names: tuple[str, ...]) -> tuple[UUID, tuple[str, ...
     """The record that a path below a root begins with, and the rest of the path."""
     identity = parse_id(names[0])
     if identity is None:
-        raise RecordMissing.of(KINDS[root], printable(names[0]))
+        raise RecordMissing.of(ROOTS[root], printable(names[0]))
     return identity, names[1:]
 
 
@@ -305,16 +305,6 @@ def _of_query(message: str) -> RequestInvalid:
     return RequestInvalid.of("path", "format", message, **{"in": "query"})
 
 
-def _location(settings: Settings, root: Root) -> Path:
-    locations = {
-        Root.NOTEBOOKS: settings.notebook_location,
-        Root.DATASETS: settings.dataset_location,
-        Root.GROUPS: settings.group_location,
-        Root.MODULES: str(Path(settings.module_location, lmod.BINARIES)),
-    }
-    return Path(locations[root])
-
-
 def _path(identity: UUID, below: tuple[str, ...]) -> str:
     return "/".join((str(identity), *below))
 
@@ -323,18 +313,19 @@ def _list(
     settings: Settings, root: Root, identity: UUID, below: tuple[str, ...], after: str | None, limit: int
 ) -> list[Entry]:
     """What is in a directory below that of a record or person."""
-    location = _location(settings, root)
-    found = Volumes()
+    directory, found = DIRECTORIES[ROOTS[root]], Volumes()
+    location = directory.location(settings)
     # Of that one no request says the path: what is wrong with it is no fault of the path.
-    found.require_directory(location, identity, DIRECTORIES[root])
+    found.require_directory(location, identity, directory.called)
     return found.list_entries(location, _path(identity, below), after=after, limit=limit)
 
 
 def _make(settings: Settings, wanted: NewFile, entry: NewEntry, maker: ClaimedMaker) -> None:
     """Make what is wanted in a directory below that of a record or person."""
     made = Volumes(uid=settings.files_uid, gid=settings.files_gid)
-    location, path = _location(settings, wanted.root), entry.path
-    made.require_directory(location, entry.record, DIRECTORIES[wanted.root])
+    directory, path = DIRECTORIES[ROOTS[wanted.root]], entry.path
+    location = directory.location(settings)
+    made.require_directory(location, entry.record, directory.called)
     if wanted.type is EntryType.DIRECTORY:
         made.create_directory(location, path, wanted.name, maker)
     else:

@@ -20,10 +20,11 @@ from enum import StrEnum
 
 from msgspec import Struct
 
+from models.domain.kinds import DIRECTORIES
 from models.domain.reserved_words import LOCALE_VARIABLE, OTHER_SHELLS, VARIABLE, reserved
 from models.domain.values import ModuleCall
 
-BINARIES, MODULEFILES = "binaries", "modulefiles"
+BINARIES, MODULEFILES = DIRECTORIES["module"].below, "modulefiles"
 """Beneath the directory of all modules: a directory to a module, and a directory to an owner."""
 
 MOST_ARGUMENTS = 1000

@@ -1,54 +1,22 @@
 """Temporal as the API and the workers reach it: connecting, the ids of workflows, and waking them."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
 from datetime import timedelta
-from typing import Any
 from urllib.parse import quote
 
 import structlog
 from temporalio.client import Client
 from temporalio.common import WorkflowIDConflictPolicy, WorkflowIDReusePolicy
 
+from models.domain.kinds import WORK
 from models.domain.settings import Settings
 from models.domain.values import Subject
-from workflows.access import AccessWorkflow
 from workflows.plugin import plugin
-from workflows.server import ServerWorkflow
-from workflows.shared_object import DatasetWorkflow, GroupWorkflow, ModuleWorkflow, SecretWorkflow
-from workflows.user import UserWorkflow
 
 log = structlog.get_logger(__name__)
 
 # A request waits no longer for a wake-up, all attempts together: the reconciler makes up for one that is lost.
 WAKE_DEADLINE = timedelta(seconds=2)
-
-_SHARED: dict[str, Callable[[Any, Subject], Awaitable[None]]] = {
-    "dataset": DatasetWorkflow.run,
-    "module": ModuleWorkflow.run,
-    "secret": SecretWorkflow.run,
-}
-_WORKFLOWS: dict[str, Callable[[Any, Subject], Awaitable[None]]] = {
-    "server": ServerWorkflow.run,
-    "person": UserWorkflow.run,
-    "group": GroupWorkflow.run,
-    **_SHARED,
-    **{f"{kind}-access": AccessWorkflow.run for kind in _SHARED},
-}
-_SUMMARIES = {
-    "server": "Make a server what is wished of it",
-    "person": "Prepare a person's place",
-    "group": "Make a group what is wished of it",
-    **{kind: f"Make a {kind} what is wished of it" for kind in _SHARED},
-    **{f"{kind}-access": f"Bring servers into line with who may use a {kind}" for kind in _SHARED},
-}
-_PREFIXES = {
-    "server": "server",
-    "person": "user",
-    "group": "group",
-    **{kind: kind for kind in _SHARED},
-    **{f"{kind}-access": f"access-{kind}" for kind in _SHARED},
-}
 
 
 async def connect(settings: Settings, *, lazy: bool = True) -> Client:
@@ -63,7 +31,7 @@ async def connect(settings: Settings, *, lazy: bool = True) -> Client:
 
 def workflow_id(subject: Subject) -> str:
     """The id of the one workflow that works on a subject: the id is the lock."""
-    return f"{_PREFIXES[subject.kind]}-{subject.id}"
+    return f"{WORK[subject.kind].prefix}-{subject.id}"
 
 
 def run_link(settings: Settings, workflow: str, run: str) -> str:
@@ -85,17 +53,18 @@ class Workflows:
         A wake-up too many is harmless; one that is lost is made up for by the reconciler.
         """
         try:
+            work = WORK[subject.kind]
             # The SDK's own deadline is one for each attempt, and begins when there is a connection.
             async with asyncio.timeout(WAKE_DEADLINE.total_seconds()):
                 await self._client.start_workflow(
-                    _WORKFLOWS[subject.kind],
+                    work.workflow,
                     subject,
                     id=workflow_id(subject),
                     task_queue=self._settings.temporal_task_queue,
                     id_reuse_policy=WorkflowIDReusePolicy.ALLOW_DUPLICATE,
                     id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
                     start_signal="woken",
-                    static_summary=_SUMMARIES[subject.kind],
+                    static_summary=work.summary,
                     rpc_timeout=WAKE_DEADLINE,
                 )
         except Exception as error:

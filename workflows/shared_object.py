@@ -14,11 +14,10 @@ from activities.jupyterhub import Hub
 from activities.messages import AccessScope, ObjectWish, WorkflowRun
 from activities.records import Records
 from activities.vault import Values
+from models.domain.kinds import DIRECTORIES
 from models.domain.values import Subject
 from models.records.lifecycles import ObjectPlan, Presence
 from workflows.options import outside, records
-
-_HAVE_DIRECTORIES = ("dataset", "module", "group")
 
 
 class Wakeable:
@@ -66,7 +65,7 @@ async def keep(subject: Subject, this: Wakeable) -> None:
 async def _make_true(plan: ObjectPlan, wish: ObjectWish, this: Wakeable) -> bool:
     """Make a wish true; False when something else came up first."""
     gone = plan.wish is not Presence.PRESENT
-    if not gone and plan.kind in _HAVE_DIRECTORIES:
+    if not gone and plan.kind in DIRECTORIES:
         # First, because a new member's server may mount it at once.
         await _place(wish, "Have its directory in place")
     if not gone and plan.kind == "module":
@@ -82,7 +81,7 @@ async def _make_true(plan: ObjectPlan, wish: ObjectWish, this: Wakeable) -> bool
         await _place_modulefile(wish, "Remove its modulefile")
     if gone and plan.kind == "secret":
         await workflow.execute_activity_method(Values.destroy_value, wish, **outside("Remove its value from Vault"))
-    if gone and plan.kind in _HAVE_DIRECTORIES:
+    if gone and plan.kind in DIRECTORIES:
         await _place(wish, "Take its directory away")
     return True
 

@@ -14,7 +14,7 @@ from msgspec import Struct
 from models.database.sql import Row, records, row, rows, to_json
 from models.domain.errors import RecordMissing
 from models.domain.ids import new_id
-from models.domain.kinds import SETTLED
+from models.domain.kinds import TABLES
 from models.domain.values import Caller, OperationStatus, Subject
 from models.ledger import audit
 from models.ledger.heartbeats import NO_WORKER
@@ -319,7 +319,7 @@ async def stalled(seconds: float, limit: int) -> list[Subject]:
         f"""UNION ALL
             SELECT '{kind}', id, observed_at FROM {table}
              WHERE generation <> observed_generation AND observed_at < now() - make_interval(secs => {{}})"""
-        for kind, table in SETTLED.items()
+        for kind, table in TABLES.items()
     )
     found = await rows(
         f"""
@@ -329,7 +329,7 @@ async def stalled(seconds: float, limit: int) -> list[Subject]:
             {unsettled}
         ) waiting GROUP BY subject_kind, subject ORDER BY min(since) LIMIT {{}}
         """,
-        *([seconds] * (1 + len(SETTLED))),
+        *([seconds] * (1 + len(TABLES))),
         limit,
     )
     return records(found, Subject)

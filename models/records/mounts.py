@@ -13,6 +13,7 @@ from models.access.permissions import Level, level_of
 from models.database.sql import decoded, records, row, rows, to_json
 from models.database.transactions import Transaction
 from models.domain.errors import DependencyUnavailable
+from models.domain.kinds import DIRECTORIES
 from models.domain.values import Subject, Wish
 from models.ledger.operations import LeftOut
 from models.records import servers
@@ -66,10 +67,13 @@ _OWNER = """
 """
 
 
+# Servers write in directories; there is nothing to write in what has none.
+_HAVE_DIRECTORIES = ", ".join(f"'{kind}'" for kind in DIRECTORIES)
+
 _USABLE = f"""
     usable AS (
       SELECT o.id AS object, o.kind, o.name, p.email AS owner, o.owner = s.owner AS own,
-             o.kind <> 'secret' AND may.level >= {Level.WRITE:d} AS writes
+             o.kind IN ({_HAVE_DIRECTORIES}) AND may.level >= {Level.WRITE:d} AS writes
         FROM server s CROSS JOIN {_OWNER}
         JOIN shareable o ON o.id = ANY({{}}::uuid[]) AND o.live AND o.ready
         JOIN person p ON p.id = o.owner

@@ -14,6 +14,7 @@ from models.database.sql import Row, decoded, row, rows, to_json
 from models.database.tables import Server
 from models.domain.errors import RecordMissing, StateConflict
 from models.domain.ids import new_id
+from models.domain.kinds import TEMPLATED
 from models.domain.values import Caller, OperationStatus, ServerStatus, Subject, Wish
 from models.ledger import operations
 from models.ledger.operations import LeftOut
@@ -41,11 +42,7 @@ class TemplateData(Struct, frozen=True, kw_only=True):
 
     def objects(self) -> list[tuple[str, str]]:
         """Kind and id of everything shared that it names."""
-        return [
-            (kind, identity)
-            for kind, named in (("dataset", self.datasets), ("module", self.modules), ("secret", self.secrets))
-            for identity in named
-        ]
+        return [(kind.word, identity) for kind in TEMPLATED for identity in getattr(self, kind.plural)]
 
 
 class ServerError(Struct, frozen=True, kw_only=True, omit_defaults=True):

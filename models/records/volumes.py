@@ -1,6 +1,5 @@
 """Who may use which directory, and which there are: the permissions of the records that the directories belong to."""
 
-from enum import StrEnum
 from uuid import UUID
 
 import msgspec
@@ -10,32 +9,11 @@ from models.access import sharing
 from models.access.permissions import Level
 from models.database.sql import rows
 from models.domain.errors import ActionForbidden, RecordMissing
+from models.domain.kinds import KINDS, ROOTS, Root
 from models.domain.values import Caller, Subject
 from models.ledger import audit
 from models.ledger.claims import Claim
 from models.records import datasets, groups, modules
-
-
-class Root(StrEnum):
-    """Where directories are. Those of a home are a person's; in the others each belongs to a record."""
-
-    NOTEBOOKS = "notebooks"
-    DATASETS = "datasets"
-    GROUPS = "groups"
-    MODULES = "modules"
-
-
-KINDS = {Root.NOTEBOOKS: "person", Root.DATASETS: datasets.KIND, Root.GROUPS: groups.KIND, Root.MODULES: modules.KIND}
-"""What the first component below a root is the id of."""
-
-
-DIRECTORIES = {
-    Root.NOTEBOOKS: "home directory",
-    Root.DATASETS: "directory of this dataset",
-    Root.GROUPS: "directory of this group",
-    Root.MODULES: "directory of this module",
-}
-"""What people call the directory that a path below a root begins with."""
 
 
 class Place(Struct, frozen=True, kw_only=True):
@@ -77,7 +55,7 @@ async def record_made(made: NewEntry, actor: Caller, request_id: str | None) -> 
     """Write down that somebody has made a file or directory, within the caller's transaction."""
     await audit.record(
         "volume.create_file",
-        Subject(KINDS[made.root], made.record),
+        Subject(ROOTS[made.root], made.record),
         actor,
         request_id=request_id,
         detail={"path": "/".join(made.below), "name": made.name, "type": made.type},
@@ -86,15 +64,15 @@ async def record_made(made: NewEntry, actor: Caller, request_id: str | None) -> 
 
 async def require(root: Root, identity: UUID, caller: Caller, needs: Level) -> None:
     """Refuse (`RecordMissing`, `ActionForbidden`) a caller who may not go as far as `needs` in a directory."""
-    if root in (Root.DATASETS, Root.MODULES):
-        await sharing.read(KINDS[root], identity, caller, needs)
+    if KINDS[ROOTS[root]].shared:
+        await sharing.read(ROOTS[root], identity, caller, needs)
     elif root is Root.GROUPS:
         group = await groups.read(identity, caller)
         # Names of groups are known to all, so this is no secret. Members may write.
         if not (group.member or caller.admin):
             raise ActionForbidden("Only members of the group may do this.", hint="Ask one of its managers.")
     elif identity != caller.id and not caller.admin:
-        raise RecordMissing.of(KINDS[root], identity)
+        raise RecordMissing.of(ROOTS[root], identity)
 
 
 async def list_places(root: Root, caller: Caller, *, before: UUID | None = None, limit: int) -> list[Place]:

@@ -15,10 +15,11 @@ from models.database import engine
 from models.database.sql import row
 from models.database.tables import Person
 from models.domain.ids import new_id
+from models.domain.kinds import Root
 from models.domain.settings import Settings
 from models.domain.values import Caller
 from models.ledger import claims
-from models.records.volumes import CLAIM, NewEntry, Root
+from models.records.volumes import CLAIM, NewEntry
 
 
 class Place:

@@ -42,3 +42,12 @@ async def test_a_defect_in_waking_is_no_failure_of_what_was_committed() -> None:
 
     workflows = Workflows(cast(Any, Broken()), Settings(database_url="postgresql:///x"))
     assert not await workflows.wake(SUBJECT)
+
+
+async def test_a_kind_that_no_workflow_works_on_is_no_failure_of_what_was_committed() -> None:
+    class Unasked:
+        async def start_workflow(self, *_: object, **__: object) -> None:
+            raise AssertionError("nothing can be started for it")
+
+    workflows = Workflows(cast(Any, Unasked()), Settings(database_url="postgresql:///x"))
+    assert not await workflows.wake(Subject("template", new_id()))
