@@ -1,0 +1,136 @@
+"""The schema is what `tables.py` says, and databases of before the first migration come to it unharmed."""
+
+import os
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable
+
+import asyncpg
+import pytest
+
+from models.database.tables import TABLES
+from models.migrations.notebooks_hub_2026_11_26t07_55_00_000000_first import ID, REPLACES
+
+Database = tuple[str, "asyncpg.Connection[asyncpg.Record]"]
+
+COLUMNS = """
+    SELECT c.relname || '.' || a.attname || ' ' || format_type(a.atttypid, a.atttypmod)
+           || CASE WHEN a.attnotnull THEN ' NOT NULL' ELSE '' END
+           || coalesce(' DEFAULT ' || pg_get_expr(d.adbin, d.adrelid), '')
+      FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid
+           LEFT JOIN pg_attrdef d ON d.adrelid = c.oid AND d.adnum = a.attnum
+     WHERE c.relnamespace = $1::regnamespace AND c.relkind = 'r' AND a.attnum > 0 AND NOT a.attisdropped
+       AND c.relname <> 'migration'
+"""
+CONSTRAINTS = """
+    SELECT conrelid::regclass || ' ' || conname || ' ' || pg_get_constraintdef(oid) FROM pg_constraint
+     WHERE connamespace = $1::regnamespace AND contype IN ('p', 'u') AND conname <> 'migration_pkey'
+"""
+INDEXES = "SELECT replace(indexdef, $1 || '.', '') FROM pg_indexes WHERE schemaname = $1 AND tablename <> 'migration'"
+
+
+@pytest.fixture
+async def database(new_database: Callable[[], Awaitable[str]]) -> AsyncIterator[Database]:
+    address = await new_database()
+    connection = await asyncpg.connect(address)
+    try:
+        yield address, connection
+    finally:
+        await connection.close()
+
+
+async def said(connection: "asyncpg.Connection[asyncpg.Record]", statement: str, schema: str) -> set[str]:
+    async with connection.transaction():
+        await connection.execute(f"SET LOCAL search_path TO {schema}")
+        return {row[0] for row in await connection.fetch(statement, schema)}
+
+
+async def differences(connection: "asyncpg.Connection[asyncpg.Record]") -> set[str]:
+    """What `tables.py` says and the migrated schema does not, and the columns and keys of which it is the other way."""
+    await connection.execute("CREATE SCHEMA wanted; SET search_path TO wanted")
+    for table in TABLES:
+        for statement in table.create_table().ddl:
+            await connection.execute(statement)
+    await connection.execute("RESET search_path")
+    found = set()
+    for statement in (COLUMNS, CONSTRAINTS, INDEXES):
+        wanted, made = [await said(connection, statement, schema) for schema in ("wanted", "public")]
+        found |= {f"not migrated: {one}" for one in wanted - made}
+        # An index may stand in a migration alone.
+        found |= {f"not in tables.py: {one}" for one in made - wanted if statement != INDEXES}
+    await connection.execute("DROP SCHEMA wanted CASCADE")
+    return found
+
+
+async def test_tables_and_the_migrated_schema_agree(database: Database) -> None:
+    assert not await differences(database[1]), "make migration NAME=… writes what is missing"
+
+
+async def test_a_column_in_one_and_not_the_other_is_named(database: Database) -> None:
+    await database[1].execute("ALTER TABLE server DROP COLUMN started_once, ADD COLUMN ended_once boolean")
+    await database[1].execute("DROP INDEX server_template; ALTER TABLE heartbeat DROP CONSTRAINT heartbeat_process")
+    assert await differences(database[1]) == {
+        "not migrated: server.started_once boolean NOT NULL DEFAULT false",
+        "not in tables.py: server.ended_once boolean",
+        "not migrated: CREATE INDEX server_template ON server USING btree (template)",
+        "not migrated: heartbeat heartbeat_process UNIQUE (process, role)",
+        "not migrated: CREATE UNIQUE INDEX heartbeat_process ON heartbeat USING btree (process, role)",
+    }
+
+
+async def test_every_migration_has_a_way_back(database: Database) -> None:
+    ended = run(database[0], "piccolo.main", "migrations", "backwards", "notebooks_hub", "all", "--auto_agree")
+    assert ended.returncode == 0, ended.stderr
+    left = "SELECT relname FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relname NOT LIKE 'migration%'"
+    assert not await database[1].fetch(left)
+    assert not await database[1].fetch("SELECT proname FROM pg_proc WHERE pronamespace = 'public'::regnamespace")
+    assert migrate(database[0]).returncode == 0
+    assert not await differences(database[1])
+
+
+def migrate(address: str) -> "subprocess.CompletedProcess[str]":
+    return run(address, "models.database.migrate")
+
+
+def run(address: str, module: str, *arguments: str) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run(
+        [sys.executable, "-m", module, *arguments],
+        env=os.environ | {"NBHUB_DATABASE_URL": address, "PICCOLO_CONF": "models.database.piccolo_conf"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+async def as_of_before(database: Database, steps: tuple[str, ...]) -> None:
+    """Make it a database that was made by these steps instead of the first migration, with somebody in it."""
+    _, connection = database
+    await connection.execute("DELETE FROM migration WHERE name = $1", ID)
+    await connection.executemany(
+        "INSERT INTO migration (name, app_name) VALUES ($1, 'notebooks_hub')", [(step,) for step in steps]
+    )
+    await connection.execute("INSERT INTO person (id, email) VALUES (gen_random_uuid(), 'ada@example.org')")
+
+
+async def recorded(database: Database) -> set[str]:
+    return {row["name"] for row in await database[1].fetch("SELECT name FROM migration")}
+
+
+async def test_a_database_of_the_earlier_steps_has_the_first_schema_already(database: Database) -> None:
+    await as_of_before(database, REPLACES)
+    for _ in range(2):
+        ended = migrate(database[0])
+        assert ended.returncode == 0, ended.stderr
+    assert {*REPLACES, ID} <= await recorded(database)
+    assert await database[1].fetchval("SELECT email FROM person") == "ada@example.org"
+    assert not await differences(database[1])
+
+
+async def test_a_database_of_some_of_the_earlier_steps_is_left_as_it_is(database: Database) -> None:
+    await as_of_before(database, REPLACES[:-1])
+    ended = migrate(database[0])
+    assert ended.returncode == 1
+    assert "has seen 9: bring it up to date with the last version that has them all" in ended.stderr
+    assert "Traceback" not in ended.stderr
+    assert ID not in await recorded(database)
+    assert await database[1].fetchval("SELECT email FROM person") == "ada@example.org"
