@@ -50,7 +50,7 @@ compose-test: setup ## docker-compose.yml by the words of deploy/README.md, on a
 	@$(BIN)/python -m tests.compose
 
 test-bodies: setup ## Wrong bodies, five hundred times each, with a debugging allocator (minutes of one core)
-	@PYTHONMALLOC=debug $(BIN)/python -X faulthandler -m tests.unit.api.wrong_bodies 500
+	@PYTHONMALLOC=debug $(BIN)/python -X faulthandler -m tests.unit.api.http.wrong_bodies 500
 
 lint: setup ## Style, and the mistakes that a linter finds
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check .

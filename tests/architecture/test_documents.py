@@ -11,8 +11,8 @@ from hub.settings import HubSettings, variable_of
 from models.domain.settings import table
 from stack import programs
 from stack.cli import parse
+from tests.project import PROJECT
 
-PROJECT = Path(__file__).parents[2]
 PAGES = sorted(path for folder in ("", "docs", "docs/decisions", "deploy") for path in (PROJECT / folder).glob("*.md"))
 
 

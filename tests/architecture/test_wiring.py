@@ -9,18 +9,17 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from temporalio.client import Client, Schedule, ScheduleActionStartWorkflow
 
 import worker
 from integrations.jupyterhub import JupyterHub
 from integrations.vault import Vault
 from models.domain.settings import Settings
+from tests.keys import key_pair
+from tests.project import PROJECT
 from workflows.schedules import converge
 from workflows.server import WISH
 
-PROJECT = Path(__file__).parents[2]
 PACKAGES = ("api", "workflows", "activities", "integrations", "models", "hub", "stack")
 # Made by a tool.
 _GENERATED = "migrations"
@@ -87,7 +86,7 @@ WORKFLOWS_WRITTEN = {
 @pytest.fixture
 def settings(tmp_path: Path) -> Settings:
     key = tmp_path / "key.pem"
-    key.write_bytes(Ed25519PrivateKey.generate().private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+    key.write_bytes(key_pair()[0])
     return Settings(database_url="postgresql:///nowhere", spec_signing_key_file=str(key))
 
 

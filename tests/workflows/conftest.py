@@ -2,13 +2,10 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
-from pathlib import Path
 from typing import cast
 from uuid import UUID
 
 import pytest
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from temporalio.client import Client, WorkflowHandle
 
 from integrations.jupyterhub import JupyterHub
@@ -24,6 +21,8 @@ from models.ledger.operations import OperationRecord
 from models.records import servers, templates
 from stack.supervisor import Stack
 from stack.vault_setup import role_of
+from tests.keys import key_pair
+from tests.project import PROJECT
 from tests.workflows.simulated_hub import SimulatedHub
 from worker import make_worker
 from workflows.client import Workflows, connect, workflow_id
@@ -41,7 +40,7 @@ async def settings(
     for name in ("datasets", "groups", "modules"):
         (directory / name).mkdir()
     key = directory / "key.pem"
-    key.write_bytes(Ed25519PrivateKey.generate().private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+    key.write_bytes(key_pair()[0])
     return Settings(
         database_url=await new_database(),
         database_pool_size=5,
@@ -160,7 +159,7 @@ def record(request: pytest.FixtureRequest, client: Client) -> Callable[[str, str
     async def write(scenario: str, identity: str) -> None:
         if request.config.getoption("--record-histories"):
             history = await client.get_workflow_handle(identity).fetch_history()
-            path = Path(__file__).parent.parent / "histories" / f"{scenario}.json"
+            path = PROJECT / "tests" / "histories" / f"{scenario}.json"
             path.write_text(history.to_json())
 
     return write

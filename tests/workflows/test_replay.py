@@ -8,12 +8,13 @@ from temporalio import workflow
 from temporalio.client import WorkflowHistory
 from temporalio.worker import Replayer
 
+from tests.project import PROJECT
 from tests.workflows.conftest import PAYLOAD_KEYS
 from tests.workflows.incompatible import Incompatible
 from worker import WORKFLOWS
 from workflows.plugin import plugin
 
-HISTORIES = sorted((Path(__file__).parent.parent / "histories").glob("*.json"))
+HISTORIES = sorted((PROJECT / "tests" / "histories").glob("*.json"))
 
 
 def read(path: Path) -> WorkflowHistory:

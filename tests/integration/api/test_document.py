@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from stack.supervisor import Stack
+from tests.project import PROJECT
 
-PROJECT = Path(__file__).parents[3]
 CONFIGURATION = Path(__file__).with_name("schemathesis.toml")
 
 

@@ -15,16 +15,15 @@ from urllib.parse import quote
 
 import httpx
 import msgspec
-from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from integrations.lmod import BINARIES, MODULEFILES, file_name, render
 from models.domain.server_spec import Mount, ServerSpec, WrappedSecret, sign_spec
 from models.domain.values import ModuleCall
 from stack.notebook import Notebook
+from tests.keys import key_pair
+from tests.project import PROJECT
 from tests.terminal import Terminal
 
-PROJECT = Path(__file__).resolve().parents[3]
 USER, OTHER = "alice@example.org", "bob@example.org"
 
 
@@ -268,11 +267,6 @@ class HubUnderTest:
             return False
 
     def _new_key(self, key_id: str) -> bytes:
-        key = Ed25519PrivateKey.generate()
-        public = key.public_key().public_bytes(
-            serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
-        )
+        private, public = key_pair()
         (self._keys / f"{key_id}.pem").write_bytes(public)
-        return key.private_bytes(
-            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-        )
+        return private

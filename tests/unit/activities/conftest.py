@@ -7,8 +7,6 @@ from typing import Any, TypeVar, cast
 from uuid import UUID
 
 import pytest
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from temporalio.common import RetryPolicy
 from temporalio.testing import ActivityEnvironment
 
@@ -26,6 +24,7 @@ from models.ledger import operations
 from models.ledger.operations import OperationRecord, Step
 from models.records import server_settling, servers, templates
 from models.records.servers import ServerRecord
+from tests.keys import key_pair
 from tests.workflows.simulated_hub import SimulatedHub
 
 T = TypeVar("T")
@@ -72,7 +71,6 @@ class Scene:
 
 @pytest.fixture
 async def scene(postgres: str, tmp_path: Path) -> AsyncIterator[Scene]:
-    key = Ed25519PrivateKey.generate().private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
     settings = Settings(database_url=postgres, database_pool_size=3, notebook_location=str(tmp_path))
     hub, vault = SimulatedHub(), Vault.from_settings(settings)
 
@@ -101,6 +99,6 @@ async def scene(postgres: str, tmp_path: Path) -> AsyncIterator[Scene]:
             server = await servers.create(
                 (await templates.read_visible(template, caller)).snapshot(), caller, made_with_template=True
             )
-        activities = Hub(cast(JupyterHub, hub), vault, settings, key, wake)
+        activities = Hub(cast(JupyterHub, hub), vault, settings, key_pair()[0], wake)
         yield Scene(hub, activities, caller, server)
     await vault.close()

@@ -16,10 +16,10 @@ import pytest
 
 from models.database.sql import row
 from models.domain.ids import new_id
+from tests.project import PROJECT
 from tests.slow_link import SlowLink
 from tests.unit.api.bench import Bench
 
-ROOT = Path(__file__).parents[3]
 TEMPLATE = {"name": "lab", "description": "", "type": "user", "applicationType": "jupyterlab", "public": False}
 
 
@@ -27,7 +27,7 @@ TEMPLATE = {"name": "lab", "description": "", "type": "user", "applicationType":
 async def running(environment: dict[str, str], url: str) -> AsyncIterator[asyncio.subprocess.Process]:
     """A process of the API that answers."""
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "api", cwd=ROOT, env=environment, stdout=asyncio.subprocess.DEVNULL
+        sys.executable, "-m", "api", cwd=PROJECT, env=environment, stdout=asyncio.subprocess.DEVNULL
     )
     try:
         async with asyncio.timeout(60), httpx.AsyncClient() as client:

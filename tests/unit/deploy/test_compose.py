@@ -35,13 +35,13 @@ from models.domain.settings import Settings, table
 from models.ledger import heartbeats
 from models.ledger.heartbeats import Role
 from stack import vault_setup
+from tests.project import PROJECT
 from workflows.codec import EncryptionCodec, PayloadUnreadable
 
 Json = dict[str, Any]
 
-ROOT = Path(__file__).resolve().parents[3]
-DEPLOY = ROOT / "deploy"
-COMPOSE: Json = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
+DEPLOY = PROJECT / "deploy"
+COMPOSE: Json = yaml.safe_load((PROJECT / "docker-compose.yml").read_text())
 DOCKERFILES = ("deploy/Dockerfile", "deploy/jupyterhub.Dockerfile")
 SCRIPTS = (
     "deploy/entrypoint.sh",
@@ -222,7 +222,7 @@ def reference_problems(compose: Json) -> Iterator[str]:
         for source, _ in mounts_of(service):
             if not source.startswith("."):
                 used["volumes"].add(source)
-            elif not source.startswith(SECRETS) and not (ROOT / source).exists():
+            elif not source.startswith(SECRETS) and not (PROJECT / source).exists():
                 yield f"{name}: {source} is missing"
         for other, how in service.get("depends_on", {}).items():
             if other not in services:
@@ -267,7 +267,7 @@ def build_problems(compose: Json) -> Iterator[str]:
         build = next((one["build"] for one in services if makes(one, service["image"])), None)
         if build is None:
             continue
-        file = ROOT / build["context"] / build["dockerfile"]
+        file = PROJECT / build["context"] / build["dockerfile"]
         if not file.is_file():
             yield f"{name}: no {build['dockerfile']}"
             continue
@@ -296,7 +296,7 @@ def _command_problems(command: list[str], dockerfile: str) -> Iterator[str]:
     else:
         files = [command[1]]
     for file in files:
-        if not (ROOT / file).is_file():
+        if not (PROJECT / file).is_file():
             yield f"no file {file}"
         elif not any(file == one or file.startswith(f"{one}/") for one in copied(dockerfile)):
             yield f"{file} is not in the image"
@@ -671,13 +671,15 @@ def test_api_and_provider_share_the_client_secrets_and_addresses(made: Path) -> 
 
 @pytest.mark.parametrize("name", DOCKERFILES)
 def test_dockerfile_copies_what_is_there_and_runs_as_nobody_special(name: str) -> None:
-    text = (ROOT / name).read_text()
-    patterns = [line.strip() for line in (ROOT / ".dockerignore").read_text().splitlines() if line and line[0] != "#"]
+    text = (PROJECT / name).read_text()
+    patterns = [
+        line.strip() for line in (PROJECT / ".dockerignore").read_text().splitlines() if line and line[0] != "#"
+    ]
     stages = re.findall(r"^FROM (\S+) AS (\S+)$", text, re.MULTILINE)
 
     assert patterns[0] == "*"
     for source in copied(text):
-        assert (ROOT / source).exists(), source
+        assert (PROJECT / source).exists(), source
         assert any(
             source == shown or source.startswith(f"{shown}/") or fnmatch.fnmatch(source, shown)
             for shown in (pattern[1:] for pattern in patterns if pattern[0] == "!")
@@ -689,7 +691,7 @@ def test_dockerfile_copies_what_is_there_and_runs_as_nobody_special(name: str) -
 
 
 def test_every_package_that_runs_is_in_the_image() -> None:
-    server, hub = (copied((ROOT / name).read_text()) for name in DOCKERFILES)
+    server, hub = (copied((PROJECT / name).read_text()) for name in DOCKERFILES)
 
     assert {"worker.py", "activities", "api", "integrations", "models", "workflows"} <= set(server)
     assert {"hub", "models/__init__.py", "models/domain"} <= set(hub)
@@ -712,9 +714,9 @@ def test_image_has_what_servers_in_sandboxes_need() -> None:
 @pytest.mark.parametrize("name", [*SCRIPTS, *PARTS_OF_SCRIPTS])
 @pytest.mark.parametrize("shell", ["bash", "sh"])
 def test_script_parses(name: str, shell: str) -> None:
-    assert run(shell, "-n", str(ROOT / name)).stderr == ""
-    assert os.access(ROOT / name, os.X_OK) == (name in SCRIPTS)
-    assert not re.search(r"\beval\b", (ROOT / name).read_text())
+    assert run(shell, "-n", str(PROJECT / name)).stderr == ""
+    assert os.access(PROJECT / name, os.X_OK) == (name in SCRIPTS)
+    assert not re.search(r"\beval\b", (PROJECT / name).read_text())
 
 
 def contents(directory: Path) -> dict[str, bytes]:
@@ -971,7 +973,7 @@ def test_secrets_stay_out_of_git_and_out_of_images() -> None:
     ignored = (DEPLOY / ".gitignore").read_text().split()
 
     assert {"/secrets/", "/.env"} <= set(ignored)
-    assert not re.search(r"^!deploy(/(secrets|\.env).*)?$", (ROOT / ".dockerignore").read_text(), re.MULTILINE)
+    assert not re.search(r"^!deploy(/(secrets|\.env).*)?$", (PROJECT / ".dockerignore").read_text(), re.MULTILINE)
 
 
 SECRET_LOOKING = (
@@ -1001,8 +1003,8 @@ def test_what_a_secret_looks_like(text: str) -> None:
 
 
 def test_no_file_holds_a_secret() -> None:
-    listed = run("git", "-C", str(ROOT), "ls-files", "--cached", "--others", "--exclude-standard", "deploy").stdout
-    files = [ROOT / "docker-compose.yml", ROOT / ".dockerignore", *(ROOT / name for name in listed.split())]
+    listed = run("git", "-C", str(PROJECT), "ls-files", "--cached", "--others", "--exclude-standard", "deploy").stdout
+    files = [PROJECT / "docker-compose.yml", PROJECT / ".dockerignore", *(PROJECT / name for name in listed.split())]
 
     assert len(files) > 10
     found = [
@@ -1166,7 +1168,7 @@ class SetUp:
     def run(self) -> subprocess.CompletedProcess[str]:
         service = COMPOSE["services"]["vault-setup"]
         (source,) = [source for source, at in mounts_of(service) if at == "/nbhub"]
-        script = service["entrypoint"][1].replace("/nbhub", str(ROOT / source))
+        script = service["entrypoint"][1].replace("/nbhub", str(PROJECT / source))
         environment = environment_of("vault-setup", self.secrets) | {"VAULT_TOKEN": "root"}
         return run("sh", script, **environment | {"PATH": f"{self._programs}:{os.environ['PATH']}"})
 

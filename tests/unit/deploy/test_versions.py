@@ -3,20 +3,19 @@
 import json
 import re
 import tomllib
-from pathlib import Path
 
 import yaml
 
 from stack import programs
+from tests.project import PROJECT
 
-ROOT = Path(__file__).resolve().parents[3]
-VERSIONS: dict[str, dict[str, str]] = tomllib.loads((ROOT / "deploy" / "versions.toml").read_text())
-DOCKERFILES = sorted((ROOT / "deploy").glob("*Dockerfile"))
+VERSIONS: dict[str, dict[str, str]] = tomllib.loads((PROJECT / "deploy" / "versions.toml").read_text())
+DOCKERFILES = sorted((PROJECT / "deploy").glob("*Dockerfile"))
 OURS = "notebooks-hub/"
 
 
 def test_images_of_the_deployment() -> None:
-    compose = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
+    compose = yaml.safe_load((PROJECT / "docker-compose.yml").read_text())
     named = {service["image"] for service in compose["services"].values()}
     for file in DOCKERFILES:
         named |= set(re.findall(r"^FROM (\S+:\S+)", file.read_text(), re.MULTILINE))
@@ -39,20 +38,20 @@ async def test_programs_of_the_stack() -> None:
 
 
 def test_packages_of_the_lock_file() -> None:
-    locked = {one["name"]: one["version"] for one in tomllib.loads((ROOT / "uv.lock").read_text())["package"]}
+    locked = {one["name"]: one["version"] for one in tomllib.loads((PROJECT / "uv.lock").read_text())["package"]}
     assert {name: locked.get(name) for name in VERSIONS["packages"]} == VERSIONS["packages"]
 
 
 def test_packages_of_npm() -> None:
-    locked = json.loads((ROOT / "stack" / "oidc" / "package-lock.json").read_text())
+    locked = json.loads((PROJECT / "stack" / "oidc" / "package-lock.json").read_text())
     assert locked["packages"][""]["dependencies"] == VERSIONS["npm"]
 
 
 def test_what_is_tried_beside_these() -> None:
-    jupyterhub = re.search(r"^jupyterhub==(\S+)", (ROOT / "stack" / "jupyterhub5.txt").read_text(), re.MULTILINE)
+    jupyterhub = re.search(r"^jupyterhub==(\S+)", (PROJECT / "stack" / "jupyterhub5.txt").read_text(), re.MULTILINE)
     vault = re.search(
         r"github\.com/hashicorp/vault v(\S+)$",
-        (ROOT / "tests" / "hashicorp_vault" / "go.mod").read_text(),
+        (PROJECT / "tests" / "hashicorp_vault" / "go.mod").read_text(),
         re.MULTILINE,
     )
     assert jupyterhub is not None
@@ -69,5 +68,5 @@ def test_deployment_and_stack_run_the_same() -> None:
     assert said["node"].removeprefix("v").split(".")[0] == images["node"].split(".")[0]
     assert said["uv"].split()[1] == images["ghcr.io/astral-sh/uv"]
     assert images["hashicorp/vault"] == VERSIONS["also"]["vault"]
-    python = (ROOT / ".python-version").read_text().strip()
+    python = (PROJECT / ".python-version").read_text().strip()
     assert images["python"].startswith(f"{python}.")

@@ -15,9 +15,9 @@ from hub.launch import ARGUMENTS_FD, FIRST_FILE_FD, LOCK_FD, STATUS_FD, LaunchPl
 from hub.limits import Limits
 from hub.machine import Machine
 from hub.records import Records
+from tests.project import PROJECT
 
 ID = "server-1"
-PROJECT = Path(__file__).resolve().parents[3]
 
 
 # Says what it inherited: where its descriptors lead, and what is in those of memory.

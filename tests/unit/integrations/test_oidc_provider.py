@@ -10,7 +10,16 @@ from joserfc.jwk import RSAKey
 
 from integrations.oidc import OidcClient
 from models.domain.errors import IdentityUnknown, ProviderUnavailable, RequestMalformed
-from tests.unit.auth.fake_provider import CLIENT, ISSUER, KEYS, FakeProvider, access_claims, metadata, sign, token
+from tests.unit.integrations.fake_provider import (
+    CLIENT,
+    ISSUER,
+    KEYS,
+    FakeProvider,
+    access_claims,
+    metadata,
+    sign,
+    token,
+)
 
 DISCOVERY = "/.well-known/openid-configuration"
 

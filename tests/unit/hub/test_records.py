@@ -13,6 +13,7 @@ import pytest
 from hub import processes
 from hub.machine import LOG_BYTES, NO_LOG, Machine
 from hub.records import Failure, GenerationFenced, Record, Records, ServerBusy
+from tests.project import PROJECT
 
 ID = "server-1"
 HOLDER = """
@@ -47,7 +48,7 @@ def hold(directory: Path) -> "subprocess.Popen[str]":
         [sys.executable, "-c", HOLDER, str(directory), ID],
         stdout=subprocess.PIPE,
         text=True,
-        env={**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[3])},
+        env={**os.environ, "PYTHONPATH": str(PROJECT)},
         start_new_session=True,
     )
     assert holder.stdout is not None

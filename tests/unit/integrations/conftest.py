@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from integrations.oidc import OidcClient
-from tests.unit.auth.fake_provider import FakeProvider
+from tests.unit.integrations.fake_provider import FakeProvider
 
 
 @pytest.fixture

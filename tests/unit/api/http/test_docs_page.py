@@ -11,7 +11,7 @@ from api.app import assemble
 from api.http.docs_page import PAGE, docs_page
 from models.domain.settings import Settings
 from tests.unit.api.bench import Bench, client_of
-from tests.unit.api.test_writes import NotesController
+from tests.unit.api.http.test_write import NotesController
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ from joserfc.jwk import RSAKey
 
 from integrations.oidc import LARGEST_TOKEN, OidcClient
 from models.domain.errors import ActionForbidden, IdentityUnknown
-from tests.unit.auth.fake_provider import (
+from tests.unit.integrations.fake_provider import (
     CLIENT,
     ISSUER,
     KEYS,

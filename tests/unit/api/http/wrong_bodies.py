@@ -1,6 +1,6 @@
 """Sends every field of every route every wrong kind of JSON value, to one process that has to live on.
 
-`python -m tests.unit.api.wrong_bodies 500` does it so many times; `make test-bodies` runs that with a debugging
+`python -m tests.unit.api.http.wrong_bodies 500` does it so many times; `make test-bodies` runs that with a debugging
 allocator, which finds memory that is freed wrongly where nothing has crashed yet.
 """
 

@@ -19,7 +19,7 @@ from hub.records import Failure, Records
 from hub.settings import HubSettings
 from models.domain.profiles import Profiles
 from models.domain.server_spec import SecretMount, sign_spec
-from tests.unit.hub.conftest import MakeSpec
+from tests.unit.conftest import MakeSpec
 from tests.unit.hub.wrapping import Wrapping
 
 Keys = tuple[bytes, bytes]

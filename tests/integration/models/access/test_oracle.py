@@ -11,7 +11,7 @@ from api.app import HANDLERS
 from models.database.sql import row, rows
 from models.domain.ids import new_id
 from models.domain.values import Caller
-from tests.integration.permissions.worlds import (
+from tests.integration.models.access.worlds import (
     GROUPS,
     KINDS,
     ORGS,

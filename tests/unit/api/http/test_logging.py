@@ -16,7 +16,7 @@ from api.http.policy import Policy, needs
 from models.domain import logging as shared_logging
 from models.domain.settings import Settings
 from tests.unit.api.bench import Bench
-from tests.unit.api.test_writes import NotesController
+from tests.unit.api.http.test_write import NotesController
 
 Lines = Callable[[], list[dict[str, Any]]]
 

@@ -14,7 +14,7 @@ from models.database import transactions
 from models.database.sql import row, rows
 from models.domain.values import Caller
 from models.records import datasets, mounts
-from tests.integration.permissions import crowd
+from tests.integration.models.access import crowd
 from tests.unit.api.bench import Bench
 
 LARGE = {"access_grant", "dataset", "group_member", "user_group", "person"}

@@ -20,7 +20,8 @@ from models.domain.server_spec import (
     sign_spec,
     verify_spec,
 )
-from tests.unit.hub.conftest import MakeSpec, key_pair
+from tests.keys import key_pair
+from tests.unit.conftest import MakeSpec
 
 Keys = tuple[bytes, bytes]
 

@@ -13,6 +13,7 @@ from stack import cli
 from stack.layout import Layout, layout_of
 from stack.process import ProcessIdentity
 from stack.state import Claim, Ended, Info, State, write_state
+from tests.project import PROJECT
 
 PROGRAM = Path(sys.executable).with_name("nbhub")
 COMMANDS = [
@@ -145,10 +146,9 @@ def test_a_number_of_workers_that_makes_sense_is_taken(number: str) -> None:
 
 
 def test_the_projects_stack_is_found_from_anywhere_in_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    project = Path(__file__).parents[3]
-    for here in (project, project / "docs"):
+    for here in (PROJECT, PROJECT / "docs"):
         monkeypatch.chdir(here)
-        assert cli.parse(["status"]).directory == project / ".nbhub"
+        assert cli.parse(["status"]).directory == PROJECT / ".nbhub"
     monkeypatch.chdir(tmp_path)
     assert cli.parse(["status"]).directory == tmp_path / ".nbhub"
 

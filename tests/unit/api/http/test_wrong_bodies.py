@@ -7,7 +7,6 @@ import subprocess
 import sys
 import unicodedata
 from collections.abc import AsyncIterator
-from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, Literal
 
@@ -24,10 +23,9 @@ from api.modules import ModuleCreate
 from api.volume import FileCreate
 from models.domain.errors import MOST_PROBLEMS, ProblemDetail
 from models.domain.settings import Settings
-from tests.unit.api import wrong_bodies
+from tests.project import PROJECT
 from tests.unit.api.bench import client_of
-
-PROJECT = Path(__file__).parents[3]
+from tests.unit.api.http import wrong_bodies
 
 
 @pytest.mark.parametrize("allocator", ["default", "debug"])

@@ -7,13 +7,11 @@ import os
 import signal
 import sys
 from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
+from tests.project import PROJECT
 from tests.slow_link import SlowLink
-
-ROOT = Path(__file__).parents[3]
 
 
 class RunningWorker:
@@ -52,7 +50,7 @@ async def worker(database_url: str, temporal: str) -> AsyncIterator[RunningWorke
         "NBHUB_LOG_FORMAT": "json",
     }
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "worker.py", cwd=ROOT, env=environment, stdout=asyncio.subprocess.PIPE
+        sys.executable, "worker.py", cwd=PROJECT, env=environment, stdout=asyncio.subprocess.PIPE
     )
     try:
         yield RunningWorker(process)
