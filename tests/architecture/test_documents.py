@@ -1,5 +1,6 @@
 """The documents are true: their commands, links and tables are what is there."""
 
+import ast
 import re
 import subprocess
 from pathlib import Path
@@ -11,6 +12,7 @@ from hub.settings import HubSettings, variable_of
 from models.domain.settings import table
 from stack import programs
 from stack.cli import parse
+from tests.architecture.test_wiring import modules_of, parsed
 from tests.project import PROJECT
 
 PAGES = sorted(path for folder in ("", "docs", "docs/decisions", "deploy") for path in (PROJECT / folder).glob("*.md"))
@@ -86,3 +88,18 @@ def test_every_setting_of_the_stack_is_documented() -> None:
     page = (PROJECT / "docs" / "settings.md").read_text()
     documented = set(re.findall(r"^\| `(NBHUB_STACK_\w+)`", page, re.MULTILINE))
     assert documented == programs.SETTINGS.keys()
+
+
+def test_words_of_the_glossary_are_those_of_the_code() -> None:
+    page = (PROJECT / "docs" / "architecture.md").read_text()
+    table = page.partition("\n## Words\n")[2].partition("\n## ")[0]
+    words = [word for row in re.findall(r"^\| ([a-z, ]+) \| ", table, re.MULTILINE)[1:] for word in row.split(", ")]
+    assert len(words) > 12
+    names = {
+        part.lower()
+        for path in modules_of("api", "workflows", "activities", "integrations", "models", "hub")
+        for node in ast.walk(parsed(path))
+        for name in (getattr(node, field, None) for field in ("id", "name", "attr", "arg"))
+        for part in re.findall(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+", name or "")
+    }
+    assert set(words) - names == set()
