@@ -86,7 +86,7 @@ class BubblewrapSpawner(RecordedSpawner):
         settings, spec = self.hub_settings, order.spec
         bwrap = shutil.which(settings.bubblewrap)
         if bwrap is None:
-            raise OrderRefused("program-missing", f"bubblewrap is not on this machine, as {settings.bubblewrap}")
+            raise OrderRefused("sandbox-missing", no_sandbox(settings.bubblewrap))
         if order.hardware.gpu:
             raise OrderRefused("hardware-refused", "sandboxes of this machine have no GPU: choose other hardware")
         check_program(order, SEARCH_PATH)
@@ -134,6 +134,15 @@ class BubblewrapSpawner(RecordedSpawner):
             directory="/",
             limits=limits_for(order.hardware, settings.cgroup, self.log),
         )
+
+
+def no_sandbox(program: str) -> str:
+    """Return what an administrator can do about a sandbox that is missing: nothing is started without one unasked."""
+    return (
+        f"No server is started, because this machine of JupyterHub has no sandbox: there is no {program}. "
+        "An administrator can install bubblewrap, name its program by NBHUB_HUB_BUBBLEWRAP, or give up what keeps "
+        "people's servers apart by NBHUB_HUB_SPAWNER=local"
+    )
 
 
 def sandbox_arguments(

@@ -111,7 +111,7 @@ def configure_services(c: Any, settings: HubSettings) -> None:
             "environment": {
                 "PYTHONPATH": str(_PROJECT),
                 "NBHUB_HUB_DATA_DIR": str(settings.data_dir),
-                "NBHUB_HUB_SPAWNER": settings.spawner_in_use,
+                "NBHUB_HUB_SPAWNER": settings.spawner,
                 "NBHUB_HUB_CGROUP": settings.cgroup,
                 "NBHUB_HUB_KUBE_NAMESPACE": settings.kube_namespace,
             },
@@ -137,7 +137,7 @@ def configure_spawner(c: Any, settings: HubSettings) -> None:
         load_profiles(Path(settings.profiles_file) if settings.profiles_file else None),
         settings.public_keys,
         apply,
-        open_secrets.get(settings.spawner_in_use, no_secrets),
+        open_secrets.get(settings.spawner, no_secrets),
     )
     c.JupyterHub.spawner_class = spawner_class
     c.Spawner.pre_spawn_hook = plugin.pre_spawn
@@ -150,7 +150,7 @@ def configure_spawner(c: Any, settings: HubSettings) -> None:
 
 def _spawner(c: Any, settings: HubSettings) -> tuple[type, Callable[[Any, Order], None]]:
     """Return the spawner's class and how an order is handed to it. Imports only what is used."""
-    kind = settings.spawner_in_use
+    kind = settings.spawner
     if kind in ("bubblewrap", "local"):
         if not settings.allowed_roots:
             raise HubSettingsInvalid("NBHUB_HUB_ALLOWED_ROOTS is missing: the directories that servers may see")

@@ -1,4 +1,4 @@
-"""Plain processes of this machine, where bubblewrap is missing: no isolation, so nothing that would need it."""
+"""Plain processes of this machine, where a setting says so: no isolation, so nothing that would need it."""
 
 import os
 from pathlib import Path, PurePosixPath
@@ -20,12 +20,16 @@ class LocalSpawner(RecordedSpawner):
         if spec.mounts or spec.modules:
             raise OrderRefused(
                 "sandbox-missing",
-                "this machine has no sandbox (bubblewrap): servers with datasets, modules or groups are refused",
+                "this JupyterHub starts servers without a sandbox (bubblewrap): those with datasets, modules or groups "
+                "are refused",
             )
         if order.file_path or order.hardware.gpu:
-            raise OrderRefused("sandbox-missing", "this machine runs notebooks only: it has no sandbox (bubblewrap)")
+            raise OrderRefused(
+                "sandbox-missing",
+                "this JupyterHub starts servers without a sandbox (bubblewrap), and then notebooks only",
+            )
         if os.geteuid() == 0:
-            self.log.warning("Without bubblewrap, started as root: people's code runs as root of this machine")
+            self.log.warning("Without a sandbox, started as root: people's code runs as root of this machine")
         check_program(order, SEARCH_PATH)
         home = resolve_source(spec.home, HOME, settings.allowed_roots)
         self.mem_limit, self.cpu_limit = order.hardware.memory_bytes, order.hardware.cpu

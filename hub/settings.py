@@ -1,7 +1,6 @@
 """What JupyterHub's side is told by its environment: `NBHUB_HUB_<FIELD>`, plus three names shared with the rest."""
 
 import os
-import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -42,7 +41,7 @@ class HubSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     proxy_token: str = ""
     admin_token: str = ""
     spec_keys: Path = Path("keys")
-    spawner: str = ""
+    spawner: str = "bubblewrap"
     # The program of the sandbox: a name that PATH leads to, or a whole path.
     bubblewrap: str = "bwrap"
     oidc_issuer: str = ""
@@ -98,16 +97,11 @@ class HubSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
                 values[field.name] = msgspec.convert(value, field.type, strict=False, dec_hook=_to_path)
             except msgspec.MsgspecError as problem:
                 problems.append(f"{variable}: {problem}")
-        if values.get("spawner") and values["spawner"] not in SPAWNERS:
+        if values.get("spawner", "bubblewrap") not in SPAWNERS:
             problems.append(f"NBHUB_HUB_SPAWNER must be one of {', '.join(SPAWNERS)}")
         if problems:
             raise HubSettingsInvalid("; ".join(problems))
         return cls(**values)  # type: ignore[arg-type]  # every value was converted to its field's type
-
-    @property
-    def spawner_in_use(self) -> str:
-        """The configured spawner, else bubblewrap where it is installed."""
-        return self.spawner or ("bubblewrap" if shutil.which(self.bubblewrap) else "local")
 
     def public_keys(self) -> dict[str, bytes]:
         """Return the public keys of the spec's signers by key id (`<kid>.pem`).

@@ -152,7 +152,7 @@ def make_app(auth: HubAuth, backend: Backend, records: Records, spawner: str, pr
 
 async def backend_for(settings: HubSettings) -> Backend:
     """Return the truth of the spawner in use. Imports only what is used."""
-    kind = settings.spawner_in_use
+    kind = settings.spawner
     if kind == "kube":
         from hub.kubernetes import KubernetesBackend
 
@@ -180,7 +180,7 @@ async def main() -> None:
     auth = HubAuth(cache_max_age=_TOKEN_CACHE_SECONDS)
     address = urlparse(os.environ["JUPYTERHUB_SERVICE_URL"])
     prefix = os.environ["JUPYTERHUB_SERVICE_PREFIX"]
-    app = make_app(auth, await backend_for(settings), Records(settings.data_dir), settings.spawner_in_use, prefix)
+    app = make_app(auth, await backend_for(settings), Records(settings.data_dir), settings.spawner, prefix)
     app.listen(address.port or 80, address.hostname or "127.0.0.1")
     ended = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):

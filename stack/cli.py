@@ -291,6 +291,8 @@ def _tell(info: Info) -> None:
         "Logs": info.log_dir,
         "People": PEOPLE,
     }
+    if info.isolation is not None:
+        rows["Isolation of servers"] = str(info.isolation)
     for name, value in rows.items():
         print(f"  {name + ':':29}{value}", flush=True)
 

@@ -14,6 +14,7 @@ from temporalio.client import Client
 from temporalio.service import RPCError
 
 from stack import secrets, tools
+from stack.isolation import Isolation
 from stack.layout import Layout
 from stack.programs import Program
 from stack.secrets import Secrets
@@ -196,6 +197,7 @@ def jupyterhub(
     python: Path,
     node: Program,
     bubblewrap: Program,
+    isolation: Isolation,
     modules: Path,
     keys: Secrets,
     *,
@@ -223,6 +225,7 @@ def jupyterhub(
         "NBHUB_HUB_OIDC_CLIENT_SECRET": keys.hub_client_secret,
         "NBHUB_HUB_PROXY_COMMAND": json.dumps(proxy),
         "NBHUB_HUB_BUBBLEWRAP": str(bubblewrap.path),
+        "NBHUB_HUB_SPAWNER": isolation.spawner,
         "NBHUB_HUB_ALLOWED_ROOTS": str(layout.data_root),
         "NBHUB_API_URL": layout.url("api"),
         "NBHUB_HUB_VAULT_URL": layout.url("vault"),

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from stack import answers, demo, tools
 from stack.progress import Progress
-from stack.state import Info
+from stack.state import Info, StackFailed
 from stack.supervisor import Stack
 from stack.watch import Watch
 
@@ -38,6 +38,8 @@ async def show(directory: Path, *, stay: bool, tell: Tell) -> int:
     with suppress(asyncio.CancelledError):
         async with Stack(directory) as stack:
             tell(stack.info)
+            if stack.info.isolation is not None and stack.info.isolation.why_none:
+                raise StackFailed(f"the story needs a sandbox. {stack.info.isolation.why_none}")
             with answers.expected(stack.layout):
                 await demo.tell(stack, modules=tools.LMOD.exists())
             code = 0

@@ -13,6 +13,7 @@ import msgspec
 from msgspec import Struct
 
 from hub import processes
+from stack.isolation import Isolation
 from stack.process import ProcessIdentity
 
 # In the environment of every process of a stack, with its directory: so it is found, whatever became of the files.
@@ -47,6 +48,8 @@ class Info(Struct, frozen=True, kw_only=True):
     log_dir: str
     pids: dict[str, int]
     programs: dict[str, RunProgram]
+    isolation: Isolation | None = None
+    """None: no JupyterHub was started."""
 
 
 class Ended(Struct, frozen=True, kw_only=True):

@@ -22,7 +22,8 @@ import asyncpg
 import httpx
 from temporalio.client import Client
 
-from stack import answers, parts, programs, secrets, tools
+from stack import answers, isolation, parts, programs, secrets, tools
+from stack.isolation import Isolation
 from stack.layout import Layout, layout_of, usual
 from stack.notebook import Notebook
 from stack.parts import Part
@@ -67,6 +68,7 @@ class Stack:
         self._parts: dict[str, Part] = {}
         self._ended: dict[str, Ended] = {}
         self._programs: dict[str, Program] = {}
+        self._isolation: Isolation | None = None
         self._layout: Layout | None = None
         self._secrets: secrets.Secrets | None = None
         self._claim = Claim(self.directory)
@@ -121,6 +123,7 @@ class Stack:
             database=layout.database_url(),
             data_root=str(layout.data_root),
             log_dir=str(layout.logs),
+            isolation=self._isolation,
             pids={name: one.identity.pid for name, one in self._processes.items() if one.running and one.identity},
             programs={
                 name: RunProgram(version=one.version, origin=one.origin, path=str(one.path))
@@ -336,7 +339,11 @@ class Stack:
         python = await tools.jupyterhub(self._major, self.progress)
         await self._ready["oidc"].wait()
         node, bubblewrap = await self._found(programs.node()), await self._found(programs.bubblewrap())
-        part = parts.jupyterhub(self.layout, python, node, bubblewrap, modules, self.secrets, faults=self._faults)
+        self._isolation = await isolation.found_out(bubblewrap)
+        self.progress.say(f"isolation: {self._isolation}")
+        part = parts.jupyterhub(
+            self.layout, python, node, bubblewrap, self._isolation, modules, self.secrets, faults=self._faults
+        )
         await self._launch(part)
 
     async def _start_api(self) -> None:

@@ -51,10 +51,10 @@ class HubUnderTest:
         self,
         directory: Path,
         programs: Mapping[str, str],
-        spawner: str = "bubblewrap",
+        spawner: str | None = "bubblewrap",
         settings: Mapping[str, str] | None = None,
     ) -> None:
-        """`programs` names the proxy and the sandbox; `settings` are further variables of JupyterHub."""
+        """`programs` names the proxy and the sandbox; `settings` are further variables; no `spawner` names none."""
         self.directory = directory
         self.data_dir = directory / "hub"
         self.roots = {name: directory / "files" / name for name in ("notebooks", "datasets", "groups", "modules")}
@@ -81,10 +81,10 @@ class HubUnderTest:
             "NBHUB_HUB_ADMIN_TOKEN": self.admin_token,
             "NBHUB_HUB_PROXY_TOKEN": uuid.uuid4().hex,
             "NBHUB_HUB_SPEC_KEYS": str(self._keys),
-            "NBHUB_HUB_SPAWNER": spawner,
             **programs,
             "NBHUB_CRASH_POINTS": str(self.faults),
             "NBHUB_HUB_ALLOWED_ROOTS": ",".join(str(root) for root in self.roots.values()),
+            **({"NBHUB_HUB_SPAWNER": spawner} if spawner else {}),
             **(settings or {}),
         }
         self.api = httpx.Client(

@@ -1,6 +1,7 @@
-"""Without bubblewrap: plain servers run and end, and what would need a sandbox is refused."""
+"""Without a sandbox, because a setting says so: plain servers run and end, and what would need one is refused."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -34,6 +35,24 @@ async def test_a_server_and_its_kernels_end_together(local_hub: HubUnderTest) ->
     local_hub.api.delete(local_hub.path(spec))
     until(lambda: local_hub.processes(spec) == [], 10, "no process lives")
     until(lambda: with_environment(marked) == [], 5, "no kernel lives")
+
+
+def test_a_hub_that_has_no_sandbox_starts_nothing_and_says_what_to_do(
+    tmp_path: Path, hub_programs: dict[str, str]
+) -> None:
+    """`local` is what an administrator chooses, and nothing that a missing package leads to."""
+    hub = HubUnderTest(tmp_path, {**hub_programs, "NBHUB_HUB_BUBBLEWRAP": "no-bwrap"}, spawner=None)
+    hub.start()
+    try:
+        spec = hub.spec()
+        answer = hub.order(spec)
+        assert answer.status_code == 422
+        for said in ("no sandbox", "no-bwrap", "install bubblewrap", "NBHUB_HUB_BUBBLEWRAP", "NBHUB_HUB_SPAWNER=local"):
+            assert said in answer.json()["message"]
+        assert hub.processes(spec) == []
+        assert "no sandbox" in hub.failure(spec)["reason"]
+    finally:
+        hub.close()
 
 
 def test_what_needs_a_sandbox_is_refused(local_hub: HubUnderTest) -> None:

@@ -1,0 +1,55 @@
+"""What keeps people's servers apart on this machine: found out by trying, since the kernel decides, and said."""
+
+import asyncio
+import subprocess
+
+from msgspec import Struct
+
+from stack.programs import Program
+
+_PATIENCE_SECONDS = 20
+
+
+class Isolation(Struct, frozen=True, kw_only=True):
+    """What the stack gives people's servers."""
+
+    spawner: str
+    """As `NBHUB_HUB_SPAWNER` has it."""
+    why_none: str = ""
+    """Why there is no sandbox, and what to do; empty where there is one."""
+
+    def __str__(self) -> str:
+        if not self.why_none:
+            return "each server in a sandbox of its own (bubblewrap)"
+        return (
+            "NONE: servers are plain processes of yours and can read all that you can; those with datasets, modules, "
+            f"groups or secrets are refused. {self.why_none}"
+        )
+
+
+async def found_out(bubblewrap: Program) -> Isolation:
+    """Return what this machine can give, having made a sandbox that does nothing."""
+    try:
+        trial = await asyncio.create_subprocess_exec(
+            *(str(bubblewrap.path), "--unshare-user", "--disable-userns", "--unshare-pid", "--unshare-ipc"),
+            *("--uid", "1000", "--gid", "1000", "--cap-drop", "ALL", "--ro-bind", "/", "/", "--proc", "/proc", "true"),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+        )
+        async with asyncio.timeout(_PATIENCE_SECONDS):
+            said, _ = await trial.communicate()
+    except (OSError, TimeoutError) as problem:
+        return _none(str(problem) or "it did not end")
+    return Isolation(spawner="bubblewrap") if trial.returncode == 0 else _none(said.decode(errors="replace"))
+
+
+def _none(said: str) -> Isolation:
+    return Isolation(
+        spawner="local",
+        why_none=(
+            f"bubblewrap makes no sandbox here ({said.strip()[-200:]}): allow user namespaces "
+            "(user.max_user_namespaces, kernel.apparmor_restrict_unprivileged_userns), or name by "
+            "NBHUB_STACK_BUBBLEWRAP a program that may make them"
+        ),
+    )

@@ -1,0 +1,39 @@
+"""The stack finds out what keeps people's servers apart, and says it."""
+
+from pathlib import Path
+
+from stack import isolation, programs
+from stack.programs import Program
+
+# A user namespace in which no further one can be made, as where the kernel or an administrator allows none.
+WITHOUT_NAMESPACES = """\
+#!/bin/sh
+exec unshare --user --map-root-user sh -c 'echo 0 > /proc/sys/user/max_user_namespaces; exec "$0" "$@"' {bwrap} "$@"
+"""
+
+
+async def test_a_machine_that_makes_sandboxes_gives_each_server_one() -> None:
+    given = await isolation.found_out(await programs.bubblewrap())
+    assert (given.spawner, given.why_none) == ("bubblewrap", "")
+    assert "a sandbox of its own" in str(given)
+
+
+async def test_a_machine_without_user_namespaces_is_told_to_give_none(tmp_path: Path) -> None:
+    real = await programs.bubblewrap()
+    forbidden = tmp_path / "bwrap"
+    forbidden.write_text(WITHOUT_NAMESPACES.format(bwrap=real.path))
+    forbidden.chmod(0o755)
+    given = await isolation.found_out(named(forbidden))
+    assert given.spawner == "local"
+    for said in ("NONE", "can read all that you can", "user.max_user_namespaces", "NBHUB_STACK_BUBBLEWRAP"):
+        assert said in str(given)
+
+
+async def test_a_sandbox_that_cannot_be_executed_is_told(tmp_path: Path) -> None:
+    given = await isolation.found_out(named(tmp_path / "none"))
+    assert given.spawner == "local"
+    assert "No such file" in given.why_none
+
+
+def named(path: Path) -> Program:
+    return Program("bubblewrap", path, "0", "a test", 0)
