@@ -15,11 +15,20 @@ from temporalio.service import RPCError
 from temporalio.worker import Worker
 
 from activities.access import Access
+from activities.expiry import Expiry
 from activities.filesystem import Filesystem
-from activities.jupyterhub import Hub
+from activities.groups import Groups
+from activities.modulefiles import Modulefiles
+from activities.persons import Persons
 from activities.records import Records
-from activities.vault import Values
+from activities.share_links import ShareLinks
+from activities.starts import Starts
+from activities.stops import Stops
+from activities.values import Values
+from activities.watching import Watching
+from integrations.hub_connection import HubConnection
 from integrations.jupyterhub import JupyterHub
+from integrations.truth import Truth
 from integrations.vault import Vault
 from models.database import engine
 from models.database.engine import DATABASE_ERRORS
@@ -32,12 +41,15 @@ from models.ledger.heartbeats import Role
 from workflows import runtime
 from workflows.access import AccessWorkflow
 from workflows.client import Workflows, connect
+from workflows.dataset import DatasetWorkflow
+from workflows.group import GroupWorkflow
 from workflows.janitor import JanitorWorkflow
+from workflows.module import ModuleWorkflow
+from workflows.person import UserWorkflow
 from workflows.reconcile import ReconcileWorkflow
 from workflows.schedules import converge
+from workflows.secret import SecretWorkflow
 from workflows.server import ServerWorkflow
-from workflows.shared_object import DatasetWorkflow, GroupWorkflow, ModuleWorkflow, SecretWorkflow
-from workflows.user import UserWorkflow
 
 log = structlog.get_logger(__name__)
 
@@ -64,15 +76,20 @@ _AWAY: tuple[type[Exception], ...] = (*DATABASE_ERRORS, RPCError, RuntimeError)
 _GRACE = timedelta(seconds=10)
 
 
-def make_worker(client: Client, settings: Settings, hub: JupyterHub, vault: Vault) -> Worker:
+def make_worker(client: Client, settings: Settings, hub: JupyterHub, truth: Truth, vault: Vault) -> Worker:
     """A worker with everything that it can do."""
-    workflows = Workflows(client, settings)
+    wake = Workflows(client, settings).wake
     signing_key = Path(settings.spec_signing_key_file).read_bytes()
-    records = Records(settings, workflows.wake)
-    servers = Hub(hub, vault, settings, signing_key, workflows.wake)
+    records = Records(settings)
+    starts = Starts(hub, truth, vault, settings, signing_key)
+    stops = Stops(hub, truth)
+    links = ShareLinks(hub, settings)
+    persons = Persons(hub, settings)
+    groups = Groups(hub, settings, wake)
     files = Filesystem(settings)
     values = Values(vault)
-    access = Access(settings, workflows.wake)
+    access = Access(settings, wake)
+    watching = Watching(truth, links, settings, wake)
     return Worker(
         client,
         task_queue=settings.temporal_task_queue,
@@ -80,31 +97,31 @@ def make_worker(client: Client, settings: Settings, hub: JupyterHub, vault: Vaul
         activities=[
             records.begin_server,
             records.revert_server,
-            records.begin_person,
-            records.settle_person,
             records.begin_object,
             records.settle_object,
-            records.wake_stalled,
-            records.remove_expired,
-            servers.make_hub_user,
-            servers.spawn_server,
-            servers.stop_server,
-            servers.fail_start,
-            servers.delete_server,
-            servers.note_shares,
-            servers.observe_servers,
-            servers.mirror_group,
-            servers.observe_groups,
-            files.make_home,
+            starts.spawn_server,
+            stops.stop_server,
+            stops.fail_start,
+            stops.delete_server,
+            links.note_shares,
+            persons.begin_person,
+            persons.make_home,
+            persons.make_hub_user,
+            persons.settle_person,
+            groups.mirror_group,
+            groups.observe_groups,
             files.place_directory,
-            files.place_modulefile,
             files.settle_files,
+            Modulefiles(settings).place_modulefile,
             values.destroy_value,
             values.reap_values,
             access.begin_access,
             access.settle_access,
             access.withdraw,
             access.sweep,
+            watching.wake_stalled,
+            watching.observe_servers,
+            Expiry(settings, wake).remove_expired,
         ],
         graceful_shutdown_timeout=_GRACE,
         # A worker that died is waited for no longer before another one replays its workflows.
@@ -121,7 +138,8 @@ async def run(settings: Settings) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, ended.set)
-    hub = JupyterHub(settings.jupyterhub_url, settings.jupyterhub_token, settings.truth_url)
+    connection = HubConnection(settings.jupyterhub_token)
+    hub, truth = JupyterHub(connection, settings.jupyterhub_url), Truth(connection, settings.truth_url)
     vault = Vault.from_settings(settings)
     try:
         async with engine.pool(settings):
@@ -131,7 +149,7 @@ async def run(settings: Settings) -> None:
             client = await _reached("Temporal", lambda: connect(settings, lazy=False), ended)
             if client is None:
                 return
-            async with make_worker(client, settings, hub, vault):
+            async with make_worker(client, settings, hub, truth, vault):
                 log.info("worker_started", task_queue=settings.temporal_task_queue)
                 tasks = [
                     asyncio.create_task(_keep_converged(client, settings)),
@@ -146,7 +164,7 @@ async def run(settings: Settings) -> None:
                     async with asyncio.timeout(_SAY_GOODBYE):
                         await heartbeats.stop(Role.WORKER)
     finally:
-        await hub.close()
+        await connection.close()
         await vault.close()
 
 

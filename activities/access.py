@@ -1,13 +1,12 @@
 """Activities that bring running servers into line with what their owners may use."""
 
-import asyncio
-from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 
 from temporalio import activity
 
 from activities.looks import looks
 from activities.messages import AccessScope, Withdrawn, WorkflowRun
+from activities.waking import Wake, wake_all
 from models.domain import crash_points
 from models.domain.settings import Settings
 from models.domain.values import OperationStatus, Subject
@@ -17,11 +16,8 @@ from models.records.mounts import LostMount
 
 STOP = "Stop servers that hold what their owners may no longer use"
 
-Wake = Callable[[Subject], Awaitable[bool]]
-
-# Servers that one look stops, and how many of them are woken at once.
+# Servers that one look stops.
 _PAGE = 500
-_AT_ONCE = 25
 # A look waits so long for servers to be gone; then the workflow looks again, so that its story goes on.
 _LOOK_SECONDS = 20.0
 # Who is to stop for longer than this is named; the longer it takes, the rarer are the looks.
@@ -91,8 +87,7 @@ class Access:
         due = {one.server: one for one in lost if one.lost_at <= grace_ends}
         stopped = [one for one in due.values() if await mounts.stop(one)]
         crash_points.reach("withdraw.effect", activity.info().workflow_id or "")
-        for start in range(0, len(stopped), _AT_ONCE):
-            await asyncio.gather(*(self._wake(mounts.subject_of(one)) for one in stopped[start : start + _AT_ONCE]))
+        await wake_all(self._wake, [mounts.subject_of(one) for one in stopped])
         return bool(due)
 
     def _grace_ends(self) -> datetime:

@@ -2,14 +2,11 @@
 
 import asyncio
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
-from uuid import UUID
 
 from temporalio import activity
 
-from activities.messages import Done, ObjectWish, Settled, WorkflowRun
+from activities.messages import Done, ObjectWish, Settled
 from activities.steps import of_subject, told
-from integrations import lmod
 from integrations.filesystem import Volumes
 from models.database.transactions import Transaction
 from models.domain import crash_points
@@ -20,9 +17,8 @@ from models.domain.values import Caller, Subject
 from models.ledger import claims, idempotency
 from models.ledger.claims import Claim
 from models.ledger.idempotency import StoredAnswer
-from models.records import lifecycles, modules, persons, volumes
+from models.records import lifecycles, persons, volumes
 from models.records.lifecycles import Presence
-from models.records.modules import ModulePlace, PlaceHeld
 from models.records.volumes import NewEntry
 
 # A request that claimed a file and has not recorded it by then has ended.
@@ -30,25 +26,13 @@ _UNSETTLED_FOR = timedelta(minutes=10)
 # Claims that one pass settles; the next pass goes on.
 _CLAIMS = 200
 
-HOME = "Make the home directory"
-
 
 class Filesystem:
     """Makes the directories and files that records stand for."""
 
     def __init__(self, settings: Settings) -> None:
-        self._modulefiles = Path(settings.module_location, lmod.MODULEFILES)
         self._roots = {kind: directory.location(settings) for kind, directory in DIRECTORIES.items()}
         self._volumes = Volumes(uid=settings.files_uid, gid=settings.files_gid)
-
-    @activity.defn
-    async def make_home(self, run: WorkflowRun) -> None:
-        """Make a person's home directory where it is missing."""
-        person = Subject("person", run.subject)
-        async with told(of_subject(person, HOME)):
-            # A file system may hang: never on the event loop.
-            homes, called = self._roots[person.kind], DIRECTORIES[person.kind].called
-            await asyncio.to_thread(self._volumes.make_directory, homes, run.subject, called)
 
     @activity.defn
     async def place_directory(self, wish: ObjectWish) -> Done:
@@ -68,27 +52,6 @@ class Filesystem:
                 await asyncio.to_thread(self._volumes.make_root, root)
             await asyncio.to_thread(verb, root, wish.id)
             crash_points.reach("place_directory.effect", activity.info().workflow_id or "")
-        return Done(done=True)
-
-    @activity.defn
-    async def place_modulefile(self, wish: ObjectWish) -> Done:
-        """Have a module's file at the one place where the wish wants it, or nowhere. Raises `PlaceHeld`."""
-        subject = Subject(wish.kind, wish.id)
-        placement = await modules.take_place(wish.id, wish.generation)
-        if placement is None:
-            return Done(done=False)
-        step = "Remove its modulefile" if placement.wanted is None else "Write its modulefile"
-        async with told(of_subject(subject, step)):
-            if placement.wanted is not None and not placement.waits:
-                content = _header(wish.id) + lmod.render(placement.calls)
-                await asyncio.to_thread(self._write, placement.wanted, content)
-            crash_points.reach("place_modulefile.effect", activity.info().workflow_id or "")
-            for place in placement.left:
-                await asyncio.to_thread(self._remove, place, wish.id)
-            await modules.give_up(wish.id, placement.left)
-            if placement.waits:
-                # Given up all the same, because the other may wait for what this one left.
-                raise PlaceHeld("The module that had this name and version is still being moved away.")
         return Done(done=True)
 
     @activity.defn
@@ -115,16 +78,6 @@ class Filesystem:
     def _clear(self, claim: Claim, entry: NewEntry) -> bool:
         return self._volumes.clear_unfinished(self._roots[ROOTS[entry.root]], entry.path, entry.name, _CutOff(claim))
 
-    def _write(self, place: ModulePlace, content: bytes) -> None:
-        self._volumes.make_root(self._modulefiles)
-        self._volumes.place_file(self._modulefiles, _directories(place), lmod.file_name(place.module_version), content)
-
-    def _remove(self, place: ModulePlace, module: UUID) -> None:
-        self._volumes.make_root(self._modulefiles)
-        self._volumes.remove_file(
-            self._modulefiles, _directories(place), lmod.file_name(place.module_version), _header(module)
-        )
-
 
 class _CutOff:
     """Who was making something and will not go on."""
@@ -138,12 +91,3 @@ class _CutOff:
 
     def made(self, identity: str) -> bool:
         return identity in self._made
-
-
-def _directories(place: ModulePlace) -> tuple[str, ...]:
-    return str(place.owner), place.name
-
-
-def _header(module: UUID) -> bytes:
-    """What a modulefile begins with: whose it is."""
-    return f"-- {module}\n".encode("ascii")

@@ -1,18 +1,45 @@
 """What is ordered of JupyterHub for a start, in the words of the signed spec."""
 
+import time
 from collections import Counter
 from pathlib import Path, PurePosixPath
 
 from integrations import lmod
-from models.domain.server_spec import Mount
+from models.domain.server_spec import Mount, SecretMount, ServerSpec
 from models.domain.settings import Settings
 from models.records.mounts import Claim
+from models.records.server_settling import ServerPlan
 
 DATASETS, GROUPS, MODULES = PurePosixPath("/opt/datasets"), PurePosixPath("/opt/groups"), PurePosixPath("/opt/modules")
 """Where servers see them."""
 
+# A worker that was frozen must not start anything when it wakes: its order has expired by then.
+_SECONDS = 120
 
-def mounts_of(claims: list[Claim], settings: Settings) -> tuple[Mount, ...]:
+
+def spec_of(plan: ServerPlan, claims: list[Claim], secrets: list[SecretMount], settings: Settings) -> ServerSpec:
+    """The whole of it, for a server that may hold the claims, and secrets of which it is handed the tokens."""
+    now = int(time.time())
+    return ServerSpec(
+        server_id=str(plan.server_id),
+        hub_user=plan.hub_user,
+        hub_name=plan.hub_name,
+        generation=plan.generation,
+        person_id=str(plan.owner_id),
+        application=plan.template.application_type,
+        hardware=plan.template.hardware,
+        file_path=plan.template.file_path or "",
+        home=str(Path(settings.notebook_location) / str(plan.owner_id)),
+        mounts=_mounts(claims, settings),
+        # In the template's order.
+        modules=tuple(f"{claim.name}/{claim.version}" for claim in claims if claim.kind == "module"),
+        secrets=tuple(secrets),
+        issued_at=now,
+        expires_at=now + _SECONDS,
+    )
+
+
+def _mounts(claims: list[Claim], settings: Settings) -> tuple[Mount, ...]:
     """Where a server sees what it may hold."""
     return (
         *_datasets([claim for claim in claims if claim.kind == "dataset"], settings),
@@ -29,11 +56,6 @@ def mounts_of(claims: list[Claim], settings: Settings) -> tuple[Mount, ...]:
             if claim.kind == "group"
         ),
     )
-
-
-def modules_of(claims: list[Claim]) -> tuple[str, ...]:
-    """What a server loads at its start, in the template's order."""
-    return tuple(f"{claim.name}/{claim.version}" for claim in claims if claim.kind == "module")
 
 
 def _in_order(claims: list[Claim]) -> list[Claim]:

@@ -17,9 +17,9 @@ Tell = Callable[..., Awaitable[None]]
 _LONGEST_DETAIL = 500
 
 
-def of_operation(operation: UUID, step: str) -> Tell:
-    """Tell a step of one operation."""
-    return partial(operations.step, operation, step)
+def of_operation(operation: UUID | None, step: str) -> Tell:
+    """Tell a step of one operation, if there is one."""
+    return _nobody if operation is None else partial(operations.step, operation, step)
 
 
 def of_subject(subject: Subject, step: str) -> Tell:
@@ -42,6 +42,10 @@ async def told(tell: Tell, *, last: bool = False) -> AsyncIterator[None]:
         raise
     if not last:
         await tell(OperationStatus.SUCCEEDED)
+
+
+async def _nobody(*_: object, **__: object) -> None:
+    """Nobody asked for what is done."""
 
 
 def _next_in() -> float:

@@ -1,9 +1,8 @@
-"""JupyterHub's REST API and the truth service beside it, for JupyterHub 5 and 6.
+"""JupyterHub's REST API, for JupyterHub 5 and 6.
 
 Answers mean less than they say: 202 and 204 are no outcomes, 400 has many reasons, and a timed-out request
 may have been carried out. So nothing here concludes from a status what a look could tell; callers ask
-`server` and `processes` what is so. Errors are those of `models.domain.errors`: `HubUnavailable` where asking
-again may help, `HubRefused` where it would not.
+`server`, and the truth service, what is so.
 """
 
 import base64
@@ -17,14 +16,12 @@ import httpx
 import msgspec
 from msgspec import Struct
 
-from models.domain.errors import HubRefused, HubThrottled, HubUnavailable, HubUserMissing, SpawnFailed
-
-T = TypeVar("T")
+from integrations.hub_connection import HubConnection, decoded, message_of, require_success
+from models.domain.errors import HubRefused, HubUnavailable, HubUserMissing, SpawnFailed
 
 PAGE_SIZE = 200
 """The most that JupyterHub gives at once."""
 _PAGES = "application/jupyterhub-pagination+json"
-_DEADLINE = httpx.Timeout(15, connect=3)
 # JupyterHub sends a blank line every 8 s.
 _PROGRESS_DEADLINE = httpx.Timeout(15, connect=3, read=30)
 
@@ -52,22 +49,6 @@ class Progress(Struct, frozen=True, kw_only=True):
     progress: float = 0
     ready: bool = False
     failed: bool = False
-
-
-class Process(Struct, frozen=True, kw_only=True):
-    """A living process of a server, by the spawner's own truth."""
-
-    server_id: str
-    hub_user: str
-    hub_name: str
-    generation: int
-
-
-class Failure(Struct, frozen=True, kw_only=True):
-    """Why a start failed, with the last lines of its log, free of tokens."""
-
-    reason: str = ""
-    log: str = ""
 
 
 class ShareCode(Struct, frozen=True, kw_only=True):
@@ -98,9 +79,12 @@ class _Pagination(Struct, frozen=True, kw_only=True):
     next: _Next | None = None
 
 
-class _UserPage(Struct, frozen=True, kw_only=True):
-    items: list[_UserModel]
+class _Page(Struct, frozen=True, kw_only=True):
     pagination: _Pagination = msgspec.field(name="_pagination")
+
+
+class _UserPage(_Page, frozen=True, kw_only=True):
+    items: list[_UserModel]
 
 
 class HubGroup(Struct, frozen=True, kw_only=True):
@@ -111,26 +95,16 @@ class HubGroup(Struct, frozen=True, kw_only=True):
     properties: dict[str, Any] = {}
 
 
-class _GroupPage(Struct, frozen=True, kw_only=True):
+class _GroupPage(_Page, frozen=True, kw_only=True):
     items: list[HubGroup]
-    pagination: _Pagination = msgspec.field(name="_pagination")
-
-
-class _ProcessList(Struct, frozen=True, kw_only=True):
-    processes: list[Process]
-
-
-class _AllProcesses(Struct, frozen=True, kw_only=True):
-    servers: list[Process]
 
 
 class _Version(Struct, frozen=True):
     version: str
 
 
-class _Shares(Struct, frozen=True, kw_only=True):
+class _SharePage(_Page, frozen=True, kw_only=True):
     items: list[dict[str, Any]]
-    pagination: _Pagination | None = msgspec.field(name="_pagination", default=None)
 
 
 class _NewShareCode(Struct, frozen=True, kw_only=True):
@@ -138,32 +112,22 @@ class _NewShareCode(Struct, frozen=True, kw_only=True):
     expires_at: datetime | None = None
 
 
+P = TypeVar("P", bound=_Page)
+
+
 class JupyterHub:
-    """A client with one pool of connections; `close` it at the end."""
+    """JupyterHub's REST API at a URL."""
 
-    def __init__(
-        self, url: str, token: str, truth_url: str, *, transport: httpx.AsyncBaseTransport | None = None
-    ) -> None:
-        self._url = url.rstrip("/")
-        self._api = f"{self._url}/hub/api"
-        self._truth = truth_url.rstrip("/")
-        self._client = httpx.AsyncClient(
-            headers={"Authorization": f"token {token}"},
-            timeout=_DEADLINE,
-            transport=transport,
-            limits=httpx.Limits(max_connections=100, max_keepalive_connections=20),
-        )
+    def __init__(self, connection: HubConnection, url: str) -> None:
+        self._connection = connection
+        self._api = f"{url.rstrip('/')}/hub/api"
         self._major: int | None = None
-
-    async def close(self) -> None:
-        """Close the connections."""
-        await self._client.aclose()
 
     async def major_version(self) -> int:
         """JupyterHub's major version, asked once; after a failure it is asked again."""
         if self._major is None:
             answer = await self._ask("GET", f"{self._api}/")
-            self._major = _major(_decoded(answer, _Version).version)
+            self._major = _major(decoded(answer, _Version).version)
         return self._major
 
     async def server(self, user: str, name: str) -> HubServer:
@@ -171,13 +135,13 @@ class JupyterHub:
         answer = await self._ask("GET", self._user(user), params={"include_stopped_servers": "1"}, accept=(404,))
         if answer.status_code == 404:
             raise _user_missing(user)
-        model = (_decoded(answer, _UserModel).servers or {}).get(name)
+        model = (decoded(answer, _UserModel).servers or {}).get(name)
         return HubServer(user=user, name=name) if model is None else _server(user, model)
 
     async def knows(self, user: str, name: str) -> bool:
         """Whether JupyterHub has a record of the server, running or not."""
         answer = await self._ask("GET", self._user(user), params={"include_stopped_servers": "1"}, accept=(404,))
-        return answer.status_code != 404 and name in (_decoded(answer, _UserModel).servers or {})
+        return answer.status_code != 404 and name in (decoded(answer, _UserModel).servers or {})
 
     async def elsewhere(self, user: str, name: str) -> HubServer | None:
         """A server of this name that is not stopped, of another user: as where JupyterHub's user was renamed."""
@@ -188,19 +152,10 @@ class JupyterHub:
 
     async def active_servers(self) -> AsyncIterator[HubServer]:
         """Every server that is not stopped, page by page."""
-        offset: int | None = 0
-        while offset is not None:
-            answer = await self._ask(
-                "GET",
-                f"{self._api}/users",
-                params={"state": "active", "offset": str(offset), "limit": str(PAGE_SIZE)},
-                headers={"Accept": _PAGES},
-            )
-            page = _decoded(answer, _UserPage)
+        async for page in self._pages(f"{self._api}/users", _UserPage, state="active"):
             for user in page.items:
                 for model in (user.servers or {}).values():
                     yield _server(user.name, model)
-            offset = page.pagination.next.offset if page.pagination.next else None
 
     async def ensure_user(self, user: str) -> None:
         """Make the user, unless there is one."""
@@ -223,7 +178,7 @@ class JupyterHub:
         now = await self.server(user, name)
         if now.active and answer.status_code == 400:
             return
-        message = _message(answer)
+        message = message_of(answer)
         if answer.status_code == 500 and message in ("", answer.reason_phrase):
             raise SpawnFailed(
                 "JupyterHub failed before it came to start the server.",
@@ -240,10 +195,10 @@ class JupyterHub:
         """Events of a spawn that is under way, until it ends; nothing when there is none."""
         url = f"{self._server(user, name)}/progress"
         try:
-            async with self._client.stream("GET", url, timeout=_PROGRESS_DEADLINE) as answer:
+            async with self._connection.client.stream("GET", url, timeout=_PROGRESS_DEADLINE) as answer:
                 if answer.status_code in (400, 404):
                     return
-                _require_success(answer, "the progress")
+                require_success(answer, "the progress")
                 async for line in answer.aiter_lines():
                     if line.startswith("data:"):
                         yield msgspec.json.decode(line.removeprefix("data:"), type=Progress)
@@ -264,23 +219,14 @@ class JupyterHub:
     async def group(self, name: str) -> HubGroup | None:
         """A group with the names of its users; None: there is none."""
         answer = await self._ask("GET", self._group(name), accept=(404,))
-        return None if answer.status_code == 404 else _decoded(answer, HubGroup)
+        return None if answer.status_code == 404 else decoded(answer, HubGroup)
 
     async def groups(self, prefix: str) -> AsyncIterator[HubGroup]:
         """Every group whose name begins with a prefix, page by page."""
-        offset: int | None = 0
-        while offset is not None:
-            answer = await self._ask(
-                "GET",
-                f"{self._api}/groups",
-                params={"offset": str(offset), "limit": str(PAGE_SIZE)},
-                headers={"Accept": _PAGES},
-            )
-            page = _decoded(answer, _GroupPage)
+        async for page in self._pages(f"{self._api}/groups", _GroupPage):
             for group in page.items:
                 if group.name.startswith(prefix):
                     yield group
-            offset = page.pagination.next.offset if page.pagination.next else None
 
     async def keep_group(self, name: str, users: set[str], properties: dict[str, str]) -> None:
         """Have a group hold exactly these users, who are made where JupyterHub lost them. Writes only what differs."""
@@ -302,61 +248,42 @@ class JupyterHub:
         """Remove a group, if there is one."""
         await self._ask("DELETE", self._group(name), accept=(404,))
 
-    async def processes(self, server_id: str) -> list[Process]:
-        """Living processes of one server; an empty list proves that there is none."""
-        answer = await self._ask_truth("GET", f"/servers/{quote(server_id, safe='')}")
-        return _decoded(answer, _ProcessList).processes
-
-    async def end_processes(self, server_id: str, up_to_generation: int) -> list[Process]:
-        """End processes of one server up to a generation; those that still live."""
-        answer = await self._ask_truth(
-            "DELETE", f"/servers/{quote(server_id, safe='')}", params={"up_to_generation": str(up_to_generation)}
-        )
-        return _decoded(answer, _ProcessList).processes
-
-    async def all_processes(self) -> list[Process]:
-        """Living processes of every server."""
-        return _decoded(await self._ask_truth("GET", "/servers"), _AllProcesses).servers
-
-    async def failure(self, server_id: str, generation: int) -> Failure | None:
-        """Why the start of a generation failed, if JupyterHub noted that it did."""
-        return await self._told("failure", server_id, generation)
-
-    async def ending(self, server_id: str, generation: int) -> Failure | None:
-        """How a process of a generation ended, as far as is known; also where JupyterHub was not there to note it."""
-        return await self._told("ending", server_id, generation)
-
-    async def _told(self, what: str, server_id: str, generation: int) -> Failure | None:
-        path = f"/{what}/{quote(server_id, safe='')}"
-        answer = await self._ask_truth("GET", path, params={"generation": str(generation)})
-        return None if answer.status_code == 404 else _decoded(answer, Failure)
-
     async def make_share_code(self, user: str, name: str, seconds: int, public_url: str) -> ShareCode:
         """A new link to share a server, which lives for that long."""
         answer = await self._ask("POST", self._of_server("share-codes", user, name), json={"expires_in": seconds})
-        code = _decoded(answer, _NewShareCode)
+        code = decoded(answer, _NewShareCode)
         return ShareCode(url=f"{public_url.rstrip('/')}{code.accept_url}", expires_at=code.expires_at)
 
     async def shared_with(self, user: str, name: str) -> dict[str, list[str]]:
         """Names of the users and groups with whom a server is shared."""
-        items: list[dict[str, Any]] = []
-        offset: int | None = 0
-        while offset is not None:
-            answer = await self._ask(
-                "GET",
-                self._of_server("shares", user, name),
-                params={"offset": str(offset), "limit": str(PAGE_SIZE)},
-                accept=(404,),
-            )
-            if answer.status_code == 404:
-                break
-            page = _decoded(answer, _Shares)
-            items += page.items
-            offset = page.pagination.next.offset if page.pagination and page.pagination.next else None
+        url = self._of_server("shares", user, name)
+        items = [item async for page in self._pages(url, _SharePage, accept=(404,)) for item in page.items]
         return {
             "users": sorted(item["user"]["name"] for item in items if item.get("user")),
             "groups": sorted(item["group"]["name"] for item in items if item.get("group")),
         }
+
+    async def _pages(
+        self, url: str, kind: type[P], *, accept: tuple[int, ...] = (), **parameters: str
+    ) -> AsyncIterator[P]:
+        """A list, page by page; it ends with an answer that the caller accepts."""
+        offset: int | None = 0
+        while offset is not None:
+            parameters |= {"offset": str(offset), "limit": str(PAGE_SIZE)}
+            answer = await self._ask("GET", url, params=parameters, headers={"Accept": _PAGES}, accept=accept)
+            if answer.status_code in accept:
+                return
+            page = decoded(answer, kind)
+            yield page
+            offset = page.pagination.next.offset if page.pagination.next else None
+
+    async def _ask(self, method: str, url: str, *, accept: tuple[int, ...] = (), **more: Any) -> httpx.Response:
+        try:
+            return await self._connection.ask(method, url, accept=accept, **more)
+        except HubUnavailable:
+            # Whoever answers next may be of another version.
+            self._major = None
+            raise
 
     def _user(self, user: str) -> str:
         return f"{self._api}/users/{quote(user, safe='')}"
@@ -369,40 +296,6 @@ class JupyterHub:
 
     def _of_server(self, what: str, user: str, name: str) -> str:
         return f"{self._api}/{what}/{quote(user, safe='')}/{quote(name, safe='')}"
-
-    async def _ask_truth(self, method: str, path: str, **more: Any) -> httpx.Response:
-        """Ask the truth service."""
-        return await self._ask(method, self._truth + path, accept=(404,), **more)
-
-    async def _ask(self, method: str, url: str, *, accept: tuple[int, ...] = (), **more: Any) -> httpx.Response:
-        try:
-            answer = await self._client.request(method, url, **more)
-        except httpx.HTTPError as error:
-            # Whoever answers next may be of another version.
-            self._major = None
-            raise HubUnavailable(f"JupyterHub does not answer ({type(error).__name__}).") from None
-        if answer.status_code == 404 and not _is_json(answer):
-            # A proxy which does not know the way yet: JupyterHub and the truth service say it in JSON.
-            raise HubUnavailable("JupyterHub is not behind its proxy yet.")
-        if answer.status_code not in accept:
-            _require_success(answer, method)
-        return answer
-
-
-def _require_success(answer: httpx.Response, asked: str) -> None:
-    """Raise what an answer means that is neither success nor expected."""
-    if answer.is_success:
-        return
-    if answer.status_code == 429:
-        raise HubThrottled("JupyterHub is busy starting other servers.", retry_after=_retry_after(answer))
-    if answer.status_code >= 500 or answer.is_redirect:
-        raise HubUnavailable(f"JupyterHub answers {answer.status_code} to {asked}.")
-    if answer.status_code in (401, 403):
-        raise HubRefused(
-            f"JupyterHub does not let Notebooks Hub do this ({answer.status_code}): {_message(answer)}",
-            hint="Compare the token of the service nbhub-worker on both sides, and its scopes.",
-        )
-    raise HubRefused(f"JupyterHub answers {answer.status_code} to {asked}: {_message(answer)}")
 
 
 def _user_missing(user: str) -> HubUserMissing:
@@ -417,22 +310,11 @@ def _batched(items: list[str], size: int) -> list[list[str]]:
     return [items[start : start + size] for start in range(0, len(items), size)]
 
 
-def _is_json(answer: httpx.Response) -> bool:
-    return "json" in answer.headers.get("content-type", "")
-
-
 def _major(version: str) -> int:
     try:
         return int(version.split(".")[0])
     except ValueError:
         raise HubUnavailable(f"JupyterHub says that its version is {version[:40]!r}.") from None
-
-
-def _decoded(answer: httpx.Response, kind: type[T]) -> T:
-    try:
-        return msgspec.json.decode(answer.content, type=kind)
-    except (msgspec.DecodeError, UnicodeDecodeError):
-        raise HubUnavailable("JupyterHub answers something that cannot be read.") from None
 
 
 def _server(user: str, model: _ServerModel) -> HubServer:
@@ -455,17 +337,3 @@ def _generation(options: dict[str, Any] | None) -> int | None:
     except (KeyError, IndexError, TypeError, binascii.Error, ValueError, RecursionError):
         return None
     return generation if isinstance(generation, int) else None
-
-
-def _message(answer: httpx.Response) -> str:
-    try:
-        return str(answer.json().get("message", ""))[:500]
-    except (ValueError, AttributeError):
-        return ""
-
-
-def _retry_after(answer: httpx.Response) -> float:
-    try:
-        return min(60.0, max(1.0, float(answer.headers.get("Retry-After", "5"))))
-    except ValueError:
-        return 5.0

@@ -1,15 +1,18 @@
 """Brings the outside into line after a share or a revoke: servers that hold what they may not are stopped."""
 
+from datetime import timedelta
+
 from temporalio import workflow
 
 from activities.access import Access
+from activities.messages import AccessScope
 from models.domain.values import Subject
-from workflows.options import records
-from workflows.shared_object import Wakeable, run_of, withdraw
+from workflows.looking import Looking, run_of
+from workflows.options import outside, records
 
 
 @workflow.defn
-class AccessWorkflow(Wakeable):
+class AccessWorkflow(Looking):
     """Makes the effects of an object's grants true."""
 
     @workflow.run
@@ -19,15 +22,39 @@ class AccessWorkflow(Wakeable):
         workflow.set_current_details(
             f"After a change of who may use a {kind}, servers that may no longer hold it stop."
         )
-        while True:
-            if workflow.info().is_continue_as_new_suggested():
-                workflow.continue_as_new(subject)
-            # Before the work is begun: what changes later wakes again.
-            self.was_woken = False
-            run = run_of(subject)
-            await workflow.execute_activity_method(Access.begin_access, run, **records("Read what is asked"))
-            if not await withdraw(kind, subject.id, self, subject_kind=subject.kind):
-                continue
-            await workflow.execute_activity_method(Access.settle_access, run, **records("Write that it is done"))
-            if not self.was_woken:
-                return
+        await self.keep(subject)
+
+    async def look(self, subject: Subject) -> bool:
+        """Work on all shares and revokes that were asked for so far."""
+        run = run_of(subject)
+        await workflow.execute_activity_method(Access.begin_access, run, **records("Read what is asked"))
+        if not await withdraw(self, subject):
+            return False
+        await workflow.execute_activity_method(Access.settle_access, run, **records("Write that it is done"))
+        return True
+
+
+async def withdraw(this: Looking, subject: Subject, *, force: bool = False) -> bool:
+    """Stop servers that hold what their owners may no longer use; False when something else came up first.
+
+    The operations of the subject hear of it; with `force` the subject goes away, and all servers that hold it stop.
+    A history that has grown long counts as something else: the caller goes on with a new one.
+    """
+    scope = AccessScope(
+        kind="group" if subject.kind == "group" else "object",
+        object=subject.id,
+        subject_kind=subject.kind,
+        force=force,
+    )
+    while not workflow.info().is_continue_as_new_suggested():
+        found = await workflow.execute_activity_method(
+            Access.withdraw, scope, **outside("Stop servers that hold what their owners may no longer use")
+        )
+        if not found.left:
+            return True
+        try:
+            await workflow.wait_condition(lambda: this.was_woken, timeout=timedelta(seconds=found.next_in))
+        except TimeoutError:
+            continue
+        break
+    return False

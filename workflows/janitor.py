@@ -3,10 +3,10 @@
 from temporalio import workflow
 from temporalio.exceptions import ActivityError
 
+from activities.expiry import Expiry
 from activities.filesystem import Filesystem
 from activities.messages import Cleaned
-from activities.records import Records
-from activities.vault import Values
+from activities.values import Values
 from workflows.options import best_effort
 
 
@@ -18,7 +18,7 @@ class JanitorWorkflow:
     async def run(self) -> Cleaned:
         """Remove a bounded number of expired rows; the next pass goes on."""
         cleaned = await workflow.execute_activity_method(
-            Records.remove_expired, **best_effort("Remove what has expired")
+            Expiry.remove_expired, **best_effort("Remove what has expired")
         )
         try:
             await workflow.execute_activity_method(

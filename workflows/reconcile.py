@@ -4,9 +4,9 @@ from temporalio import workflow
 from temporalio.exceptions import ActivityError
 
 from activities.access import Access
-from activities.jupyterhub import Hub
+from activities.groups import Groups
 from activities.messages import Seen
-from activities.records import Records
+from activities.watching import Watching
 from workflows.options import best_effort
 
 
@@ -18,7 +18,7 @@ class ReconcileWorkflow:
     async def run(self) -> Seen:
         """Wake first: that needs neither JupyterHub nor anything else outside."""
         try:
-            await workflow.execute_activity_method(Records.wake_stalled, **best_effort("Wake what made no progress"))
+            await workflow.execute_activity_method(Watching.wake_stalled, **best_effort("Wake what made no progress"))
         except ActivityError:
             workflow.logger.warning("nothing could be woken")
         try:
@@ -29,13 +29,13 @@ class ReconcileWorkflow:
             workflow.logger.warning("what servers hold could not be looked at")
         try:
             await workflow.execute_activity_method(
-                Hub.observe_groups, **best_effort("Compare JupyterHub's groups with ours")
+                Groups.observe_groups, **best_effort("Compare JupyterHub's groups with ours")
             )
         except ActivityError:
             workflow.logger.warning("JupyterHub's groups could not be looked at")
         try:
             return await workflow.execute_activity_method(
-                Hub.observe_servers, **best_effort("Compare what is written with what runs")
+                Watching.observe_servers, **best_effort("Compare what is written with what runs")
             )
         except ActivityError:
             # The next pass looks again; until then what was last seen stands.

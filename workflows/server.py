@@ -1,9 +1,4 @@
-"""Makes a server what is wished of it. One workflow to a server: its id is the lock.
-
-It reads the wish, makes it true, and looks again, until wish and world agree; then it completes. Whoever
-changes the wish wakes it. A wake-up that arrives while it works is never lost: `woken` is reset before
-the wish is read, and the workflow returns only if it is still unset, with no await in between.
-"""
+"""Makes a server what is wished of it, and gives a start up when a later wish comes first."""
 
 import asyncio
 from datetime import timedelta
@@ -12,55 +7,48 @@ from temporalio import workflow
 from temporalio.common import SearchAttributeKey
 from temporalio.exceptions import ActivityError, ApplicationError, is_cancelled_exception
 
-from activities.jupyterhub import Hub
-from activities.messages import Done, FailedStart, PlanSeen, ServerWish, WorkflowRun
+from activities.messages import Done, FailedStart, PlanSeen, ServerWish
 from activities.records import Records
+from activities.share_links import ShareLinks
+from activities.starts import Starts
+from activities.stops import Stops
 from models.domain.values import ServerStatus, Subject, Wish
 from models.ledger.operations import OperationError
 from models.records.server_settling import ServerPlan
+from workflows.looking import Looking, run_of
 from workflows.options import best_effort, outside, records
-from workflows.user import prepare_person
+from workflows.person import prepare
 
 WISH = SearchAttributeKey.for_keyword("NotebooksHubWish")
 """What is wished of the server on which a workflow works, to find workflows by."""
 
 
 @workflow.defn
-class ServerWorkflow:
+class ServerWorkflow(Looking):
     """Makes a server what is wished of it."""
-
-    def __init__(self) -> None:
-        self._woken = False
-
-    @workflow.signal
-    def woken(self) -> None:
-        """The wish may have changed."""
-        self._woken = True
 
     @workflow.run
     async def run(self, subject: Subject) -> None:
         """Work until wish and world agree."""
-        while True:
-            # Before the wish is read: in the other order a wake-up between the two would be lost.
-            self._woken = False
-            seen = await self._begin(subject)
-            plan = seen.plan
-            if plan is None or plan.settled:
-                if not self._woken:
-                    return
-                continue
-            workflow.set_current_details(_story(plan))
-            if workflow.info().typed_search_attributes.get(WISH) != plan.wish:
-                workflow.upsert_search_attributes([WISH.value_set(str(plan.wish))])
-            try:
-                await self._make_true(subject, plan, seen.start_patience)
-            except (ActivityError, asyncio.CancelledError) as error:
-                if not is_cancelled_exception(error):
-                    raise
-                # An operator cancelled the workflow: the wish goes back, and the world follows it.
-                await self._revert(plan)
-            if workflow.info().is_continue_as_new_suggested():
-                workflow.continue_as_new(subject)
+        await self.keep(subject)
+
+    async def look(self, subject: Subject) -> bool:
+        """Make the wish true, or take it back when an operator cancels the workflow."""
+        seen = await self._begin(subject)
+        plan = seen.plan
+        if plan is None or plan.settled:
+            return True
+        workflow.set_current_details(_story(plan))
+        if workflow.info().typed_search_attributes.get(WISH) != plan.wish:
+            workflow.upsert_search_attributes([WISH.value_set(str(plan.wish))])
+        try:
+            await self._make_true(subject, plan, seen.start_patience)
+        except (ActivityError, asyncio.CancelledError) as error:
+            if not is_cancelled_exception(error):
+                raise
+            # The wish goes back, and the world follows it.
+            await self._revert(plan)
+        return False
 
     async def _make_true(self, subject: Subject, plan: ServerPlan, start_patience: float) -> None:
         match plan.wish:
@@ -69,13 +57,13 @@ class ServerWorkflow:
                     await self._stop(plan, plan.process_floor - 1)
                 else:
                     if not plan.initialized:
-                        await prepare_person(plan.owner_id)
+                        await prepare(Subject("person", plan.owner_id))
                     await self._start(subject, plan, start_patience)
             case Wish.STOPPED:
                 await self._stop(plan, plan.generation)
             case Wish.DELETED:
                 await workflow.execute_activity_method(
-                    Hub.delete_server, _wish(plan), **outside("Stop it, remove it from JupyterHub")
+                    Stops.delete_server, _wish(plan), **outside("Stop it, remove it from JupyterHub")
                 )
 
     async def _start(self, subject: Subject, plan: ServerPlan, patience: float) -> None:
@@ -83,10 +71,10 @@ class ServerWorkflow:
         spawn = asyncio.create_task(self._spawn(plan, patience))
         try:
             while not spawn.done():
-                await workflow.wait_condition(lambda: spawn.done() or self._woken)
+                await workflow.wait_condition(lambda: spawn.done() or self.was_woken)
                 if spawn.done():
                     break
-                self._woken = False
+                self.was_woken = False
                 now = (await self._begin(subject)).plan
                 if now is None or now.generation != plan.generation:
                     break
@@ -112,11 +100,11 @@ class ServerWorkflow:
         options = outside("Start it and wait until it is ready")
         # One try follows a spawn to its end; all tries together wait as long as a person would for a dependency.
         options["start_to_close_timeout"] = options["schedule_to_close_timeout"] = timedelta(seconds=patience)
-        return await workflow.execute_activity_method(Hub.spawn_server, _wish(plan), **options)
+        return await workflow.execute_activity_method(Starts.spawn_server, _wish(plan), **options)
 
     async def _stop(self, plan: ServerPlan, up_to: int) -> None:
         await workflow.execute_activity_method(
-            Hub.stop_server,
+            Stops.stop_server,
             ServerWish(server_id=plan.server_id, generation=up_to),
             **outside("Stop it and prove that no process lives"),
         )
@@ -124,7 +112,7 @@ class ServerWorkflow:
     async def _fail(self, plan: ServerPlan, error: ActivityError) -> None:
         reason, log = _reason(error)
         await workflow.execute_activity_method(
-            Hub.fail_start,
+            Stops.fail_start,
             FailedStart(server_id=plan.server_id, generation=plan.generation, error=reason, log=log),
             **outside(f"Give the start up: {reason.message}"[:200]),
         )
@@ -132,7 +120,7 @@ class ServerWorkflow:
     async def _note_shares(self, plan: ServerPlan) -> None:
         try:
             await workflow.execute_activity_method(
-                Hub.note_shares, _wish(plan), **best_effort("Keep the link that shares it")
+                ShareLinks.note_shares, _wish(plan), **best_effort("Keep the link that shares it")
             )
         except ActivityError as error:
             if is_cancelled_exception(error):
@@ -140,11 +128,8 @@ class ServerWorkflow:
             workflow.logger.warning("the share link could not be kept")
 
     async def _begin(self, subject: Subject) -> PlanSeen:
-        info = workflow.info()
         return await workflow.execute_activity_method(
-            Records.begin_server,
-            WorkflowRun(subject=subject.id, workflow_id=info.workflow_id, run_id=info.run_id),
-            **records("Read what is wished"),
+            Records.begin_server, run_of(subject), **records("Read what is wished")
         )
 
     async def _revert(self, plan: ServerPlan) -> None:

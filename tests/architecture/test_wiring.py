@@ -13,6 +13,7 @@ from temporalio.client import Client, Schedule, ScheduleActionStartWorkflow
 
 import worker
 from integrations.jupyterhub import JupyterHub
+from integrations.truth import Truth
 from integrations.vault import Vault
 from models.domain.settings import Settings
 from tests.keys import key_pair
@@ -96,7 +97,8 @@ def registered(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> dict[str,
     given: dict[str, Any] = {}
     monkeypatch.setattr(worker, "Worker", lambda _client, **options: given.update(options))
     nothing = SimpleNamespace()
-    worker.make_worker(cast(Client, nothing), settings, cast(JupyterHub, nothing), cast(Vault, nothing))
+    clients = cast(JupyterHub, nothing), cast(Truth, nothing), cast(Vault, nothing)
+    worker.make_worker(cast(Client, nothing), settings, *clients)
     return given
 
 

@@ -12,7 +12,9 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from integrations.hub_connection import HubConnection
 from integrations.jupyterhub import HubServer, JupyterHub
+from integrations.truth import Truth
 from models.domain.ids import new_id
 from models.domain.server_spec import ServerSpec, sign_spec
 from stack import secrets
@@ -25,7 +27,9 @@ POLL_SECONDS = 0.05
 
 async def measure(stack: Stack, pairs: int) -> dict[str, Any]:
     """Run the pairs; the ratios, and where our own time goes."""
-    hub = JupyterHub(stack.info.jupyterhub, stack.secrets.worker_token, f"{stack.info.jupyterhub}/services/nbhub-truth")
+    connection = HubConnection(stack.secrets.worker_token)
+    hub = JupyterHub(connection, stack.info.jupyterhub)
+    truth = Truth(connection, f"{stack.info.jupyterhub}/services/nbhub-truth")
     shares: dict[str, list[float]] = defaultdict(list)
     ratios: list[float] = []
     try:
@@ -33,21 +37,21 @@ async def measure(stack: Stack, pairs: int) -> dict[str, Any]:
             # Once each, not counted: caches of the machine, and the home directory.
             await _ours(alice, shares)
             home = await _home(stack)
-            await _raw(stack, hub, home)
+            await _raw(stack, hub, truth, home)
             shares.clear()
             for number in range(pairs):
                 if number % 2:
-                    raw = await _raw(stack, hub, home)
+                    raw = await _raw(stack, hub, truth, home)
                     ours = await _ours(alice, shares)
                 else:
                     ours = await _ours(alice, shares)
-                    raw = await _raw(stack, hub, home)
+                    raw = await _raw(stack, hub, truth, home)
                 ratios.append(ours / raw)
                 print(
                     f"  pair {number + 1:2}: ours {ours:5.2f} s, raw {raw:5.2f} s, ratio {ours / raw:.3f}", flush=True
                 )
     finally:
-        await hub.close()
+        await connection.close()
     for name, seconds in shares.items():
         print(f"  {name:30} {1000 * statistics.median(seconds):7.0f} ms of a start (median)")
     return {
@@ -88,7 +92,7 @@ def _tell_shares(operation: Json, answered: float, seconds: float, shares: dict[
     shares["until it was seen"].append(seconds - (moments[2] - moments[0]).total_seconds())
 
 
-async def _raw(stack: Stack, hub: JupyterHub, home: str) -> float:
+async def _raw(stack: Stack, hub: JupyterHub, truth: Truth, home: str) -> float:
     """Seconds from JupyterHub's own start call until its own answer says ready."""
     identity = new_id()
     name = f"a-lab-{identity.hex[-8:]}"
@@ -113,13 +117,13 @@ async def _raw(stack: Stack, hub: JupyterHub, home: str) -> float:
     while not (await hub.server(ALICE, name)).ready:
         await asyncio.sleep(POLL_SECONDS)
     seconds = time.monotonic() - begun
-    await _removed(hub, name, str(identity))
+    await _removed(hub, truth, name, str(identity))
     return seconds
 
 
-async def _removed(hub: JupyterHub, name: str, identity: str) -> None:
+async def _removed(hub: JupyterHub, truth: Truth, name: str, identity: str) -> None:
     found: HubServer = await hub.server(ALICE, name)
-    while found.active or await hub.processes(identity):
+    while found.active or await truth.processes(identity):
         await hub.stop(ALICE, name)
         found = await hub.server(ALICE, name)
         await asyncio.sleep(POLL_SECONDS)

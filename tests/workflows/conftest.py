@@ -9,6 +9,7 @@ import pytest
 from temporalio.client import Client, WorkflowHandle
 
 from integrations.jupyterhub import JupyterHub
+from integrations.truth import Truth
 from integrations.vault import Vault
 from models.database import engine
 from models.database.tables import Person
@@ -147,7 +148,7 @@ async def scene(client: Client, settings: Settings) -> AsyncIterator[Scene]:
         server = await servers.create(found.snapshot(), caller, made_with_template=True)
     hub = SimulatedHub()
     vault = Vault.from_settings(settings)
-    async with make_worker(client, settings, cast(JupyterHub, hub), vault):
+    async with make_worker(client, settings, cast(JupyterHub, hub), cast(Truth, hub), vault):
         yield Scene(client, settings, hub, caller, server)
     await vault.close()
 

@@ -1,6 +1,6 @@
 """A JupyterHub that does what a test tells it: slow, failing, forgetful or away, which a real one cannot be made to be.
 
-It stands where `integrations.jupyterhub.JupyterHub` stands and keeps that one's promises, no more.
+It stands where `JupyterHub` and `Truth` of integrations stand and keeps their promises, no more.
 """
 
 import asyncio
@@ -11,7 +11,8 @@ from typing import Any
 
 import msgspec
 
-from integrations.jupyterhub import Failure, HubGroup, HubServer, Process, Progress, ShareCode
+from integrations.jupyterhub import HubGroup, HubServer, Progress, ShareCode
+from integrations.truth import Failure, Process
 from models.domain.errors import HubRefused, HubUnavailable, HubUserMissing
 
 

@@ -10,9 +10,13 @@ import pytest
 from temporalio.common import RetryPolicy
 from temporalio.testing import ActivityEnvironment
 
-from activities.jupyterhub import Hub
 from activities.messages import ServerWish
+from activities.share_links import ShareLinks
+from activities.starts import Starts
+from activities.stops import Stops
+from activities.watching import Watching
 from integrations.jupyterhub import JupyterHub
+from integrations.truth import Truth
 from integrations.vault import Vault
 from models.database import engine
 from models.database.tables import Person
@@ -33,8 +37,11 @@ T = TypeVar("T")
 class Scene:
     """One person with one server, a JupyterHub, and the activities between them."""
 
-    def __init__(self, hub: SimulatedHub, activities: Hub, caller: Caller, server: UUID) -> None:
-        self.hub, self.activities, self.caller, self.server = hub, activities, caller, server
+    def __init__(
+        self, hub: SimulatedHub, starts: Starts, stops: Stops, watching: Watching, caller: Caller, server: UUID
+    ) -> None:
+        self.hub, self.caller, self.server = hub, caller, server
+        self.starts, self.stops, self.watching = starts, stops, watching
 
     async def wish(self, wish: Wish) -> ServerWish:
         """A wish, with its operation."""
@@ -53,7 +60,7 @@ class Scene:
 
     async def started(self) -> None:
         """Returns once the server runs, and was seen to."""
-        await self.run(self.activities.spawn_server, await self.wish(Wish.RUNNING))
+        await self.run(self.starts.spawn_server, await self.wish(Wish.RUNNING))
 
     async def seen(self) -> ServerRecord:
         """The server as its owner sees it."""
@@ -99,6 +106,8 @@ async def scene(postgres: str, tmp_path: Path) -> AsyncIterator[Scene]:
             server = await servers.create(
                 (await templates.read_visible(template, caller)).snapshot(), caller, made_with_template=True
             )
-        activities = Hub(cast(JupyterHub, hub), vault, settings, key_pair()[0], wake)
-        yield Scene(hub, activities, caller, server)
+        api, truth = cast(JupyterHub, hub), cast(Truth, hub)
+        starts, stops = Starts(api, truth, vault, settings, key_pair()[0]), Stops(api, truth)
+        watching = Watching(truth, ShareLinks(api, settings), settings, wake)
+        yield Scene(hub, starts, stops, watching, caller, server)
     await vault.close()

@@ -5,9 +5,9 @@ from datetime import UTC, datetime
 
 import pytest
 
-from activities import jupyterhub, looks
+from activities import looks, stops
 from activities.messages import FailedStart
-from integrations.jupyterhub import Failure
+from integrations.truth import Failure
 from models.domain.errors import HubUnavailable, ServerNotEnding
 from models.domain.values import OperationStatus, ServerStatus, Wish
 from models.ledger.operations import OperationError
@@ -18,8 +18,8 @@ FAILURE = OperationError(code="SPAWN_FAILED", message="the program is missing")
 
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(jupyterhub, "_END_SECONDS", 0.5)
-    monkeypatch.setattr(jupyterhub, "_HUB_SECONDS", 0.1)
+    monkeypatch.setattr(stops, "_END_SECONDS", 0.5)
+    monkeypatch.setattr(stops, "_HUB_SECONDS", 0.1)
     monkeypatch.setattr(looks, "FIRST_PAUSE", 0.01)
 
 
@@ -29,14 +29,14 @@ async def end(scene: Scene, verb: str, *, attempt: int = 1) -> None:
     if verb == "failed start":
         wish = await scene.wish(Wish.RUNNING)
         failed = FailedStart(server_id=scene.server, generation=wish.generation, error=FAILURE)
-        await scene.run(scene.activities.fail_start, failed, attempt=attempt)
+        await scene.run(scene.stops.fail_start, failed, attempt=attempt)
     elif verb == "delete":
-        await scene.run(scene.activities.delete_server, wish, attempt=attempt)
+        await scene.run(scene.stops.delete_server, wish, attempt=attempt)
     else:
-        await scene.run(scene.activities.stop_server, wish, attempt=attempt)
+        await scene.run(scene.stops.stop_server, wish, attempt=attempt)
 
 
-STEPS = {"stop": jupyterhub.STOP, "delete": jupyterhub.STOP, "failed start": jupyterhub.CLEAR}
+STEPS = {"stop": stops.STOP, "delete": stops.STOP, "failed start": stops.CLEAR}
 
 
 @pytest.mark.parametrize("verb", STEPS)
@@ -80,7 +80,7 @@ async def test_jupyterhub_that_keeps_a_record_is_named(scene: Scene) -> None:
     scene.hub.ignores_removals = True
     with pytest.raises(ServerNotEnding):
         await end(scene, "delete")
-    step = await scene.step(jupyterhub.REMOVE)
+    step = await scene.step(stops.REMOVE)
     assert step.detail is not None
     assert step.detail.startswith("JupyterHub does not remove its record")
     scene.hub.ignores_removals = False
@@ -120,8 +120,8 @@ async def test_a_step_keeps_what_hinders_it_until_it_succeeds(scene: Scene) -> N
     before = datetime.now(UTC)
     for attempt in (1, 2, 3):
         with pytest.raises(HubUnavailable):
-            await scene.run(scene.activities.stop_server, wish, attempt=attempt)
-        step = await scene.step(jupyterhub.STOP)
+            await scene.run(scene.stops.stop_server, wish, attempt=attempt)
+        step = await scene.step(stops.STOP)
         assert (step.status, step.attempt, step.detail) == ("running", attempt, "JupyterHub does not answer.")
         assert step.next_try_at is not None
         assert step.next_try_at > before
@@ -138,15 +138,15 @@ async def test_a_step_keeps_what_hinders_it_until_it_succeeds(scene: Scene) -> N
         return await looked(server_id)
 
     scene.hub.processes = slow  # type: ignore[method-assign, assignment]
-    trying = asyncio.create_task(scene.run(scene.activities.stop_server, wish, attempt=4))
+    trying = asyncio.create_task(scene.run(scene.stops.stop_server, wish, attempt=4))
     async with asyncio.timeout(20):
-        while (step := await scene.step(jupyterhub.STOP)).attempt < 4:
+        while (step := await scene.step(stops.STOP)).attempt < 4:
             await asyncio.sleep(0.01)
     assert (step.status, step.detail, step.troubled_since) == ("running", "JupyterHub does not answer.", since)
     assert step.next_try_at is None
     answered.set()
     await trying
-    step = await scene.step(jupyterhub.STOP)
+    step = await scene.step(stops.STOP)
     assert (step.status, step.attempt, step.detail, step.troubled_since) == ("succeeded", 4, None, None)
 
 
@@ -159,7 +159,7 @@ async def test_a_server_that_ended_unasked_says_why(scene: Scene) -> None:
         scene.hub.known.clear()
         if reason:
             scene.hub.failures[str(scene.server), generation] = Failure(reason=reason, log=log)
-        await scene.run(scene.activities.observe_servers)
+        await scene.run(scene.watching.observe_servers)
         seen = await scene.seen()
         assert (seen.status, seen.operation) == (ServerStatus.STOPPED, None)
         assert seen.last_error is not None

@@ -8,7 +8,9 @@ import httpx
 import pytest
 from temporalio.exceptions import ApplicationError
 
-from integrations.jupyterhub import PAGE_SIZE, Failure, HubServer, JupyterHub, Process, Progress
+from integrations.hub_connection import HubConnection
+from integrations.jupyterhub import PAGE_SIZE, HubServer, JupyterHub, Progress
+from integrations.truth import Failure, Process, Truth
 from models.domain.errors import DomainError, HubRefused, HubThrottled, HubUnavailable, HubUserMissing, SpawnFailed
 from workflows.plugin import raise_as_application_error
 
@@ -19,7 +21,7 @@ USER = "alice@example.org"
 NAME = "lab"
 
 Answer = httpx.Response | Exception
-Call = Callable[[JupyterHub], Awaitable[object]]
+Call = Callable[["Script"], Awaitable[object]]
 
 
 class Script(httpx.AsyncBaseTransport):
@@ -55,8 +57,12 @@ class Breaking(httpx.AsyncByteStream):
         raise httpx.ReadError("connection reset")
 
 
-def client(script: Script, url: str = HUB, truth: str = TRUTH) -> JupyterHub:
-    return JupyterHub(url, TOKEN, truth, transport=script)
+def client(script: Script, url: str = HUB) -> JupyterHub:
+    return JupyterHub(HubConnection(TOKEN, transport=script), url)
+
+
+def truth(script: Script, url: str = TRUTH) -> Truth:
+    return Truth(HubConnection(TOKEN, transport=script), url)
 
 
 def version(number: str) -> httpx.Response:
@@ -100,21 +106,21 @@ async def all_progress(hub: JupyterHub) -> list[Progress]:
 
 
 CALLS: dict[str, Call] = {
-    "major_version": lambda hub: hub.major_version(),
-    "server": lambda hub: hub.server(USER, NAME),
-    "knows": lambda hub: hub.knows(USER, NAME),
-    "active_servers": all_active,
-    "ensure_user": lambda hub: hub.ensure_user(USER),
-    "start": lambda hub: hub.start(USER, NAME, "Lab", {}),
-    "progress": all_progress,
-    "stop": lambda hub: hub.stop(USER, NAME),
-    "remove": lambda hub: hub.remove(USER, NAME),
-    "processes": lambda hub: hub.processes("s"),
-    "end_processes": lambda hub: hub.end_processes("s", 3),
-    "all_processes": lambda hub: hub.all_processes(),
-    "failure": lambda hub: hub.failure("s", 3),
-    "make_share_code": lambda hub: hub.make_share_code(USER, NAME, 60, HUB),
-    "shared_with": lambda hub: hub.shared_with(USER, NAME),
+    "major_version": lambda script: client(script).major_version(),
+    "server": lambda script: client(script).server(USER, NAME),
+    "knows": lambda script: client(script).knows(USER, NAME),
+    "active_servers": lambda script: all_active(client(script)),
+    "ensure_user": lambda script: client(script).ensure_user(USER),
+    "start": lambda script: client(script).start(USER, NAME, "Lab", {}),
+    "progress": lambda script: all_progress(client(script)),
+    "stop": lambda script: client(script).stop(USER, NAME),
+    "remove": lambda script: client(script).remove(USER, NAME),
+    "processes": lambda script: truth(script).processes("s"),
+    "end_processes": lambda script: truth(script).end_processes("s", 3),
+    "all_processes": lambda script: truth(script).all_processes(),
+    "failure": lambda script: truth(script).failure("s", 3),
+    "make_share_code": lambda script: client(script).make_share_code(USER, NAME, 60, HUB),
+    "shared_with": lambda script: client(script).shared_with(USER, NAME),
 }
 # Those that read what a successful answer holds.
 READERS = [name for name in CALLS if name not in ("ensure_user", "start", "progress", "stop", "remove")]
@@ -132,7 +138,7 @@ SILENCES: dict[str, Exception] = {
 @pytest.mark.parametrize("silence", SILENCES)
 @pytest.mark.parametrize("name", CALLS)
 async def test_a_hub_that_does_not_answer_is_asked_again(name: str, silence: str) -> None:
-    error = await error_of(CALLS[name](client(Script(SILENCES[silence]))))
+    error = await error_of(CALLS[name](Script(SILENCES[silence])))
     assert type(error) is HubUnavailable
     assert is_retried(error)
 
@@ -163,7 +169,7 @@ STATUSES: list[tuple[int, type[DomainError]]] = [
     ],
 )
 async def test_only_what_may_heal_is_tried_again(name: str, status: int, kind: type[DomainError]) -> None:
-    error = await error_of(CALLS[name](client(Script(refusal(status)))))
+    error = await error_of(CALLS[name](Script(refusal(status))))
     assert type(error) is kind
     assert is_retried(error) is issubclass(kind, HubUnavailable)
 
@@ -220,7 +226,7 @@ _MEANINGFUL = {("failure", "another object")}
 async def test_an_answer_that_cannot_be_read_is_none(name: str, what: str) -> None:
     answer = GARBAGE[what]
     script = Script(httpx.Response(answer.status_code, headers=answer.headers, content=answer.content))
-    error = await error_of(CALLS[name](client(script)))
+    error = await error_of(CALLS[name](script))
     assert type(error) is HubUnavailable
     assert is_retried(error)
 
@@ -352,7 +358,7 @@ async def test_a_hub_that_was_away_may_come_back_as_another_version() -> None:
 # Unless a proxy says so: one that has just begun knows no route yet, and answers 404 in HTML.
 @pytest.mark.parametrize("name", ["server", "knows", "ensure_user", "shared_with"])
 async def test_a_404_of_a_proxy_is_no_answer(name: str) -> None:
-    assert type(await error_of(CALLS[name](client(Script(html(404)))))) is HubUnavailable
+    assert type(await error_of(CALLS[name](Script(html(404))))) is HubUnavailable
 
 
 async def test_a_404_of_a_proxy_fails_no_start() -> None:
@@ -362,18 +368,18 @@ async def test_a_404_of_a_proxy_fails_no_start() -> None:
 
 @pytest.mark.parametrize("name", ["processes", "end_processes", "all_processes", "failure"])
 async def test_a_404_of_a_proxy_proves_nothing_about_processes(name: str) -> None:
-    assert type(await error_of(CALLS[name](client(Script(html(404)))))) is HubUnavailable
+    assert type(await error_of(CALLS[name](Script(html(404))))) is HubUnavailable
 
 
 @pytest.mark.parametrize("name", ["processes", "end_processes", "all_processes"])
 async def test_a_404_of_the_truth_service_is_no_empty_list(name: str) -> None:
-    assert type(await error_of(CALLS[name](client(Script(refusal(404)))))) is HubUnavailable
+    assert type(await error_of(CALLS[name](Script(refusal(404))))) is HubUnavailable
 
 
 @pytest.mark.parametrize("what", ["failure", "ending"])
 async def test_what_did_not_fail_or_end_has_no_reason(what: str) -> None:
     script = Script(refusal(404), httpx.Response(200, json={"reason": "died", "log": "the end", "generation": 3}))
-    ask = getattr(client(script), what)
+    ask = getattr(truth(script), what)
     assert await ask("a/b", 3) is None
     assert await ask("s", 3) == Failure(reason="died", log="the end")
     assert script.asked[0] == f"GET /services/nbhub-truth/{what}/a%2Fb?generation=3"
@@ -463,14 +469,14 @@ async def test_a_user_is_made_once(status: int) -> None:
 async def test_a_stop_of_what_is_not_there_is_no_error(name: str, body: bytes, status: int) -> None:
     """No answer is a proof, so none that a look can make good is an error."""
     script = Script(refusal(status))
-    await CALLS[name](client(script))
+    await CALLS[name](script)
     assert script.asked == ["DELETE /hub/api/users/alice%40example.org/servers/lab"]
     assert script.requests[0].content == body
 
 
 @pytest.mark.parametrize("name", ["stop", "remove"])
 async def test_a_stop_that_meets_a_check_is_tried_again(name: str) -> None:
-    error = await error_of(CALLS[name](client(Script(refusal(500, "lab is pending check")))))
+    error = await error_of(CALLS[name](Script(refusal(500, "lab is pending check"))))
     assert is_retried(error)
 
 
@@ -519,7 +525,7 @@ async def test_names_cannot_leave_their_place_in_an_address(raw: str, quoted: st
     await hub.stop(raw, raw)
     await hub.make_share_code(raw, raw, 60, HUB)
     await hub.shared_with(raw, raw)
-    await hub.processes(raw)
+    await truth(script).processes(raw)
     assert script.asked == [
         f"DELETE /hub/api/users/{quoted}/servers/{quoted}",
         f"POST /hub/api/share-codes/{quoted}/{quoted}",
@@ -530,9 +536,8 @@ async def test_names_cannot_leave_their_place_in_an_address(raw: str, quoted: st
 
 async def test_every_request_carries_the_token_and_slashes_do_not_double() -> None:
     script = Script(version("6.1.0"), httpx.Response(200, json={"servers": []}))
-    hub = client(script, f"{HUB}/", f"{TRUTH}/")
-    await hub.major_version()
-    await hub.all_processes()
+    await client(script, f"{HUB}/").major_version()
+    await truth(script, f"{TRUTH}/").all_processes()
     assert script.asked == ["GET /hub/api/", "GET /services/nbhub-truth/servers"]
     assert {request.headers["authorization"] for request in script.requests} == {f"token {TOKEN}"}
 
@@ -545,10 +550,10 @@ async def test_processes_are_those_that_live() -> None:
         httpx.Response(200, json={"processes": []}),
         httpx.Response(200, json={"servers": [living]}),
     )
-    hub = client(script)
-    assert await hub.processes("s") == [process]
-    assert await hub.end_processes("s", 3) == []
-    assert await hub.all_processes() == [process]
+    service = truth(script)
+    assert await service.processes("s") == [process]
+    assert await service.end_processes("s", 3) == []
+    assert await service.all_processes() == [process]
     assert script.asked[1] == "DELETE /services/nbhub-truth/servers/s?up_to_generation=3"
 
 
@@ -630,8 +635,8 @@ async def test_every_page_of_shares_is_read() -> None:
     assert (await client(script).shared_with(USER, NAME))["users"] == ["bob", "carol"]
 
 
-async def test_a_client_can_be_closed() -> None:
-    hub = client(Script())
-    await hub.close()
+async def test_a_connection_can_be_closed() -> None:
+    connection = HubConnection(TOKEN, transport=Script())
+    await connection.close()
     with pytest.raises(RuntimeError):
-        await hub.stop(USER, NAME)
+        await JupyterHub(connection, HUB).stop(USER, NAME)

@@ -1,0 +1,65 @@
+"""The activity on modulefiles: what Lmod runs when somebody loads a module."""
+
+import asyncio
+from pathlib import Path
+from uuid import UUID
+
+from temporalio import activity
+
+from activities.messages import Done, ObjectWish
+from activities.steps import of_subject, told
+from integrations import lmod
+from integrations.filesystem import Volumes
+from models.domain import crash_points
+from models.domain.settings import Settings
+from models.domain.values import Subject
+from models.records import modules
+from models.records.modules import ModulePlace, PlaceHeld
+
+
+class Modulefiles:
+    """Has modulefiles where they belong."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._root = Path(settings.module_location, lmod.MODULEFILES)
+        self._volumes = Volumes(uid=settings.files_uid, gid=settings.files_gid)
+
+    @activity.defn
+    async def place_modulefile(self, wish: ObjectWish) -> Done:
+        """Have a module's file at the one place where the wish wants it, or nowhere. Raises `PlaceHeld`."""
+        subject = Subject(wish.kind, wish.id)
+        placement = await modules.take_place(wish.id, wish.generation)
+        if placement is None:
+            return Done(done=False)
+        step = "Remove its modulefile" if placement.wanted is None else "Write its modulefile"
+        async with told(of_subject(subject, step)):
+            if placement.wanted is not None and not placement.waits:
+                content = _header(wish.id) + lmod.render(placement.calls)
+                await asyncio.to_thread(self._write, placement.wanted, content)
+            crash_points.reach("place_modulefile.effect", activity.info().workflow_id or "")
+            for place in placement.left:
+                await asyncio.to_thread(self._remove, place, wish.id)
+            await modules.give_up(wish.id, placement.left)
+            if placement.waits:
+                # Given up all the same, because the other may wait for what this one left.
+                raise PlaceHeld("The module that had this name and version is still being moved away.")
+        return Done(done=True)
+
+    def _write(self, place: ModulePlace, content: bytes) -> None:
+        self._volumes.make_root(self._root)
+        self._volumes.place_file(self._root, _directories(place), lmod.file_name(place.module_version), content)
+
+    def _remove(self, place: ModulePlace, module: UUID) -> None:
+        self._volumes.make_root(self._root)
+        self._volumes.remove_file(
+            self._root, _directories(place), lmod.file_name(place.module_version), _header(module)
+        )
+
+
+def _directories(place: ModulePlace) -> tuple[str, ...]:
+    return str(place.owner), place.name
+
+
+def _header(module: UUID) -> bytes:
+    """What a modulefile begins with: whose it is."""
+    return f"-- {module}\n".encode("ascii")

@@ -1,0 +1,105 @@
+"""Activities that look after what nobody asked for: they wake what was forgotten, and look at what really runs."""
+
+from collections import defaultdict
+from contextlib import suppress
+from uuid import UUID
+
+import structlog
+from temporalio import activity
+
+from activities.messages import Seen, Woken
+from activities.share_links import ShareLinks
+from activities.waking import Wake, wake_all
+from integrations.truth import Process, Truth
+from models.domain.errors import DomainError
+from models.domain.ids import parse_id
+from models.domain.settings import Settings
+from models.domain.values import Subject, Wish
+from models.ledger import operations
+from models.records import server_watch
+from models.records.server_watch import ObservedServer
+
+log = structlog.get_logger(__name__)
+
+# The most that one pass wakes; the next pass goes on with the rest.
+_WAKE_LIMIT = 500
+_PAGE = 1000
+# Links that one pass makes anew.
+_LINKS = 10
+
+
+class Watching:
+    """Looks at everything that is under way or runs."""
+
+    def __init__(self, truth: Truth, links: ShareLinks, settings: Settings, wake: Wake) -> None:
+        self._truth = truth
+        self._links = links
+        self._settings = settings
+        self._wake = wake
+
+    @activity.defn
+    async def wake_stalled(self) -> Woken:
+        """Wake every subject with work to do on which nothing happened for a while."""
+        stalled = await operations.stalled(self._settings.stalled_after, _WAKE_LIMIT)
+        woken = await wake_all(self._wake, stalled)
+        await operations.touch(woken)
+        return Woken(count=len(woken))
+
+    @activity.defn
+    async def observe_servers(self) -> Seen:
+        """Compare every server of which a process lives, or should, with what really runs; write what differs."""
+        # Versions first: whatever changes while we look makes our write miss.
+        rows = await self._watched()
+        alive = defaultdict(list)
+        for process in await self._truth.all_processes():
+            alive[process.server_id].append(process)
+        vanished = [row for row in rows.values() if not alive[str(row.server_id)] and _should_run(row)]
+        for row in vanished:
+            # A second look, at this server alone: the first may be older than the start.
+            if not await self._truth.processes(str(row.server_id)):
+                generation = row.generation if row.process_generation is None else row.process_generation
+                failure = await self._truth.ending(str(row.server_id), generation)
+                reason, log = (failure.reason, failure.log) if failure is not None else ("", "")
+                await server_watch.note_vanished(row.server_id, row.generation, row.version, reason=reason, log=log)
+        others = [identity for identity in map(parse_id, alive) if identity is not None and identity not in rows]
+        unwanted, unknown = await self._look_after(others, alive) if others else (0, 0)
+        # What could not be made at the start, or has expired while the server runs.
+        for server in await server_watch.without_link(_LINKS):
+            with suppress(DomainError):
+                await self._links.note(server)
+        return Seen(watched=len(rows), vanished=len(vanished), unwanted=unwanted, unknown=unknown)
+
+    async def _watched(self) -> dict[UUID, ObservedServer]:
+        found: dict[UUID, ObservedServer] = {}
+        after: UUID | None = None
+        while True:
+            page = await server_watch.watched(after, _PAGE)
+            found |= {row.server_id: row for row in page}
+            if len(page) < _PAGE:
+                return found
+            after = page[-1].server_id
+
+    async def _look_after(self, others: list[UUID], alive: dict[str, list[Process]]) -> tuple[int, int]:
+        """Processes of servers that are stopped or gone: what is proven ours and unwanted goes, others are reported."""
+        known = {row.server_id: row for row in await server_watch.observed(others)}
+        deleted = await server_watch.tombstones([identity for identity in others if identity not in known])
+        unwanted = unknown = 0
+        for identity in others:
+            row = known.get(identity)
+            if row is None and identity in deleted:
+                generation = max(process.generation for process in alive[str(identity)])
+                await self._truth.end_processes(str(identity), generation)
+                unwanted += 1
+            elif row is None:
+                log.warning("unknown_server_process", server=str(identity))
+                unknown += 1
+            elif row.generation == row.observed_generation and row.wish is Wish.STOPPED:
+                processes = await self._truth.processes(str(identity))
+                if processes and await server_watch.note_unwanted(identity, processes[0].generation, row.version):
+                    await self._wake(Subject("server", identity))
+                    unwanted += 1
+        return unwanted, unknown
+
+
+def _should_run(row: ObservedServer) -> bool:
+    return row.generation == row.observed_generation and row.wish is Wish.RUNNING

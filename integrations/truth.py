@@ -1,0 +1,73 @@
+"""The truth service beside JupyterHub: which processes of servers live, how others ended, and ending them."""
+
+from typing import Any
+from urllib.parse import quote
+
+import httpx
+from msgspec import Struct
+
+from integrations.hub_connection import HubConnection, decoded
+
+
+class Process(Struct, frozen=True, kw_only=True):
+    """A living process of a server, by the spawner's own truth."""
+
+    server_id: str
+    hub_user: str
+    hub_name: str
+    generation: int
+
+
+class Failure(Struct, frozen=True, kw_only=True):
+    """Why a start failed, with the last lines of its log, free of tokens."""
+
+    reason: str = ""
+    log: str = ""
+
+
+class _ProcessList(Struct, frozen=True, kw_only=True):
+    processes: list[Process]
+
+
+class _AllProcesses(Struct, frozen=True, kw_only=True):
+    servers: list[Process]
+
+
+class Truth:
+    """The truth service at a URL."""
+
+    def __init__(self, connection: HubConnection, url: str) -> None:
+        self._connection = connection
+        self._url = url.rstrip("/")
+
+    async def processes(self, server_id: str) -> list[Process]:
+        """Living processes of one server; an empty list proves that there is none."""
+        answer = await self._ask("GET", f"/servers/{quote(server_id, safe='')}")
+        return decoded(answer, _ProcessList).processes
+
+    async def end_processes(self, server_id: str, up_to_generation: int) -> list[Process]:
+        """End processes of one server up to a generation; those that still live."""
+        answer = await self._ask(
+            "DELETE", f"/servers/{quote(server_id, safe='')}", params={"up_to_generation": str(up_to_generation)}
+        )
+        return decoded(answer, _ProcessList).processes
+
+    async def all_processes(self) -> list[Process]:
+        """Living processes of every server."""
+        return decoded(await self._ask("GET", "/servers"), _AllProcesses).servers
+
+    async def failure(self, server_id: str, generation: int) -> Failure | None:
+        """Why the start of a generation failed, if JupyterHub noted that it did."""
+        return await self._told("failure", server_id, generation)
+
+    async def ending(self, server_id: str, generation: int) -> Failure | None:
+        """How a process of a generation ended, as far as is known; also where JupyterHub was not there to note it."""
+        return await self._told("ending", server_id, generation)
+
+    async def _told(self, what: str, server_id: str, generation: int) -> Failure | None:
+        path = f"/{what}/{quote(server_id, safe='')}"
+        answer = await self._ask("GET", path, params={"generation": str(generation)})
+        return None if answer.status_code == 404 else decoded(answer, Failure)
+
+    async def _ask(self, method: str, path: str, **more: Any) -> httpx.Response:
+        return await self._connection.ask(method, self._url + path, accept=(404,), **more)
