@@ -8,7 +8,7 @@ ARGS ?=
 export PATH := $(CURDIR)/.tools/bin:$(PATH)
 BIN := .venv/bin
 
-.PHONY: help setup packages demo up down test test-fast test-slow compose-test test-vault test-bodies lint types arch migrate openapi fuzz histories bench
+.PHONY: help setup packages demo up down test test-fast test-slow compose-test test-vault test-bodies lint types arch migrate migration openapi fuzz histories bench
 
 help: ## List the commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -63,6 +63,9 @@ arch: setup ## Imports go one way
 
 migrate: setup ## Bring the database of NBHUB_DATABASE_URL to the current schema
 	@$(BIN)/python -m models.database.migrate
+
+migration: setup ## Write the migration that a change of tables.py needs (NAME=what_changes; ARGS=--empty for an index)
+	@$(BIN)/python -m models.database.new_migration '$(NAME)' $(ARGS)
 
 openapi: setup ## Write docs/openapi.json
 	@$(BIN)/python -m api.document

@@ -1,9 +1,9 @@
 """The first schema: tables and columns, then what those cannot say: indexes, checks, a view and triggers.
 
-A change of `models/database/tables.py` needs another migration: `make migration NAME=what_changes` writes it beside this
-one. What is not a column is added to it by hand: `manager.create_index`, `drop_index`, `execute`, in one line each; they
-run after the changes of the columns. A migration stays as it is once a database has seen it: so this one has the tables
-as they were when it was written, and imports nothing of `tables.py`.
+A change of `models/database/tables.py` needs another migration: `make migration NAME=what_changes` writes it beside
+this one. What is not a column is added to it by hand, a line each: `manager.create_index`, `drop_index`, `execute`;
+they run after the changes of the columns. A migration stays as it is once a database has seen it: so this one has the
+tables as they were when it was written, and imports nothing of `tables.py`.
 """
 
 from piccolo.columns import JSONB, UUID, Array, BigInt, Boolean, Bytea, Integer, Text, Timestamptz, Varchar

@@ -80,7 +80,20 @@ def test_decisions_are_listed() -> None:
 
 def test_help_lists_every_command() -> None:
     told = subprocess.run(["make", "-s", "help"], cwd=PROJECT, capture_output=True, text=True, check=True).stdout
-    for target in ("setup", "demo", "up", "down", "test", "lint", "types", "arch", "migrate", "openapi", "bench"):
+    for target in (
+        "setup",
+        "demo",
+        "up",
+        "down",
+        "test",
+        "lint",
+        "types",
+        "arch",
+        "migrate",
+        "migration",
+        "openapi",
+        "bench",
+    ):
         assert re.search(rf"^{target}\s+\w", told, re.MULTILINE), target
 
 

@@ -1,9 +1,11 @@
 """The schema is what `tables.py` says, and databases of before the first migration come to it unharmed."""
 
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
 
 import asyncpg
 import pytest
@@ -11,6 +13,7 @@ import pytest
 from models.database.tables import TABLES
 from models.migrations.notebooks_hub_2026_11_26t07_55_00_000000_first import ID, REPLACES
 
+PROJECT = Path(__file__).parents[3]
 Database = tuple[str, "asyncpg.Connection[asyncpg.Record]"]
 
 COLUMNS = """
@@ -62,6 +65,21 @@ async def differences(connection: "asyncpg.Connection[asyncpg.Record]") -> set[s
     return found
 
 
+def migrate(address: str, project: Path = PROJECT) -> "subprocess.CompletedProcess[str]":
+    return run(address, "models.database.migrate", project=project)
+
+
+def run(address: str, module: str, *arguments: str, project: Path = PROJECT) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run(
+        [sys.executable, "-m", module, *arguments],
+        cwd=project,
+        env=os.environ | {"NBHUB_DATABASE_URL": address, "PICCOLO_CONF": "models.database.piccolo_conf"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
 async def test_tables_and_the_migrated_schema_agree(database: Database) -> None:
     assert not await differences(database[1]), "make migration NAME=… writes what is missing"
 
@@ -86,20 +104,6 @@ async def test_every_migration_has_a_way_back(database: Database) -> None:
     assert not await database[1].fetch("SELECT proname FROM pg_proc WHERE pronamespace = 'public'::regnamespace")
     assert migrate(database[0]).returncode == 0
     assert not await differences(database[1])
-
-
-def migrate(address: str) -> "subprocess.CompletedProcess[str]":
-    return run(address, "models.database.migrate")
-
-
-def run(address: str, module: str, *arguments: str) -> "subprocess.CompletedProcess[str]":
-    return subprocess.run(
-        [sys.executable, "-m", module, *arguments],
-        env=os.environ | {"NBHUB_DATABASE_URL": address, "PICCOLO_CONF": "models.database.piccolo_conf"},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
 
 
 async def as_of_before(database: Database, steps: tuple[str, ...]) -> None:
@@ -134,3 +138,72 @@ async def test_a_database_of_some_of_the_earlier_steps_is_left_as_it_is(database
     assert "Traceback" not in ended.stderr
     assert ID not in await recorded(database)
     assert await database[1].fetchval("SELECT email FROM person") == "ada@example.org"
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    """A copy of what a migration is made from."""
+    shutil.copytree(PROJECT / "models", tmp_path / "models", ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("Makefile", "pyproject.toml"):
+        shutil.copy(PROJECT / name, tmp_path)
+    (tmp_path / ".venv").symlink_to(PROJECT / ".venv")
+    return tmp_path
+
+
+def make_migration(project: Path, *arguments: str) -> "subprocess.CompletedProcess[str]":
+    # Everything is installed.
+    command = ["make", "--old-file=setup", "migration", *arguments]
+    return subprocess.run(command, cwd=project, capture_output=True, text=True, check=False)
+
+
+def passes_ruff(path: Path) -> bool:
+    ruff = Path(sys.executable).with_name("ruff")
+    checks = (["check"], ["format", "--check"])
+    return all(subprocess.run([ruff, *check, path], cwd=PROJECT, check=False).returncode == 0 for check in checks)
+
+
+def migrations_of(project: Path) -> set[Path]:
+    return set((project / "models" / "migrations").glob("*.py"))
+
+
+async def test_a_changed_table_is_one_command_from_its_migration(database: Database, project: Path) -> None:
+    tables = project / "models" / "database" / "tables.py"
+    column = "    started_once = Boolean(default=False)\n"
+    assert column in tables.read_text()
+    tables.write_text(tables.read_text().replace(column, f"{column}    started_by = UUID(null=True, default=None)\n"))
+    before = migrations_of(project)
+
+    ended = make_migration(project, "NAME=who_started")
+
+    assert ended.returncode == 0, ended.stderr
+    [made] = migrations_of(project) - before
+    assert made.stem.endswith("_who_started")
+    assert str(made) in ended.stdout
+    assert passes_ruff(made)
+
+    line = '    manager.create_index("server_started_by", "server (started_by, id DESC)")\n\n    return manager\n'
+    made.write_text(made.read_text().replace("    return manager\n", line))
+    ended = migrate(database[0], project)
+    assert ended.returncode == 0, ended.stderr
+    assert await differences(database[1]) == {"not in tables.py: server.started_by uuid"}
+    assert await database[1].fetchval("SELECT to_regclass('server_started_by') IS NOT NULL")
+    assert "Nothing to do" in make_migration(project, "NAME=again").stdout
+    assert migrations_of(project) == before | {made}
+
+
+def test_a_migration_of_an_index_alone_is_begun(project: Path) -> None:
+    before = migrations_of(project)
+    assert "ARGS=--empty" in make_migration(project, "NAME=server_names").stdout
+    assert make_migration(project, "NAME=server_names", "ARGS=--empty").returncode == 0
+    [made] = migrations_of(project) - before
+    assert "manager.create_index(" in made.read_text()
+    assert passes_ruff(made)
+
+
+@pytest.mark.parametrize("arguments", [(), ("NAME=Who started",), ("NAME=../../elsewhere",)])
+def test_a_migration_has_a_name(project: Path, arguments: tuple[str, ...]) -> None:
+    before = migrations_of(project)
+    ended = make_migration(project, *arguments)
+    assert ended.returncode != 0
+    assert "NAME=what_changes" in ended.stderr
+    assert migrations_of(project) == before
