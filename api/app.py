@@ -15,7 +15,7 @@ from litestar.config.cors import CORSConfig
 from litestar.routes import HTTPRoute
 from litestar.types import ControllerRouterHandler, Middleware
 
-from api import datasets, modules, secrets
+from api import datasets, groups, modules, secrets
 from api.auth import AuthController
 from api.codec import CodecController
 from api.datasets import DatasetsController
@@ -56,15 +56,16 @@ HANDLERS: tuple[ControllerRouterHandler, ...] = (
     AuthController,
     CodecController,
     DatasetsController,
-    *datasets.SHARING,
+    *datasets.ROUTES,
     GroupsController,
+    *groups.ROUTES,
     HealthController,
     InitializeController,
     ModulesController,
-    *modules.SHARING,
+    *modules.ROUTES,
     OperationsController,
     SecretsController,
-    *secrets.SHARING,
+    *secrets.ROUTES,
     ServersController,
     TemplatesController,
     VolumeController,

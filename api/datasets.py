@@ -3,7 +3,7 @@
 from uuid import UUID
 
 import msgspec
-from litestar import Controller, Response, delete, get, patch, post
+from litestar import Controller, Response, get, patch, post
 from litestar.di import NamedDependency
 from litestar.params import FromPath, JSONBody
 from msgspec import UNSET, UnsetType
@@ -11,11 +11,11 @@ from msgspec import UNSET, UnsetType
 from api.http.dependencies import OwnerQuery, new_owner, own_email
 from api.http.etag import VERSIONED, etag_of
 from api.http.fields import AnswerBody, Description, Email, PathName, RequestBody, given
-from api.http.operation_view import OperationView
 from api.http.pagination import Page
 from api.http.policy import Policy, needs
-from api.http.write import SHORT_WAIT, Write
+from api.http.write import Write
 from api.sharing_routes import sharing_routes
+from api.trash_routes import trash_routes
 from models.access.permissions import Level
 from models.domain.values import Caller, Subject
 from models.records import datasets
@@ -71,7 +71,7 @@ class DatasetsController(Controller):
             identity, operation = await datasets.create(
                 owner, data.name, data.description or "", write.caller, request_id=write.request_id
             )
-            await _accept(write, identity, operation)
+            await write.accepts_record(operation, Subject(KIND, identity), _look)
         return write.answer
 
     @get("/{id:str}", opt=needs(Policy.RECORD) | VERSIONED, operation_id="getDataset", summary="Read a dataset")
@@ -95,47 +95,9 @@ class DatasetsController(Controller):
             write.done(_view(changed, write.caller), version=changed.version)
         return write.answer
 
-    @delete(
-        "/{id:str}",
-        opt=needs(Policy.RECORD) | VERSIONED,
-        status_code=202,
-        operation_id="deleteDataset",
-        summary="Delete a dataset",
-    )
-    async def delete(self, id: FromPath[UUID], write: NamedDependency[Write]) -> Response[OperationView]:
-        """Stop the servers that hold a dataset, and put it into the trash, from which it can be restored for a time."""
-        async with write:
-            found = await datasets.read(id, write.caller, Level.OWNER, lock=True)
-            write.require_match(found.version)
-            operation = await datasets.trash(found, write.caller, request_id=write.request_id)
-            write.accepts(operation, wakes=Subject(KIND, id), deletes=True, wait=SHORT_WAIT)
-        return write.answer
 
-    @post(
-        "/{id:str}/restore",
-        opt=needs(Policy.RECORD) | VERSIONED,
-        status_code=202,
-        operation_id="restoreDataset",
-        summary="Restore a dataset",
-    )
-    async def restore(self, id: FromPath[UUID], write: NamedDependency[Write]) -> Response[DatasetView]:
-        """Take a dataset of one's own out of the trash, with everything that was granted."""
-        async with write:
-            found = await datasets.read_restorable(id, write.caller)
-            write.require_match(found.version)
-            operation = await datasets.restore(found, write.caller, request_id=write.request_id)
-            await _accept(write, id, operation)
-        return write.answer
-
-
-SHARING = sharing_routes(KIND, "/datasets/{id:str}")
-
-
-async def _accept(write: Write, identity: UUID, operation: UUID) -> None:
-    async def look() -> DatasetView:
-        return _view(await datasets.read(identity, write.caller), write.caller)
-
-    write.accepts(operation, wakes=Subject(KIND, identity), body=await look(), final=look, wait=SHORT_WAIT)
+async def _look(identity: UUID, caller: Caller) -> DatasetView:
+    return _view(await datasets.read(identity, caller), caller)
 
 
 def _view(dataset: DatasetRecord, caller: Caller) -> DatasetView:
@@ -146,3 +108,9 @@ def _view(dataset: DatasetRecord, caller: Caller) -> DatasetView:
         owner=dataset.owner,
         write_access=dataset.writable_by(caller),
     )
+
+
+ROUTES = [
+    *trash_routes("/datasets/{id:str}", datasets.RECORDS, _look, DatasetView),
+    *sharing_routes(KIND, "/datasets/{id:str}"),
+]

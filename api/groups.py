@@ -14,6 +14,7 @@ from api.http.operation_view import OperationView
 from api.http.pagination import Page
 from api.http.policy import Policy, needs
 from api.http.write import SHORT_WAIT, Write
+from api.trash_routes import delete_route
 from models.access import principals
 from models.domain.errors import ActionForbidden
 from models.domain.values import Caller, Subject
@@ -63,7 +64,7 @@ class GroupsController(Controller):
         """Make a group of which the caller is manager and first member."""
         async with write:
             identity, operation = await groups.create(data.name, write.caller, request_id=write.request_id)
-            await _accept(write, identity, operation)
+            await write.accepts_record(operation, Subject(KIND, identity), _look)
         return write.answer
 
     @get("/{id:str}", opt=needs(Policy.RECORD) | VERSIONED, operation_id="getGroup", summary="Read a group")
@@ -87,23 +88,7 @@ class GroupsController(Controller):
             found = await groups.read_managed(id, write.caller)
             write.require_match(found.version)
             operation = await groups.rename(found, data.name, write.caller, write.request_id)
-            await _accept(write, id, operation)
-        return write.answer
-
-    @delete(
-        "/{id:str}",
-        opt=needs(Policy.RECORD) | VERSIONED,
-        status_code=202,
-        operation_id="deleteGroup",
-        summary="Delete a group",
-    )
-    async def remove(self, id: FromPath[UUID], write: NamedDependency[Write]) -> Response[OperationView]:
-        """Delete a group with its directory and everything that was granted to it."""
-        async with write:
-            found = await groups.read_managed(id, write.caller)
-            write.require_match(found.version)
-            operation = await groups.delete(found, write.caller, write.request_id)
-            write.accepts(operation, wakes=Subject(KIND, id), deletes=True, wait=SHORT_WAIT)
+            await write.accepts_record(operation, Subject(KIND, id), _look)
         return write.answer
 
     @get("/{id:str}/members", opt=needs(Policy.RECORD), operation_id="listGroupMembers", summary="List members")
@@ -180,14 +165,20 @@ class GroupsController(Controller):
         return write.answer
 
 
-async def _accept(write: Write, identity: UUID, operation: UUID) -> None:
-    body = _view(await groups.read(identity, write.caller))
-
-    async def final() -> GroupView:
-        return _view(await groups.read(identity, write.caller))
-
-    write.accepts(operation, wakes=Subject(KIND, identity), body=body, final=final, wait=SHORT_WAIT)
+async def _look(identity: UUID, caller: Caller) -> GroupView:
+    return _view(await groups.read(identity, caller))
 
 
 def _view(group: GroupRecord) -> GroupView:
     return GroupView(id=group.id, name=group.name, member=group.member, manager=group.manager)
+
+
+ROUTES = [
+    delete_route(
+        KIND,
+        "/groups/{id:str}",
+        "Delete a group with its directory and everything that was granted to it.",
+        groups.read_managed,
+        groups.delete,
+    ),
+]

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 from uuid import UUID
 
 import msgspec
-from litestar import Controller, Response, delete, get, patch, post
+from litestar import Controller, Response, get, patch, post
 from litestar.di import NamedDependency
 from litestar.params import FromPath, JSONBody
 from msgspec import UNSET, Meta, UnsetType
@@ -13,11 +13,11 @@ from msgspec import UNSET, Meta, UnsetType
 from api.http.dependencies import OwnerQuery, new_owner, own_email
 from api.http.etag import VERSIONED, etag_of
 from api.http.fields import AnswerBody, Description, Email, PathWord, RequestBody, given
-from api.http.operation_view import OperationView
 from api.http.pagination import Page
 from api.http.policy import Policy, needs
-from api.http.write import SHORT_WAIT, Write
+from api.http.write import Write
 from api.sharing_routes import sharing_routes
+from api.trash_routes import trash_routes
 from integrations import lmod
 from models.access.permissions import Level
 from models.domain.errors import ProblemDetail, RequestInvalid
@@ -106,7 +106,7 @@ class ModulesController(Controller):
                 "featured": bool(data.featured),
             }
             identity, operation = await modules.create(owner, values, calls, write.caller, request_id=write.request_id)
-            await _accept(write, identity, operation)
+            await write.accepts_record(operation, Subject(KIND, identity), _look)
         return write.answer
 
     @get("/{id:str}", opt=needs(Policy.RECORD) | VERSIONED, operation_id="getModule", summary="Read a module")
@@ -148,43 +148,8 @@ class ModulesController(Controller):
                 write.done(_view(changed, write.caller), version=changed.version)
             else:
                 operation = await modules.update_file(found, values, calls, write.caller, write.request_id)
-                await _accept(write, id, operation)
+                await write.accepts_record(operation, Subject(KIND, id), _look)
         return write.answer
-
-    @delete(
-        "/{id:str}",
-        opt=needs(Policy.RECORD) | VERSIONED,
-        status_code=202,
-        operation_id="deleteModule",
-        summary="Delete a module",
-    )
-    async def delete(self, id: FromPath[UUID], write: NamedDependency[Write]) -> Response[OperationView]:
-        """Stop the servers that hold a module, and put it into the trash, from which it can be restored for a time."""
-        async with write:
-            found = await modules.read(id, write.caller, Level.OWNER, lock=True)
-            write.require_match(found.version)
-            operation = await modules.trash(found, write.caller, request_id=write.request_id)
-            write.accepts(operation, wakes=Subject(KIND, id), deletes=True, wait=SHORT_WAIT)
-        return write.answer
-
-    @post(
-        "/{id:str}/restore",
-        opt=needs(Policy.RECORD) | VERSIONED,
-        status_code=202,
-        operation_id="restoreModule",
-        summary="Restore a module",
-    )
-    async def restore(self, id: FromPath[UUID], write: NamedDependency[Write]) -> Response[ModuleView]:
-        """Take a module of one's own out of the trash, with everything that was granted."""
-        async with write:
-            found = await modules.read_restorable(id, write.caller)
-            write.require_match(found.version)
-            operation = await modules.restore(found, write.caller, request_id=write.request_id)
-            await _accept(write, id, operation)
-        return write.answer
-
-
-SHARING = sharing_routes(KIND, "/modules/{id:str}")
 
 
 def _calls(given: list[LuaCall]) -> list[ModuleCall]:
@@ -220,11 +185,8 @@ def _changes(data: ModuleUpdate) -> dict[str, Any]:
     return given(name=data.name, module_version=data.version, description=data.description, featured=data.featured)
 
 
-async def _accept(write: Write, identity: UUID, operation: UUID) -> None:
-    async def look() -> ModuleView:
-        return _view(await modules.read(identity, write.caller), write.caller)
-
-    write.accepts(operation, wakes=Subject(KIND, identity), body=await look(), final=look, wait=SHORT_WAIT)
+async def _look(identity: UUID, caller: Caller) -> ModuleView:
+    return _view(await modules.read(identity, caller), caller)
 
 
 def _view(module: ModuleRecord, caller: Caller) -> ModuleView:
@@ -238,3 +200,9 @@ def _view(module: ModuleRecord, caller: Caller) -> ModuleView:
         owner=module.owner,
         write_access=module.writable_by(caller),
     )
+
+
+ROUTES = [
+    *trash_routes("/modules/{id:str}", modules.RECORDS, _look, ModuleView),
+    *sharing_routes(KIND, "/modules/{id:str}"),
+]

@@ -7,24 +7,24 @@ on with, overwritten or removed later.
 from typing import Annotated
 from uuid import UUID
 
-from litestar import Controller, Response, delete, get, patch, post
+from litestar import Controller, Response, get, patch, post
 from litestar.di import NamedDependency
 from litestar.params import FromPath, FromQuery, JSONBody, QueryParameter
 from msgspec import UNSET
 
 from api.http.dependencies import OwnerQuery, new_owner, own_email
 from api.http.etag import VERSIONED, etag_of
-from api.http.operation_view import OperationView
 from api.http.pagination import Page
 from api.http.policy import Policy, needs
 from api.http.services import Services
-from api.http.write import SHORT_WAIT, Write
+from api.http.write import Write
 from api.secret_body import SecretCreate, SecretUpdate, SecretView, changed_secret, new_secret, view_of
 from api.sharing_routes import sharing_routes
+from api.trash_routes import delete_route
 from models.access.permissions import Level
 from models.domain.ids import new_id
 from models.domain.settings import Settings
-from models.domain.values import Caller, Subject
+from models.domain.values import Caller
 from models.records import secrets
 from models.records.secrets import KIND
 
@@ -111,21 +111,14 @@ class SecretsController(Controller):
             write.done(view_of(changed, write.caller, services.settings), version=changed.version)
         return write.answer
 
-    @delete(
+
+ROUTES = [
+    delete_route(
+        KIND,
         "/secret/{id:str}",
-        opt=needs(Policy.RECORD) | VERSIONED,
-        status_code=202,
-        operation_id="deleteSecret",
-        summary="Delete a secret",
-    )
-    async def delete(self, id: FromPath[UUID], write: NamedDependency[Write]) -> Response[OperationView]:
-        """Stop the servers that hold a secret, and remove it with all versions of its value, for good."""
-        async with write:
-            found = await secrets.read(id, write.caller, Level.OWNER, lock=True)
-            write.require_match(found.version)
-            operation = await secrets.delete(found, write.caller, write.request_id)
-            write.accepts(operation, wakes=Subject(KIND, id), deletes=True, wait=SHORT_WAIT)
-        return write.answer
-
-
-SHARING = sharing_routes(KIND, "/secret/{id:str}", share_at="/secret/share/{id:str}")
+        "Stop the servers that hold a secret, and remove it with all versions of its value, for good.",
+        secrets.read_owned,
+        secrets.delete,
+    ),
+    *sharing_routes(KIND, "/secret/{id:str}", share_at="/secret/share/{id:str}"),
+]

@@ -38,8 +38,9 @@ import hashlib
 import hmac
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable
+from functools import partial
 from types import TracebackType
-from typing import Any
+from typing import Any, TypeVar
 from uuid import UUID
 
 import msgspec
@@ -72,6 +73,9 @@ _WAIT = re.compile(r"wait\s*=\s*\"?(\d{1,9})\"?")
 _LONGEST_PATH = 512
 
 Body = Callable[[], Awaitable[object]]
+V = TypeVar("V")
+Look = Callable[[UUID, Caller], Awaitable[V]]
+"""Reads a record as its caller sees it."""
 
 
 class Replayed(Exception):
@@ -128,6 +132,11 @@ class Write:
         answer is 200 with what `final` reads then (by default the operation), or 204 if the write `deletes`.
         """
         self._accepted = _Accepted(operation, wakes, body, final, deletes, version, wait)
+
+    async def accepts_record(self, operation: UUID, subject: Subject, look: Look[object]) -> None:
+        """As `accepts`, for work that takes a moment: 202 with the record as it is now, 200 with what it has become."""
+        final = partial(look, subject.id, self.caller)
+        self.accepts(operation, wakes=subject, body=await final(), final=final, wait=SHORT_WAIT)
 
     async def replay(self) -> None:
         """Raise `Replayed` if the write took place before: for a handler whose effect comes before its transaction."""

@@ -14,13 +14,10 @@ class DatasetRecord(SharedRecord, frozen=True, kw_only=True):
     """A dataset as stored."""
 
 
-_records = SharedRecords(KIND, Dataset, DatasetRecord)
-read = _records.read
-read_restorable = _records.read_restorable
-list_visible = _records.list_visible
-update = _records.update
-trash = _records.trash
-restore = _records.restore
+RECORDS = SharedRecords(KIND, Dataset, DatasetRecord)
+read = RECORDS.read
+list_visible = RECORDS.list_visible
+update = RECORDS.update
 
 
 async def create(
@@ -28,4 +25,4 @@ async def create(
 ) -> tuple[UUID, UUID]:
     """Wish for a dataset, within the caller's transaction; its id and the operation. Raises `StateConflict`."""
     made = Dataset(id=new_id(), owner=owner, name=name, description=description)
-    return made.id, await _records.insert(made, "dataset.create", caller, request_id=request_id)
+    return made.id, await RECORDS.insert(made, "dataset.create", caller, request_id=request_id)

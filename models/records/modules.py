@@ -59,13 +59,10 @@ class PlaceHeld(DependencyUnavailable):
     code = "PLACE_HELD"
 
 
-_records = SharedRecords(KIND, Module, ModuleRecord, "d.module_version, d.featured, d.calls")
-read = _records.read
-read_restorable = _records.read_restorable
-list_visible = _records.list_visible
-update = _records.update
-trash = _records.trash
-restore = _records.restore
+RECORDS = SharedRecords(KIND, Module, ModuleRecord, "d.module_version, d.featured, d.calls")
+read = RECORDS.read
+list_visible = RECORDS.list_visible
+update = RECORDS.update
 
 
 async def create(
@@ -73,7 +70,7 @@ async def create(
 ) -> tuple[UUID, UUID]:
     """Wish for a module, within the caller's transaction; its id and the operation. Raises `StateConflict`."""
     made = Module(id=new_id(), owner=owner, calls=to_json(calls), **values)
-    return made.id, await _records.insert(made, "module.create", caller, request_id=request_id)
+    return made.id, await RECORDS.insert(made, "module.create", caller, request_id=request_id)
 
 
 async def update_file(
@@ -81,8 +78,8 @@ async def update_file(
 ) -> UUID:
     """Change a locked module and what follows from it on disk; the operation. Raises `StateConflict`."""
     columns = values if calls is None else {**values, "calls": to_json(calls)}
-    await _records.write(module, columns)
-    return await _records.intend(
+    await RECORDS.write(module, columns)
+    return await RECORDS.intend(
         module, Presence.PRESENT, "update", caller, request_id=request_id, detail={"fields": sorted(columns)}
     )
 

@@ -83,6 +83,7 @@ _records = SharedRecords(
                AND (page.name IS NULL OR strpos(lower(d.name), lower(page.name)) > 0)""",
 )
 read = _records.read
+read_owned = _records.read_owned
 list_visible = _records.list_visible
 
 

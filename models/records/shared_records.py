@@ -86,6 +86,10 @@ class SharedRecords(Generic[R]):
         require(record.level, caller, needs, self.kind)
         return record
 
+    async def read_owned(self, identity: UUID, caller: Caller) -> R:
+        """A live record of the caller (any, for an admin), locked; raises `RecordMissing` or `ActionForbidden`."""
+        return await self.read(identity, caller, Level.OWNER, lock=True)
+
     async def read_restorable(self, identity: UUID, caller: Caller) -> R:
         """A record of the caller (any, for an admin) in the trash, locked.
 
@@ -183,12 +187,12 @@ class SharedRecords(Generic[R]):
         except asyncpg.UniqueViolationError:
             raise self._taken() from None
 
-    async def trash(self, record: R, caller: Caller | None, *, request_id: str | None = None) -> UUID:
+    async def trash(self, record: R, caller: Caller, request_id: str | None = None) -> UUID:
         """Wish a locked record into the trash; the operation. Its grants are kept and hold nothing meanwhile."""
         await row(f"UPDATE {TABLES[self.kind]} SET trashed_at = now() WHERE id = {{}}", record.id)
         return await self.intend(record, Presence.TRASHED, "delete", caller, request_id=request_id)
 
-    async def restore(self, record: R, caller: Caller, *, request_id: str | None = None) -> UUID:
+    async def restore(self, record: R, caller: Caller, request_id: str | None = None) -> UUID:
         """Wish a locked record back from the trash; the operation. Raises `StateConflict` when its name is taken."""
         try:
             await row(f"UPDATE {TABLES[self.kind]} SET trashed_at = NULL WHERE id = {{}}", record.id)

@@ -62,7 +62,7 @@ class Shelf:
     async def trash(self, identity: UUID) -> UUID:
         async with Transaction():
             found: ModuleRecord = await modules.read(identity, self.owner, Level.OWNER, lock=True)
-            return await modules.trash(found, self.owner)
+            return await modules.RECORDS.trash(found, self.owner)
 
     async def succeeds(self, identity: UUID, operation: UUID) -> None:
         ended = await self.scene.wakes(Subject("module", identity), operation)
@@ -119,7 +119,9 @@ async def test_a_module_from_its_making_to_its_purge(
     await record("module-delete", workflow_id(subject))
 
     async with Transaction():
-        operation = await modules.restore(await modules.read_restorable(identity, shelf.owner), shelf.owner)
+        operation = await modules.RECORDS.restore(
+            await modules.RECORDS.read_restorable(identity, shelf.owner), shelf.owner
+        )
     await shelf.succeeds(identity, operation)
     assert shelf.files() == ["gcc-next", "gcc-next/2.0.lua"]
     assert (shelf.binaries(identity) / "cc").read_text() == "kept"
@@ -134,7 +136,7 @@ async def test_a_module_from_its_making_to_its_purge(
     assert not (shelf.root / "binaries" / ".trash" / str(identity)).exists()
     assert await rows("SELECT 1 FROM module_place WHERE module = {}", identity) == []
     with pytest.raises(RecordMissing):
-        await modules.read_restorable(identity, shelf.owner)
+        await modules.RECORDS.read_restorable(identity, shelf.owner)
 
 
 async def test_two_modules_change_places(shelf: Shelf) -> None:

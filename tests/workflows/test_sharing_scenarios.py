@@ -98,7 +98,7 @@ async def test_a_dataset_from_its_making_to_its_purge(case: Case, record: Record
 
     async with Transaction():
         found = await datasets.read(case.dataset, case.owner, Level.OWNER, lock=True)
-        operation = await datasets.trash(found, case.owner)
+        operation = await datasets.RECORDS.trash(found, case.owner)
     assert (await case.scene.wakes(case.subject, operation)).status is OperationStatus.SUCCEEDED
     assert (case.trash / "kept.txt").exists()
     assert not case.directory.exists()
@@ -106,7 +106,9 @@ async def test_a_dataset_from_its_making_to_its_purge(case: Case, record: Record
     await record("dataset-delete", workflow_id(case.subject))
 
     async with Transaction():
-        operation = await datasets.restore(await datasets.read_restorable(case.dataset, case.owner), case.owner)
+        operation = await datasets.RECORDS.restore(
+            await datasets.RECORDS.read_restorable(case.dataset, case.owner), case.owner
+        )
     assert (await case.scene.wakes(case.subject, operation)).status is OperationStatus.SUCCEEDED
     assert (case.directory / "kept.txt").exists()
     await case.scene.at_rest(case.subject)
@@ -119,7 +121,7 @@ async def test_what_was_long_in_the_trash_is_purged(
     await case.share()
     async with Transaction():
         found = await datasets.read(case.dataset, case.owner, Level.OWNER, lock=True)
-        operation = await datasets.trash(found, case.owner)
+        operation = await datasets.RECORDS.trash(found, case.owner)
     await case.scene.wakes(case.subject, operation)
     await case.scene.at_rest(case.subject)
     await row("UPDATE dataset SET trashed_at = now() - interval '8 days' WHERE id = {}", case.dataset)
@@ -130,7 +132,7 @@ async def test_what_was_long_in_the_trash_is_purged(
     assert not case.directory.exists()
     assert not case.trash.exists()
     with pytest.raises(RecordMissing):
-        await datasets.read_restorable(case.dataset, case.owner)
+        await datasets.RECORDS.read_restorable(case.dataset, case.owner)
     assert await row("SELECT 1 AS one FROM access_grant WHERE object = {}", case.dataset) is None
     await record("dataset-purge", workflow_id(case.subject))
 
@@ -140,9 +142,11 @@ async def test_a_delete_and_a_restore_at_once(case: Case) -> None:
     (case.directory / "kept.txt").write_text("kept")
     async with Transaction():
         found = await datasets.read(case.dataset, case.owner, Level.OWNER, lock=True)
-        delete = await datasets.trash(found, case.owner)
+        delete = await datasets.RECORDS.trash(found, case.owner)
     async with Transaction():
-        restore = await datasets.restore(await datasets.read_restorable(case.dataset, case.owner), case.owner)
+        restore = await datasets.RECORDS.restore(
+            await datasets.RECORDS.read_restorable(case.dataset, case.owner), case.owner
+        )
     assert (await case.scene.wakes(case.subject, restore)).status is OperationStatus.SUCCEEDED
     overtaken = await case.scene.ended(delete)
     assert (overtaken.status, overtaken.superseded_by) == (OperationStatus.CANCELLED, restore)
