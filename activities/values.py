@@ -1,4 +1,4 @@
-"""Activities on the values of secrets in Vault: removing them. Servers get theirs in `activities.jupyterhub`."""
+"""Activities on the values of secrets in Vault: removing them. Servers get theirs by `activities.handover`."""
 
 import asyncio
 from datetime import UTC, datetime, timedelta

@@ -1,13 +1,12 @@
 """Removes what has expired. Runs by a schedule."""
 
 from temporalio import workflow
-from temporalio.exceptions import ActivityError
 
 from activities.expiry import Expiry
 from activities.filesystem import Filesystem
 from activities.messages import Cleaned
 from activities.values import Values
-from workflows.options import best_effort
+from workflows.options import attempt, best_effort
 
 
 @workflow.defn
@@ -20,17 +19,7 @@ class JanitorWorkflow:
         cleaned = await workflow.execute_activity_method(
             Expiry.remove_expired, **best_effort("Remove what has expired")
         )
-        try:
-            await workflow.execute_activity_method(
-                Values.reap_values, **best_effort("Remove values that no record names")
-            )
-        except ActivityError:
-            workflow.logger.warning("Vault could not be looked at")
+        await attempt(Values.reap_values, "Remove values that no record names")
         if workflow.patched("settle-files"):
-            try:
-                await workflow.execute_activity_method(
-                    Filesystem.settle_files, **best_effort("Settle files of requests that were cut off")
-                )
-            except ActivityError:
-                workflow.logger.warning("the shared file system could not be looked at")
+            await attempt(Filesystem.settle_files, "Settle files of requests that were cut off")
         return cleaned

@@ -1,12 +1,18 @@
-"""Options of activities, by kind of step: what it may take, and when it is tried again.
+"""How activities are executed, by kind of step: what it may take, and when it is tried again.
 
 Errors say themselves whether trying again may help (see `workflows.plugin`), so none is listed here.
 """
 
 from datetime import timedelta
+from typing import Any, TypeVar
 
+from temporalio import workflow
 from temporalio.common import RetryPolicy
+from temporalio.exceptions import ActivityError
+from temporalio.types import MethodAsyncNoParam
 from temporalio.workflow import ActivityCancellationType, ActivityConfig
+
+T = TypeVar("T")
 
 _STEADILY = RetryPolicy(
     initial_interval=timedelta(milliseconds=500), backoff_coefficient=2, maximum_interval=timedelta(seconds=10)
@@ -42,3 +48,12 @@ def best_effort(summary: str) -> ActivityConfig:
         start_to_close_timeout=timedelta(seconds=10),
         retry_policy=RetryPolicy(initial_interval=timedelta(seconds=1), maximum_attempts=2),
     )
+
+
+async def attempt(activity: MethodAsyncNoParam[Any, T], summary: str) -> T | None:
+    """Execute an activity with best effort; None: it failed, which the log says."""
+    try:
+        return await workflow.execute_activity_method(activity, **best_effort(summary))
+    except ActivityError:
+        workflow.logger.warning("in vain: %s", summary)
+        return None

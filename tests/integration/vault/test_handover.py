@@ -74,7 +74,7 @@ def fails(failure: BaseException) -> Then:
 async def start(
     handover: Handover, secrets: list[Placed], then: Then = nothing, within: ActivityEnvironment | None = None
 ) -> None:
-    """Hand secrets over within an activity, as `Hub.spawn_server` does, and go on with what comes then."""
+    """Hand secrets over within an activity, as `Starts.spawn_server` does, and go on with what comes then."""
 
     @activity.defn
     async def spawn() -> None:
