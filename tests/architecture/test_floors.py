@@ -57,8 +57,9 @@ def test_every_package_is_in_the_picture(page: str) -> None:
 @pytest.mark.parametrize("package", LAYERS)
 def test_every_module_is_on_a_floor(page: str, package: str) -> None:
     there, in_picture = list(modules_of(package)), modules_drawn(page, package)
-    assert [one for one in there if one not in in_picture] == [], f"on no floor of the picture in {PAGE}"
-    assert [one for one in in_picture if one not in there] == [], f"in the picture in {PAGE}, and not there"
+    missing, gone = set(there) - set(in_picture), set(in_picture) - set(there)
+    assert not missing, f"on no floor of the picture in {PAGE}: {', '.join(sorted(missing))}"
+    assert not gone, f"in the picture in {PAGE}, and not there: {', '.join(sorted(gone))}"
     assert len(set(in_picture)) == len(in_picture), "on two floors"
 
 
