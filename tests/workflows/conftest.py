@@ -12,9 +12,7 @@ from integrations.jupyterhub import JupyterHub
 from integrations.truth import Truth
 from integrations.vault import Vault
 from models.database import engine
-from models.database.tables import Person
 from models.database.transactions import Transaction
-from models.domain.ids import new_id
 from models.domain.settings import Settings
 from models.domain.values import Caller, Subject, Wish
 from models.ledger import operations
@@ -23,6 +21,7 @@ from models.records import servers, templates
 from stack.supervisor import Stack
 from stack.vault_setup import role_of
 from tests.keys import key_pair
+from tests.people import make_person
 from tests.project import PROJECT
 from tests.workflows.simulated_hub import SimulatedHub
 from worker import make_worker
@@ -127,8 +126,7 @@ class Scene:
 
 @pytest.fixture
 async def scene(client: Client, settings: Settings) -> AsyncIterator[Scene]:
-    caller = Caller(id=new_id(), email=f"ada-{new_id().hex[-8:]}@example.org")
-    await Person.insert(Person(id=caller.id, issuer="test", subject=caller.email, email=caller.email))
+    caller = await make_person("ada")
     template = await templates.create(
         caller.id,
         {

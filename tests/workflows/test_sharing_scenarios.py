@@ -15,15 +15,14 @@ from models.access import principals, sharing
 from models.access.permissions import Level
 from models.access.sharing import Shareable
 from models.database.sql import row
-from models.database.tables import Person
 from models.database.transactions import Transaction
 from models.domain.errors import RecordMissing
-from models.domain.ids import new_id
 from models.domain.settings import Settings
 from models.domain.values import Caller, OperationStatus, ServerStatus, Subject, Wish
 from models.ledger import operations
 from models.ledger.operations import OperationRecord
 from models.records import datasets, groups, mounts, servers
+from tests.people import make_person
 from tests.workflows.conftest import Scene
 from workflows.client import workflow_id
 from workflows.janitor import JanitorWorkflow
@@ -35,9 +34,7 @@ Record = Callable[[str, str], Awaitable[None]]
 @pytest.fixture
 async def grace() -> Caller:
     """Somebody who shares with Ada."""
-    caller = Caller(id=new_id(), email=f"grace-{new_id().hex[-8:]}@example.org")
-    await Person.insert(Person(id=caller.id, issuer="test", subject=caller.email, email=caller.email))
-    return caller
+    return await make_person("grace")
 
 
 class Case:

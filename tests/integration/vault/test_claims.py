@@ -2,56 +2,31 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from typing import Any, cast
+from typing import Any
 
 import httpx
 import pytest
-from cryptography.fernet import Fernet
 
-from api.http.operation_events import OperationEvents
-from api.http.services import Services
 from integrations.vault import Vault
-from models.database.engine import pool
 from models.database.sql import rows
-from models.database.tables import Person
 from models.domain.errors import VaultUnavailable
-from models.domain.ids import new_id
-from models.domain.profiles import load_profiles
-from models.domain.settings import Settings
-from models.domain.values import Caller
 from models.records import secrets
 from stack.supervisor import Stack
 from stack.vault_setup import role_of
-from tests.unit.api.bench import Api, Bench, RecordedWakes, unique, whole_api
+from tests.unit.api.bench import Api, bench_settings, open_bench, unique
 
 
 @pytest.fixture
 async def api(postgres: str, vault: Stack) -> AsyncIterator[Api]:
-    settings = Settings(
-        database_url=postgres,
-        database_pool_size=8,
-        session_key=Fernet.generate_key().decode(),
+    settings = bench_settings(
+        postgres,
         vault_url=vault.info.vault,
         vault_role_id=role_of("api"),
         vault_secret_id=vault.secrets.vault_api_secret_id,
     )
-    client = Vault.from_settings(settings)
-    async with pool(settings):
-        alice = Caller(id=new_id(), email=f"alice-{new_id().hex[-8:]}@example.org")
-        await Person.insert(Person(id=alice.id, issuer="test", subject=alice.email, email=alice.email))
-        wakes = RecordedWakes()
-        services = Services(
-            settings=settings,
-            profiles=load_profiles(None),
-            workflows=cast(Any, wakes),
-            operation_events=OperationEvents(settings),
-            oidc=cast(Any, None),
-            vault=client,
-        )
-        bench = Bench(settings=settings, services=services, callers={"alice": alice}, wakes=wakes)
-        async with whole_api(bench) as api:
-            yield api
-    await client.close()
+    async with open_bench(settings) as bench:
+        await bench.join("alice")
+        yield bench.api()
 
 
 @pytest.fixture
@@ -72,20 +47,20 @@ async def unrecorded(worker: Vault, before: set[Any]) -> list[Any]:
 
 
 async def claimed(api: Api) -> list[Any]:
-    return await rows("SELECT subject FROM write_claim WHERE person = {}", api.bench.callers["alice"].id)
+    return await rows("SELECT subject FROM write_claim WHERE person = {}", api.alice.caller.id)
 
 
 async def test_one_key_sent_many_times_at_once_makes_one_secret_and_one_value(api: Api, worker: Vault) -> None:
     before = set(await worker.identities())
     body, key = a_secret(), {"idempotency-key": unique("k")}
-    answers = await asyncio.gather(*(api.ask("alice", "POST", "/secrets", json=body, headers=key) for _ in range(48)))
+    answers = await asyncio.gather(*(api.alice.post("/secrets", json=body, headers=key) for _ in range(48)))
     # Some of many may be told that another of them is still being written.
     assert {answer.status_code for answer in answers} <= {200, 409}
     made = {answer.json()["_id"] for answer in answers if answer.status_code == 200}
     assert len(made) == 1
     assert await unrecorded(worker, before) == []
     assert await claimed(api) == []
-    assert len(await api.got("alice", "/secrets")) == 1
+    assert len(await api.alice.got("/secrets")) == 1
 
 
 async def test_a_request_goes_on_where_an_earlier_one_was_cut_off(
@@ -95,7 +70,7 @@ async def test_a_request_goes_on_where_an_earlier_one_was_cut_off(
     body, key = a_secret(), {"idempotency-key": unique("k")}
 
     async def ask() -> httpx.Response:
-        return await api.ask("alice", "POST", "/secrets", json=body, headers=key)
+        return await api.alice.post("/secrets", json=body, headers=key)
 
     class Killed(BaseException):
         """What no handler outlives."""
@@ -111,7 +86,7 @@ async def test_a_request_goes_on_where_an_earlier_one_was_cut_off(
     (left,) = await unrecorded(worker, before)
     assert [one["subject"] for one in await claimed(api)] == [left]
     # The same key for something else is refused, as ever.
-    other = await api.ask("alice", "POST", "/secrets", json=a_secret(), headers=key)
+    other = await api.alice.post("/secrets", json=a_secret(), headers=key)
     assert other.status_code == 422
     answer = await ask()
     assert (answer.status_code, answer.json()["_id"]) == (200, str(left)), answer.text
@@ -134,10 +109,10 @@ async def test_a_claim_that_was_given_up_is_not_recorded(
 
     with monkeypatch.context() as patched:
         patched.setattr(Vault, "put", held_up)
-        answer = await api.ask("alice", "POST", "/secrets", json=body, headers=key)
+        answer = await api.alice.post("/secrets", json=body, headers=key)
     assert (answer.status_code, answer.json()["error"]["code"]) == (409, "CLAIM_LOST")
-    assert await api.got("alice", "/secrets") == []
-    assert (await api.ask("alice", "POST", "/secrets", json=body, headers=key)).status_code == 200
+    assert await api.alice.got("/secrets") == []
+    assert (await api.alice.post("/secrets", json=body, headers=key)).status_code == 200
 
 
 async def test_a_value_that_vault_did_not_take_leaves_its_key_free(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -148,11 +123,11 @@ async def test_a_value_that_vault_did_not_take_leaves_its_key_free(api: Api, mon
 
     with monkeypatch.context() as patched:
         patched.setattr(Vault, "put", away)
-        assert (await api.ask("alice", "POST", "/secrets", json=body, headers=key)).status_code == 503
+        assert (await api.alice.post("/secrets", json=body, headers=key)).status_code == 503
     # It may have taken it all the same: the claim stays, to be looked after.
     assert len(await claimed(api)) == 1
     del body["value"]
-    assert (await api.ask("alice", "POST", "/secrets", json=body, headers=key)).status_code == 200
+    assert (await api.alice.post("/secrets", json=body, headers=key)).status_code == 200
 
 
 async def test_a_value_for_a_secret_that_is_purged_meanwhile_is_found(
@@ -161,7 +136,7 @@ async def test_a_value_for_a_secret_that_is_purged_meanwhile_is_found(
     before = set(await worker.identities())
     body = a_secret()
     del body["value"]
-    made = (await api.ask("alice", "POST", "/secrets", json=body)).json()
+    made = (await api.alice.post("/secrets", json=body)).json()
     put = Vault.put
 
     async def purged_meanwhile(self: Vault, *arguments: Any, **more: Any) -> int:
@@ -170,7 +145,7 @@ async def test_a_value_for_a_secret_that_is_purged_meanwhile_is_found(
 
     with monkeypatch.context() as patched:
         patched.setattr(Vault, "put", purged_meanwhile)
-        answer = await api.ask("alice", "PATCH", f"/secret/{made['_id']}", json={"value": "too late"})
+        answer = await api.alice.patch(f"/secret/{made['_id']}", json={"value": "too late"})
     assert answer.status_code == 404
     left = await unrecorded(worker, before)
     assert [str(one) for one in left] == [made["_id"]]
@@ -178,8 +153,8 @@ async def test_a_value_for_a_secret_that_is_purged_meanwhile_is_found(
 
 
 async def test_a_changed_value_is_claimed_and_settled_too(api: Api) -> None:
-    made = (await api.ask("alice", "POST", "/secrets", json=a_secret())).json()
-    changes = [api.ask("alice", "PATCH", f"/secret/{made['_id']}", json={"value": str(one)}) for one in range(5)]
+    made = (await api.alice.post("/secrets", json=a_secret())).json()
+    changes = [api.alice.patch(f"/secret/{made['_id']}", json={"value": str(one)}) for one in range(5)]
     answers = await asyncio.gather(*changes)
     assert {answer.status_code for answer in answers} <= {200, 409}
     assert 200 in {answer.status_code for answer in answers}

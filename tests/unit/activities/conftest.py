@@ -19,9 +19,7 @@ from integrations.jupyterhub import JupyterHub
 from integrations.truth import Truth
 from integrations.vault import Vault
 from models.database import engine
-from models.database.tables import Person
 from models.database.transactions import Transaction
-from models.domain.ids import new_id
 from models.domain.settings import Settings
 from models.domain.values import Caller, Subject, Wish
 from models.ledger import operations
@@ -29,6 +27,7 @@ from models.ledger.operations import OperationRecord, Step
 from models.records import server_settling, servers, templates
 from models.records.servers import ServerRecord
 from tests.keys import key_pair
+from tests.people import make_person
 from tests.workflows.simulated_hub import SimulatedHub
 
 T = TypeVar("T")
@@ -85,8 +84,7 @@ async def scene(postgres: str, tmp_path: Path) -> AsyncIterator[Scene]:
         return True
 
     async with engine.pool(settings):
-        caller = Caller(id=new_id(), email=f"ada-{new_id().hex[-8:]}@example.org")
-        await Person.insert(Person(id=caller.id, issuer="test", subject=caller.email, email=caller.email))
+        caller = await make_person("ada")
         (tmp_path / str(caller.id)).mkdir()
         template = await templates.create(
             caller.id,

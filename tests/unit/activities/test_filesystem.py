@@ -13,13 +13,13 @@ from activities.filesystem import Filesystem
 from activities.messages import Settled
 from models.database import engine
 from models.database.sql import row
-from models.database.tables import Person
 from models.domain.ids import new_id
 from models.domain.kinds import Root
 from models.domain.settings import Settings
 from models.domain.values import Caller
 from models.ledger import claims
 from models.records.volumes import CLAIM, NewEntry
+from tests.people import make_person
 
 
 class Place:
@@ -66,9 +66,7 @@ class Place:
 async def place(postgres: str, tmp_path: Path) -> AsyncIterator[Place]:
     settings = Settings(database_url=postgres, database_pool_size=3, notebook_location=str(tmp_path))
     async with engine.pool(settings):
-        person = Caller(id=new_id(), email=f"ada-{new_id().hex[-8:]}@example.org")
-        await Person.insert(Person(id=person.id, issuer="test", subject=person.email, email=person.email))
-        yield Place(settings, person)
+        yield Place(settings, await make_person("ada"))
 
 
 async def test_what_was_made_is_recorded_after_all(place: Place) -> None:

@@ -11,17 +11,23 @@ from uuid import UUID
 
 import httpx
 import msgspec
+from cryptography.fernet import Fernet
 from litestar import Litestar
 from litestar.middleware import ASGIMiddleware
 from litestar.types import ASGIApp, ControllerRouterHandler, Receive, Scope, Send
 
 from api.app import HANDLERS, assemble
+from api.http.operation_events import OperationEvents
 from api.http.services import Services
+from integrations.vault import Vault
+from models.database.engine import PATIENCE, pool
 from models.database.sql import row
 from models.domain.errors import IdentityUnknown
 from models.domain.ids import new_id
+from models.domain.profiles import load_profiles
 from models.domain.settings import Settings
 from models.domain.values import Caller, OperationStatus, Subject
+from tests.people import make_person
 
 Json = dict[str, Any]
 NOBODY = "01a20000-0000-7000-8000-000000000000"
@@ -72,71 +78,122 @@ class Bench:
         """A counterexample that Hypothesis finds with it is to be read by people."""
         printer.text("the bench")
 
-    def client(self, handlers: Sequence[ControllerRouterHandler], caller: str | None = "alice") -> httpx.AsyncClient:
-        """A client of an application of `handlers`."""
-        app = assemble(handlers, settings=self.settings, middleware=[HeaderIdentity(self.callers)])
-        app.state.services = self.services
-        return client_of(app, **({} if caller is None else {"x-caller": caller}))
+    def api(self, handlers: Sequence[ControllerRouterHandler] = HANDLERS, /, **settings: Any) -> "Api":
+        """The application, or one of other handlers, with other settings than the bench's."""
+        bench = self
+        if settings:
+            changed = msgspec.structs.replace(self.settings, **settings)
+            bench = dataclasses.replace(
+                self, settings=changed, services=dataclasses.replace(self.services, settings=changed)
+            )
+        app = assemble(handlers, settings=bench.settings, middleware=[HeaderIdentity(self.callers)])
+        app.state.services = bench.services
+        return Api(bench, app)
+
+    async def join(self, name: str, *, admin: bool = False) -> Caller:
+        """One person more, whom tests know by `name`."""
+        self.callers[name] = await make_person(name, admin=admin)
+        return self.callers[name]
 
 
-class Api:
-    """The whole application, asked by one caller or another."""
+class Client(httpx.AsyncClient):
+    """What somebody asks an application in this process with; nobody waits for a workflow here, unless a test does."""
 
-    def __init__(self, bench: Bench, client: httpx.AsyncClient) -> None:
-        self.bench, self.client = bench, client
+    def __init__(self, app: Litestar, callers: dict[str, Caller] | None = None, name: str = "") -> None:
+        super().__init__(
+            transport=httpx.ASGITransport(app=cast(Any, app), raise_app_exceptions=False),
+            base_url="http://api.test",
+            headers={"prefer": "wait=0"} | ({"x-caller": name} if name else {}),
+            timeout=30,
+        )
+        self._callers, self._name = callers or {}, name
 
-    async def ask(self, who: str, method: str, path: str, **more: Any) -> httpx.Response:
-        """What somebody is answered; nobody waits for a workflow here."""
-        headers = {"x-caller": who, "prefer": "wait=0", **more.pop("headers", {})}
-        return await self.client.request(method, path, headers=headers, **more)
+    @property
+    def caller(self) -> Caller:
+        """Who asks."""
+        return self._callers[self._name]
 
-    async def made(self, who: str, path: str, /, **body: Any) -> Json:
+    @property
+    def email(self) -> str:
+        """The address of who asks."""
+        return self.caller.email
+
+    async def made(self, path: str, /, **body: Any) -> Json:
         """What is accepted for a workflow to make true."""
-        answer = await self.ask(who, "POST", path, json=body)
+        answer = await self.post(path, json=body)
         assert answer.status_code == 202, answer.text
         found: Json = answer.json()
         return found
 
-    async def got(self, who: str, path: str, /, **query: str) -> Any:
-        """What somebody reads."""
-        answer = await self.ask(who, "GET", path, params=query)
+    async def got(self, path: str, /, **query: str) -> Any:
+        """What is read."""
+        answer = await self.get(path, params=query)
         assert answer.status_code == 200, answer.text
         return answer.json()
 
-    async def pages(self, who: str, path: str) -> list[list[str]]:
+    async def pages(self, path: str) -> list[list[str]]:
         """The ids of a list from its first page to its last, as the links lead."""
         found = []
         while path:
-            answer = await self.ask(who, "GET", path)
+            answer = await self.get(path)
             assert answer.status_code == 200, answer.text
             found.append([one["_id"] for one in answer.json()])
-            path = answer.links.get("next", {}).get("url", "").removeprefix(self.bench.settings.browser_api_url)
+            path = httpx.URL(answer.links["next"]["url"]).raw_path.decode() if "next" in answer.links else ""
         return found
 
-    async def statuses(self, who: str, path: str) -> list[int]:
-        """How somebody is answered who reads a record, changes it, asks who has access, shares it and deletes it."""
-        share = {"relation": "read", "userArray": self.email(who)}
+    async def statuses(self, path: str) -> list[int]:
+        """The answers to reading a record, changing it, asking who has access, sharing it and deleting it."""
+        share = {"relation": "read", "userArray": self.email}
         return [
-            (await self.ask(who, "GET", path)).status_code,
-            (await self.ask(who, "PATCH", path, json={"description": "x"})).status_code,
-            (await self.ask(who, "GET", f"{path}/access")).status_code,
-            (await self.ask(who, "POST", f"{path}/share", json=share)).status_code,
-            (await self.ask(who, "DELETE", path)).status_code,
+            (await self.get(path)).status_code,
+            (await self.patch(path, json={"description": "x"})).status_code,
+            (await self.get(f"{path}/access")).status_code,
+            (await self.post(f"{path}/share", json=share)).status_code,
+            (await self.delete(path)).status_code,
         ]
 
-    def email(self, who: str) -> str:
-        """The address of somebody."""
-        return self.bench.callers[who].email
+
+class Api:
+    """An application, and the people who ask it: `await api.alice.get("/servers")`."""
+
+    def __init__(self, bench: Bench, app: Litestar) -> None:
+        self.bench, self._app = bench, app
+        self.nobody = Client(app)
+        self.alice, self.bob, self.admin = map(self.person, ("alice", "bob", "admin"))
+
+    def person(self, name: str) -> Client:
+        """One of the bench's callers."""
+        return Client(self._app, self.bench.callers, name)
 
 
 @contextlib.asynccontextmanager
-async def whole_api(bench: Bench, **settings: Any) -> AsyncIterator[Api]:
-    """The whole application on a bench, with other settings than the bench's."""
-    changed = msgspec.structs.replace(bench.settings, **settings)
-    services = dataclasses.replace(bench.services, settings=changed)
-    bench = dataclasses.replace(bench, settings=changed, services=services)
-    async with bench.client(HANDLERS, caller=None) as client:
-        yield Api(bench, client)
+async def open_bench(settings: Settings, *, patience: float = PATIENCE) -> AsyncIterator[Bench]:
+    """A bench of nobody yet, on the database of the settings."""
+    async with pool(settings, patience=patience):
+        wakes = RecordedWakes()
+        events = OperationEvents(settings)
+        services = Services(
+            settings=settings,
+            profiles=load_profiles(None),
+            workflows=cast(Any, wakes),
+            operation_events=events,
+            oidc=cast(Any, None),
+            vault=Vault.from_settings(settings),
+        )
+        async with events.running():
+            yield Bench(settings=settings, services=services, callers={}, wakes=wakes)
+        await services.vault.close()
+
+
+def bench_settings(database_url: str, **settings: Any) -> Settings:
+    """What a bench needs to be told."""
+    return Settings(
+        database_url=database_url,
+        database_pool_size=8,
+        session_key=Fernet.generate_key().decode(),
+        public_url="https://hub.example.org",
+        **settings,
+    )
 
 
 def unique(prefix: str) -> str:
@@ -148,12 +205,6 @@ def problems(answer: httpx.Response) -> set[str]:
     """What of a request was refused."""
     assert answer.status_code == 422, answer.text
     return {detail["path"] for detail in answer.json()["error"]["details"]}
-
-
-def client_of(app: Litestar, **headers: str) -> httpx.AsyncClient:
-    """A client that calls the application in this process."""
-    transport = httpx.ASGITransport(app=cast(Any, app), raise_app_exceptions=False)
-    return httpx.AsyncClient(transport=transport, base_url="http://api.test", headers=headers, timeout=30)
 
 
 async def end(operation: UUID, status: OperationStatus) -> None:

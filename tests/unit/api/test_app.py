@@ -13,7 +13,7 @@ from api.app import create_app
 from api.http.etag import is_versioned
 from api.http.policy import Policy, handlers_of, policy_of
 from models.domain.settings import Settings
-from tests.unit.api.bench import Bench, client_of
+from tests.unit.api.bench import Bench, Client
 
 ANY_ID = "0190f3a2-1111-7222-8333-444455556666"
 APP = create_app(Settings(database_url="postgresql:///unused", codec_token="c" * 40))
@@ -28,7 +28,7 @@ CLOSED = [route for route in ROUTES if policy_of(route[2]) is not Policy.PUBLIC]
 @pytest.fixture
 async def client(bench: Bench) -> AsyncIterator[httpx.AsyncClient]:
     APP.state.services = bench.services
-    async with client_of(APP) as client:
+    async with Client(APP) as client:
         yield client
 
 

@@ -2,7 +2,6 @@
 
 import asyncio
 import contextvars
-from collections.abc import AsyncIterator
 from uuid import UUID
 
 import pytest
@@ -14,31 +13,25 @@ from models.database.transactions import Transaction
 from models.domain.kinds import TRASHABLE
 from models.domain.values import Subject
 from models.records import groups, lifecycles
-from tests.unit.api.bench import Api, Bench, Json, unique, whole_api
+from tests.unit.api.bench import Api, Json, unique
 
 KINDS = ("dataset", "module", "secret")
 PATHS = {"dataset": "/datasets", "module": "/modules", "secret": "/secret", "group": "/groups"}
 
 
-@pytest.fixture
-async def api(bench: Bench) -> AsyncIterator[Api]:
-    async with whole_api(bench) as api:
-        yield api
-
-
 async def make(api: Api, kind: str) -> Json:
     if kind == "secret":
-        answer = await api.ask("alice", "POST", "/secrets", json={"secretName": unique("s"), "type": "raw"})
+        answer = await api.alice.post("/secrets", json={"secretName": unique("s"), "type": "raw"})
         made: Json = answer.json()
         return made
     more = {"version": "1"} if kind == "module" else {}
-    return await api.made("alice", PATHS[kind], name=unique(kind[0]), **more)
+    return await api.alice.made(PATHS[kind], name=unique(kind[0]), **more)
 
 
 async def purge(api: Api, kind: str, identity: str) -> None:
     """Delete for good, as far as workflows do their part at once."""
     subject = Subject(kind, UUID(identity))
-    assert (await api.ask("alice", "DELETE", f"{PATHS[kind]}/{identity}")).status_code == 202
+    assert (await api.alice.delete(f"{PATHS[kind]}/{identity}")).status_code == 202
     if kind in TRASHABLE:
         async with Transaction():
             await lifecycles.purge(subject)
@@ -64,10 +57,10 @@ async def test_a_share_and_a_purge_at_once_leave_no_grant(api: Api, kind: str, p
     """The share has looked everything up; before it writes, the deletion comes."""
     made, group = await make(api, kind), await make(api, "group")
     gone = (kind, made["_id"]) if purged == "object" else ("group", group["_id"])
-    caller, outside = api.bench.callers["alice"], contextvars.copy_context()
+    caller, outside = api.alice.caller, contextvars.copy_context()
     async with Transaction():
         shareable = await sharing.read(kind, UUID(made["_id"]), caller, Level.OWNER, hold=True)
-        found = await principals.find([api.email("bob")], [group["name"]], [], ())
+        found = await principals.find([api.bob.email], [group["name"]], [], ())
         deleting = asyncio.create_task(purge(api, *gone), context=outside)
         # It waits for this transaction, or is through with everything.
         await asyncio.wait([deleting], timeout=0.5)
@@ -87,7 +80,7 @@ async def test_a_share_after_a_deletion_is_refused(api: Api, kind: str, purged: 
     async with Transaction():
         # Wished by a transaction that has not ended: the share waits for it.
         await lifecycles.intend(Subject(gone[0], UUID(gone[1])), lifecycles.Presence.PURGED, "delete", None, owner=None)
-        sharing_it = asyncio.create_task(api.ask("alice", "POST", path, json=body), context=outside)
+        sharing_it = asyncio.create_task(api.alice.post(path, json=body), context=outside)
         await asyncio.wait([sharing_it], timeout=0.5)
         assert not sharing_it.done()
     answer = await sharing_it
@@ -97,8 +90,8 @@ async def test_a_share_after_a_deletion_is_refused(api: Api, kind: str, purged: 
 
 async def test_a_member_added_while_the_group_is_deleted_does_not_stay(api: Api) -> None:
     group = await make(api, "group")
-    bob = api.bench.callers["bob"]
-    caller, outside = api.bench.callers["alice"], contextvars.copy_context()
+    bob = api.bob.caller
+    caller, outside = api.alice.caller, contextvars.copy_context()
     async with Transaction():
         found = await groups.read_managed(UUID(group["_id"]), caller)
         deleting = asyncio.create_task(purge(api, "group", group["_id"]), context=outside)
@@ -112,11 +105,11 @@ async def test_a_member_added_while_the_group_is_deleted_does_not_stay(api: Api)
 
 async def test_shares_of_one_object_do_not_wait_for_each_other(api: Api) -> None:
     made = await make(api, "dataset")
-    caller, outside = api.bench.callers["alice"], contextvars.copy_context()
+    caller, outside = api.alice.caller, contextvars.copy_context()
     async with Transaction():
         await sharing.read("dataset", UUID(made["_id"]), caller, Level.OWNER, hold=True)
-        body = {"relation": "read", "userArray": [api.email("bob")]}
+        body = {"relation": "read", "userArray": [api.bob.email]}
         async with asyncio.timeout(1.5):
             path = f"/datasets/{made['_id']}/share"
-            answer = await asyncio.create_task(api.ask("alice", "POST", path, json=body), context=outside)
+            answer = await asyncio.create_task(api.alice.post(path, json=body), context=outside)
     assert answer.status_code == 202

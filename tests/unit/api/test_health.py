@@ -82,8 +82,8 @@ def directories(root: Path) -> dict[str, str]:
 async def look(bench: Bench, temporal: Temporal, **changes: Any) -> tuple[int, dict[str, Any]]:
     settings: Settings = msgspec.structs.replace(bench.settings, **changes)
     services = dataclasses.replace(bench.services, settings=settings, workflows=cast(Any, temporal))
-    client = dataclasses.replace(bench, services=services).client([HealthController], caller=None)
-    answer = await client.get("/healthcheck")
+    nobody = dataclasses.replace(bench, services=services).api([HealthController]).nobody
+    answer = await nobody.get("/healthcheck")
     return answer.status_code, answer.json()
 
 
@@ -167,23 +167,23 @@ async def test_twenty_who_ask_at_once_share_one_look(bench: Bench, tmp_path: Pat
     async with answering(200) as hub:
         settings = msgspec.structs.replace(bench.settings, jupyterhub_url=hub, **directories(tmp_path))
         services = dataclasses.replace(bench.services, settings=settings, workflows=cast(Any, temporal))
-        client = dataclasses.replace(bench, services=services).client([HealthController], caller=None)
-        answers = await asyncio.gather(*(client.get("/healthcheck") for _ in range(20)))
+        nobody = dataclasses.replace(bench, services=services).api([HealthController]).nobody
+        answers = await asyncio.gather(*(nobody.get("/healthcheck") for _ in range(20)))
         assert {answer.status_code for answer in answers} == {200}
         assert temporal.asked == 1
         await asyncio.sleep(LASTS_SECONDS)
-        assert (await client.get("/healthcheck")).status_code == 200
+        assert (await nobody.get("/healthcheck")).status_code == 200
         assert temporal.asked == 2
 
 
 async def test_a_persons_folders_are_for_the_signed_in(bench: Bench) -> None:
-    client = bench.client([HealthController], caller=None)
-    assert (await client.get("/healthcheck?email=alice@example.org")).status_code == 401
+    nobody = bench.api([HealthController]).nobody
+    assert (await nobody.get("/healthcheck?email=alice@example.org")).status_code == 401
 
 
 async def test_version(bench: Bench) -> None:
-    client = bench.client([HealthController], caller=None)
-    answer = (await client.get("/version")).json()
+    nobody = bench.api([HealthController]).nobody
+    answer = (await nobody.get("/version")).json()
     assert set(answer) == {"version", "api"}
     assert answer["version"][0].isdigit()
-    assert (await client.get("/version?x=1")).status_code == 422
+    assert (await nobody.get("/version?x=1")).status_code == 422

@@ -1,7 +1,6 @@
 """Modules over the API: what is answered, what a workflow is woken for, and what is refused with which field named."""
 
 import json
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -11,7 +10,7 @@ import pytest
 
 from models.database.sql import row
 from models.domain.values import Subject
-from tests.unit.api.bench import NOBODY, Api, Bench, Json, problems, unique, whole_api
+from tests.unit.api.bench import NOBODY, Api, Bench, Json, problems, unique
 
 HELP = {"id": "help", "arguments": ["x"]}
 TEMPLATE: Json = {
@@ -24,14 +23,8 @@ TEMPLATE: Json = {
 }
 
 
-@pytest.fixture
-async def api(bench: Bench) -> AsyncIterator[Api]:
-    async with whole_api(bench) as api:
-        yield api
-
-
 async def a_module(api: Api, who: str = "alice", /, **body: Any) -> Json:
-    return await api.made(who, "/modules", **{"name": unique("m"), "version": "1.0", **body})
+    return await api.person(who).made("/modules", **{"name": unique("m"), "version": "1.0", **body})
 
 
 def path_of(module: Json) -> str:
@@ -40,11 +33,11 @@ def path_of(module: Json) -> str:
 
 async def sent(api: Api, method: str, path: str, body: Json) -> httpx.Response:
     """Also a lone surrogate is sent: escaped, as JSON can."""
-    return await api.ask("alice", method, path, content=json.dumps(body), headers={"content-type": "application/json"})
+    return await api.alice.request(method, path, content=json.dumps(body), headers={"content-type": "application/json"})
 
 
 async def updates_of(api: Api, module: Json) -> list[Json]:
-    found: list[Json] = await api.got("alice", "/operations", subject=module["_id"], kind="module.update")
+    found: list[Json] = await api.alice.got("/operations", subject=module["_id"], kind="module.update")
     return found
 
 
@@ -66,9 +59,7 @@ async def test_a_module_is_accepted_with_every_field(api: Api) -> None:
         {"id": "help", "arguments": ["one", "", "three"]},
     ]
     name = unique("Tool+")
-    answer = await api.ask(
-        "alice",
-        "POST",
+    answer = await api.alice.post(
         "/modules",
         json={
             "name": name,
@@ -76,7 +67,7 @@ async def test_a_module_is_accepted_with_every_field(api: Api) -> None:
             "description": "of\n\tmice",
             "featured": True,
             "luaModuleFile": calls,
-            "owner": api.email("alice").upper(),
+            "owner": api.alice.email.upper(),
             "write_access": False,
         },
     )
@@ -89,19 +80,19 @@ async def test_a_module_is_accepted_with_every_field(api: Api) -> None:
         "description": "of\n\tmice",
         "featured": True,
         "luaModuleFile": calls,
-        "owner": api.email("alice"),
+        "owner": api.alice.email,
         "write_access": True,
     }
     assert [list(call) for call in made["luaModuleFile"]] == [["id", "arguments"]] * 5
     assert api.bench.wakes.subjects == [Subject("module", UUID(made["_id"]))]
-    operation = await api.got("alice", answer.headers["location"])
+    operation = await api.alice.got(answer.headers["location"])
     assert (operation["kind"], operation["subject"], operation["status"]) == ("module.create", made["_id"], "queued")
-    read = await api.ask("alice", "GET", path_of(made))
+    read = await api.alice.get(path_of(made))
     assert read.json() == made
     assert read.headers["etag"]
-    assert await api.got("alice", "/modules") == [made]
-    assert await api.got("bob", "/modules") == []
-    assert (await api.ask("bob", "GET", path_of(made))).status_code == 404
+    assert await api.alice.got("/modules") == [made]
+    assert await api.bob.got("/modules") == []
+    assert (await api.bob.get(path_of(made))).status_code == 404
 
 
 async def test_help_that_was_written_on_windows_is_taken(api: Api) -> None:
@@ -109,7 +100,7 @@ async def test_help_that_was_written_on_windows_is_taken(api: Api) -> None:
     kept = [{"id": "help", "arguments": ["One\ntwo\n"]}, {"id": "whatis", "arguments": ["Name: a\nb"]}]
     made = await a_module(api, luaModuleFile=written)
     assert made["luaModuleFile"] == kept
-    changed = await api.ask("alice", "PATCH", path_of(made), json={"luaModuleFile": [*written, *written]})
+    changed = await api.alice.patch(path_of(made), json={"luaModuleFile": [*written, *written]})
     assert changed.json()["luaModuleFile"] == kept * 2
     by_itself = await sent(api, "PATCH", path_of(made), {"luaModuleFile": [{"id": "help", "arguments": ["a\rb"]}]})
     assert problems(by_itself) == {"/luaModuleFile/0/arguments/0"}
@@ -125,23 +116,23 @@ async def test_what_is_null_counts_as_absent_and_is_not_answered(api: Api) -> No
             "version": "1.0",
             "featured": False,
             "luaModuleFile": [],
-            "owner": api.email("alice"),
+            "owner": api.alice.email,
             "write_access": True,
         }
 
 
 async def test_one_sees_what_one_may_use_and_an_owner_at_a_time(api: Api) -> None:
     mine, hers = await a_module(api, "bob"), [await a_module(api) for _ in range(3)]
-    reader = {"relation": "read", "userArray": api.email("bob")}
-    await api.made("alice", f"{path_of(hers[1])}/share", **reader)
-    assert await api.pages("bob", "/modules?limit=1") == [[hers[1]["_id"]], [mine["_id"]]]
-    assert (await api.got("bob", "/modules"))[0] == hers[1] | {"write_access": False}
-    of_alice = {"owner": api.email("alice")}
-    assert (await api.ask("bob", "GET", "/modules", params=of_alice)).status_code == 403
+    reader = {"relation": "read", "userArray": api.bob.email}
+    await api.alice.made(f"{path_of(hers[1])}/share", **reader)
+    assert await api.bob.pages("/modules?limit=1") == [[hers[1]["_id"]], [mine["_id"]]]
+    assert (await api.bob.got("/modules"))[0] == hers[1] | {"write_access": False}
+    of_alice = {"owner": api.alice.email}
+    assert (await api.bob.get("/modules", params=of_alice)).status_code == 403
     for who in ("alice", "admin"):
-        listed = await api.got(who, "/modules", **of_alice)
+        listed = await api.person(who).got("/modules", **of_alice)
         assert [one["_id"] for one in listed] == [one["_id"] for one in reversed(hers)]
-    assert await api.got("admin", "/modules", owner="no@one.org") == []
+    assert await api.admin.got("/modules", owner="no@one.org") == []
 
 
 NO_WORDS: list[object] = [
@@ -155,64 +146,64 @@ async def test_a_name_or_version_that_can_be_no_file_is_refused(api: Api, field:
     made = await a_module(api)
     for word in NO_WORDS:
         body = {"name": unique("m"), "version": "1", field: word}
-        answer = await api.ask("alice", "POST", "/modules", json=body)
+        answer = await api.alice.post("/modules", json=body)
         assert problems(answer) == {f"/{field}"}, ascii(word)
-        answer = await api.ask("alice", "PATCH", path_of(made), json={field: word})
+        answer = await api.alice.patch(path_of(made), json={field: word})
         assert problems(answer) == {f"/{field}"}, ascii(word)
-    assert await api.got("alice", "/modules") == [made]
+    assert await api.alice.got("/modules") == [made]
 
 
 @pytest.mark.parametrize("version", ["default", "Default", " DEFAULT "])
 async def test_the_name_that_lmod_gives_is_no_version(api: Api, version: str) -> None:
     body = {"name": "default", "version": version}
-    assert problems(await api.ask("alice", "POST", "/modules", json=body)) == {"/version"}
+    assert problems(await api.alice.post("/modules", json=body)) == {"/version"}
     made = await a_module(api, name="default", version=f"{version.strip()}.1")
-    assert problems(await api.ask("alice", "PATCH", path_of(made), json={"version": version})) == {"/version"}
+    assert problems(await api.alice.patch(path_of(made), json={"version": version})) == {"/version"}
 
 
 async def test_what_is_missing_or_unknown_is_named_at_once(api: Api) -> None:
-    assert problems(await api.ask("alice", "POST", "/modules", json={})) == {"/name", "/version"}
+    assert problems(await api.alice.post("/modules", json={})) == {"/name", "/version"}
     body: Json = {"name": unique("m"), "version": "1", "module_version": "1", "_id": NOBODY, "calls": []}
-    assert problems(await api.ask("alice", "POST", "/modules", json=body)) == {"/module_version", "/_id", "/calls"}
+    assert problems(await api.alice.post("/modules", json=body)) == {"/module_version", "/_id", "/calls"}
     body = {"name": unique("m"), "version": "1", "featured": "true", "write_access": 1, "description": 1, "owner": 1}
     wrong = {"/featured", "/write_access", "/description", "/owner"}
-    assert problems(await api.ask("alice", "POST", "/modules", json=body)) == wrong
+    assert problems(await api.alice.post("/modules", json=body)) == wrong
     path = path_of(await a_module(api))
-    change = {"owner": api.email("alice"), "write_access": True, "_id": NOBODY}
-    assert problems(await api.ask("alice", "PATCH", path, json=change)) == {"/owner", "/write_access", "/_id"}
+    change = {"owner": api.alice.email, "write_access": True, "_id": NOBODY}
+    assert problems(await api.alice.patch(path, json=change)) == {"/owner", "/write_access", "/_id"}
     nothing = dict.fromkeys(("name", "version", "featured", "luaModuleFile"))
-    assert problems(await api.ask("alice", "PATCH", path, json=nothing)) == {f"/{field}" for field in nothing}
+    assert problems(await api.alice.patch(path, json=nothing)) == {f"/{field}" for field in nothing}
 
 
 async def test_only_an_admin_makes_a_module_for_somebody_else(api: Api) -> None:
-    body = {"name": unique("m"), "version": "1", "owner": api.email("bob")}
-    assert problems(await api.ask("alice", "POST", "/modules", json=body)) == {"/owner"}
-    assert (await api.made("admin", "/modules", **body))["owner"] == api.email("bob")
-    assert problems(await api.ask("admin", "POST", "/modules", json=body | {"owner": "no@one.org"})) == {"/owner"}
+    body = {"name": unique("m"), "version": "1", "owner": api.bob.email}
+    assert problems(await api.alice.post("/modules", json=body)) == {"/owner"}
+    assert (await api.admin.made("/modules", **body))["owner"] == api.bob.email
+    assert problems(await api.admin.post("/modules", json=body | {"owner": "no@one.org"})) == {"/owner"}
 
 
 async def test_owner_name_and_version_together_are_unique(api: Api) -> None:
     name = unique("m")
     made, newer = await a_module(api, name=name), await a_module(api, name=name, version="1.1")
-    again = await api.ask("alice", "POST", "/modules", json={"name": name, "version": "1.0"})
+    again = await api.alice.post("/modules", json={"name": name, "version": "1.0"})
     assert (again.status_code, again.json()["error"]["code"]) == (409, "NAME_TAKEN")
     await a_module(api, "bob", name=name)
     other = await a_module(api)
     for path, change in ((path_of(newer), {"version": "1.0"}), (path_of(other), {"name": name})):
-        assert (await api.ask("alice", "PATCH", path, json=change)).status_code == 409
+        assert (await api.alice.patch(path, json=change)).status_code == 409
     for one in (newer, other):
-        assert await api.got("alice", path_of(one)) == one
+        assert await api.alice.got(path_of(one)) == one
         assert await updates_of(api, one) == []
-    assert (await api.ask("alice", "DELETE", path_of(made))).status_code == 202
-    assert (await api.ask("alice", "PATCH", path_of(other), json={"name": name})).status_code == 202
+    assert (await api.alice.delete(path_of(made))).status_code == 202
+    assert (await api.alice.patch(path_of(other), json={"name": name})).status_code == 202
 
 
 @pytest.mark.parametrize("change", [{"description": "a"}, {"featured": True}, {"description": "b", "featured": False}])
 async def test_what_no_file_shows_is_changed_at_once(api: Api, change: Json) -> None:
     made = await a_module(api, description="old", luaModuleFile=[HELP])
-    answer = await api.ask("alice", "PATCH", path_of(made), json=change)
+    answer = await api.alice.patch(path_of(made), json=change)
     assert (answer.status_code, answer.json()) == (200, made | change)
-    assert answer.headers["etag"] == (await api.ask("alice", "GET", path_of(made))).headers["etag"]
+    assert answer.headers["etag"] == (await api.alice.get(path_of(made))).headers["etag"]
     assert await updates_of(api, made) == []
     assert len(api.bench.wakes.subjects) == 1
     found = await row("SELECT detail FROM audit WHERE subject = {} AND action = 'module.update'", UUID(made["_id"]))
@@ -233,9 +224,9 @@ async def test_what_no_file_shows_is_changed_at_once(api: Api, change: Json) -> 
 )
 async def test_a_workflow_moves_and_writes_the_file(api: Api, change: Json) -> None:
     made = await a_module(api, luaModuleFile=[HELP])
-    answer = await api.ask("alice", "PATCH", path_of(made), json=change)
+    answer = await api.alice.patch(path_of(made), json=change)
     assert (answer.status_code, answer.json()) == (202, made | change)
-    assert await api.got("alice", path_of(made)) == made | change
+    assert await api.alice.got(path_of(made)) == made | change
     (operation,) = await updates_of(api, made)
     assert answer.headers["location"] == f"/operations/{operation['_id']}"
     assert operation["status"] == "queued"
@@ -244,8 +235,8 @@ async def test_a_workflow_moves_and_writes_the_file(api: Api, change: Json) -> N
 
 async def test_a_change_of_nothing_changes_nothing(api: Api) -> None:
     made = await a_module(api)
-    before, rows = await api.ask("alice", "GET", path_of(made)), await audited(made)
-    answer = await api.ask("alice", "PATCH", path_of(made), json={})
+    before, rows = await api.alice.get(path_of(made)), await audited(made)
+    answer = await api.alice.patch(path_of(made), json={})
     assert (answer.status_code, answer.json()) == (200, made)
     assert answer.headers["etag"] == before.headers["etag"]
     assert await audited(made) == rows
@@ -255,88 +246,88 @@ async def test_a_change_of_nothing_changes_nothing(api: Api) -> None:
 
 async def test_a_stale_change_is_refused(api: Api) -> None:
     made = await a_module(api)
-    old = {"if-match": (await api.ask("alice", "GET", path_of(made))).headers["etag"]}
-    assert (await api.ask("alice", "PATCH", path_of(made), json={"version": "2"}, headers=old)).status_code == 202
+    old = {"if-match": (await api.alice.get(path_of(made))).headers["etag"]}
+    assert (await api.alice.patch(path_of(made), json={"version": "2"}, headers=old)).status_code == 202
     for change in ({}, {"description": "x"}, {"version": "3"}):
-        assert (await api.ask("alice", "PATCH", path_of(made), json=change, headers=old)).status_code == 412
-    assert (await api.ask("alice", "DELETE", path_of(made), headers=old)).status_code == 412
-    assert await api.got("alice", path_of(made)) == made | {"version": "2"}
+        assert (await api.alice.patch(path_of(made), json=change, headers=old)).status_code == 412
+    assert (await api.alice.delete(path_of(made), headers=old)).status_code == 412
+    assert await api.alice.got(path_of(made)) == made | {"version": "2"}
 
 
 async def test_readers_writers_and_owners(api: Api) -> None:
     made = await a_module(api)
-    path, bob = path_of(made), {"userArray": api.email("bob")}
-    assert await api.statuses("bob", path) == [404] * 5
-    await api.made("alice", f"{path}/share", relation="read", **bob)
-    assert await api.statuses("bob", path) == [200, 403, 403, 403, 403]
-    assert (await api.ask("bob", "PATCH", path, json={"luaModuleFile": []})).status_code == 403
-    await api.made("alice", f"{path}/share", relation="write", **bob)
-    assert await api.statuses("bob", path) == [200, 200, 200, 403, 403]
-    answer = await api.ask("bob", "PATCH", path, json={"version": "2"})
+    path, bob = path_of(made), {"userArray": api.bob.email}
+    assert await api.bob.statuses(path) == [404] * 5
+    await api.alice.made(f"{path}/share", relation="read", **bob)
+    assert await api.bob.statuses(path) == [200, 403, 403, 403, 403]
+    assert (await api.bob.patch(path, json={"luaModuleFile": []})).status_code == 403
+    await api.alice.made(f"{path}/share", relation="write", **bob)
+    assert await api.bob.statuses(path) == [200, 200, 200, 403, 403]
+    answer = await api.bob.patch(path, json={"version": "2"})
     assert (answer.status_code, answer.json()["write_access"]) == (202, True)
     # The owner finds what a writer asked for.
-    assert [one["actor"] for one in await updates_of(api, made)] == [api.email("bob")]
+    assert [one["actor"] for one in await updates_of(api, made)] == [api.bob.email]
 
 
 async def test_a_module_goes_into_the_trash_and_comes_back(api: Api) -> None:
     made = await a_module(api, luaModuleFile=[HELP])
     path = path_of(made)
-    await api.made("alice", f"{path}/share", relation="write", userArray=api.email("bob"))
-    assert (await api.ask("alice", "POST", f"{path}/restore")).status_code == 409
-    deleted = await api.ask("alice", "DELETE", path)
+    await api.alice.made(f"{path}/share", relation="write", userArray=api.bob.email)
+    assert (await api.alice.post(f"{path}/restore")).status_code == 409
+    deleted = await api.alice.delete(path)
     assert (deleted.status_code, deleted.json()["kind"]) == (202, "module.delete")
     for who in ("alice", "bob", "admin"):
-        assert await api.statuses(who, path) == [404] * 5
-        assert await api.got(who, "/modules") == []
-    assert (await api.ask("bob", "POST", f"{path}/restore")).status_code == 404
-    restored = await api.ask("alice", "POST", f"{path}/restore")
+        assert await api.person(who).statuses(path) == [404] * 5
+        assert await api.person(who).got("/modules") == []
+    assert (await api.bob.post(f"{path}/restore")).status_code == 404
+    restored = await api.alice.post(f"{path}/restore")
     assert (restored.status_code, restored.json()) == (202, made)
-    assert (await api.got("alice", restored.headers["location"]))["kind"] == "module.restore"
+    assert (await api.alice.got(restored.headers["location"]))["kind"] == "module.restore"
     assert api.bench.wakes.subjects[-1] == Subject("module", UUID(made["_id"]))
-    assert (await api.ask("bob", "POST", f"{path}/restore")).status_code == 403
-    assert await api.statuses("bob", path) == [200, 200, 200, 403, 403]
+    assert (await api.bob.post(f"{path}/restore")).status_code == 403
+    assert await api.bob.statuses(path) == [200, 200, 200, 403, 403]
 
 
 async def test_a_name_that_was_taken_meanwhile_keeps_a_module_in_the_trash(api: Api) -> None:
     name = unique("m")
     made = await a_module(api, name=name)
-    await api.ask("alice", "DELETE", path_of(made))
+    await api.alice.delete(path_of(made))
     other = await a_module(api, name=name)
-    answer = await api.ask("alice", "POST", f"{path_of(made)}/restore")
+    answer = await api.alice.post(f"{path_of(made)}/restore")
     assert (answer.status_code, answer.json()["error"]["code"]) == (409, "NAME_TAKEN")
-    assert (await api.ask("alice", "GET", path_of(made))).status_code == 404
-    assert (await api.ask("alice", "PATCH", path_of(other), json={"version": "2"})).status_code == 202
-    assert (await api.ask("alice", "POST", f"{path_of(made)}/restore")).status_code == 202
+    assert (await api.alice.get(path_of(made))).status_code == 404
+    assert (await api.alice.patch(path_of(other), json={"version": "2"})).status_code == 202
+    assert (await api.alice.post(f"{path_of(made)}/restore")).status_code == 202
 
 
 async def test_modules_are_shared_as_datasets_are(api: Api) -> None:
     made = await a_module(api)
     path, org = path_of(made), unique("org")
-    bob = api.bench.callers["bob"]
+    bob = api.bob.caller
     await row("INSERT INTO person_org (id, person, org) VALUES (gen_random_uuid(), {}, {})", bob.id, org)
-    group = await api.made("alice", "/groups", name=unique("g"))
+    group = await api.alice.made("/groups", name=unique("g"))
     named = {"userArray": bob.email, "groupArray": group["_id"], "orgArray": [org]}
-    shared = await api.made("alice", f"{path}/share", relation="write", **named)
+    shared = await api.alice.made(f"{path}/share", relation="write", **named)
     assert (shared["kind"], shared["subject"]) == ("module.share", made["_id"])
     assert api.bench.wakes.subjects[-1] == Subject("module-access", UUID(made["_id"]))
-    results = await api.got("alice", f"/operations/{shared['_id']}/results")
+    results = await api.alice.got(f"/operations/{shared['_id']}/results")
     assert {one["entity"]: one["outcome"] for one in results} == dict.fromkeys(
         (bob.email, group["name"], org), "granted"
     )
-    access = await api.got("bob", f"{path}/access")
+    access = await api.bob.got(f"{path}/access")
     assert [(one["type"], one["access"]) for one in access if one["access"] != "owner"] == [
         ("user", "write"),
         ("group", "write"),
         ("org", "write"),
     ]
-    explained = await api.got("bob", f"{path}/access/explain", email=bob.email)
+    explained = await api.bob.got(f"{path}/access/explain", email=bob.email)
     assert [(way["type"], way["access"]) for way in explained["via"]] == [("user", "write"), ("org", "write")]
-    revoked = await api.made("alice", f"{path}/revoke", relation="read", **named)
+    revoked = await api.alice.made(f"{path}/revoke", relation="read", **named)
     assert revoked["kind"] == "module.revoke"
-    assert await api.statuses("bob", path) == [404] * 5
+    assert await api.bob.statuses(path) == [404] * 5
     share = {"relation": "read", "userArray": bob.email}
     wrong_kind = f"/datasets/{made['_id']}/share"
-    assert (await api.ask("alice", "POST", wrong_kind, json=share)).status_code == 404
+    assert (await api.alice.post(wrong_kind, json=share)).status_code == 404
 
 
 def _call(function: str, *arguments: object) -> Json:
@@ -391,7 +382,7 @@ async def test_a_file_that_lmod_is_not_to_run_is_refused(api: Api) -> None:
         assert problems(await sent(api, "POST", "/modules", body)) == paths, ascii(file)[:80]
         answer = await sent(api, "PATCH", path_of(made), {"luaModuleFile": file})
         assert problems(answer) == paths, ascii(file)[:80]
-    assert await api.got("alice", "/modules") == [made]
+    assert await api.alice.got("/modules") == [made]
 
 
 @pytest.mark.parametrize(
@@ -404,43 +395,43 @@ async def test_a_file_may_be_as_large_as_is_said(api: Api, file: list[Json]) -> 
 
 
 async def test_all_that_is_wrong_with_a_module_is_told_at_once(bench: Bench) -> None:
-    async with whole_api(bench, featured_by_admins_only=True) as api:
-        body = {"name": unique("m"), "version": "default", "featured": True, "luaModuleFile": [_call("dofile", "x")]}
-        answer = await api.ask("alice", "POST", "/modules", json=body)
-        assert problems(answer) == {"/version", "/featured", f"{ROOT}/0/id"}
+    api = bench.api(featured_by_admins_only=True)
+    body = {"name": unique("m"), "version": "default", "featured": True, "luaModuleFile": [_call("dofile", "x")]}
+    answer = await api.alice.post("/modules", json=body)
+    assert problems(answer) == {"/version", "/featured", f"{ROOT}/0/id"}
 
 
 async def test_who_makes_a_module_featured_is_a_setting(bench: Bench) -> None:
-    async with whole_api(bench, featured_by_admins_only=True) as api:
-        body = {"name": unique("m"), "version": "1", "featured": True}
-        assert problems(await api.ask("alice", "POST", "/modules", json=body)) == {"/featured"}
-        assert (await api.made("admin", "/modules", **body))["featured"] is True
-        made = await a_module(api, featured=False)
-        path = path_of(made)
-        assert problems(await api.ask("alice", "PATCH", path, json={"featured": True})) == {"/featured"}
-        assert (await api.ask("admin", "PATCH", path, json={"featured": True})).json()["featured"] is True
-        assert (await api.ask("alice", "PATCH", path, json={"version": "2"})).json()["featured"] is True
-        # Who sends everything back changes nothing.
-        assert (await api.ask("alice", "PATCH", path, json={"featured": True})).status_code == 200
-        assert (await api.ask("alice", "PATCH", path, json={"featured": False})).json()["featured"] is False
+    api = bench.api(featured_by_admins_only=True)
+    body = {"name": unique("m"), "version": "1", "featured": True}
+    assert problems(await api.alice.post("/modules", json=body)) == {"/featured"}
+    assert (await api.admin.made("/modules", **body))["featured"] is True
+    made = await a_module(api, featured=False)
+    path = path_of(made)
+    assert problems(await api.alice.patch(path, json={"featured": True})) == {"/featured"}
+    assert (await api.admin.patch(path, json={"featured": True})).json()["featured"] is True
+    assert (await api.alice.patch(path, json={"version": "2"})).json()["featured"] is True
+    # Who sends everything back changes nothing.
+    assert (await api.alice.patch(path, json={"featured": True})).status_code == 200
+    assert (await api.alice.patch(path, json={"featured": False})).json()["featured"] is False
 
 
 async def test_a_repeated_request_is_answered_as_the_first_was(api: Api) -> None:
     body = {"name": unique("m"), "version": "1", "luaModuleFile": [_call("help", "e\u0301 \U0001f600")]}
     key = {"idempotency-key": unique("k")}
-    first, again = [await api.ask("alice", "POST", "/modules", json=body, headers=key) for _ in range(2)]
+    first, again = [await api.alice.post("/modules", json=body, headers=key) for _ in range(2)]
     assert (first.status_code, first.content) == (again.status_code, again.content)
     assert first.headers["location"] == again.headers["location"]
     made = first.json()
-    assert await api.got("alice", "/modules") == [made]
-    change = {"json": {"version": "2"}, "headers": key}
-    first, again = [await api.ask("alice", "PATCH", path_of(made), **change) for _ in range(2)]
+    assert await api.alice.got("/modules") == [made]
+    change = {"version": "2"}
+    first, again = [await api.alice.patch(path_of(made), json=change, headers=key) for _ in range(2)]
     assert (first.status_code, first.content) == (again.status_code, again.content)
     assert len(await updates_of(api, made)) == 1
 
 
 async def test_the_functions_of_modulefiles_are_listed(api: Api) -> None:
-    assert await api.got("bob", "/volume/lua") == [
+    assert await api.bob.got("/volume/lua") == [
         "help",
         "whatis",
         "prepend_path",
@@ -462,30 +453,30 @@ def files_below(directory: Path) -> dict[str, str]:
 
 
 async def test_the_files_of_modules_are_their_binaries(bench: Bench, tmp_path: Path) -> None:
-    async with whole_api(bench, module_location=str(tmp_path)) as api:
-        hers, mine, _ = await a_module(api), await a_module(api, "bob", version="2.1"), await a_module(api)
-        await api.made("alice", f"{path_of(hers)}/share", relation="read", userArray=api.email("bob"))
-        listed = await api.got("bob", "/volume/files", root="modules")
-        assert listed == [
-            {
-                "name": one["_id"],
-                "path": "",
-                "root": "modules",
-                "type": "directory",
-                "title": f"{one['name']}/{one['version']}",
-            }
-            for one in (mine, hers)
-        ]
-        directory = tmp_path / "binaries" / hers["_id"]
-        directory.mkdir(parents=True)
-        file = {"root": "modules", "path": hers["_id"], "name": "tool", "type": "file", "content": "x"}
-        assert (await api.ask("bob", "POST", "/volume/file", json=file)).status_code == 403
-        assert (await api.ask("alice", "POST", "/volume/file", json=file)).status_code == 200
-        assert files_below(tmp_path) == {f"binaries/{hers['_id']}/tool": "x"}
-        entries = await api.got("bob", "/volume/files", root="modules", path=hers["_id"])
-        assert entries == [{"name": "tool", "path": hers["_id"], "root": "modules", "type": "file"}]
-        assert (await api.ask("admin", "DELETE", path_of(hers))).status_code == 202
-        assert (await api.ask("alice", "POST", "/volume/file", json=file | {"name": "late"})).status_code == 404
+    api = bench.api(module_location=str(tmp_path))
+    hers, mine, _ = await a_module(api), await a_module(api, "bob", version="2.1"), await a_module(api)
+    await api.alice.made(f"{path_of(hers)}/share", relation="read", userArray=api.bob.email)
+    listed = await api.bob.got("/volume/files", root="modules")
+    assert listed == [
+        {
+            "name": one["_id"],
+            "path": "",
+            "root": "modules",
+            "type": "directory",
+            "title": f"{one['name']}/{one['version']}",
+        }
+        for one in (mine, hers)
+    ]
+    directory = tmp_path / "binaries" / hers["_id"]
+    directory.mkdir(parents=True)
+    file = {"root": "modules", "path": hers["_id"], "name": "tool", "type": "file", "content": "x"}
+    assert (await api.bob.post("/volume/file", json=file)).status_code == 403
+    assert (await api.alice.post("/volume/file", json=file)).status_code == 200
+    assert files_below(tmp_path) == {f"binaries/{hers['_id']}/tool": "x"}
+    entries = await api.bob.got("/volume/files", root="modules", path=hers["_id"])
+    assert entries == [{"name": "tool", "path": hers["_id"], "root": "modules", "type": "file"}]
+    assert (await api.admin.delete(path_of(hers))).status_code == 202
+    assert (await api.alice.post("/volume/file", json=file | {"name": "late"})).status_code == 404
 
 
 @pytest.mark.parametrize(
@@ -495,29 +486,27 @@ async def test_the_files_of_modules_are_their_binaries(bench: Bench, tmp_path: P
 async def test_nobody_writes_modulefiles_but_the_service(bench: Bench, tmp_path: Path, path: str, status: int) -> None:
     for made in ("modulefiles", "binaries/modulefiles"):
         (tmp_path / made).mkdir(parents=True)
-    async with whole_api(bench, module_location=str(tmp_path)) as api:
-        file = {"root": "modules", "path": path, "name": "1.0.lua", "type": "file"}
-        for who in ("alice", "admin"):
-            assert (await api.ask(who, "POST", "/volume/file", json=file)).status_code == status
+    api = bench.api(module_location=str(tmp_path))
+    file = {"root": "modules", "path": path, "name": "1.0.lua", "type": "file"}
+    for who in ("alice", "admin"):
+        assert (await api.person(who).post("/volume/file", json=file)).status_code == status
     assert files_below(tmp_path) == {}
 
 
 async def test_a_template_names_only_modules_that_its_creator_may_use(api: Api) -> None:
     hers, mine, gone = await a_module(api), await a_module(api, "bob"), await a_module(api, "bob")
-    await api.ask("bob", "DELETE", path_of(gone))
+    await api.bob.delete(path_of(gone))
     body = TEMPLATE | {"modules": [one["_id"] for one in (hers, mine, gone)] + [NOBODY]}
     for path in ("/template", "/servers"):
-        answer = await api.ask("bob", "POST", path, json=body)
+        answer = await api.bob.post(path, json=body)
         assert problems(answer) == {"/modules/0", "/modules/2", "/modules/3"}
     # An id is one of its kind alone.
     wrong_kind = TEMPLATE | {"datasets": [mine["_id"]], "secrets": [mine["_id"]], "modules": [mine["_id"]]}
-    assert problems(await api.ask("bob", "POST", "/template", json=wrong_kind)) == {"/datasets/0", "/secrets/0"}
-    template = (await api.ask("bob", "POST", "/template", json=TEMPLATE | {"modules": [mine["_id"]]})).json()
+    assert problems(await api.bob.post("/template", json=wrong_kind)) == {"/datasets/0", "/secrets/0"}
+    template = (await api.bob.post("/template", json=TEMPLATE | {"modules": [mine["_id"]]})).json()
     assert template["modules"] == [mine["_id"]]
     change, query = {"modules": [mine["_id"], hers["_id"]]}, {"templateId": template["_id"]}
     for who in ("bob", "admin"):
-        assert problems(await api.ask(who, "PATCH", "/template", params=query, json=change)) == {"/modules/1"}
-    await api.made("alice", f"{path_of(hers)}/share", relation="read", userArray=api.email("bob"))
-    assert (await api.ask("bob", "PATCH", "/template", params=query, json=change)).json()["modules"] == change[
-        "modules"
-    ]
+        assert problems(await api.person(who).patch("/template", params=query, json=change)) == {"/modules/1"}
+    await api.alice.made(f"{path_of(hers)}/share", relation="read", userArray=api.bob.email)
+    assert (await api.bob.patch("/template", params=query, json=change)).json()["modules"] == change["modules"]

@@ -7,7 +7,6 @@ from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 import asyncpg
-import httpx
 import msgspec
 import pytest
 
@@ -21,12 +20,12 @@ from models.ledger import heartbeats, operations
 from models.ledger.heartbeats import Role
 from models.ledger.operations import LeftOut, OperationError
 from models.records import server_settling, servers, templates
-from tests.unit.api.bench import Bench, end
+from tests.unit.api.bench import Api, Bench, end
 
 
 @pytest.fixture
-def api(bench: Bench) -> httpx.AsyncClient:
-    return bench.client([OperationsController])
+def api(bench: Bench) -> Api:
+    return bench.api([OperationsController])
 
 
 async def open_one(
@@ -49,7 +48,7 @@ async def run(operation: UUID) -> None:
     await row("UPDATE operation SET status = 'running', started_at = now() WHERE id = {}", operation)
 
 
-async def test_a_view_of_everything(bench: Bench, api: httpx.AsyncClient) -> None:
+async def test_a_view_of_everything(bench: Bench, api: Api) -> None:
     operation = await operations.open_operation(
         "server.start",
         Subject("server", new_id()),
@@ -59,7 +58,7 @@ async def test_a_view_of_everything(bench: Bench, api: httpx.AsyncClient) -> Non
     )
     await operations.step(operation, "spawn", OperationStatus.RUNNING)
     await operations.fail(operation, OperationError(code="SPAWN_FAILED", message="no", hint="try"))
-    answer = await api.get(f"/operations/{operation}")
+    answer = await api.alice.get(f"/operations/{operation}")
     body = answer.json()
     assert answer.headers["etag"].strip('"').isdigit()
     assert body["error"] == {"code": "SPAWN_FAILED", "message": "no", "hint": "try"}
@@ -70,20 +69,20 @@ async def test_a_view_of_everything(bench: Bench, api: httpx.AsyncClient) -> Non
     assert "superseded_by" not in body
 
 
-async def test_a_failure_that_has_no_advice_gives_none(bench: Bench, api: httpx.AsyncClient) -> None:
+async def test_a_failure_that_has_no_advice_gives_none(bench: Bench, api: Api) -> None:
     operation = await operations.open_operation(
         "server.start", Subject("server", new_id()), owner=bench.callers["alice"].id, actor=bench.callers["alice"]
     )
     await operations.fail(operation, OperationError(code="SPAWN_FAILED", message="no"))
-    body = (await api.get(f"/operations/{operation}")).json()
+    body = (await api.alice.get(f"/operations/{operation}")).json()
     assert body["error"] == {"code": "SPAWN_FAILED", "message": "no"}
 
 
-async def test_actor_owner_and_admin_see_an_operation(bench: Bench) -> None:
+async def test_actor_owner_and_admin_see_an_operation(bench: Bench, api: Api) -> None:
     operation = await open_one(bench, actor="admin", owner="alice")
     foreign = await open_one(bench, actor="bob")
     for caller, sees in (("alice", 200), ("admin", 200), ("bob", 404)):
-        client = bench.client([OperationsController], caller=caller)
+        client = api.person(caller)
         assert (await client.get(f"/operations/{operation}")).status_code == sees
         assert (await client.get(f"/operations/{operation}/results")).status_code == sees
         listed = {one["_id"] for one in (await client.get("/operations")).json()}
@@ -94,25 +93,25 @@ async def test_actor_owner_and_admin_see_an_operation(bench: Bench) -> None:
             assert (await client.post(f"/operations/{operation}/cancel")).status_code == 404
 
 
-async def test_an_operation_says_that_it_waits_for_a_worker(bench: Bench, api: httpx.AsyncClient) -> None:
+async def test_an_operation_says_that_it_waits_for_a_worker(bench: Bench, api: Api) -> None:
     operation = await open_one(bench)
     await row("DELETE FROM heartbeat")
-    assert "No worker" in (await api.get(f"/operations/{operation}")).json()["waits_for"]
+    assert "No worker" in (await api.alice.get(f"/operations/{operation}")).json()["waits_for"]
     await heartbeats.beat(Role.WORKER)
-    assert "waits_for" not in (await api.get(f"/operations/{operation}")).json()
+    assert "waits_for" not in (await api.alice.get(f"/operations/{operation}")).json()
     await end(operation, OperationStatus.SUCCEEDED)
     await heartbeats.stop(Role.WORKER)
-    assert "waits_for" not in (await api.get(f"/operations/{operation}")).json()
+    assert "waits_for" not in (await api.alice.get(f"/operations/{operation}")).json()
 
 
-async def test_filters(bench: Bench, api: httpx.AsyncClient) -> None:
+async def test_filters(bench: Bench, api: Api) -> None:
     subject = new_id()
     first = await open_one(bench, "server.start", subject=subject)
     second = await open_one(bench, "server.stop", subject=subject)
     await end(first, OperationStatus.SUCCEEDED)
 
     async def listed(**query: str) -> list[str]:
-        return [one["_id"] for one in (await api.get("/operations", params=query)).json()]
+        return [one["_id"] for one in (await api.alice.get("/operations", params=query)).json()]
 
     about = {"subject": str(subject)}
     assert await listed(**about) == [str(second), str(first)]
@@ -120,14 +119,14 @@ async def test_filters(bench: Bench, api: httpx.AsyncClient) -> None:
     assert await listed(**about, kind="server.stop") == [str(second)]
     assert await listed(**about, kind="nothing.at-all") == []
     assert await listed(subject="not-an-id") == []
-    assert (await api.get("/operations?status=asleep")).status_code == 422
-    page = await api.get("/operations", params={**about, "limit": "1"})
+    assert (await api.alice.get("/operations?status=asleep")).status_code == 422
+    page = await api.alice.get("/operations", params={**about, "limit": "1"})
     assert [one["_id"] for one in page.json()] == [str(second)]
-    rest = await api.get(page.links["next"]["url"])
+    rest = await api.alice.get(page.links["next"]["url"])
     assert [one["_id"] for one in rest.json()] == [str(first)]
 
 
-async def test_results_are_paged(bench: Bench, api: httpx.AsyncClient) -> None:
+async def test_results_are_paged(bench: Bench, api: Api) -> None:
     operation = await open_one(bench)
     for type, entity in (("user", "b"), ("user", "a"), ("group", "z")):
         await row(
@@ -137,8 +136,8 @@ async def test_results_are_paged(bench: Bench, api: httpx.AsyncClient) -> None:
             entity,
             type,
         )
-    first = await api.get(f"/operations/{operation}/results?limit=2")
-    rest = await api.get(first.links["next"]["url"])
+    first = await api.alice.get(f"/operations/{operation}/results?limit=2")
+    rest = await api.alice.get(first.links["next"]["url"])
     seen = [(one["type"], one["entity"], one["outcome"]) for one in first.json() + rest.json()]
     assert seen == [("group", "z", "done"), ("user", "a", "done"), ("user", "b", "done")]
 
@@ -239,10 +238,10 @@ async def test_streams_and_waits_end_when_the_process_does(bench: Bench) -> None
         assert await waiting is None
 
 
-async def test_the_stream_over_http(bench: Bench, api: httpx.AsyncClient) -> None:
+async def test_the_stream_over_http(bench: Bench, api: Api) -> None:
     operation = await open_one(bench)
     await end(operation, OperationStatus.SUCCEEDED)
-    answer = await api.get(f"/operations/{operation}/events", headers={"last-event-id": "1"})
+    answer = await api.alice.get(f"/operations/{operation}/events", headers={"last-event-id": "1"})
     assert answer.headers["content-type"].startswith("text/event-stream")
     lines = answer.text.splitlines()
     assert "event: outcome" in lines
@@ -270,49 +269,47 @@ async def intend(bench: Bench, server: UUID, wish: Wish) -> UUID:
         return (await servers.intend(server, wish, bench.callers["alice"])).operation
 
 
-async def test_cancelling_a_start_stops_the_server(bench: Bench, api: httpx.AsyncClient) -> None:
+async def test_cancelling_a_start_stops_the_server(bench: Bench, api: Api) -> None:
     server = await make_server(bench)
     start = await intend(bench, server, Wish.RUNNING)
-    answer = await api.post(f"/operations/{start}/cancel")
+    answer = await api.alice.post(f"/operations/{start}/cancel")
     assert (answer.status_code, answer.json()["_id"]) == (202, str(start))
     assert answer.headers["location"] == f"/operations/{start}"
     assert (await servers.read_visible(server, bench.callers["alice"])).wish is Wish.STOPPED
     assert bench.wakes.subjects == [Subject("server", server)]
     assert await server_settling.settle_stopped(server, 2)
-    assert (await api.get(f"/operations/{start}")).json()["status"] == "cancelled"
-    assert (await api.post(f"/operations/{start}/cancel")).status_code == 409
+    assert (await api.alice.get(f"/operations/{start}")).json()["status"] == "cancelled"
+    assert (await api.alice.post(f"/operations/{start}/cancel")).status_code == 409
 
 
-async def test_cancelling_a_start_that_was_overtaken_leaves_the_later_wish(
-    bench: Bench, api: httpx.AsyncClient
-) -> None:
+async def test_cancelling_a_start_that_was_overtaken_leaves_the_later_wish(bench: Bench, api: Api) -> None:
     server = await make_server(bench)
     first = await intend(bench, server, Wish.RUNNING)
     await intend(bench, server, Wish.STOPPED)
     await intend(bench, server, Wish.RUNNING)
-    assert (await api.post(f"/operations/{first}/cancel")).status_code == 202
+    assert (await api.alice.post(f"/operations/{first}/cancel")).status_code == 202
     assert (await servers.read_visible(server, bench.callers["alice"])).wish is Wish.RUNNING
 
 
-async def test_a_stop_or_deletion_cannot_be_cancelled(bench: Bench, api: httpx.AsyncClient) -> None:
+async def test_a_stop_or_deletion_cannot_be_cancelled(bench: Bench, api: Api) -> None:
     server = await make_server(bench)
     await intend(bench, server, Wish.RUNNING)
     for wish in (Wish.STOPPED, Wish.DELETED):
-        answer = await api.post(f"/operations/{await intend(bench, server, wish)}/cancel")
+        answer = await api.alice.post(f"/operations/{await intend(bench, server, wish)}/cancel")
         assert answer.status_code == 409
         assert answer.json()["error"]["hint"]
     for kind in ("dataset.share", "dataset.revoke"):
-        assert (await api.post(f"/operations/{await open_one(bench, kind)}/cancel")).status_code == 409
+        assert (await api.alice.post(f"/operations/{await open_one(bench, kind)}/cancel")).status_code == 409
 
 
-async def test_what_was_not_begun_is_taken_back(bench: Bench, api: httpx.AsyncClient) -> None:
+async def test_what_was_not_begun_is_taken_back(bench: Bench, api: Api) -> None:
     operation = await open_one(bench)
-    answer = await api.post(f"/operations/{operation}/cancel")
+    answer = await api.alice.post(f"/operations/{operation}/cancel")
     assert (answer.status_code, answer.json()["status"]) == (200, "cancelled")
     audited = await row("SELECT action FROM audit WHERE operation = {} ORDER BY id DESC LIMIT 1", operation)
     assert audited == {"action": "operation.cancel"}
     begun = await open_one(bench)
     await run(begun)
-    assert (await api.post(f"/operations/{begun}/cancel")).status_code == 409
+    assert (await api.alice.post(f"/operations/{begun}/cancel")).status_code == 409
     await end(begun, OperationStatus.SUCCEEDED)
-    assert (await api.post(f"/operations/{begun}/cancel")).status_code == 409
+    assert (await api.alice.post(f"/operations/{begun}/cancel")).status_code == 409

@@ -1,7 +1,6 @@
 """Secrets over the API, where there is no Vault: what is recorded without a value, and that no answer tells one."""
 
 import json
-from collections.abc import AsyncIterator
 from typing import Any
 from uuid import UUID
 
@@ -14,7 +13,7 @@ from api.secret_body import SecretCreate, SecretUpdate
 from models.database.sql import row
 from models.domain.values import Subject
 from models.records.secrets import SecretType
-from tests.unit.api.bench import NOBODY, Api, Bench, Json, problems, unique, whole_api
+from tests.unit.api.bench import NOBODY, Api, Bench, Json, problems, unique
 
 CANARY = "canary-2f7c91"
 JSON_TYPE = {"content-type": "application/json"}
@@ -29,14 +28,8 @@ TEMPLATE: Json = {
 }
 
 
-@pytest.fixture
-async def api(bench: Bench) -> AsyncIterator[Api]:
-    async with whole_api(bench) as api:
-        yield api
-
-
 async def a_secret(api: Api, who: str = "alice", /, **body: Any) -> Json:
-    answer = await api.ask(who, "POST", "/secrets", json={"secretName": unique("s"), "type": "raw", **body})
+    answer = await api.person(who).post("/secrets", json={"secretName": unique("s"), "type": "raw", **body})
     assert answer.status_code == 200, answer.text
     made: Json = answer.json()
     return made
@@ -48,12 +41,12 @@ def path_of(secret: Json) -> str:
 
 async def sent(api: Api, method: str, path: str, body: object) -> httpx.Response:
     """Also a lone surrogate is sent: escaped, as JSON can."""
-    return await api.ask("alice", method, path, content=json.dumps(body), headers=JSON_TYPE)
+    return await api.alice.request(method, path, content=json.dumps(body), headers=JSON_TYPE)
 
 
 async def recorded(api: Api, who: str = "alice") -> dict[str, int]:
     """How much there is of somebody's doing."""
-    person = api.bench.callers[who].id
+    person = api.person(who).caller.id
     found = await row(
         """SELECT (SELECT count(*) FROM secret WHERE owner = {}) AS secrets,
                   (SELECT count(*) FROM operation WHERE actor = {}) AS operations,
@@ -76,8 +69,8 @@ def tells_nothing(answer: httpx.Response) -> None:
 @pytest.mark.parametrize("type", TYPES)
 async def test_a_secret_without_a_value_is_made_with_every_field(api: Api, type: str) -> None:
     name = unique("S_")
-    body = {"secretName": name, "type": type, "description": "of\n\tmice", "owner": api.email("alice")}
-    answer = await api.ask("alice", "POST", "/secrets", json=body)
+    body = {"secretName": name, "type": type, "description": "of\n\tmice", "owner": api.alice.email}
+    answer = await api.alice.post("/secrets", json=body)
     made = answer.json()
     assert answer.status_code == 200, answer.text
     # A variable has no place in the file system.
@@ -89,16 +82,16 @@ async def test_a_secret_without_a_value_is_made_with_every_field(api: Api, type:
         "description": "of\n\tmice",
         "engine": "secret",
         "secret_path": f"secrets/{made['_id']}",
-        "owner": api.email("alice"),
+        "owner": api.alice.email,
         "write_access": True,
         **place,
     }
-    read = await api.ask("alice", "GET", path_of(made))
+    read = await api.alice.get(path_of(made))
     assert (read.json(), read.headers["etag"]) == (made, answer.headers["etag"])
-    assert await api.got("alice", "/secrets") == [made]
-    assert await api.got("bob", "/secrets") == []
-    assert (await api.ask("bob", "GET", path_of(made))).status_code == 404
-    (operation,) = await api.got("alice", "/operations", subject=made["_id"])
+    assert await api.alice.got("/secrets") == [made]
+    assert await api.bob.got("/secrets") == []
+    assert (await api.bob.get(path_of(made))).status_code == 404
+    (operation,) = await api.alice.got("/operations", subject=made["_id"])
     assert (operation["kind"], operation["subject_kind"]) == ("secret.create", "secret")
     assert operation["status"] == "succeeded"
     assert operation["ended_at"]
@@ -107,15 +100,15 @@ async def test_a_secret_without_a_value_is_made_with_every_field(api: Api, type:
 
 async def test_what_is_null_counts_as_absent_and_is_not_answered(api: Api) -> None:
     made = await a_secret(api, description=None, owner=None)
-    assert ("description" in made, made["owner"]) == (False, api.email("alice"))
+    assert ("description" in made, made["owner"]) == (False, api.alice.email)
     assert None not in made.values()
     variable = await a_secret(api, type="env_var", secretName="A", mount_path="/run/secrets/a")
     assert variable["mount_path"] == "/run/secrets/a"
 
 
 async def test_the_engine_is_the_configured_one(bench: Bench) -> None:
-    async with whole_api(bench, vault_engine="kv-2") as api:
-        assert (await a_secret(api))["engine"] == "kv-2"
+    api = bench.api(vault_engine="kv-2")
+    assert (await a_secret(api))["engine"] == "kv-2"
 
 
 @pytest.mark.parametrize(
@@ -135,23 +128,23 @@ async def test_the_engine_is_the_configured_one(bench: Bench) -> None:
 async def test_without_vault_a_value_is_refused_and_nothing_recorded(api: Api, type: str, value: object) -> None:
     body = {"secretName": "A", "type": type, "value": value}
     key = {"idempotency-key": unique("k")}
-    answer = await api.ask("alice", "POST", "/secrets", json=body, headers=key)
+    answer = await api.alice.post("/secrets", json=body, headers=key)
     tells_nothing(answer)
     assert (answer.status_code, answer.json()["error"]["code"]) == (503, "VAULT_UNAVAILABLE")
     assert int(answer.headers["retry-after"]) >= 1
-    assert await api.got("alice", "/secrets") == []
-    assert await api.got("alice", "/operations") == []
+    assert await api.alice.got("/secrets") == []
+    assert await api.alice.got("/operations") == []
     assert await recorded(api) == NOTHING
     # What failed is not remembered as the answer of the key.
     del body["value"]
-    made = (await api.ask("alice", "POST", "/secrets", json=body, headers=key)).json()
-    before, etag = await recorded(api), (await api.ask("alice", "GET", path_of(made))).headers["etag"]
+    made = (await api.alice.post("/secrets", json=body, headers=key)).json()
+    before, etag = await recorded(api), (await api.alice.get(path_of(made))).headers["etag"]
     change = {"description": "changed", "value": value}
-    answer = await api.ask("alice", "PATCH", path_of(made), json=change)
+    answer = await api.alice.patch(path_of(made), json=change)
     tells_nothing(answer)
     assert answer.status_code == 503
     assert int(answer.headers["retry-after"]) >= 1
-    again = await api.ask("alice", "GET", path_of(made))
+    again = await api.alice.get(path_of(made))
     assert (again.json(), again.headers["etag"]) == (made, etag)
     assert await recorded(api) == before
 
@@ -208,7 +201,7 @@ async def test_a_value_that_cannot_be_is_refused_and_not_told(api: Api, type: st
     number = len(NO_VALUES[type])
     assert [one["status"] for one in logged if one["event"] == "request"] == [422] * number + [200] + [422] * number
     assert CANARY not in repr(logged)
-    assert await api.got("alice", "/secrets") == [made]
+    assert await api.alice.got("/secrets") == [made]
 
 
 @pytest.mark.parametrize(
@@ -227,7 +220,7 @@ async def test_a_value_that_cannot_be_is_refused_and_not_told(api: Api, type: st
 )
 async def test_a_value_beside_something_wrong_is_not_told(api: Api, change: Json, paths: set[str]) -> None:
     body = {"secretName": "A", "type": "env_var", "value": CANARY, **change}
-    answer = await api.ask("alice", "POST", "/secrets", json=body)
+    answer = await api.alice.post("/secrets", json=body)
     assert problems(answer) == paths
     tells_nothing(answer)
     assert await recorded(api) == NOTHING
@@ -248,42 +241,43 @@ WHOLE = f'{{"secretName": "A", "type": "raw", "value": "{CANARY}"}}'
         (WHOLE, {"content-encoding": "gzip"}, 415),
         (WHOLE.replace("}", f', "description": "{"x" * 2000}"}}'), {}, 413),
         (WHOLE, {"idempotency-key": "a b"}, 422),
-        (WHOLE, {"x-caller": "nobody"}, 401),
+        (WHOLE, {}, 401),
     ],
     ids=lambda given: ascii(given)[:60],
 )
 async def test_a_body_that_is_not_read_is_not_told(
     bench: Bench, text: str, headers: dict[str, str], status: int
 ) -> None:
-    async with whole_api(bench, max_body_bytes=1024) as api:
-        made = await a_secret(api)
-        with structlog.testing.capture_logs() as logged:
-            for method, path in (("POST", "/secrets"), ("PATCH", path_of(made))):
-                answer = await api.ask("alice", method, path, content=text, headers=JSON_TYPE | headers)
-                assert answer.status_code == status, answer.text
-                tells_nothing(answer)
-        assert [one["status"] for one in logged if one["event"] == "request"] == [status] * 2
-        assert CANARY not in repr(logged)
-        assert await api.got("alice", "/secrets") == [made]
+    api = bench.api(max_body_bytes=1024)
+    made = await a_secret(api)
+    who = api.nobody if status == 401 else api.alice
+    with structlog.testing.capture_logs() as logged:
+        for method, path in (("POST", "/secrets"), ("PATCH", path_of(made))):
+            answer = await who.request(method, path, content=text, headers=JSON_TYPE | headers)
+            assert answer.status_code == status, answer.text
+            tells_nothing(answer)
+    assert [one["status"] for one in logged if one["event"] == "request"] == [status] * 2
+    assert CANARY not in repr(logged)
+    assert await api.alice.got("/secrets") == [made]
 
 
 async def test_a_value_is_not_told_to_who_may_not_write_it(api: Api) -> None:
     made = await a_secret(api)
-    path, change, bob = path_of(made), {"value": CANARY}, {"userArray": api.email("bob")}
+    path, change, bob = path_of(made), {"value": CANARY}, {"userArray": api.bob.email}
 
     async def refused(who: str, at: str = path, **headers: str) -> int:
-        answer = await api.ask(who, "PATCH", at, json=change, headers=headers)
+        answer = await api.person(who).patch(at, json=change, headers=headers)
         tells_nothing(answer)
         return answer.status_code
 
     assert await refused("bob") == 404
     assert await refused("alice", f"/secret/{NOBODY}") == 404
-    await api.made("alice", f"{path}/share", relation="read", **bob)
+    await api.alice.made(f"{path}/share", relation="read", **bob)
     assert await refused("bob") == 403
-    await api.made("alice", f"{path}/share", relation="write", **bob)
+    await api.alice.made(f"{path}/share", relation="write", **bob)
     assert await refused("bob", **{"if-match": '"999"'}) == 412
     assert await refused("bob") == 503
-    answer = await api.ask("alice", "POST", "/secrets", params={"value": CANARY}, json={"secretName": "A"})
+    answer = await api.alice.post("/secrets", params={"value": CANARY}, json={"secretName": "A"})
     assert problems(answer) == {"value", "/type"}
     tells_nothing(answer)
 
@@ -298,31 +292,31 @@ def test_a_body_does_not_show_its_value() -> None:
 
 
 async def test_what_is_missing_or_unknown_is_named_at_once(api: Api) -> None:
-    assert problems(await api.ask("alice", "POST", "/secrets", json={})) == {"/secretName", "/type"}
+    assert problems(await api.alice.post("/secrets", json={})) == {"/secretName", "/type"}
     nulls = {"secretName": None, "type": None, "mount_path": None, "value": None}
     refused = {"/secretName", "/type", "/mount_path", "/value"}
-    assert problems(await api.ask("alice", "POST", "/secrets", json=nulls)) == refused
+    assert problems(await api.alice.post("/secrets", json=nulls)) == refused
     answered = {"_id": NOBODY, "engine": "e", "secret_path": "p", "version": 1, "write_access": True, "name": "A"}
     body = {"secretName": "A", "type": "raw", **answered}
-    assert problems(await api.ask("alice", "POST", "/secrets", json=body)) == {f"/{field}" for field in answered}
+    assert problems(await api.alice.post("/secrets", json=body)) == {f"/{field}" for field in answered}
     path = path_of(await a_secret(api))
     nulls = dict.fromkeys(("secretName", "mount_path", "value"))
-    assert problems(await api.ask("alice", "PATCH", path, json=nulls)) == {f"/{field}" for field in nulls}
-    fixed = answered | {"type": "raw", "owner": api.email("alice")}
-    assert problems(await api.ask("alice", "PATCH", path, json=fixed)) == {f"/{field}" for field in fixed}
+    assert problems(await api.alice.patch(path, json=nulls)) == {f"/{field}" for field in nulls}
+    fixed = answered | {"type": "raw", "owner": api.alice.email}
+    assert problems(await api.alice.patch(path, json=fixed)) == {f"/{field}" for field in fixed}
 
 
 @pytest.mark.parametrize("type", ["", "ENV_VAR", "token", 7, ["raw"]], ids=ascii)
 async def test_a_type_that_is_none_is_refused(api: Api, type: object) -> None:
-    assert problems(await api.ask("alice", "POST", "/secrets", json={"secretName": "A", "type": type})) == {"/type"}
+    assert problems(await api.alice.post("/secrets", json={"secretName": "A", "type": type})) == {"/type"}
 
 
 async def test_only_an_admin_makes_a_secret_for_somebody_else(api: Api) -> None:
-    body = {"secretName": "A", "type": "raw", "owner": api.email("bob")}
-    assert problems(await api.ask("alice", "POST", "/secrets", json=body)) == {"/owner"}
-    made = await a_secret(api, "admin", owner=api.email("bob"))
-    assert (made["owner"], await api.got("bob", "/secrets")) == (api.email("bob"), [made])
-    assert problems(await api.ask("admin", "POST", "/secrets", json=body | {"owner": "no@one.org"})) == {"/owner"}
+    body = {"secretName": "A", "type": "raw", "owner": api.bob.email}
+    assert problems(await api.alice.post("/secrets", json=body)) == {"/owner"}
+    made = await a_secret(api, "admin", owner=api.bob.email)
+    assert (made["owner"], await api.bob.got("/secrets")) == (api.bob.email, [made])
+    assert problems(await api.admin.post("/secrets", json=body | {"owner": "no@one.org"})) == {"/owner"}
 
 
 NO_NAMES: list[object] = ["", " ", "A\0", "A\nB", "A\x1b", "A\u202eB", "A\ud800", "x" * 129, 7, None, ["A"]]
@@ -345,7 +339,7 @@ async def test_a_name_that_can_be_no_variable_or_file_is_refused(api: Api, type:
         assert problems(answer) == {"/secretName"}, ascii(name)
         answer = await sent(api, "PATCH", path_of(made), {"secretName": name})
         assert problems(answer) == {"/secretName"}, ascii(name)
-    assert await api.got("alice", "/secrets") == [made]
+    assert await api.alice.got("/secrets") == [made]
 
 
 @pytest.mark.parametrize(
@@ -367,7 +361,7 @@ async def test_a_name_may_be_all_else(api: Api, type: str, name: str) -> None:
     first, second = await a_secret(api, secretName=name, type=type), await a_secret(api, secretName=name, type=type)
     assert [first["secretName"], second["secretName"]] == [name] * 2
     third = await a_secret(api, secretName="A", type=type)
-    answer = await api.ask("alice", "PATCH", path_of(third), json={"secretName": f" {name} "})
+    answer = await api.alice.patch(path_of(third), json={"secretName": f" {name} "})
     assert (answer.status_code, answer.json()) == (200, third | {"secretName": name})
 
 
@@ -390,7 +384,7 @@ async def test_a_place_that_is_not_for_secrets_is_refused(api: Api, type: str) -
         assert problems(answer) == {"/mount_path"}, ascii(place)
         answer = await sent(api, "PATCH", path_of(made), {"mount_path": place})
         assert problems(answer) == {"/mount_path"}, ascii(place)
-    assert await api.got("alice", "/secrets") == [made]
+    assert await api.alice.got("/secrets") == [made]
 
 
 @pytest.mark.parametrize(
@@ -407,21 +401,21 @@ async def test_a_place_that_is_not_for_secrets_is_refused(api: Api, type: str) -
 async def test_a_place_may_be_any_other_path(api: Api, place: str) -> None:
     assert (await a_secret(api, mount_path=place))["mount_path"] == place
     made = await a_secret(api)
-    answer = await api.ask("alice", "PATCH", path_of(made), json={"mount_path": place})
+    answer = await api.alice.patch(path_of(made), json={"mount_path": place})
     assert (answer.status_code, answer.json()) == (200, made | {"mount_path": place})
 
 
 async def test_where_secrets_may_be_is_a_setting(bench: Bench) -> None:
-    async with whole_api(bench, secret_mount_prefixes=("/srv/keys/",)) as api:
-        assert (await a_secret(api, mount_path="/srv/keys/a"))["mount_path"] == "/srv/keys/a"
-        for place in ("/opt/secret/a", "/srv/keys", "/srv/keysa"):
-            body = {"secretName": "A", "type": "raw", "mount_path": place}
-            assert problems(await api.ask("alice", "POST", "/secrets", json=body)) == {"/mount_path"}
+    api = bench.api(secret_mount_prefixes=("/srv/keys/",))
+    assert (await a_secret(api, mount_path="/srv/keys/a"))["mount_path"] == "/srv/keys/a"
+    for place in ("/opt/secret/a", "/srv/keys", "/srv/keysa"):
+        body = {"secretName": "A", "type": "raw", "mount_path": place}
+        assert problems(await api.alice.post("/secrets", json=body)) == {"/mount_path"}
 
 
 async def test_a_repeated_request_is_answered_as_the_first_was(api: Api) -> None:
     key, body = {"idempotency-key": unique("k")}, {"secretName": "A", "type": "raw"}
-    first, again = [await api.ask("alice", "POST", "/secrets", json=body, headers=key) for _ in range(2)]
+    first, again = [await api.alice.post("/secrets", json=body, headers=key) for _ in range(2)]
     assert (first.status_code, again.status_code) == (200, 200)
     assert first.content == again.content
     assert await recorded(api) == {"secrets": 1, "operations": 1, "audit": 1, "answers": 1}
@@ -432,12 +426,12 @@ async def test_lists_are_narrowed_by_owner_type_and_name(api: Api) -> None:
     beta = await a_secret(api, secretName="Beta Key", type="file")
     gamma = await a_secret(api, secretName="50%_off\\", type="raw")
     hers = await a_secret(api, "bob", secretName="alpha key", type="raw")
-    await api.made("bob", f"{path_of(hers)}/share", relation="read", userArray=api.email("alice"))
+    await api.bob.made(f"{path_of(hers)}/share", relation="read", userArray=api.alice.email)
     hers["write_access"] = False
     hidden = await a_secret(api, "bob", secretName="alpha key", type="raw")
 
     async def listed(who: str = "alice", **query: str) -> list[Json]:
-        found: list[Json] = await api.got(who, "/secrets", **query)
+        found: list[Json] = await api.person(who).got("/secrets", **query)
         return found
 
     assert await listed() == [hers, gamma, beta, alpha]
@@ -451,33 +445,33 @@ async def test_lists_are_narrowed_by_owner_type_and_name(api: Api) -> None:
     assert await listed(type="raw") == [hers, gamma]
     assert await listed(type="raw", name="alpha") == [hers]
     assert await listed(type="RAW") == await listed(type="token") == []
-    of_alice = {"owner": api.email("alice").upper()}
+    of_alice = {"owner": api.alice.email.upper()}
     for who in ("alice", "admin"):
         assert await listed(who, **of_alice, name="key") == [beta, alpha]
         assert await listed(who, **of_alice, type="env_var", name="key") == [alpha]
-    assert await listed("admin", owner=api.email("bob"), name="alpha") == [
+    assert await listed("admin", owner=api.bob.email, name="alpha") == [
         hidden,
         hers | {"write_access": True},
     ]
     assert await listed("admin", name="alpha") == []
     assert await listed("admin", owner="no@one.org") == []
-    assert (await api.ask("bob", "GET", "/secrets", params=of_alice)).status_code == 403
+    assert (await api.bob.get("/secrets", params=of_alice)).status_code == 403
     for query in ({"name": "x" * 129}, {"owner": "x" * 321}, {"secretName": "A"}):
-        assert problems(await api.ask("alice", "GET", "/secrets", params=query)) == set(query)
+        assert problems(await api.alice.get("/secrets", params=query)) == set(query)
 
 
 async def test_a_part_of_a_name_is_found_in_any_case_of_any_script(api: Api) -> None:
     made = await a_secret(api, secretName="Schl\u00fcssel \u00c4\u0416")
     for part in ("SCHL\u00dcSS", "\u00e4\u0436", "schl\u00fc"):
-        assert await api.got("alice", "/secrets", name=part) == [made], part
+        assert await api.alice.got("/secrets", name=part) == [made], part
 
 
 async def test_a_narrowed_list_is_of_full_pages_whatever_one_may_use_it_by(api: Api) -> None:
-    org, bob = unique("org"), api.bench.callers["bob"]
+    org, bob = unique("org"), api.bob.caller
     api.bench.callers["bob"] = msgspec.structs.replace(bob, orgs=(org,))
     await row("INSERT INTO person_org (id, person, org) VALUES (gen_random_uuid(), {}, {})", bob.id, org)
-    group = await api.made("alice", "/groups", name=unique("g"))
-    await api.ask("alice", "POST", f"/groups/{group['_id']}/members", params={"memberEmail": bob.email})
+    group = await api.alice.made("/groups", name=unique("g"))
+    await api.alice.post(f"/groups/{group['_id']}/members", params={"memberEmail": bob.email})
     ways = ({"userArray": bob.email}, {"groupArray": group["_id"]}, {"orgArray": org})
     wanted: list[str] = []
     both = {"relation": "read", **ways[0], **ways[1], **ways[2]}
@@ -485,21 +479,21 @@ async def test_a_narrowed_list_is_of_full_pages_whatever_one_may_use_it_by(api: 
         matching = await a_secret(api, secretName=f"KEY_{number}", type="env_var")
         wanted.insert(0, matching["_id"])
         for name, type in (("key", "file"), ("OTHER", "env_var"), ("key", "raw")):
-            await api.made("alice", f"{path_of(await a_secret(api, secretName=name, type=type))}/share", **both)
+            await api.alice.made(f"{path_of(await a_secret(api, secretName=name, type=type))}/share", **both)
         for relation in ("read", "write"):
             named = ways[number % 3] if number else both
-            await api.made("alice", f"{path_of(matching)}/share", **(named | {"relation": relation}))
+            await api.alice.made(f"{path_of(matching)}/share", **(named | {"relation": relation}))
     own = await a_secret(api, "bob", secretName="a_key", type="env_var")
     wanted.insert(0, own["_id"])
-    pages = await api.pages("bob", "/secrets?type=env_var&name=Key&limit=2")
+    pages = await api.bob.pages("/secrets?type=env_var&name=Key&limit=2")
     assert pages == [wanted[:2], wanted[2:4], wanted[4:]]
-    of_alice = f"/secrets?owner={api.email('alice')}&type=env_var&name=Key&limit=2"
-    assert await api.pages("alice", of_alice) == [wanted[1:3], wanted[3:5], wanted[5:]]
+    of_alice = f"/secrets?owner={api.alice.email}&type=env_var&name=Key&limit=2"
+    assert await api.alice.pages(of_alice) == [wanted[1:3], wanted[3:5], wanted[5:]]
     # A cursor goes on in its own list alone.
     query = {"type": "env_var", "name": "Key", "limit": "2"}
-    cursor = (await api.ask("bob", "GET", "/secrets", params=query)).links["next"]["url"].partition("cursor=")[2]
+    cursor = (await api.bob.get("/secrets", params=query)).links["next"]["url"].partition("cursor=")[2]
     for other in (query | {"name": "OTHER"}, query | {"type": "file"}, {"limit": "2"}):
-        assert problems(await api.ask("bob", "GET", "/secrets", params=other | {"cursor": cursor})) == {"cursor"}
+        assert problems(await api.bob.get("/secrets", params=other | {"cursor": cursor})) == {"cursor"}
 
 
 @pytest.mark.parametrize(
@@ -515,10 +509,10 @@ async def test_a_narrowed_list_is_of_full_pages_whatever_one_may_use_it_by(api: 
 async def test_what_is_known_of_a_secret_is_changed_at_once(api: Api, change: Json) -> None:
     made = await a_secret(api, description="old")
     wakes = list(api.bench.wakes.subjects)
-    await api.made("alice", f"{path_of(made)}/share", relation="write", userArray=api.email("bob"))
-    answer = await api.ask("bob", "PATCH", path_of(made), json=change)
+    await api.alice.made(f"{path_of(made)}/share", relation="write", userArray=api.bob.email)
+    answer = await api.bob.patch(path_of(made), json=change)
     assert (answer.status_code, answer.json()) == (200, made | change)
-    read = await api.ask("alice", "GET", path_of(made))
+    read = await api.alice.get(path_of(made))
     assert (read.json(), read.headers["etag"]) == (made | change, answer.headers["etag"])
     assert api.bench.wakes.subjects == [*wakes, Subject("secret-access", UUID(made["_id"]))]
     found = await row(
@@ -527,77 +521,77 @@ async def test_what_is_known_of_a_secret_is_changed_at_once(api: Api, change: Js
     assert found is not None
     names = {"secretName": "name"}
     fields = sorted(names.get(field, field) for field in change)
-    assert (found["actor"], json.loads(found["detail"])) == (api.bench.callers["bob"].id, {"fields": fields})
+    assert (found["actor"], json.loads(found["detail"])) == (api.bob.caller.id, {"fields": fields})
 
 
 async def test_a_change_of_nothing_changes_nothing(api: Api) -> None:
     made = await a_secret(api)
-    etag, before = (await api.ask("alice", "GET", path_of(made))).headers["etag"], await recorded(api)
-    answer = await api.ask("alice", "PATCH", path_of(made), json={})
+    etag, before = (await api.alice.get(path_of(made))).headers["etag"], await recorded(api)
+    answer = await api.alice.patch(path_of(made), json={})
     assert (answer.status_code, answer.json(), answer.headers["etag"]) == (200, made, etag)
     assert await recorded(api) == before
 
 
 async def test_a_stale_change_is_refused(api: Api) -> None:
     made = await a_secret(api)
-    old = {"if-match": (await api.ask("alice", "GET", path_of(made))).headers["etag"]}
-    assert (await api.ask("alice", "PATCH", path_of(made), json={"description": "x"}, headers=old)).status_code == 200
+    old = {"if-match": (await api.alice.get(path_of(made))).headers["etag"]}
+    assert (await api.alice.patch(path_of(made), json={"description": "x"}, headers=old)).status_code == 200
     for change in ({}, {"description": "y"}, {"value": CANARY}):
-        assert (await api.ask("alice", "PATCH", path_of(made), json=change, headers=old)).status_code == 412
-    assert (await api.ask("alice", "DELETE", path_of(made), headers=old)).status_code == 412
-    assert await api.got("alice", path_of(made)) == made | {"description": "x"}
+        assert (await api.alice.patch(path_of(made), json=change, headers=old)).status_code == 412
+    assert (await api.alice.delete(path_of(made), headers=old)).status_code == 412
+    assert await api.alice.got(path_of(made)) == made | {"description": "x"}
 
 
 async def test_readers_writers_and_owners(api: Api) -> None:
     made = await a_secret(api)
-    path, bob = path_of(made), {"userArray": api.email("bob")}
-    assert await api.statuses("bob", path) == [404] * 5
-    await api.made("alice", f"{path}/share", relation="read", **bob)
-    assert await api.statuses("bob", path) == [200, 403, 403, 403, 403]
-    assert (await api.got("bob", path))["write_access"] is False
-    await api.made("alice", f"{path}/share", relation="write", **bob)
-    assert await api.statuses("bob", path) == [200, 200, 200, 403, 403]
-    assert (await api.got("bob", path))["write_access"] is True
-    await api.made("alice", f"{path}/revoke", relation="read", **bob)
-    assert await api.statuses("bob", path) == [404] * 5
+    path, bob = path_of(made), {"userArray": api.bob.email}
+    assert await api.bob.statuses(path) == [404] * 5
+    await api.alice.made(f"{path}/share", relation="read", **bob)
+    assert await api.bob.statuses(path) == [200, 403, 403, 403, 403]
+    assert (await api.bob.got(path))["write_access"] is False
+    await api.alice.made(f"{path}/share", relation="write", **bob)
+    assert await api.bob.statuses(path) == [200, 200, 200, 403, 403]
+    assert (await api.bob.got(path))["write_access"] is True
+    await api.alice.made(f"{path}/revoke", relation="read", **bob)
+    assert await api.bob.statuses(path) == [404] * 5
 
 
 async def test_a_deleted_secret_is_gone_for_good(api: Api) -> None:
     made = await a_secret(api)
     path = path_of(made)
-    await api.made("alice", f"{path}/share", relation="write", userArray=api.email("bob"))
-    answer = await api.ask("alice", "DELETE", path)
+    await api.alice.made(f"{path}/share", relation="write", userArray=api.bob.email)
+    answer = await api.alice.delete(path)
     assert answer.status_code == 202, answer.text
     operation = answer.json()
     assert (operation["kind"], operation["subject"], operation["status"]) == ("secret.delete", made["_id"], "queued")
     assert answer.headers["location"] == f"/operations/{operation['_id']}"
     assert api.bench.wakes.subjects[-1] == Subject("secret", UUID(made["_id"]))
     for who in ("alice", "bob", "admin"):
-        assert await api.statuses(who, path) == [404] * 5
-        assert await api.got(who, "/secrets") == []
-        assert (await api.ask(who, "POST", f"{path}/restore")).status_code == 404
+        assert await api.person(who).statuses(path) == [404] * 5
+        assert await api.person(who).got("/secrets") == []
+        assert (await api.person(who).post(f"{path}/restore")).status_code == 404
     other = await a_secret(api)
-    assert (await api.ask("admin", "DELETE", path_of(other))).status_code == 202
+    assert (await api.admin.delete(path_of(other))).status_code == 202
 
 
 @pytest.mark.parametrize("spelling", ["/secret/share/{}", "/secret/{}/share"])
 async def test_a_secret_is_shared_at_either_address(api: Api, spelling: str) -> None:
     made = await a_secret(api)
-    path, org, bob = path_of(made), unique("org"), api.bench.callers["bob"]
+    path, org, bob = path_of(made), unique("org"), api.bob.caller
     share = spelling.format(made["_id"])
     await row("INSERT INTO person_org (id, person, org) VALUES (gen_random_uuid(), {}, {})", bob.id, org)
-    group = await api.made("alice", "/groups", name=unique("g"))
+    group = await api.alice.made("/groups", name=unique("g"))
     named = {"userArray": [bob.email], "groupArray": group["name"], "orgArray": org}
     body = {"relation": "write", **named}
-    assert (await api.ask("bob", "POST", share, json=body)).status_code == 404
-    shared = await api.made("alice", share, **body)
+    assert (await api.bob.post(share, json=body)).status_code == 404
+    shared = await api.alice.made(share, **body)
     assert (shared["kind"], shared["subject"]) == ("secret.share", made["_id"])
     assert api.bench.wakes.subjects[-1] == Subject("secret-access", UUID(made["_id"]))
-    assert (await api.ask("bob", "POST", share, json=body)).status_code == 403
-    assert await api.got("bob", f"{path}/access") == [
+    assert (await api.bob.post(share, json=body)).status_code == 403
+    assert await api.bob.got(f"{path}/access") == [
         *sorted(
             (
-                {"access": "owner", "entity": api.email("alice"), "type": "user"},
+                {"access": "owner", "entity": api.alice.email, "type": "user"},
                 {"access": "write", "entity": bob.email, "type": "user"},
             ),
             key=lambda entry: entry["entity"],
@@ -605,37 +599,35 @@ async def test_a_secret_is_shared_at_either_address(api: Api, spelling: str) -> 
         {"access": "write", "entity": group["name"], "type": "group", "_id": group["_id"]},
         {"access": "write", "entity": org, "type": "org"},
     ]
-    assert [one["type"] for one in await api.got("bob", f"{path}/access", type="orgs")] == ["org"]
-    explained = await api.got("bob", f"{path}/access/explain", email=bob.email)
+    assert [one["type"] for one in await api.bob.got(f"{path}/access", type="orgs")] == ["org"]
+    explained = await api.bob.got(f"{path}/access/explain", email=bob.email)
     assert (explained["access"], [way["type"] for way in explained["via"]]) == ("write", ["user", "org"])
-    assert problems(await api.ask("alice", "POST", share, json={"relation": "read"})) == {"/userArray"}
-    assert (await api.made("alice", f"{path}/revoke", relation="read", **named))["kind"] == "secret.revoke"
-    assert await api.statuses("bob", path) == [404] * 5
+    assert problems(await api.alice.post(share, json={"relation": "read"})) == {"/userArray"}
+    assert (await api.alice.made(f"{path}/revoke", relation="read", **named))["kind"] == "secret.revoke"
+    assert await api.bob.statuses(path) == [404] * 5
     nobodys = spelling.format(NOBODY)
-    assert (await api.ask("alice", "POST", nobodys, json=body)).status_code == 404
+    assert (await api.alice.post(nobodys, json=body)).status_code == 404
 
 
 async def refusals(api: Api, secrets: list[str]) -> list[set[str]]:
     """What is refused of secrets in a new template, in that of a new server, and in a changed one."""
     body = TEMPLATE | {"secrets": secrets}
-    template = (await api.ask("alice", "POST", "/template", json=TEMPLATE)).json()["_id"]
-    answers = [await api.ask("alice", "POST", path, json=body) for path in ("/template", "/servers")]
-    answers.append(
-        await api.ask("alice", "PATCH", "/template", params={"templateId": template}, json={"secrets": secrets})
-    )
+    template = (await api.alice.post("/template", json=TEMPLATE)).json()["_id"]
+    answers = [await api.alice.post(path, json=body) for path in ("/template", "/servers")]
+    answers.append(await api.alice.patch("/template", params={"templateId": template}, json={"secrets": secrets}))
     return [problems(answer) if answer.status_code == 422 else set() for answer in answers]
 
 
 async def test_a_template_names_only_secrets_that_its_creator_may_use(api: Api) -> None:
     mine, hers, gone = await a_secret(api), await a_secret(api, "bob"), await a_secret(api)
-    await api.ask("alice", "DELETE", path_of(gone))
+    await api.alice.delete(path_of(gone))
     named = [one["_id"] for one in (mine, hers, gone)]
     assert await refusals(api, [*named, NOBODY]) == [{"/secrets/1", "/secrets/2", "/secrets/3"}] * 3
-    await api.made("bob", f"/secret/share/{hers['_id']}", relation="read", userArray=api.email("alice"))
+    await api.bob.made(f"/secret/share/{hers['_id']}", relation="read", userArray=api.alice.email)
     assert await refusals(api, named[:2]) == [set()] * 3
     # To administer a secret is not to use it.
     body = TEMPLATE | {"secrets": [mine["_id"]]}
-    assert problems(await api.ask("admin", "POST", "/template", json=body)) == {"/secrets/0"}
+    assert problems(await api.admin.post("/template", json=body)) == {"/secrets/0"}
 
 
 @pytest.mark.parametrize(
@@ -684,16 +676,16 @@ async def test_secrets_beside_each_other_are_in_one_template(api: Api) -> None:
 
 
 async def test_what_a_foreign_template_names_is_left_out_of_the_server(api: Api) -> None:
-    dataset = await api.made("alice", "/datasets", name=unique("d"))
-    module = await api.made("alice", "/modules", name=unique("m"), version="1")
+    dataset = await api.alice.made("/datasets", name=unique("d"))
+    module = await api.alice.made("/modules", name=unique("m"), version="1")
     secret = await a_secret(api)
     named = {"dataset": dataset["_id"], "module": module["_id"], "secret": secret["_id"]}
     body = TEMPLATE | {f"{kind}s": [identity] for kind, identity in named.items()}
-    template = (await api.ask("alice", "POST", "/template", json=body)).json()
+    template = (await api.alice.post("/template", json=body)).json()
 
     async def left_out(who: str) -> dict[str, str]:
-        server = (await api.ask(who, "PUT", "/servers", params={"templateId": template["_id"]})).json()
-        (operation,) = await api.got(who, "/operations", subject=server["_id"], kind="server.create")
+        server = (await api.person(who).put("/servers", params={"templateId": template["_id"]})).json()
+        (operation,) = await api.person(who).got("/operations", subject=server["_id"], kind="server.create")
         assert all(one["reason"] for one in operation.get("left_out", []))
         # Absent and not empty where nothing is.
         assert operation.get("left_out") != []
@@ -701,8 +693,8 @@ async def test_what_a_foreign_template_names_is_left_out_of_the_server(api: Api)
 
     assert await left_out("alice") == {}
     assert await left_out("bob") == named
-    share = {"relation": "read", "userArray": api.email("bob")}
-    await api.made("alice", f"/modules/{module['_id']}/share", **share)
+    share = {"relation": "read", "userArray": api.bob.email}
+    await api.alice.made(f"/modules/{module['_id']}/share", **share)
     assert await left_out("bob") == {"dataset": dataset["_id"], "secret": secret["_id"]}
-    await api.made("alice", f"/secret/share/{secret['_id']}", **share)
+    await api.alice.made(f"/secret/share/{secret['_id']}", **share)
     assert await left_out("bob") == {"dataset": dataset["_id"]}

@@ -1,12 +1,11 @@
 """How a server is shared, over the API: what is said while there is no link."""
 
-from collections.abc import AsyncIterator
 from uuid import UUID
 
 import pytest
 
 from models.database.sql import row
-from tests.unit.api.bench import Api, Bench, Json, unique, whole_api
+from tests.unit.api.bench import Api, Json, unique
 
 SERVER: Json = {
     "name": "Lab",
@@ -16,12 +15,6 @@ SERVER: Json = {
     "hardware": "cpuSmall",
     "public": False,
 }
-
-
-@pytest.fixture
-async def api(bench: Bench) -> AsyncIterator[Api]:
-    async with whole_api(bench) as api:
-        yield api
 
 
 @pytest.mark.parametrize(
@@ -37,7 +30,7 @@ async def api(bench: Bench) -> AsyncIterator[Api]:
 async def test_who_asks_for_a_link_is_told_what_makes_it(
     api: Api, status: str, started_once: bool, url: str | None, reason: str
 ) -> None:
-    server = (await api.ask("alice", "POST", "/servers", json=SERVER | {"name": unique("Lab ")})).json()
+    server = (await api.alice.post("/servers", json=SERVER | {"name": unique("Lab ")})).json()
     await row(
         """UPDATE server SET observed = {}, wish = {}, started_once = {}, share_url = {},
                   share_expires_at = now() - interval '1 s' WHERE id = {}""",
@@ -47,5 +40,5 @@ async def test_who_asks_for_a_link_is_told_what_makes_it(
         url,
         UUID(server["_id"]),
     )
-    share = await api.got("alice", f"/servers/{server['_id']}/share")
+    share = await api.alice.got(f"/servers/{server['_id']}/share")
     assert (share["url"], share["reason"]) == (None, reason)

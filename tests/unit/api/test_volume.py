@@ -23,12 +23,10 @@ from models.access import sharing
 from models.access.permissions import Level
 from models.access.principals import PersonRef, Principals
 from models.database.sql import row
-from models.database.tables import Person
 from models.domain.errors import VolumeUnavailable
 from models.domain.ids import new_id
-from models.domain.values import Caller
 from models.records import datasets, groups
-from tests.unit.api.bench import Bench
+from tests.unit.api.bench import Bench, Client
 
 LARGEST = 200_000
 ROOTS = ("notebooks", "datasets", "groups", "modules")
@@ -41,9 +39,7 @@ class Files:
         self.bench = bench
         self.place = place
         self.callers = bench.callers
-
-    def api(self, caller: str | None = "alice") -> httpx.AsyncClient:
-        return self.bench.client([VolumeController], caller=caller)
+        self.api = bench.api([VolumeController])
 
     def home(self, caller: str) -> Path:
         return self.place / "notebooks" / str(self.callers[caller].id)
@@ -75,9 +71,7 @@ async def files(bench: Bench, tmp_path: Path) -> Files:
         (tmp_path / name).mkdir()
     settings = msgspec.structs.replace(bench.settings, max_file_bytes=LARGEST, max_body_bytes=65_536, **locations)
     for name in ("carol", "dave"):
-        caller = Caller(id=new_id(), email=f"{name}-{new_id().hex[-8:]}@example.org")
-        await Person.insert(Person(id=caller.id, issuer="test", subject=caller.email, email=caller.email))
-        bench.callers[name] = caller
+        await bench.join(name)
     services = dataclasses.replace(bench.services, settings=settings, file_threads=FileThreads(2, 0.5))
     made = Files(dataclasses.replace(bench, settings=settings, services=services), tmp_path)
     for name in made.callers:
@@ -95,14 +89,14 @@ def problems_of(answer: httpx.Response) -> dict[str, str]:
     return {detail["path"]: detail["code"] for detail in error["details"]}
 
 
-async def names(api: httpx.AsyncClient, **query: str) -> list[str]:
+async def names(api: Client, **query: str) -> list[str]:
     answer = await api.get("/volume/files", params=query)
     assert answer.status_code == 200, answer.text
     return [one["name"] for one in answer.json()]
 
 
 async def test_a_file_is_made_at_home_and_listed(files: Files) -> None:
-    api = files.api()
+    api = files.api.alice
     made = await api.post("/volume/file", json=a_file(type="directory", name="work", path=""))
     assert made.json() == {"root": "notebooks", "type": "directory", "name": "work", "path": ""}
     made = await api.post("/volume/file", json=a_file(path="work", content="caf\u00e9\n", name="\u00fc \u4e2d.txt"))
@@ -124,37 +118,35 @@ async def test_a_file_is_made_at_home_and_listed(files: Files) -> None:
 
 async def test_text_is_kept_as_it_is_and_names_are_normalised(files: Files) -> None:
     content = "  a\r\n\tb\u0301\ufeff\x01\x7f \u202e\n"
-    made = await files.api().post("/volume/file", json=a_file(name=" e\u0301 ", content=content))
+    made = await files.api.alice.post("/volume/file", json=a_file(name=" e\u0301 ", content=content))
     assert (made.json()["name"], made.json()["content"]) == ("\u00e9", content)
     assert (files.home("alice") / "\u00e9").read_bytes() == content.encode()
-    empty = await files.api().post("/volume/file", json=a_file(name="empty", content=None, path=None))
+    empty = await files.api.alice.post("/volume/file", json=a_file(name="empty", content=None, path=None))
     assert empty.json() == a_file(name="empty", path="")
     assert (files.home("alice") / "empty").read_bytes() == b""
 
 
 async def test_homes_are_their_own(files: Files) -> None:
     (files.home("alice") / "mine").touch()
-    assert await names(files.api("bob"), root="notebooks") == []
+    assert await names(files.api.bob, root="notebooks") == []
     email = files.callers["alice"].email
-    assert await names(files.api("alice"), root="notebooks", email=email.upper()) == ["mine"]
-    assert await names(files.api("admin"), root="notebooks", email=email) == ["mine"]
-    assert (
-        await files.api("bob").get("/volume/files", params={"root": "notebooks", "email": email})
-    ).status_code == 403
+    assert await names(files.api.alice, root="notebooks", email=email.upper()) == ["mine"]
+    assert await names(files.api.admin, root="notebooks", email=email) == ["mine"]
+    assert (await files.api.bob.get("/volume/files", params={"root": "notebooks", "email": email})).status_code == 403
     for path in (f"{files.callers['alice'].id}", f"../{files.callers['alice'].id}"):
-        answer = await files.api("bob").get("/volume/files", params={"root": "notebooks", "path": path})
+        answer = await files.api.bob.get("/volume/files", params={"root": "notebooks", "path": path})
         assert answer.status_code in (404, 422)
     unknown = {"root": "notebooks", "email": "nobody@example.org"}
-    assert (await files.api("admin").get("/volume/files", params=unknown)).status_code == 404
-    assert (await files.api(None).get("/volume/files", params=unknown)).status_code == 401
-    assert (await files.api(None).post("/volume/file", json=a_file())).status_code == 401
+    assert (await files.api.admin.get("/volume/files", params=unknown)).status_code == 404
+    assert (await files.api.nobody.get("/volume/files", params=unknown)).status_code == 401
+    assert (await files.api.nobody.post("/volume/file", json=a_file())).status_code == 401
 
 
 async def test_the_email_is_for_homes_only(files: Files) -> None:
     other = {"root": "datasets", "email": files.callers["alice"].email}
-    assert problems_of(await files.api("admin").get("/volume/files", params=other)) == {"email": "format"}
-    assert (await files.api("bob").get("/volume/files", params=other)).status_code == 403
-    assert await names(files.api("carol"), root="datasets", email=files.callers["carol"].email) == []
+    assert problems_of(await files.api.admin.get("/volume/files", params=other)) == {"email": "format"}
+    assert (await files.api.bob.get("/volume/files", params=other)).status_code == 403
+    assert await names(files.api.person("carol"), root="datasets", email=files.callers["carol"].email) == []
 
 
 @pytest.mark.parametrize(
@@ -172,7 +164,7 @@ async def test_permissions_of_a_dataset(files: Files, caller: str, reads: int, w
     identity = await files.dataset(bob=Level.WRITE, carol=Level.READ)
     place = files.place / "datasets" / str(identity)
     (place / "sub").mkdir()
-    api = files.api(caller)
+    api = files.api.person(caller)
     for path in (f"{identity}", f"{identity}/sub"):
         query = {"root": "datasets", "path": path}
         assert (await api.get("/volume/files", params=query)).status_code == reads
@@ -197,7 +189,7 @@ async def test_permissions_of_a_dataset(files: Files, caller: str, reads: int, w
 async def test_a_right_that_is_taken_or_expired_is_none_at_once(files: Files) -> None:
     identity = await files.dataset()
     query, body = {"root": "datasets", "path": str(identity)}, a_file("datasets", path=str(identity))
-    api = files.api("carol")
+    api = files.api.person("carol")
     await files.grant(identity, "carol", Level.WRITE, datetime.now(UTC) - timedelta(seconds=1))
     assert (await api.get("/volume/files", params=query)).status_code == 404
     assert (await api.post("/volume/file", json=body)).status_code == 404
@@ -208,8 +200,8 @@ async def test_a_right_that_is_taken_or_expired_is_none_at_once(files: Files) ->
     assert (await api.get("/volume/files", params=query)).status_code == 404
     await row("UPDATE dataset SET wish = 'trashed' WHERE id = {}", identity)
     for caller in ("alice", "admin"):
-        assert (await files.api(caller).get("/volume/files", params=query)).status_code == 404
-        assert (await files.api(caller).post("/volume/file", json=body | {"name": "b"})).status_code == 404
+        assert (await files.api.person(caller).get("/volume/files", params=query)).status_code == 404
+        assert (await files.api.person(caller).post("/volume/file", json=body | {"name": "b"})).status_code == 404
 
 
 @pytest.mark.parametrize(("caller", "status"), [("alice", 200), ("bob", 200), ("carol", 403), ("admin", 200)])
@@ -221,7 +213,7 @@ async def test_permissions_of_a_group(files: Files, caller: str, status: int) ->
         identity,
         files.callers["bob"].id,
     )
-    api, query = files.api(caller), {"root": "groups", "path": str(identity)}
+    api, query = files.api.person(caller), {"root": "groups", "path": str(identity)}
     assert (await api.get("/volume/files", params=query)).status_code == status
     assert (await api.post("/volume/file", json=a_file("groups", path=str(identity)))).status_code == status
     assert (str(identity) in await names(api, root="groups")) == (status == 200)
@@ -237,7 +229,7 @@ async def test_records_come_in_pages_newest_first(files: Files) -> None:
     for root, identities in made.items():
         url, seen = f"/volume/files?root={root}&limit=2", []
         while url:
-            answer = await files.api().get(url)
+            answer = await files.api.alice.get(url)
             assert len(answer.json()) <= 2
             seen += [one["name"] for one in answer.json()]
             url = answer.links.get("next", {}).get("url", "")
@@ -245,7 +237,7 @@ async def test_records_come_in_pages_newest_first(files: Files) -> None:
 
 
 async def test_modules_have_no_directories_yet(files: Files) -> None:
-    api = files.api("admin")
+    api = files.api.admin
     assert await names(api, root="modules") == []
     for path in (str(new_id()), "modulefiles", "binaries"):
         assert (await api.get("/volume/files", params={"root": "modules", "path": path})).status_code == 404
@@ -257,11 +249,11 @@ async def test_modules_have_no_directories_yet(files: Files) -> None:
 async def test_records_are_not_made_by_making_directories(files: Files, root: str) -> None:
     body = a_file(root, type="directory", name=str(new_id()))
     for more in ({}, {"path": ""}, {"path": None}):
-        assert (await files.api("admin").post("/volume/file", json=body | more)).status_code == 403
+        assert (await files.api.admin.post("/volume/file", json=body | more)).status_code == 403
     for path in (".trash", str(new_id()), str(new_id()).upper(), "x", f"{new_id()}/x"):
-        assert (await files.api("admin").post("/volume/file", json=body | {"path": path})).status_code == 404
+        assert (await files.api.admin.post("/volume/file", json=body | {"path": path})).status_code == 404
         query = {"root": root, "path": path}
-        assert (await files.api("admin").get("/volume/files", params=query)).status_code == 404
+        assert (await files.api.admin.get("/volume/files", params=query)).status_code == 404
     assert list((files.place / root).iterdir()) == []
 
 
@@ -286,8 +278,8 @@ BAD_PATHS = [
 async def test_bad_paths(files: Files, path: str) -> None:
     identity = await files.dataset()
     for root, given in (("notebooks", path), ("datasets", f"{identity}/{path}"), ("datasets", path)):
-        assert set(problems_of(await files.api().post("/volume/file", json=a_file(root, path=given)))) == {"/path"}
-        answer = await files.api().get("/volume/files", params={"root": root, "path": given})
+        assert set(problems_of(await files.api.alice.post("/volume/file", json=a_file(root, path=given)))) == {"/path"}
+        answer = await files.api.alice.get("/volume/files", params={"root": root, "path": given})
         assert set(problems_of(answer)) == {"path"}
         assert answer.json()["error"]["details"][0]["info"] == {"in": "query"}
     assert not list(files.place.rglob("new.txt"))
@@ -297,7 +289,7 @@ async def test_bad_paths(files: Files, path: str) -> None:
     "path", ["..%2f", "%2e%2e", "....", "..\\", "~root", "$(id)", "a\nb", "-x", "\u202e"], ids=ascii
 )
 async def test_odd_paths_are_paths(files: Files, path: str) -> None:
-    api, query = files.api(), {"root": "notebooks", "path": path}
+    api, query = files.api.alice, {"root": "notebooks", "path": path}
     assert (await api.get("/volume/files", params=query)).status_code == 404
     assert (await api.post("/volume/file", json=a_file(path=path))).status_code == 404
     (files.home("alice") / path).mkdir()
@@ -312,7 +304,7 @@ async def test_odd_paths_are_paths(files: Files, path: str) -> None:
 )
 async def test_bad_names(files: Files, name: str) -> None:
     for type in ("file", "directory"):
-        answer = await files.api().post("/volume/file", json=a_file(name=name, type=type))
+        answer = await files.api.alice.post("/volume/file", json=a_file(name=name, type=type))
         assert set(problems_of(answer)) == {"/name"}
     assert list(files.home("alice").iterdir()) == []
 
@@ -321,14 +313,14 @@ async def test_bad_names(files: Files, name: str) -> None:
     "name", ["x" * 255, "\u00e4" * 127, "-rf", "con", "..a", "~root", "a\\b", str(UUID(int=7))], ids=ascii
 )
 async def test_odd_names_are_names(files: Files, name: str) -> None:
-    assert (await files.api().post("/volume/file", json=a_file(name=name))).json()["name"] == name
-    assert await names(files.api(), root="notebooks") == [name]
+    assert (await files.api.alice.post("/volume/file", json=a_file(name=name))).json()["name"] == name
+    assert await names(files.api.alice, root="notebooks") == [name]
 
 
 async def test_lone_surrogates(files: Files) -> None:
     for field in ("name", "path", "content"):
         body = json.dumps(a_file() | {field: "a\ud800"})
-        answer = await files.api().post("/volume/file", content=body, headers={"content-type": "application/json"})
+        answer = await files.api.alice.post("/volume/file", content=body, headers={"content-type": "application/json"})
         assert set(problems_of(answer)) == {f"/{field}"}
 
 
@@ -353,7 +345,7 @@ async def test_lone_surrogates(files: Files) -> None:
 )
 async def test_what_is_wrong_is_named(files: Files, change: dict[str, Any], problems: dict[str, str]) -> None:
     for body in (a_file() | change, {key: value for key, value in (a_file() | change).items() if value is not None}):
-        assert problems_of(await files.api().post("/volume/file", json=body)) == problems
+        assert problems_of(await files.api.alice.post("/volume/file", json=body)) == problems
     assert list(files.home("alice").iterdir()) == []
 
 
@@ -365,7 +357,7 @@ async def test_queries_that_are_refused(files: Files) -> None:
         ({"root": "notebooks", "cursor": "x"}, "cursor"),
         ({"root": "notebooks", "depth": "2"}, "depth"),
     ):
-        assert set(problems_of(await files.api().get("/volume/files", params=query))) == {problem}
+        assert set(problems_of(await files.api.alice.get("/volume/files", params=query))) == {problem}
 
 
 async def test_nothing_is_replaced(files: Files) -> None:
@@ -376,14 +368,14 @@ async def test_nothing_is_replaced(files: Files) -> None:
     os.mkfifo(home / "fifo")
     for name in ("file", "directory", "link", "fifo"):
         for type in ("file", "directory"):
-            answer = await files.api().post("/volume/file", json=a_file(name=name, type=type))
+            answer = await files.api.alice.post("/volume/file", json=a_file(name=name, type=type))
             assert answer.status_code == 409, answer.text
     assert (home / "file").read_text() == "mine"
-    assert await names(files.api(), root="notebooks") == ["directory", "file"]
+    assert await names(files.api.alice, root="notebooks") == ["directory", "file"]
     for path in ("file", "link", "fifo", "link/x"):
         query = {"root": "notebooks", "path": path}
-        assert problems_of(await files.api().get("/volume/files", params=query)) == {"path": "format"}
-        assert problems_of(await files.api().post("/volume/file", json=a_file(path=path))) == {"/path": "format"}
+        assert problems_of(await files.api.alice.get("/volume/files", params=query)) == {"path": "format"}
+        assert problems_of(await files.api.alice.post("/volume/file", json=a_file(path=path))) == {"/path": "format"}
 
 
 async def test_a_link_leads_nowhere(files: Files) -> None:
@@ -393,8 +385,8 @@ async def test_a_link_leads_nowhere(files: Files) -> None:
     (files.home("alice") / "up").symlink_to("..")
     for path in ("link", "up", f"up/{files.callers['bob'].id}/secret"):
         query = {"root": "notebooks", "path": path}
-        assert problems_of(await files.api().get("/volume/files", params=query)) == {"path": "format"}
-        assert problems_of(await files.api().post("/volume/file", json=a_file(path=path))) == {"/path": "format"}
+        assert problems_of(await files.api.alice.get("/volume/files", params=query)) == {"path": "format"}
+        assert problems_of(await files.api.alice.post("/volume/file", json=a_file(path=path))) == {"/path": "format"}
     assert list(secret.iterdir()) == []
 
 
@@ -404,15 +396,15 @@ async def test_pages_of_a_directory(files: Files) -> None:
         (files.home("alice") / name).touch()
     url, seen, pages = "/volume/files?root=notebooks&limit=10", [], 0
     while url:
-        answer = await files.api().get(url)
+        answer = await files.api.alice.get(url)
         seen += [one["name"] for one in answer.json()]
         url = answer.links.get("next", {}).get("url", "")
         assert not url or url.startswith("https://hub.example.org/volume/files?root=notebooks&limit=10&cursor=")
         pages += 1
     assert (seen, pages) == (sorted(given), 3)
-    first = await files.api().get("/volume/files?root=notebooks&limit=10")
+    first = await files.api.alice.get("/volume/files?root=notebooks&limit=10")
     theirs = first.links["next"]["url"]
-    for answer in (await files.api("bob").get(theirs), await files.api().get(f"{theirs}&path=x")):
+    for answer in (await files.api.bob.get(theirs), await files.api.alice.get(f"{theirs}&path=x")):
         assert problems_of(answer) == {"cursor": "cursor"}
 
 
@@ -429,14 +421,14 @@ async def test_pages_of_a_directory(files: Files) -> None:
     ids=["as large as may be", "too large", "two bytes each", "too large in bytes", "escaped", "a body too large"],
 )
 async def test_how_large_a_file_may_be(files: Files, content: str, status: int) -> None:
-    answer = await files.api().post("/volume/file", json=a_file(content=content))
+    answer = await files.api.alice.post("/volume/file", json=a_file(content=content))
     assert answer.status_code == status, answer.text[:500]
     there = [one.read_text() for one in files.home("alice").iterdir()]
     assert there == ([content] if status == 200 else [])
 
 
 async def test_a_key_makes_a_request_repeatable_and_keeps_no_content(files: Files) -> None:
-    api, key = files.api(), {"idempotency-key": new_id().hex}
+    api, key = files.api.alice, {"idempotency-key": new_id().hex}
     body = a_file(content="canary-9a31", path="")
     first = await api.post("/volume/file", json=body, headers=key)
     again = await api.post("/volume/file", json=body, headers=key)
@@ -476,7 +468,7 @@ async def audited(files: Files) -> int:
 async def test_a_request_that_was_cut_off_after_the_file_was_made_is_repeatable(
     files: Files, monkeypatch: pytest.MonkeyPatch, type: str
 ) -> None:
-    api, key = files.api(), {"idempotency-key": new_id().hex}
+    api, key = files.api.alice, {"idempotency-key": new_id().hex}
     body = a_file(path="", type=type)
     before = await audited(files)
     with monkeypatch.context() as patched:
@@ -499,7 +491,7 @@ async def test_a_request_that_was_cut_off_after_the_file_was_made_is_repeatable(
 
 @pytest.mark.parametrize("type", ["file", "directory"])
 async def test_one_key_sent_many_times_at_once_makes_one_entry(files: Files, type: str) -> None:
-    api, key = files.api(), {"idempotency-key": new_id().hex}
+    api, key = files.api.alice, {"idempotency-key": new_id().hex}
     body = a_file(path="", type=type)
     before = await audited(files)
     answers = await asyncio.gather(*(api.post("/volume/file", json=body, headers=key) for _ in range(8)))
@@ -512,7 +504,7 @@ async def test_one_key_sent_many_times_at_once_makes_one_entry(files: Files, typ
 
 async def test_a_file_of_somebody_else_is_not_taken_for_ones_own(files: Files, monkeypatch: pytest.MonkeyPatch) -> None:
     """As where the first try was cut off before it made anything, and another came first."""
-    api, key = files.api(), {"idempotency-key": new_id().hex}
+    api, key = files.api.alice, {"idempotency-key": new_id().hex}
     body = a_file(path="")
     with monkeypatch.context() as patched:
         patched.setattr("api.volume._make", lambda *_: (_ for _ in ()).throw(Killed()))
@@ -525,27 +517,27 @@ async def test_a_file_of_somebody_else_is_not_taken_for_ones_own(files: Files, m
 
 
 async def test_a_repeated_request_is_answered_for_whatever_is_allowed_by_now(files: Files) -> None:
-    api, key = files.api(), {"idempotency-key": new_id().hex}
+    api, key = files.api.alice, {"idempotency-key": new_id().hex}
     body = a_file(path="", content="x" * 100)
     assert (await api.post("/volume/file", json=body, headers=key)).status_code == 200
     settings = msgspec.structs.replace(files.bench.settings, max_file_bytes=10)
     services = dataclasses.replace(files.bench.services, settings=settings)
-    stricter = dataclasses.replace(files.bench, settings=settings, services=services).client([VolumeController])
+    stricter = dataclasses.replace(files.bench, settings=settings, services=services).api([VolumeController]).alice
     assert (await stricter.post("/volume/file", json=body, headers=key)).status_code == 200
     assert (await stricter.post("/volume/file", json=body | {"name": "other"})).status_code == 413
 
 
 async def test_a_home_or_root_that_is_not_there(files: Files) -> None:
     files.home("alice").rmdir()
-    answer = await files.api().get("/volume/files?root=notebooks")
+    answer = await files.api.alice.get("/volume/files?root=notebooks")
     assert answer.status_code == 404
-    assert (await files.api().post("/volume/file", json=a_file())).status_code == 404
+    assert (await files.api.alice.post("/volume/file", json=a_file())).status_code == 404
     for one in (files.place / "notebooks").iterdir():
         one.rmdir()
     (files.place / "notebooks").rmdir()
     for answer in (
-        await files.api().get("/volume/files?root=notebooks"),
-        await files.api().post("/volume/file", json=a_file()),
+        await files.api.alice.get("/volume/files?root=notebooks"),
+        await files.api.alice.post("/volume/file", json=a_file()),
     ):
         assert (answer.status_code, answer.json()["error"]["code"]) == (503, "VOLUME_UNAVAILABLE")
         assert "retry-after" in answer.headers
@@ -562,9 +554,9 @@ async def test_a_home_that_cannot_be_used_is_told_in_one_sentence_wherever_one_l
         home.symlink_to(files.place / "elsewhere")
     elif how == "a file":
         home.touch()
-    listed = await files.api().get("/volume/files?root=notebooks")
-    made = await files.api().post("/volume/file", json=a_file())
-    deeper = await files.api().post("/volume/file", json=a_file(path="a/b"))
+    listed = await files.api.alice.get("/volume/files?root=notebooks")
+    made = await files.api.alice.post("/volume/file", json=a_file())
+    deeper = await files.api.alice.post("/volume/file", json=a_file(path="a/b"))
     probes = Probes(files.bench.services)
     health = (await run_checks(probes.folders_of(files.callers["alice"].id)))["notebooks"]
     said = {listed.json()["error"]["message"], made.json()["error"]["message"], deeper.json()["error"]["message"]}
@@ -578,7 +570,7 @@ async def test_a_home_that_cannot_be_used_is_told_in_one_sentence_wherever_one_l
         assert list((files.place / "elsewhere").iterdir()) == []
     # The twin: a directory is one.
     assert (await run_checks(probes.folders_of(files.callers["bob"].id)))["notebooks"].status == "ok"
-    assert (await files.api("bob").get("/volume/files?root=notebooks")).status_code == 200
+    assert (await files.api.bob.get("/volume/files?root=notebooks")).status_code == 200
 
 
 @pytest.mark.parametrize("kind", ["dataset", "group"])
@@ -588,8 +580,8 @@ async def test_a_records_directory_that_is_a_link_is_no_fault_of_the_path(files:
     directory.rmdir()
     directory.symlink_to(files.place)
     for answer in (
-        await files.api().get("/volume/files", params={"root": f"{kind}s", "path": str(identity)}),
-        await files.api().post("/volume/file", json=a_file(f"{kind}s", path=str(identity))),
+        await files.api.alice.get("/volume/files", params={"root": f"{kind}s", "path": str(identity)}),
+        await files.api.alice.post("/volume/file", json=a_file(f"{kind}s", path=str(identity))),
     ):
         error = answer.json()["error"]
         assert (answer.status_code, error["code"]) == (409, "DIRECTORY_UNUSABLE")
@@ -606,12 +598,12 @@ async def test_a_hung_file_system_uses_up_no_more_than_its_threads(
     with monkeypatch.context() as patched:
         patched.setattr(Volumes, "list_entries", hang)
         for _ in range(4):
-            answer = await files.api().get("/volume/files?root=notebooks")
+            answer = await files.api.alice.get("/volume/files?root=notebooks")
             assert (answer.status_code, answer.json()["error"]["code"]) == (503, "VOLUME_UNAVAILABLE")
             # Meanwhile all else goes on.
-            assert (await files.api().get("/volume/hardware")).status_code == 200
+            assert (await files.api.alice.get("/volume/hardware")).status_code == 200
     time.sleep(1.2)  # noqa: ASYNC251 - the threads come back, whatever the loop does
-    assert await names(files.api(), root="notebooks") == []
+    assert await names(files.api.alice, root="notebooks") == []
 
 
 async def test_a_call_that_fails_after_its_caller_gave_up_is_nobodys_error() -> None:

@@ -7,7 +7,6 @@ import httpx
 from hypothesis import HealthCheck, given, note, settings
 from hypothesis import strategies as st
 
-from api.app import HANDLERS
 from models.database.sql import row, rows
 from models.domain.ids import new_id
 from models.domain.values import Caller
@@ -33,7 +32,7 @@ from tests.integration.models.access.worlds import (
     World,
     edits,
 )
-from tests.unit.api.bench import Bench
+from tests.unit.api.bench import Api, Bench
 
 Json = dict[str, Any]
 LISTS = {"dataset": "/datasets", "module": "/modules", "secret": "/secrets"}
@@ -43,8 +42,8 @@ ARRAYS = {"user": "userArray", "group": "groupArray", "org": "orgArray"}
 class Stage:
     """A world made in the real database, and changed through the API."""
 
-    def __init__(self, bench: Bench, client: httpx.AsyncClient, world: World) -> None:
-        self.bench, self.client, self.world = bench, client, world
+    def __init__(self, api: Api, world: World) -> None:
+        self.api, self.world = api, world
         self.callers: list[Caller] = []
         self.groups: list[str] = []
         self.things: list[str] = []
@@ -52,7 +51,7 @@ class Stage:
     async def build(self) -> None:
         shared = "dataset, module, secret, user_group, group_member, access_grant"
         await rows(f"TRUNCATE {shared}, person, person_org, operation CASCADE")
-        self.bench.callers.clear()
+        self.api.bench.callers.clear()
         for user in range(USERS + 1):
             admin = user == USERS
             orgs = () if admin else tuple(f"org{org}" for org in sorted(self.world.orgs[user]))
@@ -75,7 +74,7 @@ class Stage:
 
     async def _add(self, caller: Caller) -> None:
         self.callers.append(caller)
-        self.bench.callers[caller.email] = caller
+        self.api.bench.callers[caller.email] = caller
         await row(
             "INSERT INTO person (id, issuer, subject, email) VALUES ({}, 'test', {}, {})",
             caller.id,
@@ -86,8 +85,7 @@ class Stage:
             await row("INSERT INTO person_org (id, person, org) VALUES (gen_random_uuid(), {}, {})", caller.id, org)
 
     async def request(self, user: int, method: str, path: str, **more: Any) -> httpx.Response:
-        headers = {"x-caller": self.callers[user].email, "prefer": "wait=0"}
-        return await self.client.request(method, path, headers=headers, **more)
+        return await self.api.person(self.callers[user].email).request(method, path, **more)
 
     async def ask(self, user: int, method: str, path: str, **more: Any) -> Any:
         answer = await self.request(user, method, path, **more)
@@ -211,13 +209,12 @@ worlds = st.builds(
 )
 @given(world=worlds, history=st.lists(edits, max_size=20))
 async def test_everybody_may_what_the_oracle_says(bench: Bench, world: World, history: list[Edit | OfGranted]) -> None:
-    async with bench.client(HANDLERS, caller=None) as client:
-        stage = Stage(bench, client, world)
-        await stage.build()
-        for drawn in history:
-            edit = world.concrete(drawn)
-            if edit is not None:
-                note(str(edit))
-                await stage.apply(edit)
-                world.apply(edit)
-        await stage.check()
+    stage = Stage(bench.api(), world)
+    await stage.build()
+    for drawn in history:
+        edit = world.concrete(drawn)
+        if edit is not None:
+            note(str(edit))
+            await stage.apply(edit)
+            world.apply(edit)
+    await stage.check()

@@ -7,7 +7,6 @@ from typing import Any
 import msgspec
 import pytest
 
-from api.app import HANDLERS
 from models.access import sharing
 from models.access.permissions import Level
 from models.database import transactions
@@ -15,7 +14,7 @@ from models.database.sql import row, rows
 from models.domain.values import Caller
 from models.records import datasets, mounts
 from tests.integration.models.access import crowd
-from tests.unit.api.bench import Bench
+from tests.unit.api.bench import Bench, Client
 
 LARGE = {"access_grant", "dataset", "group_member", "user_group", "person"}
 Statement = tuple[str, tuple[object, ...]]
@@ -75,38 +74,40 @@ async def test_one_statement_that_follows_indexes(million: Caller, monkeypatch: 
     assert any("Index" in kind and table == "access_grant" for kind, table in seen), seen
 
 
+def owner_of_dataset_5(bench: Bench) -> Client:
+    bench.callers["owner"] = Caller(id=crowd.identity("person", 6), email="p6@example.org")
+    return bench.api().person("owner")
+
+
 async def test_a_share_with_ten_thousand_costs_as_many_statements_as_one_with_ten(
     million: Caller, bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    owner = Caller(id=crowd.identity("person", 6), email="p6@example.org")
-    bench.callers["owner"] = owner
+    owner = owner_of_dataset_5(bench)
     path = f"/datasets/{crowd.identity('dataset', 5)}/share"
     counts = {}
-    async with bench.client(HANDLERS, caller="owner") as client:
-        for number in (10, 10_000):
-            people = [f"new{number}-{one}@example.org" for one in range(number)]
-            with recorded(monkeypatch) as statements:
-                answer = await client.post(path, json={"relation": "read", "userArray": people})
-            assert answer.status_code == 202, answer.text
-            counts[number] = len(statements)
-            granted = await row(
-                """SELECT count(*) AS count FROM access_grant g JOIN person p ON p.id = g.person
-                    WHERE g.object = :object AND p.email LIKE :email""",
-                object=crowd.identity("dataset", 5),
-                email=f"new{number}-%",
-            )
-            assert granted == {"count": number}
+    for number in (10, 10_000):
+        people = [f"new{number}-{one}@example.org" for one in range(number)]
+        with recorded(monkeypatch) as statements:
+            answer = await owner.post(path, json={"relation": "read", "userArray": people})
+        assert answer.status_code == 202, answer.text
+        counts[number] = len(statements)
+        granted = await row(
+            """SELECT count(*) AS count FROM access_grant g JOIN person p ON p.id = g.person
+                WHERE g.object = :object AND p.email LIKE :email""",
+            object=crowd.identity("dataset", 5),
+            email=f"new{number}-%",
+        )
+        assert granted == {"count": number}
     assert counts[10] == counts[10_000] <= 15
 
 
 async def test_a_share_with_a_group_or_an_organisation_is_one_row(million: Caller, bench: Bench) -> None:
-    bench.callers["owner"] = Caller(id=crowd.identity("person", 6), email="p6@example.org")
+    owner = owner_of_dataset_5(bench)
     await row("INSERT INTO person_org (id, person, org) VALUES (gen_random_uuid(), :person, 'orgX')", person=million.id)
     before = await row("SELECT count(*) AS count FROM access_grant")
-    async with bench.client(HANDLERS, caller="owner") as client:
-        path = f"/datasets/{crowd.identity('dataset', 5)}/share"
-        for body in ({"groupArray": ["g1"]}, {"orgArray": "orgX"}):
-            assert (await client.post(path, json={"relation": "write", **body})).status_code == 202
+    path = f"/datasets/{crowd.identity('dataset', 5)}/share"
+    for body in ({"groupArray": ["g1"]}, {"orgArray": "orgX"}):
+        assert (await owner.post(path, json={"relation": "write", **body})).status_code == 202
     after = await row("SELECT count(*) AS count FROM access_grant")
     assert before is not None
     assert after == {"count": before["count"] + 2}

@@ -7,15 +7,14 @@ import pytest
 
 from models.database import engine
 from models.database.sql import row, rows
-from models.database.tables import Person
 from models.database.transactions import Transaction
 from models.domain.errors import RecordMissing, StateConflict
-from models.domain.ids import new_id
 from models.domain.settings import Settings
 from models.domain.values import Caller, OperationStatus, ServerStatus, Wish
 from models.ledger import operations
 from models.ledger.operations import OperationError
 from models.records import server_settling, server_watch, servers, templates
+from tests.people import make_person
 
 FAILURE = OperationError(code="SPAWN_FAILED", message="the program is missing", hint="choose another type")
 
@@ -24,12 +23,6 @@ FAILURE = OperationError(code="SPAWN_FAILED", message="the program is missing", 
 async def connected(postgres: str) -> AsyncIterator[None]:
     async with engine.pool(Settings(database_url=postgres, database_pool_size=3)):
         yield
-
-
-async def person() -> Caller:
-    caller = Caller(id=new_id(), email=f"{new_id().hex}@example.org")
-    await Person.insert(Person(id=caller.id, issuer="test", subject=caller.email, email=caller.email))
-    return caller
 
 
 class Story:
@@ -55,7 +48,7 @@ class Story:
 
 @pytest.fixture
 async def story(connected: None) -> Story:
-    caller = await person()
+    caller = await make_person()
     return Story(caller, await make_server(caller))
 
 
@@ -218,7 +211,7 @@ async def test_a_deletion_is_final(story: Story) -> None:
 async def test_which_template_goes_with_its_server(
     connected: None, public: bool, together: bool, others: bool, gone: bool
 ) -> None:
-    caller = await person()
+    caller = await make_person()
     server = await make_server(caller, public=public, together=together)
     template = (await servers.read_visible(server, caller)).template
     if others:
@@ -283,7 +276,7 @@ async def test_the_audit_trail_cannot_be_rewritten(story: Story) -> None:
 
 
 async def test_a_template_tells_its_creators_servers_and_nobody_elses(connected: None) -> None:
-    alice, bob = await person(), await person()
+    alice, bob = await make_person(), await make_person()
     template = await make_template(alice, public=True)
     found = await templates.read_visible(template, bob)
     made = []

@@ -8,7 +8,6 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import asyncpg
-import httpx
 import msgspec
 import pytest
 from litestar import Controller, Response, get, post
@@ -21,7 +20,7 @@ from models.database import engine
 from models.database.engine import lent_connection, pool
 from models.database.sql import row
 from tests.slow_link import SlowLink
-from tests.unit.api.bench import Bench
+from tests.unit.api.bench import Bench, Client
 
 # A patience that tests can wait for.
 PATIENCE = 1.5
@@ -82,9 +81,9 @@ async def own(own_database: str, bench: Bench, link: SlowLink, monkeypatch: pyte
 
 
 @pytest.fixture
-async def api(own: Bench) -> AsyncIterator[httpx.AsyncClient]:
+async def alice(own: Bench) -> AsyncIterator[Client]:
     async with pool(own.settings, patience=PATIENCE):
-        yield own.client([FaultsController])
+        yield own.api([FaultsController]).alice
 
 
 async def as_operator(address: str, *statements: str) -> None:
@@ -101,33 +100,33 @@ END_BACKENDS = """SELECT pg_terminate_backend(pid) FROM pg_stat_activity
                    WHERE datname = current_database() AND pid <> pg_backend_pid()"""
 
 
-async def statuses(api: httpx.AsyncClient, count: int = 6) -> set[int]:
+async def statuses(alice: Client, count: int = 6) -> set[int]:
     """How reads and writes are answered that are made at once."""
     answers = await asyncio.gather(
-        *(api.get("/read") for _ in range(count)), *(api.post("/write") for _ in range(count))
+        *(alice.get("/read") for _ in range(count)), *(alice.post("/write") for _ in range(count))
     )
     return {answer.status_code for answer in answers}
 
 
-async def test_writes_work_again_after_a_failover(api: httpx.AsyncClient, own_database: str) -> None:
+async def test_writes_work_again_after_a_failover(alice: Client, own_database: str) -> None:
     """A standby takes connections, and refuses writes; when the primary is back nothing leads to it any more."""
     name = urlsplit(own_database).path.lstrip("/")
-    assert await statuses(api) == {200}
+    assert await statuses(alice) == {200}
     await as_operator(own_database, f"ALTER DATABASE {name} SET default_transaction_read_only = on", END_BACKENDS)
-    assert await statuses(api) == {503}
+    assert await statuses(alice) == {503}
     await as_operator(own_database, f"ALTER DATABASE {name} RESET default_transaction_read_only")
-    assert await statuses(api) == {200}
+    assert await statuses(alice) == {200}
 
 
-async def test_connections_that_became_read_only_are_all_retired(api: httpx.AsyncClient, own_database: str) -> None:
+async def test_connections_that_became_read_only_are_all_retired(alice: Client, own_database: str) -> None:
     """A proxy in between may keep connections open while the server behind them becomes a standby."""
-    assert await statuses(api) == {200}
+    assert await statuses(alice) == {200}
     async with contextlib.AsyncExitStack() as held:
         for _ in range(4):
             connection = await held.enter_async_context(lent_connection())
             await connection.execute("SET default_transaction_read_only = on")
-    assert (await api.post("/write")).status_code == 503
-    assert await statuses(api) == {200}
+    assert (await alice.post("/write")).status_code == 503
+    assert await statuses(alice) == {200}
 
 
 def messages(answers: bytes) -> Iterator[int]:
@@ -139,30 +138,30 @@ def messages(answers: bytes) -> Iterator[int]:
 
 
 async def test_a_connection_that_ends_at_any_step_is_503_and_the_next_request_works(own: Bench, link: SlowLink) -> None:
-    api = own.client([FaultsController])
+    alice = own.api([FaultsController]).alice
     async with pool(own.settings, patience=PATIENCE * 4):
-        assert (await api.post("/write")).status_code == 200
-        assert (await api.get("/read")).status_code == 200
+        assert (await alice.post("/write")).status_code == 200
+        assert (await alice.get("/read")).status_code == 200
     steps = [cut for start in messages(link.answered) for cut in (start, start + 3)]
     assert len(steps) > 40
     seen = {}
     for cut in steps:
         async with pool(own.settings, patience=PATIENCE * 4):
             link.allowed = cut
-            seen[cut] = [(await api.post("/write")).status_code, (await api.get("/read")).status_code]
+            seen[cut] = [(await alice.post("/write")).status_code, (await alice.get("/read")).status_code]
             link.allowed = None
-            assert [(await api.post("/write")).status_code, (await api.get("/read")).status_code] == [200, 200], cut
+            assert [(await alice.post("/write")).status_code, (await alice.get("/read")).status_code] == [200, 200], cut
     assert {status for pair in seen.values() for status in pair} == {200, 503}, seen
     assert all(503 in pair for pair in seen.values()), seen
 
 
-async def test_ending_connections_under_load_is_never_a_bare_500(api: httpx.AsyncClient, own_database: str) -> None:
+async def test_ending_connections_under_load_is_never_a_bare_500(alice: Client, own_database: str) -> None:
     over = asyncio.Event()
     seen: dict[int, int] = {}
 
     async def ask() -> None:
         while not over.is_set():
-            for answer in (await api.get("/read"), await api.post("/write")):
+            for answer in (await alice.get("/read"), await alice.post("/write")):
                 seen[answer.status_code] = seen.get(answer.status_code, 0) + 1
 
     async with asyncio.TaskGroup() as group:
@@ -172,25 +171,25 @@ async def test_ending_connections_under_load_is_never_a_bare_500(api: httpx.Asyn
             await as_operator(own_database, END_BACKENDS)
         over.set()
     assert set(seen) <= {200, 503}, seen
-    assert await statuses(api) == {200}
+    assert await statuses(alice) == {200}
 
 
-async def test_a_silent_server_keeps_nobody_longer_than_the_patience(api: httpx.AsyncClient, link: SlowLink) -> None:
-    assert await statuses(api) == {200}
+async def test_a_silent_server_keeps_nobody_longer_than_the_patience(alice: Client, link: SlowLink) -> None:
+    assert await statuses(alice) == {200}
     loop = asyncio.get_running_loop()
     began = loop.time()
     link.hold()
-    assert await statuses(api) == {503}
+    assert await statuses(alice) == {503}
     assert loop.time() - began < TOO_LONG
     link.release()
-    assert await statuses(api) == {200}
+    assert await statuses(alice) == {200}
 
 
 async def test_a_process_ends_while_the_server_is_silent(own: Bench, link: SlowLink) -> None:
     loop = asyncio.get_running_loop()
-    api = own.client([FaultsController])
+    alice = own.api([FaultsController]).alice
     async with pool(own.settings):
-        assert await statuses(api) == {200}
+        assert await statuses(alice) == {200}
         link.hold()
         began = loop.time()
     assert loop.time() - began < TOO_LONG
@@ -199,12 +198,12 @@ async def test_a_process_ends_while_the_server_is_silent(own: Bench, link: SlowL
 async def test_health_with_a_token_answers_in_two_seconds_while_the_server_is_silent(
     own: Bench, link: SlowLink
 ) -> None:
-    app = own.client([HealthController], caller=None)
+    nobody = own.api([HealthController]).nobody
     async with pool(own.settings):
         await row("SELECT 1")
         link.hold()
         began = asyncio.get_running_loop().time()
         headers = {"authorization": "Bearer something"}
-        answer = await app.get("/healthcheck", params={"email": "alice@example.org"}, headers=headers)
+        answer = await nobody.get("/healthcheck", params={"email": "alice@example.org"}, headers=headers)
         assert answer.status_code == 503
         assert asyncio.get_running_loop().time() - began < TOO_LONG

@@ -4,23 +4,22 @@ import base64
 import hashlib
 import re
 
-import httpx
 import pytest
 
 from api.app import assemble
 from api.http.docs_page import PAGE, docs_page
 from models.domain.settings import Settings
-from tests.unit.api.bench import Bench, client_of
+from tests.unit.api.bench import Api, Bench, Client
 from tests.unit.api.http.test_write import NotesController
 
 
 @pytest.fixture
-def client(bench: Bench) -> httpx.AsyncClient:
-    return bench.client([docs_page, NotesController], caller=None)
+def api(bench: Bench) -> Api:
+    return bench.api([docs_page, NotesController])
 
 
-async def test_nothing_is_loaded_from_elsewhere(client: httpx.AsyncClient) -> None:
-    answer = await client.get("/docs")
+async def test_nothing_is_loaded_from_elsewhere(api: Api) -> None:
+    answer = await api.nobody.get("/docs")
     assert answer.headers["content-type"].startswith("text/html")
     assert "//" not in re.sub(r"data:,", "", answer.text)
     policy = answer.headers["content-security-policy"]
@@ -31,8 +30,8 @@ async def test_nothing_is_loaded_from_elsewhere(client: httpx.AsyncClient) -> No
     assert policy.startswith("default-src 'none'")
 
 
-async def test_the_document_is_served_to_everybody(client: httpx.AsyncClient) -> None:
-    answer = await client.get("/schema/openapi.json")
+async def test_the_document_is_served_to_everybody(api: Api) -> None:
+    answer = await api.nobody.get("/schema/openapi.json")
     assert answer.status_code == 200
     document = answer.json()
     change = document["paths"]["/notes/{id}"]["patch"]
@@ -49,7 +48,7 @@ async def test_cors() -> None:
         database_url="postgresql:///unused", cors_origins=("https://ui.example.org", "http://localhost:4200")
     )
     app = assemble([docs_page], settings=settings)
-    async with client_of(app) as client:
+    async with Client(app) as client:
         for origin, allowed in (
             ("https://ui.example.org", True),
             ("http://localhost:4200", True),

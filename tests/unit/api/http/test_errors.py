@@ -86,7 +86,7 @@ class FailuresController(Controller):
 @pytest.mark.parametrize("how", FAILURES)
 async def test_envelope(bench: Bench, how: str) -> None:
     _, status, code = FAILURES[how]
-    answer = await bench.client([FailuresController]).get("/fail", params={"how": how})
+    answer = await bench.api([FailuresController]).alice.get("/fail", params={"how": how})
     assert answer.status_code == status
     assert answer.headers["content-type"] == "application/json"
     assert answer.headers["cache-control"] == "no-store"
@@ -106,15 +106,15 @@ async def test_envelope(bench: Bench, how: str) -> None:
 
 
 async def test_lost_connections_do_not_use_up_the_pool(bench: Bench) -> None:
-    client = bench.client([FailuresController])
+    alice = bench.api([FailuresController]).alice
     for _ in range(bench.settings.database_pool_size + 2):
-        assert (await client.post("/cut")).status_code == 503
+        assert (await alice.post("/cut")).status_code == 503
     async with asyncio.timeout(10):
-        answers = await asyncio.gather(*(client.get("/ok") for _ in range(20)))
+        answers = await asyncio.gather(*(alice.get("/ok") for _ in range(20)))
     assert {answer.status_code for answer in answers} == {200}
 
 
 async def test_more_requests_than_connections_wait_their_turn(bench: Bench) -> None:
-    client = bench.client([FailuresController])
-    answers = await asyncio.gather(*(client.post("/hold") for _ in range(bench.settings.database_pool_size * 2)))
+    alice = bench.api([FailuresController]).alice
+    answers = await asyncio.gather(*(alice.post("/hold") for _ in range(bench.settings.database_pool_size * 2)))
     assert {answer.status_code for answer in answers} == {200}

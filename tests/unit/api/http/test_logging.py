@@ -47,9 +47,9 @@ def lines() -> Iterator[Lines]:
 
 
 async def test_the_line_of_a_request(bench: Bench, lines: Lines) -> None:
-    client = bench.client([thing])
+    api = bench.api([thing])
     headers = {"authorization": "Bearer canary-token", "cookie": "a=canary-cookie", "x-request-id": "from-proxy-1"}
-    answer = await client.get("/things/canary-path?canary-query=1", headers=headers)
+    answer = await api.alice.get("/things/canary-path?canary-query=1", headers=headers)
     assert answer.headers["x-request-id"] == "from-proxy-1"
     logged = lines()
     assert len(logged) == 1
@@ -63,31 +63,31 @@ async def test_the_line_of_a_request(bench: Bench, lines: Lines) -> None:
         "method": "GET",
         "route": "/things/{name}",
         "status": 422,
-        "user": str(bench.callers["alice"].id),
+        "user": str(api.alice.caller.id),
         "request_id": "from-proxy-1",
     }
 
 
 @pytest.mark.parametrize("given", ["short", "x" * 65, "a b c d e f", "abc\tdefgh", "\u00e4\u00e4\u00e4\u00e4\u00e4"])
 async def test_request_ids_that_are_not_taken(bench: Bench, lines: Lines, given: str) -> None:
-    answer = await bench.client([thing]).get("/things/x", headers=[(b"x-request-id", given.encode())])
+    answer = await bench.api([thing]).alice.get("/things/x", headers=[(b"x-request-id", given.encode())])
     assert len(answer.headers["x-request-id"]) == 32
     assert lines()[0]["request_id"] == answer.headers["x-request-id"]
 
 
 async def test_operations_are_named(bench: Bench, lines: Lines) -> None:
-    answer = await bench.client([NotesController]).post("/work")
+    answer = await bench.api([NotesController]).alice.post("/work")
     assert lines()[-1]["operation"] == answer.json()["_id"]
 
 
 async def test_unknown_addresses_are_logged_without_the_address(bench: Bench, lines: Lines) -> None:
-    assert (await bench.client([thing], caller=None).get("/canary%0d%0aevil")).status_code == 404
+    assert (await bench.api([thing]).nobody.get("/canary%0d%0aevil")).status_code == 404
     (line,) = lines()
     assert (line["route"], line["status"], line["user"]) == ("-", 404, None)
 
 
 async def test_a_defect_is_logged_with_its_traceback_and_no_values(bench: Bench, lines: Lines) -> None:
-    assert (await bench.client([defect]).get("/defect")).status_code == 500
+    assert (await bench.api([defect]).alice.get("/defect")).status_code == 500
     failed, line = lines()
     assert failed["event"] == "request_failed"
     assert "KeyError: 12" in failed["exception"]

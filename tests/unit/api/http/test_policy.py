@@ -6,7 +6,7 @@ from litestar import get
 from api.app import assemble
 from api.http.policy import Policy, PolicyMissing, needs
 from models.domain.settings import Settings
-from tests.unit.api.bench import Bench, client_of
+from tests.unit.api.bench import Bench, Client
 
 
 @get("/silent", sync_to_thread=False)
@@ -41,12 +41,13 @@ def test_an_application_with_a_silent_route_does_not_start() -> None:
     ("caller", "statuses"), [(None, [200, 401, 401]), ("alice", [200, 200, 403]), ("admin", [200, 200, 200])]
 )
 async def test_policies(bench: Bench, caller: str | None, statuses: list[int]) -> None:
-    client = bench.client([public, own, admin], caller=caller)
+    api = bench.api([public, own, admin])
+    client = api.person(caller) if caller else api.nobody
     assert [(await client.get(path)).status_code for path in ("/public", "/own", "/admin")] == statuses
 
 
 async def test_a_route_that_no_authentication_looked_at_is_closed() -> None:
     app = assemble([own], settings=Settings(database_url="postgresql:///unused"))
-    answer = await client_of(app).get("/own")
+    answer = await Client(app).get("/own")
     assert answer.status_code == 401
     assert answer.headers["www-authenticate"] == "Bearer"

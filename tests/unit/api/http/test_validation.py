@@ -28,7 +28,7 @@ from api.http.fields import (
 from api.http.policy import Policy, needs
 from models.domain.settings import Settings
 from models.domain.values import OperationStatus
-from tests.unit.api.bench import client_of
+from tests.unit.api.bench import Client
 
 Ids = list[Annotated[str, Meta(pattern=UUID_TEXT, extra={"says": "is not an id"})]]
 
@@ -114,7 +114,7 @@ class Things(Controller):
 @pytest.fixture(scope="module")
 async def client() -> AsyncIterator[httpx.AsyncClient]:
     app = assemble([Things], settings=Settings(database_url="postgresql:///unused", max_body_bytes=65_536))
-    async with client_of(app) as client:
+    async with Client(app) as client:
         yield client
 
 

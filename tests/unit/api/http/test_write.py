@@ -3,7 +3,6 @@
 import asyncio
 from uuid import UUID
 
-import httpx
 import pytest
 from litestar import Controller, Response, delete, get, patch, post
 from litestar.di import NamedDependency
@@ -19,7 +18,7 @@ from models.domain.ids import new_id
 from models.domain.values import OperationStatus, Subject
 from models.ledger import operations
 from models.ledger.operations import OperationError
-from tests.unit.api.bench import Bench, end
+from tests.unit.api.bench import Api, Bench, end
 
 
 class NoteBody(RequestBody, frozen=True, kw_only=True):
@@ -143,8 +142,8 @@ async def open_for(write: Write, status: OperationStatus = OperationStatus.QUEUE
 
 
 @pytest.fixture
-def api(bench: Bench) -> httpx.AsyncClient:
-    return bench.client([NotesController])
+def api(bench: Bench) -> Api:
+    return bench.api([NotesController])
 
 
 async def notes(name: str) -> int:
@@ -155,10 +154,10 @@ def keyed(key: str, **more: str) -> dict[str, str]:
     return {"idempotency-key": key, **more}
 
 
-async def test_a_repeated_request_gets_the_first_answer(api: httpx.AsyncClient) -> None:
+async def test_a_repeated_request_gets_the_first_answer(api: Api) -> None:
     name, key = new_id().hex, new_id().hex
-    first = await api.post("/notes", json={"name": name}, headers=keyed(key))
-    again = await api.post("/notes", json={"name": name}, headers=keyed(key))
+    first = await api.alice.post("/notes", json={"name": name}, headers=keyed(key))
+    again = await api.alice.post("/notes", json={"name": name}, headers=keyed(key))
     assert (first.status_code, again.status_code) == (200, 200)
     assert first.json() == again.json()
     assert again.headers["etag"] == first.headers["etag"] == '"1"'
@@ -166,129 +165,131 @@ async def test_a_repeated_request_gets_the_first_answer(api: httpx.AsyncClient) 
     assert await notes(name) == 1
 
 
-async def test_without_a_key_each_request_is_a_write(api: httpx.AsyncClient) -> None:
+async def test_without_a_key_each_request_is_a_write(api: Api) -> None:
     name = new_id().hex
     for _ in range(2):
-        assert (await api.post("/notes", json={"name": name})).status_code == 200
+        assert (await api.alice.post("/notes", json={"name": name})).status_code == 200
     assert await notes(name) == 2
 
 
-async def test_a_key_used_for_another_request_is_refused(bench: Bench, api: httpx.AsyncClient) -> None:
+async def test_a_key_used_for_another_request_is_refused(api: Api) -> None:
     key = new_id().hex
-    assert (await api.post("/notes", json={"name": "one"}, headers=keyed(key))).status_code == 200
+    assert (await api.alice.post("/notes", json={"name": "one"}, headers=keyed(key))).status_code == 200
     for body in (b'{"name": "two"}', b'{"name":  "one"}'):
-        refused = await api.post("/notes", content=body, headers=keyed(key, **{"content-type": "application/json"}))
+        refused = await api.alice.post(
+            "/notes", content=body, headers=keyed(key, **{"content-type": "application/json"})
+        )
         assert refused.status_code == 422
         assert refused.json()["error"]["details"][0]["path"] == "Idempotency-Key"
     # The key is somebody else's, or for something else: another key.
-    bob = bench.client([NotesController], caller="bob")
-    assert (await bob.post("/notes", json={"name": "two"}, headers=keyed(key))).status_code == 200
-    assert (await api.post("/work", headers=keyed(key))).status_code == 202
+    assert (await api.bob.post("/notes", json={"name": "two"}, headers=keyed(key))).status_code == 200
+    assert (await api.alice.post("/work", headers=keyed(key))).status_code == 202
 
 
-async def test_a_refused_write_leaves_nothing_and_may_be_repeated(api: httpx.AsyncClient) -> None:
+async def test_a_refused_write_leaves_nothing_and_may_be_repeated(api: Api) -> None:
     for name, status in (("conflict", 409), ("defect", 500)):
         before, key = await notes(name), new_id().hex
         for _ in range(2):
-            assert (await api.post("/notes", json={"name": name}, headers=keyed(key))).status_code == status
+            assert (await api.alice.post("/notes", json={"name": name}, headers=keyed(key))).status_code == status
         assert await notes(name) == before
         assert await rows("SELECT id FROM idempotency WHERE key = {}", key) == []
 
 
-async def test_two_at_once_are_one_write(api: httpx.AsyncClient) -> None:
+async def test_two_at_once_are_one_write(api: Api) -> None:
     key, before = new_id().hex, await notes("slow")
-    answers = await asyncio.gather(*(api.post("/notes", json={"name": "slow"}, headers=keyed(key)) for _ in range(4)))
+    answers = await asyncio.gather(
+        *(api.alice.post("/notes", json={"name": "slow"}, headers=keyed(key)) for _ in range(4))
+    )
     assert {answer.status_code for answer in answers} == {200}
     assert len({answer.text for answer in answers}) == 1
     assert await notes("slow") == before + 1
 
 
-async def test_who_waits_too_long_for_the_same_key_is_told_so(api: httpx.AsyncClient) -> None:
+async def test_who_waits_too_long_for_the_same_key_is_told_so(api: Api) -> None:
     key = new_id().hex
     answers = await asyncio.gather(
-        *(api.post("/notes", json={"name": "very slow"}, headers=keyed(key)) for _ in range(2))
+        *(api.alice.post("/notes", json={"name": "very slow"}, headers=keyed(key)) for _ in range(2))
     )
     assert sorted(answer.status_code for answer in answers) == [200, 409]
 
 
-async def test_a_repeated_delete_does_not_become_a_404(api: httpx.AsyncClient) -> None:
-    made = (await api.post("/notes", json={"name": "short"})).json()
+async def test_a_repeated_delete_does_not_become_a_404(api: Api) -> None:
+    made = (await api.alice.post("/notes", json={"name": "short"})).json()
     key = new_id().hex
     for _ in range(2):
-        gone = await api.delete(f"/notes/{made['id']}", headers=keyed(key))
+        gone = await api.alice.delete(f"/notes/{made['id']}", headers=keyed(key))
         assert (gone.status_code, gone.content) == (204, b"")
-    assert (await api.delete(f"/notes/{made['id']}")).status_code == 404
+    assert (await api.alice.delete(f"/notes/{made['id']}")).status_code == 404
 
 
 @pytest.mark.parametrize("key", ["", "x" * 256, "a b", "\u00e4", "x\ty"])
-async def test_bad_keys(api: httpx.AsyncClient, key: str) -> None:
-    answer = await api.post("/notes", json={"name": "n"}, headers={b"idempotency-key": key.encode()})
+async def test_bad_keys(api: Api, key: str) -> None:
+    answer = await api.alice.post("/notes", json={"name": "n"}, headers={b"idempotency-key": key.encode()})
     assert answer.status_code == 422
     assert answer.json()["error"]["details"][0]["path"] == "Idempotency-Key"
 
 
-async def test_two_keys_are_none(api: httpx.AsyncClient) -> None:
+async def test_two_keys_are_none(api: Api) -> None:
     headers = [("idempotency-key", "a"), ("idempotency-key", "b")]
-    assert (await api.post("/notes", json={"name": "n"}, headers=headers)).status_code == 422
+    assert (await api.alice.post("/notes", json={"name": "n"}, headers=headers)).status_code == 422
 
 
-async def test_a_key_is_forgotten_after_its_time(api: httpx.AsyncClient) -> None:
+async def test_a_key_is_forgotten_after_its_time(api: Api) -> None:
     name, key = new_id().hex, new_id().hex
-    await api.post("/notes", json={"name": name}, headers=keyed(key))
+    await api.alice.post("/notes", json={"name": name}, headers=keyed(key))
     await row("UPDATE idempotency SET created_at = now() - interval '25 hours' WHERE key = {}", key)
-    assert (await api.post("/notes", json={"name": name}, headers=keyed(key))).status_code == 200
+    assert (await api.alice.post("/notes", json={"name": name}, headers=keyed(key))).status_code == 200
     assert await notes(name) == 2
 
 
-async def test_no_request_content_is_kept(api: httpx.AsyncClient) -> None:
+async def test_no_request_content_is_kept(api: Api) -> None:
     key = new_id().hex
-    await api.post("/work?", headers=keyed(key), content=b"")
-    await api.patch(f"/notes/{new_id()}", json={"name": "canary-7f3a"}, headers=keyed(key))
+    await api.alice.post("/work?", headers=keyed(key), content=b"")
+    await api.alice.patch(f"/notes/{new_id()}", json={"name": "canary-7f3a"}, headers=keyed(key))
     kept = await rows("SELECT i::text AS text FROM idempotency i WHERE key = {}", key)
     assert kept
     assert "canary-7f3a" not in str(kept)
 
 
-async def test_if_match(api: httpx.AsyncClient) -> None:
-    made = (await api.post("/notes", json={"name": "one"})).json()
+async def test_if_match(api: Api) -> None:
+    made = (await api.alice.post("/notes", json={"name": "one"})).json()
     url = f"/notes/{made['id']}"
     for stale in ('"7"', 'W/"1"', "1", '"1', "garbage", ""):
-        answer = await api.patch(url, json={"name": "two"}, headers={"if-match": stale})
+        answer = await api.alice.patch(url, json={"name": "two"}, headers={"if-match": stale})
         assert (answer.status_code, answer.json()["error"]["statusCode"]) == (412, 412)
-    assert (await api.patch(url, json={"name": "two"}, headers={"if-match": '"3", "1"'})).headers["etag"] == '"2"'
-    assert (await api.patch(url, json={"name": "two"}, headers={"if-match": "*"})).status_code == 200
-    assert (await api.patch(url, json={"name": "two"})).status_code == 200
+    assert (await api.alice.patch(url, json={"name": "two"}, headers={"if-match": '"3", "1"'})).headers["etag"] == '"2"'
+    assert (await api.alice.patch(url, json={"name": "two"}, headers={"if-match": "*"})).status_code == 200
+    assert (await api.alice.patch(url, json={"name": "two"})).status_code == 200
 
 
-async def test_the_order_of_refusals(bench: Bench, api: httpx.AsyncClient) -> None:
-    nobody = bench.client([NotesController], caller=None)
+async def test_the_order_of_refusals(bench: Bench, api: Api) -> None:
     missing = f"/notes/{new_id()}"
     large = b"x" * (bench.settings.max_body_bytes + 1)
     stale = {"if-match": '"9"'}
-    assert (await nobody.patch("/notes/not-an-id", content=large)).status_code == 401
-    assert (await api.patch("/notes/not-an-id", content=large)).status_code == 413
-    assert (await api.patch("/notes/not-an-id", content=b"{")).status_code == 415
-    assert (await api.patch("/notes/not-an-id", json={})).status_code == 422
-    assert (await api.patch("/notes/not-an-id", json={"name": "n"})).status_code == 404
-    assert (await api.patch(missing, json={"name": 1}, headers=stale)).status_code == 422
-    assert (await api.patch(missing, json={"name": "n"}, headers=stale)).status_code == 404
+    assert (await api.nobody.patch("/notes/not-an-id", content=large)).status_code == 401
+    assert (await api.alice.patch("/notes/not-an-id", content=large)).status_code == 413
+    assert (await api.alice.patch("/notes/not-an-id", content=b"{")).status_code == 415
+    assert (await api.alice.patch("/notes/not-an-id", json={})).status_code == 422
+    assert (await api.alice.patch("/notes/not-an-id", json={"name": "n"})).status_code == 404
+    assert (await api.alice.patch(missing, json={"name": 1}, headers=stale)).status_code == 422
+    assert (await api.alice.patch(missing, json={"name": "n"}, headers=stale)).status_code == 404
     for spelling in (str(new_id()).upper(), f"{{{new_id()}}}", f"urn:uuid:{new_id()}", new_id().hex, "%00", "%ff", "1"):
-        assert (await api.patch(f"/notes/{spelling}", json={"name": "n"})).status_code == 404
+        assert (await api.alice.patch(f"/notes/{spelling}", json={"name": "n"})).status_code == 404
 
 
-async def test_work_is_accepted_and_woken(bench: Bench, api: httpx.AsyncClient) -> None:
-    answer = await api.post("/work")
+async def test_work_is_accepted_and_woken(bench: Bench, api: Api) -> None:
+    answer = await api.alice.post("/work")
     body = answer.json()
     assert answer.status_code == 202
     assert answer.headers["location"] == f"/operations/{body['_id']}"
-    assert (body["kind"], body["status"], body["actor"]) == ("server.start", "queued", bench.callers["alice"].email)
+    assert (body["kind"], body["status"], body["actor"]) == ("server.start", "queued", api.alice.email)
     assert bench.wakes.subjects == [Subject("server", UUID(body["_id"]))]
     audited = await row("SELECT request_id FROM audit WHERE operation = {}", UUID(body["_id"]))
     assert audited == {"request_id": answer.headers["x-request-id"]}
 
 
-async def test_what_is_so_already_is_200_and_wakes_nobody(bench: Bench, api: httpx.AsyncClient) -> None:
-    answer = await api.post("/work/done")
+async def test_what_is_so_already_is_200_and_wakes_nobody(bench: Bench, api: Api) -> None:
+    answer = await api.alice.post("/work/done")
     assert (answer.status_code, answer.json()["status"]) == (200, "succeeded")
     assert bench.wakes.subjects == []
 
@@ -316,37 +317,37 @@ async def ends(bench: Bench, how: OperationStatus, after: float = 0.3) -> None:
     ],
 )
 async def test_waiting_for_the_end(
-    bench: Bench, api: httpx.AsyncClient, method: str, path: str, how: OperationStatus, status: int, sign: str
+    bench: Bench, api: Api, method: str, path: str, how: OperationStatus, status: int, sign: str
 ) -> None:
     key = new_id().hex
-    request = api.request(method, path, headers=keyed(key, prefer="respond-async, wait=20"))
+    request = api.alice.request(method, path, headers=keyed(key, prefer="respond-async, wait=20"))
     answer, _ = await asyncio.gather(request, ends(bench, how))
     assert (answer.status_code, sign in answer.text) == (status, True), answer.text
-    again = await api.request(method, path, headers=keyed(key, prefer="wait=0"))
+    again = await api.alice.request(method, path, headers=keyed(key, prefer="wait=0"))
     assert (again.status_code, again.content) == (answer.status_code, answer.content)
 
 
-async def test_waiting_ends_with_the_preferred_time(api: httpx.AsyncClient) -> None:
+async def test_waiting_ends_with_the_preferred_time(api: Api) -> None:
     loop = asyncio.get_running_loop()
     started = loop.time()
-    assert (await api.post("/work", headers={"prefer": "wait=1"})).status_code == 202
+    assert (await api.alice.post("/work", headers={"prefer": "wait=1"})).status_code == 202
     assert 0.9 < loop.time() - started < 3
     for ignored in ("wait=-1", "wait=soon", "wait", "nonsense;;", "wait=0", "wait=1e3"):
         started = loop.time()
-        assert (await api.post("/work", headers={"prefer": ignored})).status_code == 202
+        assert (await api.alice.post("/work", headers={"prefer": ignored})).status_code == 202
         assert loop.time() - started < 0.9
 
 
-async def test_nobody_waits_for_an_end_that_nobody_was_told_to_bring(bench: Bench, api: httpx.AsyncClient) -> None:
+async def test_nobody_waits_for_an_end_that_nobody_was_told_to_bring(bench: Bench, api: Api) -> None:
     bench.wakes.away = True
     async with asyncio.timeout(10):
-        assert (await api.post("/work", headers={"prefer": "wait=30"})).status_code == 202
+        assert (await api.alice.post("/work", headers={"prefer": "wait=30"})).status_code == 202
 
 
-async def test_a_request_that_is_cut_off_does_all_or_nothing(api: httpx.AsyncClient) -> None:
+async def test_a_request_that_is_cut_off_does_all_or_nothing(api: Api) -> None:
     before = await notes("slow")
     for delay in (0.02, 0.1, 0.3, 0.49, 0.52):
-        task = asyncio.create_task(api.post("/notes", json={"name": "slow"}, headers=keyed(new_id().hex)))
+        task = asyncio.create_task(api.alice.post("/notes", json={"name": "slow"}, headers=keyed(new_id().hex)))
         await asyncio.sleep(delay)
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
@@ -354,5 +355,5 @@ async def test_a_request_that_is_cut_off_does_all_or_nothing(api: httpx.AsyncCli
     kept = await rows("SELECT id FROM idempotency i WHERE convert_from(body, 'UTF8') LIKE '%\"slow\"%'")
     assert made <= len(kept)
     # The connections are back in the pool and fit for use.
-    answers = await asyncio.gather(*(api.post("/notes", json={"name": "after"}) for _ in range(10)))
+    answers = await asyncio.gather(*(api.alice.post("/notes", json={"name": "after"}) for _ in range(10)))
     assert {answer.status_code for answer in answers} == {200}

@@ -24,7 +24,7 @@ from api.volume import FileCreate
 from models.domain.errors import MOST_PROBLEMS, ProblemDetail
 from models.domain.settings import Settings
 from tests.project import PROJECT
-from tests.unit.api.bench import client_of
+from tests.unit.api.bench import Client
 from tests.unit.api.http import wrong_bodies
 
 
@@ -73,7 +73,7 @@ async def other() -> None:
 @pytest.fixture(scope="module")
 async def client() -> AsyncIterator[httpx.AsyncClient]:
     settings = Settings(database_url="postgresql:///unused")
-    async with client_of(assemble([make_thing, make_file, other], settings=settings)) as client:
+    async with Client(assemble([make_thing, make_file, other], settings=settings)) as client:
         yield client
 
 
