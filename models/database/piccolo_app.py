@@ -2,14 +2,12 @@
 
 from pathlib import Path
 
-from piccolo.conf.apps import AppConfig
-
-from models.database.tables import TABLES
+from piccolo.conf.apps import AppConfig, table_finder
 
 APP_CONFIG = AppConfig(
     app_name="notebooks_hub",
     migrations_folder_path=str(Path(__file__).parents[1] / "migrations"),
-    table_classes=list(TABLES),
+    table_classes=table_finder(["models.database.tables"], exclude_imported=True),
     migration_dependencies=[],
     commands=[],
 )

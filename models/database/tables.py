@@ -138,41 +138,40 @@ class ServerTombstone(Table, db=DB):
     deleted_at = Timestamptz(default=TimestamptzNow())
 
 
-class Dataset(Table, db=DB):
+class Wished:
+    """What a table has whose records are wished for: all that `models.records.lifecycles` needs."""
+
+    id = UUID(primary_key=True, default=None)
+    wish = Text(default="present")
+    generation = BigInt(default=1)
+    observed = Text(default="absent")
+    observed_generation = BigInt(default=0)
+    observed_at = Timestamptz(default=TimestamptzNow())
+    created_at = Timestamptz(default=TimestamptzNow())
+    version = Integer(default=1)
+
+
+class Shared(Wished):
+    """What a table has whose records people share: all that `models.records.shared_records` needs."""
+
+    owner = UUID()
+    name = Text()
+    description = Text(default="")
+
+
+class Dataset(Shared, Table, db=DB):
     """A directory that people share. Its wish is made true outside like a server's."""
 
-    id = UUID(primary_key=True, default=None)
-    owner = UUID()
-    name = Text()
-    description = Text(default="")
-    wish = Text(default="present")
-    generation = BigInt(default=1)
-    observed = Text(default="absent")
-    observed_generation = BigInt(default=0)
-    observed_at = Timestamptz(default=TimestamptzNow())
     trashed_at = Timestamptz(null=True, default=None)
-    created_at = Timestamptz(default=TimestamptzNow())
-    version = Integer(default=1)
 
 
-class Module(Table, db=DB):
+class Module(Shared, Table, db=DB):
     """Software that Lmod loads. `module_version` is the software's; `calls` are those of its modulefile."""
 
-    id = UUID(primary_key=True, default=None)
-    owner = UUID()
-    name = Text()
     module_version = Text()
-    description = Text(default="")
     featured = Boolean(default=False)
     calls = JSONB()
-    wish = Text(default="present")
-    generation = BigInt(default=1)
-    observed = Text(default="absent")
-    observed_generation = BigInt(default=0)
-    observed_at = Timestamptz(default=TimestamptzNow())
     trashed_at = Timestamptz(null=True, default=None)
-    created_at = Timestamptz(default=TimestamptzNow())
-    version = Integer(default=1)
 
 
 class ModulePlace(Table, db=DB):
@@ -187,37 +186,18 @@ class ModulePlace(Table, db=DB):
     module_place_once = Unique([owner, name, module_version])
 
 
-class Secret(Table, db=DB):
+class Secret(Shared, Table, db=DB):
     """What is known of a secret. Its value is in Vault; `value_version` is the one that servers are given."""
 
-    id = UUID(primary_key=True, default=None)
-    owner = UUID()
-    name = Text()
     type = Text()
-    description = Text(default="")
     mount_path = Text(null=True, default=None)
     value_version = Integer(default=0)
-    wish = Text(default="present")
-    generation = BigInt(default=1)
-    observed = Text(default="absent")
-    observed_generation = BigInt(default=0)
-    observed_at = Timestamptz(default=TimestamptzNow())
-    created_at = Timestamptz(default=TimestamptzNow())
-    version = Integer(default=1)
 
 
-class UserGroup(Table, db=DB):
+class UserGroup(Wished, Table, db=DB):
     """People under one name, with a directory of their own. `generation` also counts changes of its members."""
 
-    id = UUID(primary_key=True, default=None)
     name = Text()
-    wish = Text(default="present")
-    generation = BigInt(default=1)
-    observed = Text(default="absent")
-    observed_generation = BigInt(default=0)
-    observed_at = Timestamptz(default=TimestamptzNow())
-    created_at = Timestamptz(default=TimestamptzNow())
-    version = Integer(default=1)
 
 
 class GroupMember(Table, db=DB):
@@ -375,29 +355,3 @@ class Heartbeat(Table, db=DB):
     seen_at = Timestamptz(default=TimestamptzNow())
 
     heartbeat_process = Unique([process, role])
-
-
-TABLES = (
-    Person,
-    PersonOrg,
-    Session,
-    LoginTransaction,
-    Template,
-    Server,
-    ServerTombstone,
-    Dataset,
-    Module,
-    ModulePlace,
-    Secret,
-    UserGroup,
-    GroupMember,
-    AccessGrant,
-    ServerMount,
-    Operation,
-    OperationStep,
-    OperationResult,
-    Audit,
-    WriteClaim,
-    Idempotency,
-    Heartbeat,
-)

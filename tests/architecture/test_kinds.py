@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 import worker
-from models.database import tables
+from models.database.piccolo_app import APP_CONFIG
 from models.domain.kinds import KINDS, WORK, Kind
 from models.domain.settings import Settings
 from models.records.servers import TemplateData
@@ -27,7 +27,7 @@ def test_no_two_workflows_have_one_id() -> None:
 
 @each_kind
 def test_a_kind_has_a_table(kind: Kind) -> None:
-    found = [one for one in tables.TABLES if one._meta.tablename == kind.table]
+    found = [one for one in APP_CONFIG.table_classes if one._meta.tablename == kind.table]
     assert found, f"models/database/tables.py has no table {kind.table}, where a {kind.word} is kept"
     columns = {column._meta.name for column in found[0]._meta.columns}
     if kind.wished:
@@ -37,7 +37,11 @@ def test_a_kind_has_a_table(kind: Kind) -> None:
 
 
 def test_each_table_with_a_wish_is_that_of_a_kind() -> None:
-    wished = {one._meta.tablename for one in tables.TABLES if any(c._meta.name == "wish" for c in one._meta.columns)}
+    wished = {
+        one._meta.tablename
+        for one in APP_CONFIG.table_classes
+        if any(c._meta.name == "wish" for c in one._meta.columns)
+    }
     assert wished - {kind.table for kind in KINDS.values()} == set(), "models/domain/kinds.py has no kind of these"
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import asyncpg
 import pytest
 
-from models.database.tables import TABLES
+from models.database.piccolo_app import APP_CONFIG
 from models.migrations.notebooks_hub_2026_11_26t07_55_00_000000_first import ID, REPLACES
 
 PROJECT = Path(__file__).parents[3]
@@ -51,7 +51,7 @@ async def said(connection: "asyncpg.Connection[asyncpg.Record]", statement: str,
 async def differences(connection: "asyncpg.Connection[asyncpg.Record]") -> set[str]:
     """What `tables.py` says and the migrated schema does not, and the columns and keys of which it is the other way."""
     await connection.execute("CREATE SCHEMA wanted; SET search_path TO wanted")
-    for table in TABLES:
+    for table in APP_CONFIG.table_classes:
         for statement in table.create_table().ddl:
             await connection.execute(statement)
     await connection.execute("RESET search_path")
