@@ -1,13 +1,14 @@
 """One worker process: settings → clients → activities → Worker. Run as many as wanted: `python worker.py`."""
 
 import asyncio
+import inspect
 import signal
 import sys
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import structlog
 from temporalio.client import Client
@@ -80,49 +81,26 @@ def make_worker(client: Client, settings: Settings, hub: JupyterHub, truth: Trut
     """A worker with everything that it can do."""
     wake = Workflows(client, settings).wake
     signing_key = Path(settings.spec_signing_key_file).read_bytes()
-    records = Records(settings)
-    starts = Starts(hub, truth, vault, settings, signing_key)
-    stops = Stops(hub, truth)
     links = ShareLinks(hub, settings)
-    persons = Persons(hub, settings)
-    groups = Groups(hub, settings, wake)
-    files = Filesystem(settings)
-    values = Values(vault)
-    access = Access(settings, wake)
-    watching = Watching(truth, links, settings, wake)
+    jobs = (
+        Records(settings),
+        Starts(hub, truth, vault, settings, signing_key),
+        Stops(hub, truth),
+        links,
+        Persons(hub, settings),
+        Groups(hub, settings, wake),
+        Filesystem(settings),
+        Modulefiles(settings),
+        Values(vault),
+        Access(settings, wake),
+        Watching(truth, links, settings, wake),
+        Expiry(settings, wake),
+    )
     return Worker(
         client,
         task_queue=settings.temporal_task_queue,
         workflows=WORKFLOWS,
-        activities=[
-            records.begin_server,
-            records.revert_server,
-            records.begin_object,
-            records.settle_object,
-            starts.spawn_server,
-            stops.stop_server,
-            stops.fail_start,
-            stops.delete_server,
-            links.note_shares,
-            persons.begin_person,
-            persons.make_home,
-            persons.make_hub_user,
-            persons.settle_person,
-            groups.mirror_group,
-            groups.observe_groups,
-            files.place_directory,
-            files.settle_files,
-            Modulefiles(settings).place_modulefile,
-            values.destroy_value,
-            values.reap_values,
-            access.begin_access,
-            access.settle_access,
-            access.withdraw,
-            access.sweep,
-            watching.wake_stalled,
-            watching.observe_servers,
-            Expiry(settings, wake).remove_expired,
-        ],
+        activities=[activity for job in jobs for activity in _activities_of(job)],
         graceful_shutdown_timeout=_GRACE,
         # A worker that died is waited for no longer before another one replays its workflows.
         sticky_queue_schedule_to_start_timeout=timedelta(seconds=2),
@@ -130,6 +108,12 @@ def make_worker(client: Client, settings: Settings, hub: JupyterHub, truth: Trut
         max_heartbeat_throttle_interval=timedelta(seconds=1),
         default_heartbeat_throttle_interval=timedelta(seconds=1),
     )
+
+
+def _activities_of(job: object) -> list[Callable[..., Any]]:
+    """Its methods that are activities, by the mark that `activity.defn` leaves on them."""
+    methods = inspect.getmembers(job, inspect.ismethod)
+    return [method for _, method in methods if hasattr(method, "__temporal_activity_definition")]
 
 
 async def run(settings: Settings) -> None:

@@ -13,7 +13,7 @@ from models.domain import crash_points
 from models.domain.errors import RecordMissing, RequestInvalid
 from models.domain.kinds import DIRECTORIES, ROOTS
 from models.domain.settings import Settings
-from models.domain.values import Caller, Subject
+from models.domain.values import Caller
 from models.ledger import claims, idempotency
 from models.ledger.claims import Claim
 from models.ledger.idempotency import StoredAnswer
@@ -37,8 +37,7 @@ class Filesystem:
     @activity.defn
     async def place_directory(self, wish: ObjectWish) -> Done:
         """Have a record's directory where the wish wants it: in place, in the trash, or nowhere."""
-        subject = Subject(wish.kind, wish.id)
-        plan = await lifecycles.read_plan(subject)
+        plan = await lifecycles.read_plan(wish.subject)
         if plan is None or plan.generation != wish.generation:
             return Done(done=False)
         verb, step = {
@@ -46,7 +45,7 @@ class Filesystem:
             Presence.TRASHED: (self._volumes.trash_directory, "Move its directory to the trash"),
             Presence.PURGED: (self._volumes.purge_directory, "Remove its directory"),
         }[plan.wish]
-        async with told(of_subject(subject, step)):
+        async with told(of_subject(wish.subject, step)):
             root = self._roots[wish.kind]
             if DIRECTORIES[wish.kind].below:
                 await asyncio.to_thread(self._volumes.make_root, root)

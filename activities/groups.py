@@ -28,10 +28,9 @@ class Groups:
     @activity.defn
     async def mirror_group(self, wish: ObjectWish) -> None:
         """Have JupyterHub's group of a group hold its members who have a JupyterHub user, or have none."""
-        subject = Subject("group", wish.id)
         mirror = await groups.mirror_of(wish.id)
         step = "Remove JupyterHub's group" if mirror is None else "Have JupyterHub's group hold its members"
-        async with told(of_subject(subject, step)):
+        async with told(of_subject(wish.subject, step)):
             if mirror is None:
                 await self._hub.remove_group(self._name(wish.id))
             else:

@@ -7,6 +7,7 @@ from uuid import UUID
 
 from msgspec import Struct
 
+from models.domain.values import Subject
 from models.ledger.operations import OperationError
 from models.records.lifecycles import ObjectPlan
 from models.records.server_settling import ServerPlan
@@ -47,6 +48,11 @@ class ObjectWish(Struct, frozen=True, kw_only=True):
     kind: str
     id: UUID
     generation: int
+
+    @property
+    def subject(self) -> Subject:
+        """The record."""
+        return Subject(self.kind, self.id)
 
 
 class AccessScope(Struct, frozen=True, kw_only=True):

@@ -12,7 +12,6 @@ from integrations import lmod
 from integrations.filesystem import Volumes
 from models.domain import crash_points
 from models.domain.settings import Settings
-from models.domain.values import Subject
 from models.records import modules
 from models.records.modules import ModulePlace, PlaceHeld
 
@@ -27,12 +26,11 @@ class Modulefiles:
     @activity.defn
     async def place_modulefile(self, wish: ObjectWish) -> Done:
         """Have a module's file at the one place where the wish wants it, or nowhere. Raises `PlaceHeld`."""
-        subject = Subject(wish.kind, wish.id)
         placement = await modules.take_place(wish.id, wish.generation)
         if placement is None:
             return Done(done=False)
         step = "Remove its modulefile" if placement.wanted is None else "Write its modulefile"
-        async with told(of_subject(subject, step)):
+        async with told(of_subject(wish.subject, step)):
             if placement.wanted is not None and not placement.waits:
                 content = _header(wish.id) + lmod.render(placement.calls)
                 await asyncio.to_thread(self._write, placement.wanted, content)

@@ -14,9 +14,6 @@ from models.domain.values import Subject
 from models.ledger import operations
 from models.records import persons
 
-HOME = "Make the home directory"
-USER = "Make the JupyterHub user"
-
 
 class Persons:
     """Prepares a person's place."""
@@ -34,7 +31,7 @@ class Persons:
     @activity.defn
     async def make_home(self, run: WorkflowRun) -> None:
         """Make a person's home directory where it is missing."""
-        async with told(of_subject(Subject("person", run.subject), HOME)):
+        async with told(of_subject(Subject("person", run.subject), "Make the home directory")):
             # A file system may hang: never on the event loop.
             called = DIRECTORIES["person"].called
             await asyncio.to_thread(self._volumes.make_directory, self._homes, run.subject, called)
@@ -43,7 +40,7 @@ class Persons:
     async def make_hub_user(self, run: WorkflowRun) -> None:
         """Make a person's JupyterHub user where it is missing."""
         email = await persons.email_of(run.subject)
-        async with told(of_subject(Subject("person", run.subject), USER)):
+        async with told(of_subject(Subject("person", run.subject), "Make the JupyterHub user")):
             await self._hub.ensure_user(email)
 
     @activity.defn

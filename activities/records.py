@@ -9,8 +9,6 @@ from models.ledger import operations
 from models.records import lifecycles, server_settling
 from models.records.lifecycles import Presence
 
-REMOVE_GRANTS = "Remove its record and everything that was granted"
-
 
 class Records:
     """Activities that need nothing but the database."""
@@ -37,10 +35,11 @@ class Records:
     @activity.defn
     async def settle_object(self, wish: ObjectWish) -> Done:
         """The wish of a generation is true outside: say so, and end its operations."""
-        plan = await lifecycles.read_plan(Subject(wish.kind, wish.id))
+        plan = await lifecycles.read_plan(wish.subject)
         if plan is None or plan.generation != wish.generation:
             return Done(done=False)
         if plan.wish is Presence.PURGED:
             # In the statement that ends the operation, and this step with it.
-            await operations.step_all(Subject(wish.kind, wish.id), REMOVE_GRANTS, OperationStatus.RUNNING)
+            step = "Remove its record and everything that was granted"
+            await operations.step_all(wish.subject, step, OperationStatus.RUNNING)
         return Done(done=await lifecycles.settle(plan))

@@ -29,9 +29,6 @@ from models.domain.values import ServerStatus, Wish
 from models.records import mounts, server_settling
 from models.records.server_settling import ServerPlan
 
-ASK = "Ask JupyterHub to start it"
-READY = "Wait until it is ready"
-
 
 class Starts:
     """Starts servers, with the key that signs what may be started."""
@@ -56,7 +53,7 @@ class Starts:
         await server_settling.observe(plan.server_id, plan.generation, ServerStatus.STARTING)
         # What an earlier try handed over, which was cut off, ends by itself.
         handover: Handover | None = None
-        async with told(of_operation(plan.operation, ASK)):
+        async with told(of_operation(plan.operation, "Ask JupyterHub to start it")):
             found, failure = await asyncio.gather(
                 self._server_or_user(plan), self._truth.failure(str(plan.server_id), plan.generation)
             )
@@ -72,7 +69,7 @@ class Starts:
                 # Not ours to wait for: it has to stop first.
                 return Done(done=False)
         async with (
-            told(of_operation(plan.operation, READY), last=True),
+            told(of_operation(plan.operation, "Wait until it is ready"), last=True),
             handover.ended_on_failure() if handover else nullcontext(),
         ):
             process = await self._ready(plan)

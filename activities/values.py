@@ -12,15 +12,12 @@ from activities.steps import of_subject, told
 from integrations.vault import Vault
 from models.domain import crash_points
 from models.domain.ids import made_at
-from models.domain.values import Subject
 from models.ledger import claims
 from models.ledger.claims import Claim
 from models.records import lifecycles, secrets
 from models.records.lifecycles import Presence
 
 log = structlog.get_logger(__name__)
-
-DESTROY = "Remove its value from Vault"
 
 # A request that claimed a value and has not recorded it by then has ended.
 _UNSETTLED_FOR = timedelta(minutes=10)
@@ -43,11 +40,10 @@ class Values:
     @activity.defn
     async def destroy_value(self, wish: ObjectWish) -> Done:
         """Remove all versions of a secret's value for good."""
-        subject = Subject(wish.kind, wish.id)
-        plan = await lifecycles.read_plan(subject)
+        plan = await lifecycles.read_plan(wish.subject)
         if plan is None or plan.generation != wish.generation or plan.wish is not Presence.PURGED:
             return Done(done=False)
-        async with told(of_subject(subject, DESTROY)):
+        async with told(of_subject(wish.subject, "Remove its value from Vault")):
             if self._vault.configured:
                 await self._vault.destroy(wish.id)
             crash_points.reach("destroy_value.effect", activity.info().workflow_id or "")

@@ -132,16 +132,20 @@ class JupyterHub:
 
     async def server(self, user: str, name: str) -> HubServer:
         """A server as it is now; one that JupyterHub does not know is stopped. Raises `HubUserMissing`."""
-        answer = await self._ask("GET", self._user(user), params={"include_stopped_servers": "1"}, accept=(404,))
-        if answer.status_code == 404:
+        servers = await self._servers(user)
+        if servers is None:
             raise _user_missing(user)
-        model = (decoded(answer, _UserModel).servers or {}).get(name)
+        model = servers.get(name)
         return HubServer(user=user, name=name) if model is None else _server(user, model)
 
     async def knows(self, user: str, name: str) -> bool:
         """Whether JupyterHub has a record of the server, running or not."""
+        return name in (await self._servers(user) or {})
+
+    async def _servers(self, user: str) -> dict[str, _ServerModel] | None:
+        """A user's servers by name, stopped ones too; None: there is no such user."""
         answer = await self._ask("GET", self._user(user), params={"include_stopped_servers": "1"}, accept=(404,))
-        return answer.status_code != 404 and name in (decoded(answer, _UserModel).servers or {})
+        return None if answer.status_code == 404 else decoded(answer, _UserModel).servers or {}
 
     async def elsewhere(self, user: str, name: str) -> HubServer | None:
         """A server of this name that is not stopped, of another user: as where JupyterHub's user was renamed."""
@@ -159,9 +163,7 @@ class JupyterHub:
 
     async def ensure_user(self, user: str) -> None:
         """Make the user, unless there is one."""
-        answer = await self._ask("POST", self._user(user), accept=(409,))
-        if answer.status_code == 409:
-            return
+        await self._ask("POST", self._user(user), accept=(409,))
 
     async def start(self, user: str, name: str, display_name: str, options: dict[str, Any]) -> None:
         """Ask for a start. That it was accepted says nothing of the outcome.

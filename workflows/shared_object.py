@@ -48,7 +48,7 @@ class SharedObject(Looking):
 
     async def withdraw(self, wish: ObjectWish, *, force: bool = False) -> bool:
         """Stop servers that hold it, with `force` all of them; False when something else came up first."""
-        return await withdraw(self, Subject(wish.kind, wish.id), force=force)
+        return await withdraw(self, wish.subject, force=force)
 
 
 async def _place_directory(wish: ObjectWish, summary: str) -> None:
