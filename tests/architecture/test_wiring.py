@@ -15,9 +15,11 @@ import worker
 from integrations.jupyterhub import JupyterHub
 from integrations.truth import Truth
 from integrations.vault import Vault
+from models.domain.kinds import WORK
 from models.domain.settings import Settings
 from tests.keys import key_pair
 from tests.project import PROJECT
+from workflows.looking import Looking
 from workflows.schedules import converge
 from workflows.server import WISH
 
@@ -116,6 +118,12 @@ def test_names_of_activities_are_unique(registered: dict[str, Any]) -> None:
 
 def test_every_workflow_is_registered(registered: dict[str, Any]) -> None:
     assert sorted(kind.__name__ for kind in registered["workflows"]) == sorted(WORKFLOWS_WRITTEN)
+
+
+def test_all_that_work_on_a_subject_have_one_loop(registered: dict[str, Any]) -> None:
+    """In it no wake-up is lost; see `tests/workflows/test_wake_ups.py`."""
+    classes = {kind.__name__: kind for kind in registered["workflows"]}
+    assert [work.workflow for work in WORK.values() if not issubclass(classes[work.workflow], Looking)] == []
 
 
 @pytest.mark.parametrize("name", WORKFLOWS_WRITTEN)
