@@ -13,6 +13,7 @@ from temporalio.api.workflowservice.v1 import DescribeNamespaceRequest
 from temporalio.client import Client
 from temporalio.service import RPCError
 
+from models.domain.kinds import DIRECTORIES
 from stack import secrets, tools
 from stack.isolation import Isolation
 from stack.layout import Layout
@@ -251,10 +252,7 @@ def settings(layout: Layout, keys: Secrets) -> dict[str, str]:
         "NBHUB_PAYLOAD_KEYS": keys.payload_keys,
         "NBHUB_JUPYTERHUB_URL": layout.url("hub_proxy"),
         "NBHUB_VAULT_URL": layout.url("vault"),
-        "NBHUB_DATASET_LOCATION": str(layout.data_root / "datasets"),
-        "NBHUB_MODULE_LOCATION": str(layout.data_root / "modules"),
-        "NBHUB_NOTEBOOK_LOCATION": str(layout.data_root / "notebooks"),
-        "NBHUB_GROUP_LOCATION": str(layout.data_root / "groups"),
+        **{f"NBHUB_{one.setting.upper()}": str(layout.data_root / one.root) for one in DIRECTORIES.values()},
         # Nobody here has work to save.
         "NBHUB_REVOKE_GRACE": "2",
     }

@@ -22,6 +22,7 @@ import asyncpg
 import httpx
 from temporalio.client import Client
 
+from models.domain.kinds import DIRECTORIES
 from stack import answers, isolation, parts, programs, secrets, tools
 from stack.isolation import Isolation
 from stack.layout import Layout, layout_of, usual
@@ -265,8 +266,8 @@ class Stack:
             )
         self._secrets = secrets.load_or_make(self.layout.keys)
         _make_socket_directory(self.layout.database_socket)
-        for name in ("datasets", "modules", "notebooks", "groups"):
-            (self.layout.data_root / name).mkdir(parents=True, exist_ok=True)
+        for directory in DIRECTORIES.values():
+            (self.layout.data_root / directory.root).mkdir(parents=True, exist_ok=True)
         if self._faults is not None:
             self._faults.mkdir(exist_ok=True)
         starters: dict[str, Callable[[], Awaitable[None]]] = {
