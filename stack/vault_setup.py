@@ -55,7 +55,7 @@ async def open_vault(url: str, directory: Path, secret_ids: Mapping[str, str]) -
             (await client.post("sys/auth/approle", json={"type": "approle"}, headers=headers)).raise_for_status()
         client.headers.update(headers)
         for process, secret_id in secret_ids.items():
-            await _keep_role(client, process, secret_id)
+            await keep_role(client, process, secret_id)
 
 
 async def unseal(client: httpx.AsyncClient, keys: VaultKeys) -> None:
@@ -69,7 +69,8 @@ async def unseal(client: httpx.AsyncClient, keys: VaultKeys) -> None:
             await asyncio.sleep(_LOOK_AGAIN)
 
 
-async def _keep_role(client: httpx.AsyncClient, process: str, secret_id: str) -> None:
+async def keep_role(client: httpx.AsyncClient, process: str, secret_id: str) -> None:
+    """Make the role and the policy of a process what they should be, and its secret id one of the role."""
     name = role_of(process)
     policy = {"policy": (POLICIES / f"{process}.hcl").read_text()}
     (await client.put(f"sys/policies/acl/{name}", json=policy)).raise_for_status()
