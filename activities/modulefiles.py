@@ -10,7 +10,9 @@ from activities.messages import Done, ObjectWish
 from activities.steps import of_subject, told
 from integrations import lmod
 from integrations.filesystem import Volumes
+from integrations.own_files import OwnFiles
 from models.domain import crash_points
+from models.domain.kinds import DIRECTORIES
 from models.domain.settings import Settings
 from models.records import modules
 from models.records.modules import ModulePlace, PlaceHeld
@@ -20,8 +22,11 @@ class Modulefiles:
     """Has modulefiles where they belong."""
 
     def __init__(self, settings: Settings) -> None:
-        self._root = Path(settings.module_location, lmod.MODULEFILES)
-        self._volumes = Volumes(uid=settings.files_uid, gid=settings.files_gid)
+        self._files = OwnFiles(
+            Path(settings.module_location, lmod.MODULEFILES),
+            Volumes(uid=settings.files_uid, gid=settings.files_gid),
+            roots=[directory.location(settings) for directory in DIRECTORIES.values()],
+        )
 
     @activity.defn
     async def place_modulefile(self, wish: ObjectWish) -> Done:
@@ -33,29 +38,20 @@ class Modulefiles:
         async with told(of_subject(wish.subject, step)):
             if placement.wanted is not None and not placement.waits:
                 content = _header(wish.id) + lmod.render(placement.calls)
-                await asyncio.to_thread(self._write, placement.wanted, content)
+                await asyncio.to_thread(self._files.put, *_path(placement.wanted), content)
             crash_points.reach("place_modulefile.effect", activity.info().workflow_id or "")
             for place in placement.left:
-                await asyncio.to_thread(self._remove, place, wish.id)
+                await asyncio.to_thread(self._files.remove, *_path(place), _header(wish.id))
             await modules.give_up(wish.id, placement.left)
             if placement.waits:
                 # Given up all the same, because the other may wait for what this one left.
                 raise PlaceHeld("The module that had this name and version is still being moved away.")
         return Done(done=True)
 
-    def _write(self, place: ModulePlace, content: bytes) -> None:
-        self._volumes.make_root(self._root)
-        self._volumes.place_file(self._root, _directories(place), lmod.file_name(place.module_version), content)
 
-    def _remove(self, place: ModulePlace, module: UUID) -> None:
-        self._volumes.make_root(self._root)
-        self._volumes.remove_file(
-            self._root, _directories(place), lmod.file_name(place.module_version), _header(module)
-        )
-
-
-def _directories(place: ModulePlace) -> tuple[str, ...]:
-    return str(place.owner), place.name
+def _path(place: ModulePlace) -> tuple[tuple[str, ...], str]:
+    """The directories that the file at a place is in, and its name."""
+    return (str(place.owner), place.name), lmod.file_name(place.module_version)
 
 
 def _header(module: UUID) -> bytes:

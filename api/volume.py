@@ -40,7 +40,7 @@ from models.domain.values import Caller
 from models.ledger import claims
 from models.ledger.claims import Claim
 from models.records import persons, volumes
-from models.records.volumes import Directory, NewEntry
+from models.records.volumes import NewEntry, TopEntry
 
 T = TypeVar("T")
 
@@ -173,8 +173,8 @@ class VolumeController(Controller):
         names = _query_components(path)
         home = await _home_of(caller, root, email)
         if home is None and not names:
-            found = await volumes.list_directories(root, caller, before=page.before, limit=page.limit + 1)
-            return page.answer(found, key=lambda one: (str(one.id),), view=_viewer_of_directories(root))
+            found = await volumes.list_top(root, caller, before=page.before, limit=page.limit + 1)
+            return page.answer(found, key=lambda one: (str(one.id),), view=_viewer_of_top(root))
         identity, below = (home, names) if home is not None else _record_of(root, names)
         await volumes.require(root, identity, caller, Level.READ)
         try:
@@ -332,7 +332,7 @@ def _make(settings: Settings, wanted: NewFile, entry: NewEntry, maker: ClaimedMa
         made.create_file(location, path, wanted.name, wanted.content, maker)
 
 
-def _viewer_of_directories(root: Root) -> Callable[[Directory], EntryView]:
+def _viewer_of_top(root: Root) -> Callable[[TopEntry], EntryView]:
     return lambda place: EntryView(name=str(place.id), path="", root=root, type=EntryType.DIRECTORY, title=place.name)
 
 

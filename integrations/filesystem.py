@@ -8,7 +8,6 @@ thread. A file system that fails raises `VolumeUnavailable`, whose message names
 import contextlib
 import errno
 import heapq
-import itertools
 import os
 import secrets
 import stat
@@ -25,10 +24,8 @@ from integrations import containment, removal
 from models.domain.errors import DomainError, RecordMissing, RequestInvalid, StateConflict, VolumeUnavailable
 
 TRASH = ".trash"
-_UNFINISHED = ".nbhub-unfinished-"
+UNFINISHED = ".nbhub-unfinished-"
 """How the names of files begin that are still being written. Only a crash leaves one."""
-
-_ATTEMPTS = 5
 
 _HINTS = {
     errno.ENOSPC: "There is no space left: delete files, or ask an administrator for more space.",
@@ -77,7 +74,7 @@ class Volumes:
 
     def make_root(self, root: Path) -> None:
         """Make a root where it is missing, right beneath a directory that an operator has made."""
-        with _opened(root.parent) as parent, contextlib.suppress(FileExistsError):
+        with opened(root.parent) as parent, contextlib.suppress(FileExistsError):
             os.mkdir(root.name, mode=0o755, dir_fd=parent)
             os.fsync(parent)
 
@@ -87,7 +84,7 @@ class Volumes:
         The root is opened first and all else is relative to it, so that nothing put in its place meanwhile is followed.
         """
         name = str(identity)
-        with _opened(root) as descriptor:
+        with opened(root) as descriptor:
             with contextlib.suppress(FileExistsError):
                 os.mkdir(name, mode=0o750, dir_fd=descriptor)
             problem = _trouble(descriptor, name, what)
@@ -105,7 +102,7 @@ class Volumes:
 
         `what` it is, as in "home directory", makes the sentence that people are told, alike wherever they meet it.
         """
-        with _opened(root) as descriptor:
+        with opened(root) as descriptor:
             problem = _trouble(descriptor, str(identity), what)
             if problem is not None:
                 raise problem
@@ -113,11 +110,11 @@ class Volumes:
     def trash_directory(self, root: Path, identity: UUID) -> None:
         """Move `root/identity` to the trash. It may be there already, or have never been made."""
         name = str(identity)
-        with _opened(root) as live, _trash_of(root, live) as trash:
+        with opened(root) as live, _trash_of(root, live) as trash:
             if _is_directory(live, name):
                 if not _is_directory(trash, name):
                     removal.move(live, name, trash, name)
-                elif not _removed_if_empty(live, name):
+                elif not removed_if_empty(live, name):
                     raise _twice(root, name)
             elif _exists(live, name):
                 raise VolumeUnavailable(f"{root.name}/{name} is not a directory.")
@@ -128,11 +125,11 @@ class Volumes:
     def restore_directory(self, root: Path, identity: UUID) -> None:
         """Move `root/identity` back from the trash; it is made where there is none. It may be back already."""
         name = str(identity)
-        with _opened(root) as live:
+        with opened(root) as live:
             if _exists(live, TRASH):
                 with _trash_of(root, live) as trash:
                     if _is_directory(trash, name):
-                        if _is_directory(live, name) and not _removed_if_empty(live, name):
+                        if _is_directory(live, name) and not removed_if_empty(live, name):
                             raise _twice(root, name)
                         removal.move(trash, name, live, name)
                     os.fsync(live)
@@ -142,7 +139,7 @@ class Volumes:
     def purge_directory(self, root: Path, identity: UUID) -> None:
         """Remove `root/identity` and what the trash holds of it, for good. Either may be gone already."""
         name = str(identity)
-        with _opened(root) as live, _trash_of(root, live) as trash:
+        with opened(root) as live, _trash_of(root, live) as trash:
             removal.remove(trash, name)
             # Out of sight at once, and only then piece by piece.
             with contextlib.suppress(FileNotFoundError):
@@ -151,75 +148,13 @@ class Volumes:
             os.fsync(trash)
             os.fsync(live)
 
-    def place_file(self, root: Path, directories: tuple[str, ...], name: str, content: bytes) -> None:
-        """Put a file into directories below a root, which are made where they are missing, in place of an earlier one.
-
-        Whoever looks sees the old file or the new one, whole, and what was put survives a power cut. Nobody but this
-        service writes there. Raises `VolumeUnavailable`.
-        """
-        with _opened(root) as top:
-            for attempt in itertools.count(1):
-                try:
-                    self._place_file(top, directories, name, content)
-                    return
-                except FileNotFoundError:
-                    # The last file beside it was just removed, and an empty directory with it.
-                    if attempt == _ATTEMPTS:
-                        raise
-
-    def _place_file(self, top: int, directories: tuple[str, ...], name: str, content: bytes) -> None:
-        unfinished = f"{_UNFINISHED}{secrets.token_hex(8)}"
-        with contextlib.ExitStack() as opened:
-            chain = [top]
-            for directory in directories:
-                with contextlib.suppress(FileExistsError):
-                    os.mkdir(directory, mode=0o755, dir_fd=chain[-1])
-                chain.append(containment.open_directory(chain[-1], (directory,)))
-                opened.callback(os.close, chain[-1])
-                self._own(chain[-1])
-            flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
-            with os.fdopen(os.open(unfinished, flags, mode=0o644, dir_fd=chain[-1]), "wb") as file:
-                try:
-                    self._own(file.fileno())
-                    file.write(content)
-                    file.flush()
-                    os.fsync(file.fileno())
-                    os.rename(unfinished, name, src_dir_fd=chain[-1], dst_dir_fd=chain[-1])
-                except BaseException:
-                    with contextlib.suppress(FileNotFoundError):
-                        os.unlink(unfinished, dir_fd=chain[-1])
-                    raise
-            for descriptor in reversed(chain):
-                os.fsync(descriptor)
-
-    def remove_file(self, root: Path, directories: tuple[str, ...], name: str, header: bytes) -> None:
-        """Remove a file that begins with `header`, and the directories that are empty then; either may be gone.
-
-        A file with another beginning is somebody else's by now, and stays. Raises `VolumeUnavailable`.
-        """
-        with _opened(root) as top, contextlib.ExitStack() as opened:
-            chain = [top]
-            with contextlib.suppress(FileNotFoundError):
-                for directory in directories:
-                    chain.append(containment.open_directory(chain[-1], (directory,)))
-                    opened.callback(os.close, chain[-1])
-                with os.fdopen(containment.open_file(chain[-1], (name,)), "rb") as file:
-                    ours = file.read(len(header)) == header
-                if ours:
-                    os.unlink(name, dir_fd=chain[-1])
-                    os.fsync(chain[-1])
-            for parent, directory in reversed(list(zip(chain, directories, strict=False))):
-                if not _removed_if_empty(parent, directory):
-                    break
-                os.fsync(parent)
-
     def list_entries(self, root: Path, path: str, *, after: str | None, limit: int) -> list[Entry]:
         """At most `limit` files and directories of a directory, by name in byte order, those after a name.
 
         Links and all that is neither file nor directory are not shown, and neither are names that are not UTF-8: no
         request could say them. Raises `RecordMissing`, or `RequestInvalid` for `/path`.
         """
-        with _opened(root) as descriptor, _directory(descriptor, path) as directory, os.scandir(directory) as entries:
+        with opened(root) as descriptor, _directory(descriptor, path) as directory, os.scandir(directory) as entries:
             # Only a page is ever held, however large the directory is.
             return heapq.nsmallest(
                 limit, (entry for entry in map(_entry_of, entries) if entry and (after is None or entry.name > after))
@@ -233,12 +168,12 @@ class Volumes:
         """
         _require_name(name)
         unfinished = _unfinished(maker)
-        with _opened(root) as descriptor, _directory(descriptor, path) as directory, _naming(name):
+        with opened(root) as descriptor, _directory(descriptor, path) as directory, _naming(name):
             _require_free(directory, name)
             flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
             with os.fdopen(os.open(unfinished, flags, mode=0o640, dir_fd=directory), "wb") as file:
                 try:
-                    self._own(file.fileno())
+                    self.own(file.fileno())
                     file.write(content)
                     file.flush()
                     os.fsync(file.fileno())
@@ -256,14 +191,14 @@ class Volumes:
         """Make a directory in a directory; raises as `create_file` does."""
         _require_name(name)
         unfinished = _unfinished(maker)
-        with _opened(root) as descriptor, _directory(descriptor, path) as directory, _naming(name):
+        with opened(root) as descriptor, _directory(descriptor, path) as directory, _naming(name):
             _require_free(directory, name)
             os.mkdir(unfinished, mode=0o750, dir_fd=directory)
             try:
                 # Owned by descriptor: what has the name by now may be a link to something else.
                 made = containment.open_directory(directory, (unfinished,))
                 try:
-                    self._own(made)
+                    self.own(made)
                 finally:
                     os.close(made)
                 if maker is not None:
@@ -280,9 +215,9 @@ class Volumes:
 
         Raises `RecordMissing` where the directory is gone, or `RequestInvalid` where it is something else by now.
         """
-        with _opened(root) as descriptor, _directory(descriptor, path) as directory:
+        with opened(root) as descriptor, _directory(descriptor, path) as directory:
             with os.scandir(directory) as entries:
-                left = [entry.name for entry in entries if entry.name.startswith(f"{_UNFINISHED}{maker.mark}-")]
+                left = [entry.name for entry in entries if entry.name.startswith(f"{UNFINISHED}{maker.mark}-")]
             for one in left:
                 removal.remove(directory, one)
             try:
@@ -290,13 +225,14 @@ class Volumes:
             except FileNotFoundError:
                 return False
 
-    def _own(self, descriptor: int) -> None:
+    def own(self, descriptor: int) -> None:
+        """Give what was made its owner."""
         if self._uid != -1 or self._gid != -1:
             os.fchown(descriptor, self._uid, self._gid)
 
 
 @contextlib.contextmanager
-def _opened(root: Path) -> Iterator[int]:
+def opened(root: Path) -> Iterator[int]:
     """A descriptor of a root; what the file system refuses within becomes `VolumeUnavailable`."""
     try:
         descriptor = os.open(root, os.O_RDONLY | os.O_DIRECTORY)
@@ -375,7 +311,7 @@ def _identity(directory: int, name: str) -> str:
 
 
 def _unfinished(maker: Maker | None) -> str:
-    return f"{_UNFINISHED}{maker.mark if maker else ''}-{secrets.token_hex(8)}"
+    return f"{UNFINISHED}{maker.mark if maker else ''}-{secrets.token_hex(8)}"
 
 
 def _missing() -> DomainError:
@@ -387,8 +323,8 @@ def _missing() -> DomainError:
 def check_new_name(name: str) -> None:
     """Raise ValueError with the reason if nothing may be made under a name by a request."""
     containment.check_name(name)
-    if name.startswith(_UNFINISHED):
-        raise ValueError(f"must not begin with '{_UNFINISHED}': such files are being written, and never shown")
+    if name.startswith(UNFINISHED):
+        raise ValueError(f"must not begin with '{UNFINISHED}': such files are being written, and never shown")
 
 
 def _require_name(name: str) -> None:
@@ -413,7 +349,7 @@ def _entry_of(found: "os.DirEntry[str]") -> Entry | None:
         found.name.encode()
     except UnicodeEncodeError:
         return None
-    if found.name.startswith(_UNFINISHED):
+    if found.name.startswith(UNFINISHED):
         return None
     if found.is_dir(follow_symlinks=False):
         return Entry(found.name, EntryType.DIRECTORY)
@@ -454,7 +390,7 @@ def _is_directory(directory: int, name: str) -> bool:
         return False
 
 
-def _removed_if_empty(directory: int, name: str) -> bool:
+def removed_if_empty(directory: int, name: str) -> bool:
     """Remove a directory if nothing is in it: then it was only made again by somebody who came late."""
     try:
         os.rmdir(name, dir_fd=directory)

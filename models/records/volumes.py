@@ -16,8 +16,8 @@ from models.ledger.claims import Claim
 from models.records import datasets, groups, modules
 
 
-class Directory(Struct, frozen=True, kw_only=True):
-    """The directory of a record, by the record's id and name."""
+class TopEntry(Struct, frozen=True, kw_only=True):
+    """An entry of a root: the directory of a record, by the record's id and name."""
 
     id: UUID
     name: str
@@ -75,16 +75,16 @@ async def require(root: Root, identity: UUID, caller: Caller, needs: Level) -> N
         raise RecordMissing.of(ROOTS[root], identity)
 
 
-async def list_directories(root: Root, caller: Caller, *, before: UUID | None = None, limit: int) -> list[Directory]:
+async def list_top(root: Root, caller: Caller, *, before: UUID | None = None, limit: int) -> list[TopEntry]:
     """The records below a root that the caller may use, newest first, at most `limit`, older than `before`."""
     if root is Root.DATASETS:
         found = await datasets.list_visible(caller, before=before, limit=limit)
-        return [Directory(id=one.id, name=one.name) for one in found]
+        return [TopEntry(id=one.id, name=one.name) for one in found]
     if root is Root.MODULES:
         found_modules = await modules.list_visible(caller, before=before, limit=limit)
-        return [Directory(id=one.id, name=f"{one.name}/{one.module_version}") for one in found_modules]
+        return [TopEntry(id=one.id, name=f"{one.name}/{one.module_version}") for one in found_modules]
     if root is Root.GROUPS:
-        return [Directory(**one) for one in await rows(_GROUPS, caller.admin, caller.id, before, before, limit)]
+        return [TopEntry(**one) for one in await rows(_GROUPS, caller.admin, caller.id, before, before, limit)]
     return []
 
 

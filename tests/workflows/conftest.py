@@ -37,7 +37,7 @@ async def settings(
     new_database: Callable[[], Awaitable[str]], temporal: str, vault: Stack, tmp_path_factory: pytest.TempPathFactory
 ) -> Settings:
     directory = tmp_path_factory.mktemp("worker")
-    for name in ("datasets", "groups", "modules"):
+    for name in ("notebooks", "datasets", "groups", "modules"):
         (directory / name).mkdir()
     key = directory / "key.pem"
     key.write_bytes(key_pair()[0])
@@ -48,7 +48,7 @@ async def settings(
         temporal_task_queue="tests",
         payload_keys=PAYLOAD_KEYS,
         spec_signing_key_file=str(key),
-        notebook_location=str(directory),
+        notebook_location=str(directory / "notebooks"),
         dataset_location=str(directory / "datasets"),
         group_location=str(directory / "groups"),
         module_location=str(directory / "modules"),
