@@ -1,4 +1,4 @@
-"""What the client makes of JupyterHub's answers, above all of those that a healthy hub does not give."""
+"""What the clients make of the answers of JupyterHub and its truth service, above all where those are not healthy."""
 
 import base64
 from collections.abc import AsyncIterator, Awaitable, Callable
