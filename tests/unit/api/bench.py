@@ -32,6 +32,14 @@ from tests.people import make_person
 Json = dict[str, Any]
 NOBODY = "01a20000-0000-7000-8000-000000000000"
 """An id that no record has."""
+TEMPLATE: Json = {
+    "name": "Lab",
+    "description": "",
+    "type": "user",
+    "applicationType": "jupyterlab",
+    "hardware": "cpuSmall",
+    "public": True,
+}
 
 
 class HeaderIdentity(ASGIMiddleware):
@@ -96,6 +104,13 @@ class Bench:
         return self.callers[name]
 
 
+def answered(answer: httpx.Response, status: int) -> Json:
+    """What an answer of this status holds."""
+    assert answer.status_code == status, answer.text
+    found: Json = answer.json()
+    return found
+
+
 class Client(httpx.AsyncClient):
     """What somebody asks an application in this process with; nobody waits for a workflow here, unless a test does."""
 
@@ -120,10 +135,35 @@ class Client(httpx.AsyncClient):
 
     async def made(self, path: str, /, **body: Any) -> Json:
         """What is accepted for a workflow to make true."""
-        answer = await self.post(path, json=body)
-        assert answer.status_code == 202, answer.text
-        found: Json = answer.json()
-        return found
+        return answered(await self.post(path, json=body), 202)
+
+    async def dataset(self, **body: Any) -> Json:
+        """A new dataset."""
+        return await self.made("/datasets", **{"name": unique("d"), **body})
+
+    async def module(self, **body: Any) -> Json:
+        """A new module."""
+        return await self.made("/modules", **{"name": unique("m"), "version": "1.0", **body})
+
+    async def secret(self, **body: Any) -> Json:
+        """A new secret, which has no value."""
+        return answered(await self.post("/secrets", json={"secretName": unique("s"), "type": "raw", **body}), 200)
+
+    async def group(self, **body: Any) -> Json:
+        """A new group."""
+        return await self.made("/groups", **{"name": unique("g"), **body})
+
+    async def template(self, **body: Any) -> Json:
+        """A new template, which is public."""
+        return answered(await self.post("/template", json=TEMPLATE | body), 200)
+
+    async def server(self, **body: Any) -> Json:
+        """A new server, which is stopped, with a template of its own."""
+        return answered(await self.post("/servers", json=TEMPLATE | body), 200)
+
+    async def launched(self, template: Json) -> Json:
+        """A new server, which is stopped, from a template."""
+        return answered(await self.put("/servers", params={"templateId": template["_id"]}), 200)
 
     async def got(self, path: str, /, **query: str) -> Any:
         """What is read."""

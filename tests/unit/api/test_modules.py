@@ -2,7 +2,6 @@
 
 import json
 from pathlib import Path
-from typing import Any
 from uuid import UUID
 
 import httpx
@@ -13,18 +12,6 @@ from models.domain.values import Subject
 from tests.unit.api.bench import NOBODY, Api, Bench, Json, problems, unique
 
 HELP = {"id": "help", "arguments": ["x"]}
-TEMPLATE: Json = {
-    "name": "T",
-    "description": "",
-    "type": "user",
-    "applicationType": "jupyterlab",
-    "hardware": "cpuSmall",
-    "public": True,
-}
-
-
-async def a_module(api: Api, who: str = "alice", /, **body: Any) -> Json:
-    return await api.person(who).made("/modules", **{"name": unique("m"), "version": "1.0", **body})
 
 
 def path_of(module: Json) -> str:
@@ -98,7 +85,7 @@ async def test_a_module_is_accepted_with_every_field(api: Api) -> None:
 async def test_help_that_was_written_on_windows_is_taken(api: Api) -> None:
     written = [{"id": "help", "arguments": ["One\r\ntwo\r\n"]}, {"id": "whatis", "arguments": ["Name: a\r\nb"]}]
     kept = [{"id": "help", "arguments": ["One\ntwo\n"]}, {"id": "whatis", "arguments": ["Name: a\nb"]}]
-    made = await a_module(api, luaModuleFile=written)
+    made = await api.alice.module(luaModuleFile=written)
     assert made["luaModuleFile"] == kept
     changed = await api.alice.patch(path_of(made), json={"luaModuleFile": [*written, *written]})
     assert changed.json()["luaModuleFile"] == kept * 2
@@ -108,7 +95,7 @@ async def test_help_that_was_written_on_windows_is_taken(api: Api) -> None:
 
 async def test_what_is_null_counts_as_absent_and_is_not_answered(api: Api) -> None:
     absent: Json = dict.fromkeys(("description", "featured", "luaModuleFile", "owner", "write_access"))
-    bare, nulls = await a_module(api), await a_module(api, **absent)
+    bare, nulls = await api.alice.module(), await api.alice.module(**absent)
     for made in (bare, nulls):
         assert made == {
             "_id": made["_id"],
@@ -122,7 +109,7 @@ async def test_what_is_null_counts_as_absent_and_is_not_answered(api: Api) -> No
 
 
 async def test_one_sees_what_one_may_use_and_an_owner_at_a_time(api: Api) -> None:
-    mine, hers = await a_module(api, "bob"), [await a_module(api) for _ in range(3)]
+    mine, hers = await api.bob.module(), [await api.alice.module() for _ in range(3)]
     reader = {"relation": "read", "userArray": api.bob.email}
     await api.alice.made(f"{path_of(hers[1])}/share", **reader)
     assert await api.bob.pages("/modules?limit=1") == [[hers[1]["_id"]], [mine["_id"]]]
@@ -143,7 +130,7 @@ NO_WORDS: list[object] = [
 
 @pytest.mark.parametrize("field", ["name", "version"])
 async def test_a_name_or_version_that_can_be_no_file_is_refused(api: Api, field: str) -> None:
-    made = await a_module(api)
+    made = await api.alice.module()
     for word in NO_WORDS:
         body = {"name": unique("m"), "version": "1", field: word}
         answer = await api.alice.post("/modules", json=body)
@@ -157,7 +144,7 @@ async def test_a_name_or_version_that_can_be_no_file_is_refused(api: Api, field:
 async def test_the_name_that_lmod_gives_is_no_version(api: Api, version: str) -> None:
     body = {"name": "default", "version": version}
     assert problems(await api.alice.post("/modules", json=body)) == {"/version"}
-    made = await a_module(api, name="default", version=f"{version.strip()}.1")
+    made = await api.alice.module(name="default", version=f"{version.strip()}.1")
     assert problems(await api.alice.patch(path_of(made), json={"version": version})) == {"/version"}
 
 
@@ -168,7 +155,7 @@ async def test_what_is_missing_or_unknown_is_named_at_once(api: Api) -> None:
     body = {"name": unique("m"), "version": "1", "featured": "true", "write_access": 1, "description": 1, "owner": 1}
     wrong = {"/featured", "/write_access", "/description", "/owner"}
     assert problems(await api.alice.post("/modules", json=body)) == wrong
-    path = path_of(await a_module(api))
+    path = path_of(await api.alice.module())
     change = {"owner": api.alice.email, "write_access": True, "_id": NOBODY}
     assert problems(await api.alice.patch(path, json=change)) == {"/owner", "/write_access", "/_id"}
     nothing = dict.fromkeys(("name", "version", "featured", "luaModuleFile"))
@@ -184,11 +171,11 @@ async def test_only_an_admin_makes_a_module_for_somebody_else(api: Api) -> None:
 
 async def test_owner_name_and_version_together_are_unique(api: Api) -> None:
     name = unique("m")
-    made, newer = await a_module(api, name=name), await a_module(api, name=name, version="1.1")
+    made, newer = await api.alice.module(name=name), await api.alice.module(name=name, version="1.1")
     again = await api.alice.post("/modules", json={"name": name, "version": "1.0"})
     assert (again.status_code, again.json()["error"]["code"]) == (409, "NAME_TAKEN")
-    await a_module(api, "bob", name=name)
-    other = await a_module(api)
+    await api.bob.module(name=name)
+    other = await api.alice.module()
     for path, change in ((path_of(newer), {"version": "1.0"}), (path_of(other), {"name": name})):
         assert (await api.alice.patch(path, json=change)).status_code == 409
     for one in (newer, other):
@@ -200,7 +187,7 @@ async def test_owner_name_and_version_together_are_unique(api: Api) -> None:
 
 @pytest.mark.parametrize("change", [{"description": "a"}, {"featured": True}, {"description": "b", "featured": False}])
 async def test_what_no_file_shows_is_changed_at_once(api: Api, change: Json) -> None:
-    made = await a_module(api, description="old", luaModuleFile=[HELP])
+    made = await api.alice.module(description="old", luaModuleFile=[HELP])
     answer = await api.alice.patch(path_of(made), json=change)
     assert (answer.status_code, answer.json()) == (200, made | change)
     assert answer.headers["etag"] == (await api.alice.get(path_of(made))).headers["etag"]
@@ -223,7 +210,7 @@ async def test_what_no_file_shows_is_changed_at_once(api: Api, change: Json) -> 
     ids=lambda change: " ".join(change),
 )
 async def test_a_workflow_moves_and_writes_the_file(api: Api, change: Json) -> None:
-    made = await a_module(api, luaModuleFile=[HELP])
+    made = await api.alice.module(luaModuleFile=[HELP])
     answer = await api.alice.patch(path_of(made), json=change)
     assert (answer.status_code, answer.json()) == (202, made | change)
     assert await api.alice.got(path_of(made)) == made | change
@@ -234,7 +221,7 @@ async def test_a_workflow_moves_and_writes_the_file(api: Api, change: Json) -> N
 
 
 async def test_a_change_of_nothing_changes_nothing(api: Api) -> None:
-    made = await a_module(api)
+    made = await api.alice.module()
     before, rows = await api.alice.get(path_of(made)), await audited(made)
     answer = await api.alice.patch(path_of(made), json={})
     assert (answer.status_code, answer.json()) == (200, made)
@@ -245,7 +232,7 @@ async def test_a_change_of_nothing_changes_nothing(api: Api) -> None:
 
 
 async def test_a_stale_change_is_refused(api: Api) -> None:
-    made = await a_module(api)
+    made = await api.alice.module()
     old = {"if-match": (await api.alice.get(path_of(made))).headers["etag"]}
     assert (await api.alice.patch(path_of(made), json={"version": "2"}, headers=old)).status_code == 202
     for change in ({}, {"description": "x"}, {"version": "3"}):
@@ -255,7 +242,7 @@ async def test_a_stale_change_is_refused(api: Api) -> None:
 
 
 async def test_readers_writers_and_owners(api: Api) -> None:
-    made = await a_module(api)
+    made = await api.alice.module()
     path, bob = path_of(made), {"userArray": api.bob.email}
     assert await api.bob.statuses(path) == [404] * 5
     await api.alice.made(f"{path}/share", relation="read", **bob)
@@ -270,7 +257,7 @@ async def test_readers_writers_and_owners(api: Api) -> None:
 
 
 async def test_a_module_goes_into_the_trash_and_comes_back(api: Api) -> None:
-    made = await a_module(api, luaModuleFile=[HELP])
+    made = await api.alice.module(luaModuleFile=[HELP])
     path = path_of(made)
     await api.alice.made(f"{path}/share", relation="write", userArray=api.bob.email)
     assert (await api.alice.post(f"{path}/restore")).status_code == 409
@@ -290,9 +277,9 @@ async def test_a_module_goes_into_the_trash_and_comes_back(api: Api) -> None:
 
 async def test_a_name_that_was_taken_meanwhile_keeps_a_module_in_the_trash(api: Api) -> None:
     name = unique("m")
-    made = await a_module(api, name=name)
+    made = await api.alice.module(name=name)
     await api.alice.delete(path_of(made))
-    other = await a_module(api, name=name)
+    other = await api.alice.module(name=name)
     answer = await api.alice.post(f"{path_of(made)}/restore")
     assert (answer.status_code, answer.json()["error"]["code"]) == (409, "NAME_TAKEN")
     assert (await api.alice.get(path_of(made))).status_code == 404
@@ -301,11 +288,11 @@ async def test_a_name_that_was_taken_meanwhile_keeps_a_module_in_the_trash(api: 
 
 
 async def test_modules_are_shared_as_datasets_are(api: Api) -> None:
-    made = await a_module(api)
+    made = await api.alice.module()
     path, org = path_of(made), unique("org")
     bob = api.bob.caller
     await row("INSERT INTO person_org (id, person, org) VALUES (gen_random_uuid(), {}, {})", bob.id, org)
-    group = await api.alice.made("/groups", name=unique("g"))
+    group = await api.alice.group()
     named = {"userArray": bob.email, "groupArray": group["_id"], "orgArray": [org]}
     shared = await api.alice.made(f"{path}/share", relation="write", **named)
     assert (shared["kind"], shared["subject"]) == ("module.share", made["_id"])
@@ -376,7 +363,7 @@ NO_FILES: list[tuple[object, set[str]]] = [
 
 
 async def test_a_file_that_lmod_is_not_to_run_is_refused(api: Api) -> None:
-    made = await a_module(api, luaModuleFile=[HELP])
+    made = await api.alice.module(luaModuleFile=[HELP])
     for file, paths in NO_FILES:
         body = {"name": unique("m"), "version": "1", "luaModuleFile": file}
         assert problems(await sent(api, "POST", "/modules", body)) == paths, ascii(file)[:80]
@@ -391,7 +378,7 @@ async def test_a_file_that_lmod_is_not_to_run_is_refused(api: Api) -> None:
     ids=["arguments", "calls", "bytes"],
 )
 async def test_a_file_may_be_as_large_as_is_said(api: Api, file: list[Json]) -> None:
-    assert (await a_module(api, luaModuleFile=file))["luaModuleFile"] == file
+    assert (await api.alice.module(luaModuleFile=file))["luaModuleFile"] == file
 
 
 async def test_all_that_is_wrong_with_a_module_is_told_at_once(bench: Bench) -> None:
@@ -406,7 +393,7 @@ async def test_who_makes_a_module_featured_is_a_setting(bench: Bench) -> None:
     body = {"name": unique("m"), "version": "1", "featured": True}
     assert problems(await api.alice.post("/modules", json=body)) == {"/featured"}
     assert (await api.admin.made("/modules", **body))["featured"] is True
-    made = await a_module(api, featured=False)
+    made = await api.alice.module(featured=False)
     path = path_of(made)
     assert problems(await api.alice.patch(path, json={"featured": True})) == {"/featured"}
     assert (await api.admin.patch(path, json={"featured": True})).json()["featured"] is True
@@ -454,7 +441,7 @@ def files_below(directory: Path) -> dict[str, str]:
 
 async def test_the_files_of_modules_are_their_binaries(bench: Bench, tmp_path: Path) -> None:
     api = bench.api(module_location=str(tmp_path))
-    hers, mine, _ = await a_module(api), await a_module(api, "bob", version="2.1"), await a_module(api)
+    hers, mine, _ = await api.alice.module(), await api.bob.module(version="2.1"), await api.alice.module()
     await api.alice.made(f"{path_of(hers)}/share", relation="read", userArray=api.bob.email)
     listed = await api.bob.got("/volume/files", root="modules")
     assert listed == [
@@ -493,20 +480,13 @@ async def test_nobody_writes_modulefiles_but_the_service(bench: Bench, tmp_path:
     assert files_below(tmp_path) == {}
 
 
-async def test_a_template_names_only_modules_that_its_creator_may_use(api: Api) -> None:
-    hers, mine, gone = await a_module(api), await a_module(api, "bob"), await a_module(api, "bob")
-    await api.bob.delete(path_of(gone))
-    body = TEMPLATE | {"modules": [one["_id"] for one in (hers, mine, gone)] + [NOBODY]}
-    for path in ("/template", "/servers"):
-        answer = await api.bob.post(path, json=body)
-        assert problems(answer) == {"/modules/0", "/modules/2", "/modules/3"}
-    # An id is one of its kind alone.
-    wrong_kind = TEMPLATE | {"datasets": [mine["_id"]], "secrets": [mine["_id"]], "modules": [mine["_id"]]}
-    assert problems(await api.bob.post("/template", json=wrong_kind)) == {"/datasets/0", "/secrets/0"}
-    template = (await api.bob.post("/template", json=TEMPLATE | {"modules": [mine["_id"]]})).json()
-    assert template["modules"] == [mine["_id"]]
-    change, query = {"modules": [mine["_id"], hers["_id"]]}, {"templateId": template["_id"]}
-    for who in ("bob", "admin"):
-        assert problems(await api.person(who).patch("/template", params=query, json=change)) == {"/modules/1"}
-    await api.alice.made(f"{path_of(hers)}/share", relation="read", userArray=api.bob.email)
-    assert (await api.bob.patch("/template", params=query, json=change)).json()["modules"] == change["modules"]
+async def test_a_featured_module_is_answered_for_again_whoever_may_feature_by_now(bench: Bench) -> None:
+    body, key = {"name": unique("m"), "version": "1", "featured": True}, {"idempotency-key": unique("k")}
+    api = bench.api(featured_by_admins_only=False)
+    first = await api.alice.post("/modules", json=body, headers=key)
+    assert first.status_code == 202, first.text
+    api = bench.api(featured_by_admins_only=True)
+    again = await api.alice.post("/modules", json=body, headers=key)
+    assert (again.status_code, again.json()) == (202, first.json())
+    body["name"] = unique("m")
+    assert problems(await api.alice.post("/modules", json=body)) == {"/featured"}

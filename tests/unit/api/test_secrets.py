@@ -1,7 +1,6 @@
 """Secrets over the API, where there is no Vault: what is recorded without a value, and that no answer tells one."""
 
 import json
-from typing import Any
 from uuid import UUID
 
 import httpx
@@ -18,21 +17,6 @@ from tests.unit.api.bench import NOBODY, Api, Bench, Json, problems, unique
 CANARY = "canary-2f7c91"
 JSON_TYPE = {"content-type": "application/json"}
 TYPES = ("env_var", "raw", "file")
-TEMPLATE: Json = {
-    "name": "T",
-    "description": "",
-    "type": "user",
-    "applicationType": "jupyterlab",
-    "hardware": "cpuSmall",
-    "public": True,
-}
-
-
-async def a_secret(api: Api, who: str = "alice", /, **body: Any) -> Json:
-    answer = await api.person(who).post("/secrets", json={"secretName": unique("s"), "type": "raw", **body})
-    assert answer.status_code == 200, answer.text
-    made: Json = answer.json()
-    return made
 
 
 def path_of(secret: Json) -> str:
@@ -99,16 +83,16 @@ async def test_a_secret_without_a_value_is_made_with_every_field(api: Api, type:
 
 
 async def test_what_is_null_counts_as_absent_and_is_not_answered(api: Api) -> None:
-    made = await a_secret(api, description=None, owner=None)
+    made = await api.alice.secret(description=None, owner=None)
     assert ("description" in made, made["owner"]) == (False, api.alice.email)
     assert None not in made.values()
-    variable = await a_secret(api, type="env_var", secretName="A", mount_path="/run/secrets/a")
+    variable = await api.alice.secret(type="env_var", secretName="A", mount_path="/run/secrets/a")
     assert variable["mount_path"] == "/run/secrets/a"
 
 
 async def test_the_engine_is_the_configured_one(bench: Bench) -> None:
     api = bench.api(vault_engine="kv-2")
-    assert (await a_secret(api))["engine"] == "kv-2"
+    assert (await api.alice.secret())["engine"] == "kv-2"
 
 
 @pytest.mark.parametrize(
@@ -193,7 +177,7 @@ async def test_a_value_that_cannot_be_is_refused_and_not_told(api: Api, type: st
             assert problems(answer) == paths, ascii(value)[:80]
             tells_nothing(answer)
         assert await recorded(api) == NOTHING
-        made = await a_secret(api, secretName="A", type=type)
+        made = await api.alice.secret(secretName="A", type=type)
         for value, paths in NO_VALUES[type]:
             answer = await sent(api, "PATCH", path_of(made), {"description": "changed", "value": value})
             assert problems(answer) == paths, ascii(value)[:80]
@@ -249,7 +233,7 @@ async def test_a_body_that_is_not_read_is_not_told(
     bench: Bench, text: str, headers: dict[str, str], status: int
 ) -> None:
     api = bench.api(max_body_bytes=1024)
-    made = await a_secret(api)
+    made = await api.alice.secret()
     who = api.nobody if status == 401 else api.alice
     with structlog.testing.capture_logs() as logged:
         for method, path in (("POST", "/secrets"), ("PATCH", path_of(made))):
@@ -262,7 +246,7 @@ async def test_a_body_that_is_not_read_is_not_told(
 
 
 async def test_a_value_is_not_told_to_who_may_not_write_it(api: Api) -> None:
-    made = await a_secret(api)
+    made = await api.alice.secret()
     path, change, bob = path_of(made), {"value": CANARY}, {"userArray": api.bob.email}
 
     async def refused(who: str, at: str = path, **headers: str) -> int:
@@ -299,7 +283,7 @@ async def test_what_is_missing_or_unknown_is_named_at_once(api: Api) -> None:
     answered = {"_id": NOBODY, "engine": "e", "secret_path": "p", "version": 1, "write_access": True, "name": "A"}
     body = {"secretName": "A", "type": "raw", **answered}
     assert problems(await api.alice.post("/secrets", json=body)) == {f"/{field}" for field in answered}
-    path = path_of(await a_secret(api))
+    path = path_of(await api.alice.secret())
     nulls = dict.fromkeys(("secretName", "mount_path", "value"))
     assert problems(await api.alice.patch(path, json=nulls)) == {f"/{field}" for field in nulls}
     fixed = answered | {"type": "raw", "owner": api.alice.email}
@@ -314,7 +298,7 @@ async def test_a_type_that_is_none_is_refused(api: Api, type: object) -> None:
 async def test_only_an_admin_makes_a_secret_for_somebody_else(api: Api) -> None:
     body = {"secretName": "A", "type": "raw", "owner": api.bob.email}
     assert problems(await api.alice.post("/secrets", json=body)) == {"/owner"}
-    made = await a_secret(api, "admin", owner=api.bob.email)
+    made = await api.admin.secret(owner=api.bob.email)
     assert (made["owner"], await api.bob.got("/secrets")) == (api.bob.email, [made])
     assert problems(await api.admin.post("/secrets", json=body | {"owner": "no@one.org"})) == {"/owner"}
 
@@ -333,7 +317,7 @@ NO_FILES = ["a/b", "/", "/a", "a/", ".", "..", "../x", "\u00e4" * 128]
 
 @pytest.mark.parametrize(("type", "names"), [("env_var", NO_VARIABLES), ("file", NO_FILES), ("raw", [])])
 async def test_a_name_that_can_be_no_variable_or_file_is_refused(api: Api, type: str, names: list[object]) -> None:
-    made = await a_secret(api, secretName="A", type=type)
+    made = await api.alice.secret(secretName="A", type=type)
     for name in NO_NAMES + names:
         answer = await sent(api, "POST", "/secrets", {"secretName": name, "type": type})
         assert problems(answer) == {"/secretName"}, ascii(name)
@@ -358,9 +342,12 @@ async def test_a_name_that_can_be_no_variable_or_file_is_refused(api: Api, type:
     ids=ascii,
 )
 async def test_a_name_may_be_all_else(api: Api, type: str, name: str) -> None:
-    first, second = await a_secret(api, secretName=name, type=type), await a_secret(api, secretName=name, type=type)
+    first, second = (
+        await api.alice.secret(secretName=name, type=type),
+        await api.alice.secret(secretName=name, type=type),
+    )
     assert [first["secretName"], second["secretName"]] == [name] * 2
-    third = await a_secret(api, secretName="A", type=type)
+    third = await api.alice.secret(secretName="A", type=type)
     answer = await api.alice.patch(path_of(third), json={"secretName": f" {name} "})
     assert (answer.status_code, answer.json()) == (200, third | {"secretName": name})
 
@@ -378,7 +365,7 @@ NO_PLACES: list[object] = [
 
 @pytest.mark.parametrize("type", TYPES)
 async def test_a_place_that_is_not_for_secrets_is_refused(api: Api, type: str) -> None:
-    made = await a_secret(api, secretName="A", type=type, mount_path="/opt/secret/a")
+    made = await api.alice.secret(secretName="A", type=type, mount_path="/opt/secret/a")
     for place in NO_PLACES:
         answer = await sent(api, "POST", "/secrets", {"secretName": "A", "type": type, "mount_path": place})
         assert problems(answer) == {"/mount_path"}, ascii(place)
@@ -399,15 +386,15 @@ async def test_a_place_that_is_not_for_secrets_is_refused(api: Api, type: str) -
     ids=lambda place: place[:40],
 )
 async def test_a_place_may_be_any_other_path(api: Api, place: str) -> None:
-    assert (await a_secret(api, mount_path=place))["mount_path"] == place
-    made = await a_secret(api)
+    assert (await api.alice.secret(mount_path=place))["mount_path"] == place
+    made = await api.alice.secret()
     answer = await api.alice.patch(path_of(made), json={"mount_path": place})
     assert (answer.status_code, answer.json()) == (200, made | {"mount_path": place})
 
 
 async def test_where_secrets_may_be_is_a_setting(bench: Bench) -> None:
     api = bench.api(secret_mount_prefixes=("/srv/keys/",))
-    assert (await a_secret(api, mount_path="/srv/keys/a"))["mount_path"] == "/srv/keys/a"
+    assert (await api.alice.secret(mount_path="/srv/keys/a"))["mount_path"] == "/srv/keys/a"
     for place in ("/opt/secret/a", "/srv/keys", "/srv/keysa"):
         body = {"secretName": "A", "type": "raw", "mount_path": place}
         assert problems(await api.alice.post("/secrets", json=body)) == {"/mount_path"}
@@ -422,13 +409,13 @@ async def test_a_repeated_request_is_answered_as_the_first_was(api: Api) -> None
 
 
 async def test_lists_are_narrowed_by_owner_type_and_name(api: Api) -> None:
-    alpha = await a_secret(api, secretName="ALPHA_key", type="env_var")
-    beta = await a_secret(api, secretName="Beta Key", type="file")
-    gamma = await a_secret(api, secretName="50%_off\\", type="raw")
-    hers = await a_secret(api, "bob", secretName="alpha key", type="raw")
+    alpha = await api.alice.secret(secretName="ALPHA_key", type="env_var")
+    beta = await api.alice.secret(secretName="Beta Key", type="file")
+    gamma = await api.alice.secret(secretName="50%_off\\", type="raw")
+    hers = await api.bob.secret(secretName="alpha key", type="raw")
     await api.bob.made(f"{path_of(hers)}/share", relation="read", userArray=api.alice.email)
     hers["write_access"] = False
-    hidden = await a_secret(api, "bob", secretName="alpha key", type="raw")
+    hidden = await api.bob.secret(secretName="alpha key", type="raw")
 
     async def listed(who: str = "alice", **query: str) -> list[Json]:
         found: list[Json] = await api.person(who).got("/secrets", **query)
@@ -461,7 +448,7 @@ async def test_lists_are_narrowed_by_owner_type_and_name(api: Api) -> None:
 
 
 async def test_a_part_of_a_name_is_found_in_any_case_of_any_script(api: Api) -> None:
-    made = await a_secret(api, secretName="Schl\u00fcssel \u00c4\u0416")
+    made = await api.alice.secret(secretName="Schl\u00fcssel \u00c4\u0416")
     for part in ("SCHL\u00dcSS", "\u00e4\u0436", "schl\u00fc"):
         assert await api.alice.got("/secrets", name=part) == [made], part
 
@@ -470,20 +457,20 @@ async def test_a_narrowed_list_is_of_full_pages_whatever_one_may_use_it_by(api: 
     org, bob = unique("org"), api.bob.caller
     api.bench.callers["bob"] = msgspec.structs.replace(bob, orgs=(org,))
     await row("INSERT INTO person_org (id, person, org) VALUES (gen_random_uuid(), {}, {})", bob.id, org)
-    group = await api.alice.made("/groups", name=unique("g"))
+    group = await api.alice.group()
     await api.alice.post(f"/groups/{group['_id']}/members", params={"memberEmail": bob.email})
     ways = ({"userArray": bob.email}, {"groupArray": group["_id"]}, {"orgArray": org})
     wanted: list[str] = []
     both = {"relation": "read", **ways[0], **ways[1], **ways[2]}
     for number in range(5):
-        matching = await a_secret(api, secretName=f"KEY_{number}", type="env_var")
+        matching = await api.alice.secret(secretName=f"KEY_{number}", type="env_var")
         wanted.insert(0, matching["_id"])
         for name, type in (("key", "file"), ("OTHER", "env_var"), ("key", "raw")):
-            await api.alice.made(f"{path_of(await a_secret(api, secretName=name, type=type))}/share", **both)
+            await api.alice.made(f"{path_of(await api.alice.secret(secretName=name, type=type))}/share", **both)
         for relation in ("read", "write"):
             named = ways[number % 3] if number else both
             await api.alice.made(f"{path_of(matching)}/share", **(named | {"relation": relation}))
-    own = await a_secret(api, "bob", secretName="a_key", type="env_var")
+    own = await api.bob.secret(secretName="a_key", type="env_var")
     wanted.insert(0, own["_id"])
     pages = await api.bob.pages("/secrets?type=env_var&name=Key&limit=2")
     assert pages == [wanted[:2], wanted[2:4], wanted[4:]]
@@ -507,7 +494,7 @@ async def test_a_narrowed_list_is_of_full_pages_whatever_one_may_use_it_by(api: 
     ids=str,
 )
 async def test_what_is_known_of_a_secret_is_changed_at_once(api: Api, change: Json) -> None:
-    made = await a_secret(api, description="old")
+    made = await api.alice.secret(description="old")
     wakes = list(api.bench.wakes.subjects)
     await api.alice.made(f"{path_of(made)}/share", relation="write", userArray=api.bob.email)
     answer = await api.bob.patch(path_of(made), json=change)
@@ -525,7 +512,7 @@ async def test_what_is_known_of_a_secret_is_changed_at_once(api: Api, change: Js
 
 
 async def test_a_change_of_nothing_changes_nothing(api: Api) -> None:
-    made = await a_secret(api)
+    made = await api.alice.secret()
     etag, before = (await api.alice.get(path_of(made))).headers["etag"], await recorded(api)
     answer = await api.alice.patch(path_of(made), json={})
     assert (answer.status_code, answer.json(), answer.headers["etag"]) == (200, made, etag)
@@ -533,7 +520,7 @@ async def test_a_change_of_nothing_changes_nothing(api: Api) -> None:
 
 
 async def test_a_stale_change_is_refused(api: Api) -> None:
-    made = await a_secret(api)
+    made = await api.alice.secret()
     old = {"if-match": (await api.alice.get(path_of(made))).headers["etag"]}
     assert (await api.alice.patch(path_of(made), json={"description": "x"}, headers=old)).status_code == 200
     for change in ({}, {"description": "y"}, {"value": CANARY}):
@@ -543,7 +530,7 @@ async def test_a_stale_change_is_refused(api: Api) -> None:
 
 
 async def test_readers_writers_and_owners(api: Api) -> None:
-    made = await a_secret(api)
+    made = await api.alice.secret()
     path, bob = path_of(made), {"userArray": api.bob.email}
     assert await api.bob.statuses(path) == [404] * 5
     await api.alice.made(f"{path}/share", relation="read", **bob)
@@ -557,7 +544,7 @@ async def test_readers_writers_and_owners(api: Api) -> None:
 
 
 async def test_a_deleted_secret_is_gone_for_good(api: Api) -> None:
-    made = await a_secret(api)
+    made = await api.alice.secret()
     path = path_of(made)
     await api.alice.made(f"{path}/share", relation="write", userArray=api.bob.email)
     answer = await api.alice.delete(path)
@@ -570,17 +557,17 @@ async def test_a_deleted_secret_is_gone_for_good(api: Api) -> None:
         assert await api.person(who).statuses(path) == [404] * 5
         assert await api.person(who).got("/secrets") == []
         assert (await api.person(who).post(f"{path}/restore")).status_code == 404
-    other = await a_secret(api)
+    other = await api.alice.secret()
     assert (await api.admin.delete(path_of(other))).status_code == 202
 
 
 @pytest.mark.parametrize("spelling", ["/secret/share/{}", "/secret/{}/share"])
 async def test_a_secret_is_shared_at_either_address(api: Api, spelling: str) -> None:
-    made = await a_secret(api)
+    made = await api.alice.secret()
     path, org, bob = path_of(made), unique("org"), api.bob.caller
     share = spelling.format(made["_id"])
     await row("INSERT INTO person_org (id, person, org) VALUES (gen_random_uuid(), {}, {})", bob.id, org)
-    group = await api.alice.made("/groups", name=unique("g"))
+    group = await api.alice.group()
     named = {"userArray": [bob.email], "groupArray": group["name"], "orgArray": org}
     body = {"relation": "write", **named}
     assert (await api.bob.post(share, json=body)).status_code == 404
@@ -607,94 +594,3 @@ async def test_a_secret_is_shared_at_either_address(api: Api, spelling: str) -> 
     assert await api.bob.statuses(path) == [404] * 5
     nobodys = spelling.format(NOBODY)
     assert (await api.alice.post(nobodys, json=body)).status_code == 404
-
-
-async def refusals(api: Api, secrets: list[str]) -> list[set[str]]:
-    """What is refused of secrets in a new template, in that of a new server, and in a changed one."""
-    body = TEMPLATE | {"secrets": secrets}
-    template = (await api.alice.post("/template", json=TEMPLATE)).json()["_id"]
-    answers = [await api.alice.post(path, json=body) for path in ("/template", "/servers")]
-    answers.append(await api.alice.patch("/template", params={"templateId": template}, json={"secrets": secrets}))
-    return [problems(answer) if answer.status_code == 422 else set() for answer in answers]
-
-
-async def test_a_template_names_only_secrets_that_its_creator_may_use(api: Api) -> None:
-    mine, hers, gone = await a_secret(api), await a_secret(api, "bob"), await a_secret(api)
-    await api.alice.delete(path_of(gone))
-    named = [one["_id"] for one in (mine, hers, gone)]
-    assert await refusals(api, [*named, NOBODY]) == [{"/secrets/1", "/secrets/2", "/secrets/3"}] * 3
-    await api.bob.made(f"/secret/share/{hers['_id']}", relation="read", userArray=api.alice.email)
-    assert await refusals(api, named[:2]) == [set()] * 3
-    # To administer a secret is not to use it.
-    body = TEMPLATE | {"secrets": [mine["_id"]]}
-    assert problems(await api.admin.post("/template", json=body)) == {"/secrets/0"}
-
-
-@pytest.mark.parametrize(
-    ("one", "other"),
-    [
-        ({"type": "env_var", "secretName": "A_KEY"}, {"type": "env_var", "secretName": "A_KEY"}),
-        (
-            {"type": "env_var", "secretName": "A_KEY", "mount_path": "/opt/secret/a"},
-            {"type": "env_var", "secretName": "A_KEY", "mount_path": "/opt/secret/b"},
-        ),
-        ({"type": "raw", "mount_path": "/opt/secret/a"}, {"type": "raw", "mount_path": "/opt/secret/a"}),
-        ({"type": "raw", "mount_path": "/opt/secret/a"}, {"type": "file", "mount_path": "/opt/secret/a"}),
-        ({"type": "file", "mount_path": "/opt/secret/a"}, {"type": "file", "mount_path": "/opt/secret/a/b/c"}),
-        ({"type": "raw", "mount_path": "/opt/secret/a"}, {"type": "file", "mount_path": "/opt/secret/a/b"}),
-        ({"type": "file"}, {"type": "raw", "mount_path": "/opt/secret/{}"}),
-        ({"type": "raw"}, {"type": "file", "mount_path": "/opt/secret/{}/b"}),
-    ],
-    ids=str,
-)
-async def test_secrets_in_each_others_way_are_in_no_template(api: Api, one: Json, other: Json) -> None:
-    first = (await a_secret(api, **one))["_id"]
-    if "mount_path" in other:
-        other = other | {"mount_path": other["mount_path"].format(first)}
-    second = (await a_secret(api, **other))["_id"]
-    assert await refusals(api, [first, second]) == [{"/secrets/1"}] * 3
-    assert await refusals(api, [second, first]) == [{"/secrets/1"}] * 3
-    between = (await a_secret(api))["_id"]
-    assert await refusals(api, [second, between, first]) == [{"/secrets/2"}] * 3
-
-
-async def test_secrets_beside_each_other_are_in_one_template(api: Api) -> None:
-    places: list[Json] = [
-        {"type": "env_var", "secretName": "A_KEY", "mount_path": "/opt/secret/a"},
-        {"type": "env_var", "secretName": "a_key", "mount_path": "/opt/secret/a"},
-        {"type": "raw", "secretName": "A_KEY", "mount_path": "/opt/secret/a"},
-        {"type": "raw", "secretName": "A_KEY", "mount_path": "/opt/secret/ab"},
-        {"type": "file", "secretName": "A_KEY", "mount_path": "/opt/secret/A"},
-        {"type": "file", "secretName": "A_KEY", "mount_path": "/run/secrets/a"},
-        {"type": "file", "secretName": "A_KEY"},
-        {"type": "raw", "secretName": "A_KEY"},
-    ]
-    made = [(await a_secret(api, **place))["_id"] for place in places]
-    assert await refusals(api, made) == [set()] * 3
-    # One secret is not in its own way.
-    assert await refusals(api, [made[0], made[2], made[0], made[2]]) == [set()] * 3
-
-
-async def test_what_a_foreign_template_names_is_left_out_of_the_server(api: Api) -> None:
-    dataset = await api.alice.made("/datasets", name=unique("d"))
-    module = await api.alice.made("/modules", name=unique("m"), version="1")
-    secret = await a_secret(api)
-    named = {"dataset": dataset["_id"], "module": module["_id"], "secret": secret["_id"]}
-    body = TEMPLATE | {f"{kind}s": [identity] for kind, identity in named.items()}
-    template = (await api.alice.post("/template", json=body)).json()
-
-    async def left_out(who: str) -> dict[str, str]:
-        server = (await api.person(who).put("/servers", params={"templateId": template["_id"]})).json()
-        (operation,) = await api.person(who).got("/operations", subject=server["_id"], kind="server.create")
-        assert all(one["reason"] for one in operation.get("left_out", []))
-        # Absent and not empty where nothing is.
-        assert operation.get("left_out") != []
-        return {one["kind"]: one["_id"] for one in operation.get("left_out", [])}
-
-    assert await left_out("alice") == {}
-    assert await left_out("bob") == named
-    share = {"relation": "read", "userArray": api.bob.email}
-    await api.alice.made(f"/modules/{module['_id']}/share", **share)
-    assert await left_out("bob") == {"dataset": dataset["_id"], "secret": secret["_id"]}
-    await api.alice.made(f"/secret/share/{secret['_id']}", **share)
-    assert await left_out("bob") == {"dataset": dataset["_id"]}
