@@ -196,11 +196,6 @@ def sandbox_arguments(
     return (*arguments, "--remount-ro", "/", "--chdir", str(HOME))
 
 
-def scripts() -> tuple[tuple[Path, str], ...]:
-    """Return our scripts that run inside, and where they are there."""
-    return tuple((file, str(INSIDE / file.name)) for file in (DASHBOARD, SINGLEUSER))
-
-
 def accounts(data_dir: Path) -> tuple[tuple[Path, str], ...]:
     """Return the files of the sandboxes' one account, made on demand, and where they are inside.
 

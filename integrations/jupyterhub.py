@@ -149,17 +149,12 @@ class JupyterHub:
 
     async def elsewhere(self, user: str, name: str) -> HubServer | None:
         """A server of this name that is not stopped, of another user: as where JupyterHub's user was renamed."""
-        async for server in self.active_servers():
-            if server.name == name and server.user != user:
-                return server
-        return None
-
-    async def active_servers(self) -> AsyncIterator[HubServer]:
-        """Every server that is not stopped, page by page."""
         async for page in self._pages(f"{self._api}/users", _UserPage, state="active"):
-            for user in page.items:
-                for model in (user.servers or {}).values():
-                    yield _server(user.name, model)
+            for other in page.items:
+                model = (other.servers or {}).get(name)
+                if model is not None and other.name != user:
+                    return _server(other.name, model)
+        return None
 
     async def ensure_user(self, user: str) -> None:
         """Make the user, unless there is one."""

@@ -6,7 +6,6 @@ Converged by every worker at its start and again and again: Temporal's database 
 from dataclasses import dataclass
 from datetime import timedelta
 
-import structlog
 from temporalio.api.enums.v1 import IndexedValueType
 from temporalio.api.operatorservice.v1 import AddSearchAttributesRequest, ListSearchAttributesRequest
 from temporalio.client import (
@@ -28,8 +27,6 @@ from models.domain.settings import Settings
 from workflows.janitor import JanitorWorkflow
 from workflows.reconcile import ReconcileWorkflow
 from workflows.server import WISH
-
-log = structlog.get_logger(__name__)
 
 # After an outage one pass is enough; a year of missed ones is what Temporal would make up for otherwise.
 _CATCH_UP = timedelta(minutes=2)

@@ -135,14 +135,6 @@ class Profiles(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
             if len(defaults) != 1:
                 raise ValueError(f"{kind}: exactly one entry must have default = true, not {len(defaults)}")
 
-    @property
-    def default_application(self) -> str:
-        return next(name for name, application in self.applications.items() if application.default)
-
-    @property
-    def default_hardware(self) -> str:
-        return next(name for name, hardware in self.hardware.items() if hardware.default)
-
     def application_named(self, name: str) -> Application:
         """Return the application of this name or raise `ProfileMismatch`."""
         try:

@@ -300,19 +300,6 @@ async def succeed_all(subject: Subject) -> None:
     )
 
 
-async def fail(operation: UUID, error: OperationError) -> None:
-    """End an operation with a reason; its running steps end with it."""
-    await row(
-        f"""WITH ended AS (
-             UPDATE operation SET status = 'failed', error = {{}}::jsonb, ended_at = now(), progressed_at = now(),
-                    version = version + 1
-              WHERE id = {{}} AND status IN ('queued', 'running') RETURNING id, status)
-           {END_STEPS}""",
-        to_json(error),
-        operation,
-    )
-
-
 async def stalled(seconds: float, limit: int) -> list[Subject]:
     """Subjects with work to do on which nothing happened for that long, the longest waiting first."""
     unsettled = " ".join(

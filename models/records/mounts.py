@@ -245,13 +245,6 @@ async def lost(scope: str, identity: UUID | None, limit: int) -> list[LostMount]
     return records(found, LostMount)
 
 
-async def holders(identity: UUID) -> int:
-    """How many servers may hold an object."""
-    found = await row("SELECT count(*) AS count FROM server_mount WHERE object = {}", identity)
-    count: int = found["count"] if found else 0
-    return count
-
-
 async def stop(mount: LostMount) -> bool:
     """Wish a server stopped because of what it holds, and say why; False: it is to stop anyway."""
     async with Transaction():

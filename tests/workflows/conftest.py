@@ -12,6 +12,7 @@ from integrations.jupyterhub import JupyterHub
 from integrations.truth import Truth
 from integrations.vault import Vault
 from models.database import engine
+from models.database.sql import row
 from models.database.transactions import Transaction
 from models.domain.settings import Settings
 from models.domain.values import Caller, Subject, Wish
@@ -95,6 +96,11 @@ class Scene:
 
     async def wake(self) -> None:
         assert await self._workflows.wake(self.subject)
+
+    async def holds(self, identity: UUID) -> bool:
+        """Whether it is written down that the server may hold an object."""
+        statement = "SELECT 1 AS one FROM server_mount WHERE server = :server AND object = :object"
+        return await row(statement, server=self.server, object=identity) is not None
 
     @property
     def handle(self) -> WorkflowHandle[object, object]:

@@ -24,7 +24,7 @@ from models.domain.settings import Settings
 from models.domain.values import Caller, ModuleCall, OperationStatus, Subject, Wish
 from models.ledger import claims, operations
 from models.ledger.operations import OperationRecord
-from models.records import modules, mounts, persons, secrets, servers
+from models.records import modules, persons, secrets, servers
 from models.records.modules import ModuleRecord
 from stack.supervisor import Stack
 from stack.vault_setup import VaultKeys, role_of, unseal
@@ -227,7 +227,7 @@ async def test_a_start_hands_secrets_over_once(scene: Scene, values: Vault, vaul
     )
     with pytest.raises(SecretRefused):
         opened(scene, vault)
-    assert await mounts.holders(variable) == 1
+    assert await scene.holds(variable)
 
 
 @pytest.mark.parametrize("how", ["refused", "failed"])

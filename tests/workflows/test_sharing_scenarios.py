@@ -21,7 +21,7 @@ from models.domain.settings import Settings
 from models.domain.values import Caller, OperationStatus, ServerStatus, Subject, Wish
 from models.ledger import operations
 from models.ledger.operations import OperationRecord
-from models.records import datasets, groups, mounts, servers
+from models.records import datasets, groups, servers
 from tests.people import make_person
 from tests.workflows.conftest import Scene
 from workflows.client import workflow_id
@@ -166,7 +166,7 @@ async def test_a_revoke_warns_and_then_stops(case: Case, record: Record) -> None
     assert (await ending).status is OperationStatus.SUCCEEDED
     assert await case.status() is ServerStatus.STOPPED
     assert case.scene.hub.living == {}
-    assert await mounts.holders(case.dataset) == 0
+    assert not await case.scene.holds(case.dataset)
     await case.scene.at_rest(case.access)
     await record("access-revoke", workflow_id(case.access))
 
@@ -197,7 +197,7 @@ async def test_what_is_given_back_within_the_grace_stops_nothing(case: Case) -> 
 async def test_a_start_says_what_it_leaves_out(case: Case) -> None:
     start = await case.started()
     assert [one.id for one in start.left_out] == [str(case.dataset)]
-    assert await mounts.holders(case.dataset) == 0
+    assert not await case.scene.holds(case.dataset)
 
 
 async def test_an_expired_share_is_taken_like_a_revoked_one(case: Case, client: Client, settings: Settings) -> None:
@@ -223,7 +223,7 @@ async def test_who_leaves_an_organisation_is_found_by_the_reconciler(
         shareable = await sharing.read("dataset", case.dataset, case.owner, Level.OWNER)
         await sharing.grant(shareable, await principals.find([], [], [org], ()), Level.WRITE, None, case.owner)
     await case.started()
-    assert await mounts.holders(case.dataset) == 1
+    assert await case.scene.holds(case.dataset)
     await row("DELETE FROM person_org WHERE person = {}", person)
     for number in range(2):
         # The first pass warns, the second comes after the grace.
@@ -268,7 +268,7 @@ async def test_a_group_from_its_making_to_its_end(
 
     await scene.ended(await scene.wish(Wish.RUNNING))
     await scene.at_rest()
-    assert await mounts.holders(identity) == 1
+    assert await scene.holds(identity)
     async with Transaction():
         group = await groups.read_managed(identity, grace)
         operation = await groups.remove_member(group, scene.caller.email, grace, None)

@@ -21,12 +21,13 @@ from api.http.operation_events import OperationEvents
 from api.http.services import Services
 from integrations.vault import Vault
 from models.database.engine import PATIENCE, pool
-from models.database.sql import row
+from models.database.sql import row, to_json
 from models.domain.errors import IdentityUnknown
 from models.domain.ids import new_id
 from models.domain.profiles import load_profiles
 from models.domain.settings import Settings
 from models.domain.values import Caller, OperationStatus, Subject
+from models.ledger.operations import OperationError
 from tests.people import make_person
 
 Json = dict[str, Any]
@@ -247,10 +248,12 @@ def problems(answer: httpx.Response) -> set[str]:
     return {detail["path"] for detail in answer.json()["error"]["details"]}
 
 
-async def end(operation: UUID, status: OperationStatus) -> None:
+async def end(operation: UUID, status: OperationStatus, error: OperationError | None = None) -> None:
     """End an operation as a workflow would."""
     await row(
-        "UPDATE operation SET status = {}, ended_at = now(), version = version + 1 WHERE id = {}",
-        str(status),
-        operation,
+        """UPDATE operation SET status = :status, error = CAST(:error AS jsonb), ended_at = now(), version = version + 1
+            WHERE id = :operation""",
+        status=str(status),
+        error=to_json(error),
+        operation=operation,
     )

@@ -19,7 +19,7 @@ from models.domain.values import OperationStatus, Subject, Wish
 from models.ledger import heartbeats, operations
 from models.ledger.heartbeats import Role
 from models.ledger.operations import LeftOut, OperationError
-from models.records import server_settling, servers, templates
+from models.records import mounts, server_settling, servers, templates
 from tests.unit.api.bench import Api, Bench, end
 
 
@@ -49,15 +49,11 @@ async def run(operation: UUID) -> None:
 
 
 async def test_a_view_of_everything(bench: Bench, api: Api) -> None:
-    operation = await operations.open_operation(
-        "server.start",
-        Subject("server", new_id()),
-        owner=bench.callers["alice"].id,
-        actor=bench.callers["alice"],
-        left_out=[LeftOut(kind="dataset", id="x", reason="not yours")],
-    )
+    server = await make_server(bench)
+    operation = await intend(bench, server, Wish.RUNNING)
+    await mounts.note_left_out(operation, [LeftOut(kind="dataset", id="x", reason="not yours")])
     await operations.step(operation, "spawn", OperationStatus.RUNNING)
-    await operations.fail(operation, OperationError(code="SPAWN_FAILED", message="no", hint="try"))
+    await server_settling.settle_failed_start(server, 1, OperationError(code="SPAWN_FAILED", message="no", hint="try"))
     answer = await api.alice.get(f"/operations/{operation}")
     body = answer.json()
     assert answer.headers["etag"].strip('"').isdigit()
@@ -70,10 +66,9 @@ async def test_a_view_of_everything(bench: Bench, api: Api) -> None:
 
 
 async def test_a_failure_that_has_no_advice_gives_none(bench: Bench, api: Api) -> None:
-    operation = await operations.open_operation(
-        "server.start", Subject("server", new_id()), owner=bench.callers["alice"].id, actor=bench.callers["alice"]
-    )
-    await operations.fail(operation, OperationError(code="SPAWN_FAILED", message="no"))
+    server = await make_server(bench)
+    operation = await intend(bench, server, Wish.RUNNING)
+    await server_settling.settle_failed_start(server, 1, OperationError(code="SPAWN_FAILED", message="no"))
     body = (await api.alice.get(f"/operations/{operation}")).json()
     assert body["error"] == {"code": "SPAWN_FAILED", "message": "no"}
 

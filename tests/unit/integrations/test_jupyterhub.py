@@ -9,7 +9,7 @@ import pytest
 from temporalio.exceptions import ApplicationError
 
 from integrations.hub_connection import HubConnection
-from integrations.jupyterhub import PAGE_SIZE, HubServer, JupyterHub, Progress
+from integrations.jupyterhub import PAGE_SIZE, JupyterHub, Progress
 from integrations.truth import Failure, Process, Truth
 from models.domain.errors import DomainError, HubRefused, HubThrottled, HubUnavailable, HubUserMissing, SpawnFailed
 from workflows.plugin import raise_as_application_error
@@ -97,10 +97,6 @@ async def error_of(awaitable: Awaitable[object]) -> DomainError:
     return raised.value
 
 
-async def all_active(hub: JupyterHub) -> list[HubServer]:
-    return [server async for server in hub.active_servers()]
-
-
 async def all_progress(hub: JupyterHub) -> list[Progress]:
     return [event async for event in hub.progress(USER, NAME)]
 
@@ -109,7 +105,7 @@ CALLS: dict[str, Call] = {
     "major_version": lambda script: client(script).major_version(),
     "server": lambda script: client(script).server(USER, NAME),
     "knows": lambda script: client(script).knows(USER, NAME),
-    "active_servers": lambda script: all_active(client(script)),
+    "elsewhere": lambda script: client(script).elsewhere(USER, NAME),
     "ensure_user": lambda script: client(script).ensure_user(USER),
     "start": lambda script: client(script).start(USER, NAME, "Lab", {}),
     "progress": lambda script: all_progress(client(script)),
@@ -480,16 +476,18 @@ async def test_a_stop_that_meets_a_check_is_tried_again(name: str) -> None:
     assert is_retried(error)
 
 
-def page(names: list[str], following: int | None) -> httpx.Response:
-    items = [{"name": name, "servers": {"lab": {"name": "lab", "ready": True}}} for name in names]
+def page(names: list[str], following: int | None, server: str = "other") -> httpx.Response:
+    items = [{"name": name, "servers": {server: {"name": server, "ready": True}}} for name in names]
     after = None if following is None else {"offset": following, "limit": PAGE_SIZE, "url": "ignored"}
     return httpx.Response(200, json={"items": items, "_pagination": {"offset": 0, "total": 9, "next": after}})
 
 
-async def test_every_page_of_servers_is_read() -> None:
+async def test_a_server_of_another_user_is_found_on_whatever_page() -> None:
     idle = httpx.Response(200, json={"items": [{"name": "idle"}], "_pagination": {"next": {"offset": 600}}})
-    script = Script(page(["a", "b"], 200), page(["c"], 400), idle, page([], None))
-    assert [server.user for server in await all_active(client(script))] == ["a", "b", "c"]
+    script = Script(page(["a", "b"], 200), page([USER], 400, NAME), idle, page(["c"], None, NAME))
+    found = await client(script).elsewhere(USER, NAME)
+    assert found is not None
+    assert (found.user, found.name, found.ready) == ("c", NAME, True)
     assert [dict(request.url.params) for request in script.requests] == [
         {"state": "active", "offset": offset, "limit": "200"} for offset in ("0", "200", "400", "600")
     ]
@@ -499,7 +497,8 @@ async def test_every_page_of_servers_is_read() -> None:
 
 @pytest.mark.parametrize("second", [httpx.ReadTimeout("read"), httpx.Response(502), httpx.Response(200, content=b"{")])
 async def test_half_a_list_is_no_list(second: Answer) -> None:
-    assert type(await error_of(all_active(client(Script(page(["a"], 200), second))))) is HubUnavailable
+    script = Script(page(["a"], 200), second)
+    assert type(await error_of(client(script).elsewhere(USER, NAME))) is HubUnavailable
 
 
 @pytest.mark.parametrize(

@@ -298,11 +298,8 @@ async def ends(bench: Bench, how: OperationStatus, after: float = 0.3) -> None:
     """Let the work end some time after it was asked for."""
     await bench.wakes.woken.wait()
     await asyncio.sleep(after)
-    operation = bench.wakes.subjects[-1].id
-    if how is OperationStatus.SUCCEEDED:
-        await end(operation, how)
-    else:
-        await operations.fail(operation, OperationError(code="X", message="broken", hint="mend it"))
+    broken = None if how is OperationStatus.SUCCEEDED else OperationError(code="X", message="broken", hint="mend it")
+    await end(bench.wakes.subjects[-1].id, how, broken)
 
 
 @pytest.mark.parametrize(

@@ -27,8 +27,8 @@ def test_the_shipped_file_has_what_the_contract_names(profiles: Profiles) -> Non
         *("jupyterlab", "notebook", "vscode", "rstudio", "voila"),
         *("streamlit", "dash", "solara", "rshiny", "pyshiny"),
     ]
-    assert profiles.default_application == "jupyterlab"
-    assert profiles.default_hardware == "cpuSmall"
+    assert [name for name, one in profiles.applications.items() if one.default] == ["jupyterlab"]
+    assert [name for name, one in profiles.hardware.items() if one.default] == ["cpuSmall"]
     assert all(application.image for application in profiles.applications.values())
     assert profiles.hardware_named("cpuMedium").memory_bytes == int(7.5 * 1024**3)
 
@@ -52,7 +52,7 @@ def test_the_shipped_file_has_what_the_contract_names(profiles: Profiles) -> Non
 def test_mistakes_are_named_at_load(tmp_path: Path, old: str, new: str, said: str) -> None:
     file = tmp_path / "profiles.toml"
     file.write_text(VALID)
-    assert load_profiles(file).default_hardware == "small"
+    assert list(load_profiles(file).hardware) == ["small"]
     assert old in VALID
     file.write_text(VALID.replace(old, new, 1))
     with pytest.raises(ProfilesInvalid, match=said) as problem:
