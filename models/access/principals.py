@@ -80,11 +80,10 @@ def _problems(kind: str, named: list[str], known: Container[str], reason: str) -
 async def _known_orgs(orgs: list[str], granted: UUID | None) -> set[str]:
     wanted = _well_formed(orgs)
     found = await rows(
-        """SELECT org FROM person_org WHERE org = ANY({}::text[])
-           UNION SELECT org FROM access_grant WHERE object = {} AND org = ANY({}::text[])""",
-        wanted,
-        granted,
-        wanted,
+        """SELECT org FROM person_org WHERE org = ANY(:orgs::text[])
+           UNION SELECT org FROM access_grant WHERE object = :object AND org = ANY(:orgs::text[])""",
+        orgs=wanted,
+        object=granted,
     )
     return {one["org"] for one in found}
 
@@ -104,10 +103,11 @@ async def invite(emails: list[str]) -> list[PersonRef]:
         identities = [new_id() for _ in missing]
         await rows(
             """INSERT INTO person (id, issuer, subject, email)
-               SELECT given.id, '', given.id::text, given.email FROM unnest({}::uuid[], {}::text[]) AS given(id, email)
+               SELECT given.id, '', given.id::text, given.email
+                 FROM unnest(:ids::uuid[], :emails::text[]) AS given(id, email)
                ON CONFLICT DO NOTHING""",
-            identities,
-            missing,
+            ids=identities,
+            emails=missing,
         )
         found |= await _persons(missing)
     return [found[email] for email in wanted]
@@ -116,8 +116,8 @@ async def invite(emails: list[str]) -> list[PersonRef]:
 async def _persons(emails: list[str]) -> dict[str, PersonRef]:
     found = await rows(
         """SELECT id, email, issuer = '' AS waiting FROM person
-            WHERE email = ANY({}::text[]) AND released_at IS NULL""",
-        emails,
+            WHERE email = ANY(:emails::text[]) AND released_at IS NULL""",
+        emails=emails,
     )
     return {one["email"]: PersonRef(**one) for one in found}
 
@@ -132,10 +132,9 @@ async def _groups(named: list[str]) -> dict[str, GroupRef]:
         return {}
     found = await rows(
         """SELECT id, name FROM user_group
-            WHERE wish = 'present' AND (id::text = ANY({}::text[]) OR lower(name) = ANY({}::text[]))
+            WHERE wish = 'present' AND (id::text = ANY(:named::text[]) OR lower(name) = ANY(:named::text[]))
             ORDER BY id FOR SHARE""",
-        list(lowered.values()),
-        list(lowered.values()),
+        named=list(lowered.values()),
     )
     by_key = {one["name"].lower(): GroupRef(**one) for one in found} | {
         str(one["id"]): GroupRef(**one) for one in found

@@ -53,7 +53,7 @@ async def read(kind: str, identity: UUID, caller: Caller, needs: Level, *, hold:
     `hold` keeps it live for the caller's transaction: who deletes it waits, and then finds what was granted.
     """
     if hold:
-        await row(f"SELECT 1 FROM {TABLES[kind]} WHERE id = {{}} AND wish = 'present' FOR SHARE", identity)
+        await row(f"SELECT 1 FROM {TABLES[kind]} WHERE id = :id AND wish = 'present' FOR SHARE", id=identity)
     found = await row(
         f"""WITH {CALLER}
             SELECT o.id, o.kind, o.owner AS owner_id, p.email AS owner, o.name, may.level
@@ -99,16 +99,16 @@ async def grant(
     for column, conflict, values in _columns(shareable, principals):
         await rows(
             f"""INSERT INTO access_grant (id, object, object_kind, {column}, level, expires_at, granted_by)
-                SELECT gen_random_uuid(), {{}}, {{}}, given.principal, {{}}, {{}}, {{}}
-                  FROM unnest({{}}::{conflict}[]) AS given(principal)
+                SELECT gen_random_uuid(), :object, :kind, given.principal, :level, :expires_at, :granted_by
+                  FROM unnest(:principals::{conflict}[]) AS given(principal)
                 ON CONFLICT (object, {column}, level) WHERE {column} IS NOT NULL
                 DO UPDATE SET expires_at = excluded.expires_at, granted_by = excluded.granted_by""",
-            shareable.id,
-            shareable.kind,
-            int(level),
-            expires_at,
-            caller.id,
-            values,
+            object=shareable.id,
+            kind=shareable.kind,
+            level=int(level),
+            expires_at=expires_at,
+            granted_by=caller.id,
+            principals=values,
         )
 
 
@@ -117,18 +117,19 @@ async def revoke(shareable: Shareable, principals: Principals, level: Level) -> 
     if principals.persons:
         # Also of those who have released the address since: it is what the owner knows them by.
         await rows(
-            """DELETE FROM access_grant WHERE object = {} AND level >= {}
-                  AND person IN (SELECT id FROM person WHERE email = ANY({}::text[]))""",
-            shareable.id,
-            int(level),
-            [one.email for one in principals.persons],
+            """DELETE FROM access_grant WHERE object = :object AND level >= :level
+                  AND person IN (SELECT id FROM person WHERE email = ANY(:emails::text[]))""",
+            object=shareable.id,
+            level=int(level),
+            emails=[one.email for one in principals.persons],
         )
     for column, type, values in _columns(shareable, principals):
         await rows(
-            f"DELETE FROM access_grant WHERE object = {{}} AND {column} = ANY({{}}::{type}[]) AND level >= {{}}",
-            shareable.id,
-            values,
-            int(level),
+            f"""DELETE FROM access_grant
+                 WHERE object = :object AND {column} = ANY(:principals::{type}[]) AND level >= :level""",
+            object=shareable.id,
+            principals=values,
+            level=int(level),
         )
 
 
@@ -157,13 +158,13 @@ async def keep_results(operation: UUID, shareable: Shareable, principals: Princi
     types, entities, ends = zip(*outcomes, strict=True)
     await rows(
         """INSERT INTO operation_result (id, operation, type, entity, outcome)
-           SELECT gen_random_uuid(), {}, given.type, given.entity, given.outcome
-             FROM unnest({}::text[], {}::text[], {}::text[]) AS given(type, entity, outcome)
+           SELECT gen_random_uuid(), :operation, given.type, given.entity, given.outcome
+             FROM unnest(:types::text[], :entities::text[], :outcomes::text[]) AS given(type, entity, outcome)
            ON CONFLICT DO NOTHING""",
-        operation,
-        list(types),
-        list(entities),
-        list(ends),
+        operation=operation,
+        types=list(types),
+        entities=list(entities),
+        outcomes=list(ends),
     )
 
 
@@ -214,30 +215,28 @@ async def explain(shareable: Shareable, email: str) -> list[Way]:
     """Every way in which a person has access: as the owner, directly, by a group, by an organisation."""
     found = await rows(
         f"""
-        WITH subject AS (SELECT id, email FROM person WHERE email = {{}} AND released_at IS NULL),
+        WITH subject AS (SELECT id, email FROM person WHERE email = :email AND released_at IS NULL),
         way AS (
           SELECT 1 AS place, 'user' AS type, s.email AS entity, {Level.OWNER:d} AS level,
                  NULL::timestamptz AS expires_at
-            FROM subject s WHERE s.id = {{}}
+            FROM subject s WHERE s.id = :owner
           UNION ALL
           SELECT 1, 'user', s.email, g.level, g.expires_at
-            FROM subject s JOIN access_grant g ON g.person = s.id AND g.object = {{}} WHERE {UNEXPIRED}
+            FROM subject s JOIN access_grant g ON g.person = s.id AND g.object = :object WHERE {UNEXPIRED}
           UNION ALL
           SELECT 2, 'group', u.name, g.level, g.expires_at
             FROM subject s JOIN group_member m ON m.person = s.id
             JOIN user_group u ON u.id = m.user_group AND u.wish = 'present'
-            JOIN access_grant g ON g.user_group = u.id AND g.object = {{}} WHERE {UNEXPIRED}
+            JOIN access_grant g ON g.user_group = u.id AND g.object = :object WHERE {UNEXPIRED}
           UNION ALL
           SELECT 3, 'org', g.org, g.level, g.expires_at
             FROM subject s JOIN person_org o ON o.person = s.id
-            JOIN access_grant g ON g.org = o.org AND g.object = {{}} WHERE {UNEXPIRED})
+            JOIN access_grant g ON g.org = o.org AND g.object = :object WHERE {UNEXPIRED})
         SELECT type, entity, level, expires_at FROM way ORDER BY place, entity COLLATE "C", level DESC LIMIT 1000
         """,
-        email,
-        shareable.owner_id,
-        shareable.id,
-        shareable.id,
-        shareable.id,
+        email=email,
+        owner=shareable.owner_id,
+        object=shareable.id,
     )
     return records(found, Way)
 
@@ -248,10 +247,10 @@ async def remove_expired(limit: int) -> list[tuple[str, UUID]]:
         """
         WITH gone AS (
           DELETE FROM access_grant WHERE id IN (
-            SELECT id FROM access_grant WHERE expires_at <= now() ORDER BY expires_at LIMIT {})
+            SELECT id FROM access_grant WHERE expires_at <= now() ORDER BY expires_at LIMIT :limit)
           RETURNING object, object_kind)
         SELECT DISTINCT object_kind, object FROM gone
         """,
-        limit,
+        limit=limit,
     )
     return [(one["object_kind"], one["object"]) for one in found]

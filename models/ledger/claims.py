@@ -41,13 +41,13 @@ async def take(
     """Claim something anew, within the caller's transaction."""
     await row(
         """INSERT INTO write_claim (id, kind, subject, person, request_id, detail, made)
-           VALUES ({}, {}, {}, {}, {}, {}::jsonb, '{{}}')""",
-        identity,
-        kind,
-        subject,
-        person,
-        request_id,
-        to_json(detail),
+           VALUES (:id, :kind, :subject, :person, :request_id, :detail::jsonb, '{}')""",
+        id=identity,
+        kind=kind,
+        subject=subject,
+        person=person,
+        request_id=request_id,
+        detail=to_json(detail),
     )
     return Claim(
         id=identity, kind=kind, subject=subject, person=person, request_id=request_id, detail=detail or {}, made=[]
@@ -57,41 +57,42 @@ async def take(
 async def resume(identity: UUID) -> Claim | None:
     """Go on with a claim; None: it is settled or abandoned."""
     found = await row(
-        f"UPDATE write_claim SET claimed_at = now() WHERE id = {{}} AND NOT abandoned RETURNING {_COLUMNS}", identity
+        f"UPDATE write_claim SET claimed_at = now() WHERE id = :id AND NOT abandoned RETURNING {_COLUMNS}", id=identity
     )
     return None if found is None else _claim(found)
 
 
 async def note_made(identity: UUID, name: str) -> None:
     """Write down what is about to get its place."""
-    await row("UPDATE write_claim SET made = array_append(made, {}::text) WHERE id = {}", name, identity)
+    await row("UPDATE write_claim SET made = array_append(made, :name::text) WHERE id = :id", name=name, id=identity)
 
 
 async def was_made(identity: UUID, name: str) -> bool:
     """Whether something was made for this claim, by this request or one that it repeats."""
-    return await row("SELECT 1 FROM write_claim WHERE id = {} AND {} = ANY(made)", identity, name) is not None
+    found = await row("SELECT 1 FROM write_claim WHERE id = :id AND :name = ANY(made)", id=identity, name=name)
+    return found is not None
 
 
 async def settle(identity: UUID) -> None:
     """What was claimed is recorded, within the caller's transaction; raises `StateConflict` when it was abandoned."""
-    if await row("DELETE FROM write_claim WHERE id = {} AND NOT abandoned RETURNING id", identity) is None:
+    if await row("DELETE FROM write_claim WHERE id = :id AND NOT abandoned RETURNING id", id=identity) is None:
         raise StateConflict("The request took too long and was given up.", hint="Send it again.", code="CLAIM_LOST")
 
 
 async def drop(identity: UUID) -> None:
     """Nothing was made, or nothing is left of it."""
-    await row("DELETE FROM write_claim WHERE id = {}", identity)
+    await row("DELETE FROM write_claim WHERE id = :id", id=identity)
 
 
 async def abandon(kind: str, before: datetime, limit: int) -> list[Claim]:
     """Abandon claims of a kind that were taken before a moment and never settled, the oldest first."""
     found = await rows(
         f"""UPDATE write_claim SET abandoned = true WHERE id IN (
-              SELECT id FROM write_claim WHERE kind = {{}} AND claimed_at < {{}}
-               ORDER BY claimed_at LIMIT {{}} FOR UPDATE SKIP LOCKED)
+              SELECT id FROM write_claim WHERE kind = :kind AND claimed_at < :before
+               ORDER BY claimed_at LIMIT :limit FOR UPDATE SKIP LOCKED)
             RETURNING {_COLUMNS}""",
-        kind,
-        before,
-        limit,
+        kind=kind,
+        before=before,
+        limit=limit,
     )
     return [_claim(one) for one in found]

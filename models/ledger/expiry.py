@@ -7,11 +7,11 @@ _BATCH = 5000
 
 _STATEMENTS = (
     """DELETE FROM session WHERE token_hash IN (
-         SELECT token_hash FROM session WHERE expires_at < now() - interval '1 day' LIMIT {}) RETURNING 1""",
+         SELECT token_hash FROM session WHERE expires_at < now() - interval '1 day' LIMIT :limit) RETURNING 1""",
     """DELETE FROM login_transaction WHERE state_hash IN (
-         SELECT state_hash FROM login_transaction WHERE expires_at < now() LIMIT {}) RETURNING 1""",
+         SELECT state_hash FROM login_transaction WHERE expires_at < now() LIMIT :limit) RETURNING 1""",
     """DELETE FROM heartbeat WHERE id IN (
-         SELECT id FROM heartbeat WHERE seen_at < now() - interval '1 day' LIMIT {}) RETURNING 1""",
+         SELECT id FROM heartbeat WHERE seen_at < now() - interval '1 day' LIMIT :limit) RETURNING 1""",
 )
 
 
@@ -19,14 +19,14 @@ async def remove_expired(idempotency_hours: float) -> int:
     """Remove expired sessions, sign-ins, heartbeats and idempotency rows; how many."""
     removed = 0
     for statement in _STATEMENTS:
-        removed += len(await rows(statement, _BATCH))
+        removed += len(await rows(statement, limit=_BATCH))
     removed += len(
         await rows(
             """DELETE FROM idempotency WHERE id IN (
-                 SELECT id FROM idempotency WHERE created_at < now() - make_interval(secs => {}) LIMIT {})
+                 SELECT id FROM idempotency WHERE created_at < now() - make_interval(secs => :age) LIMIT :limit)
                RETURNING 1""",
-            idempotency_hours * 3600,
-            _BATCH,
+            age=idempotency_hours * 3600,
+            limit=_BATCH,
         )
     )
     return removed

@@ -33,26 +33,25 @@ def _own_name() -> str:
 async def beat(role: Role) -> None:
     """Write down that this process works."""
     await row(
-        """INSERT INTO heartbeat (id, process, role, seen_at) VALUES (gen_random_uuid(), {}, {}, now())
+        """INSERT INTO heartbeat (id, process, role, seen_at) VALUES (gen_random_uuid(), :process, :role, now())
            ON CONFLICT (process, role) DO UPDATE SET seen_at = now()""",
-        _own_name(),
-        str(role),
+        process=_own_name(),
+        role=str(role),
     )
 
 
 async def stop(role: Role) -> None:
     """Write down that this process ends."""
-    await row("DELETE FROM heartbeat WHERE process = {} AND role = {}", _own_name(), str(role))
+    await row("DELETE FROM heartbeat WHERE process = :process AND role = :role", process=_own_name(), role=str(role))
 
 
 async def worker_works(host: str | None = None) -> bool:
     """Whether a worker was seen of late: any, or one of a host."""
     found = await row(
-        """SELECT 1 FROM heartbeat WHERE role = {} AND seen_at > now() - make_interval(secs => {})
-              AND ({}::text IS NULL OR split_part(process, '@', 2) = {}) LIMIT 1""",
-        str(Role.WORKER),
-        LATE_SECONDS,
-        host,
-        host,
+        """SELECT 1 FROM heartbeat WHERE role = :role AND seen_at > now() - make_interval(secs => :late)
+              AND (:host::text IS NULL OR split_part(process, '@', 2) = :host) LIMIT 1""",
+        role=str(Role.WORKER),
+        late=LATE_SECONDS,
+        host=host,
     )
     return found is not None

@@ -28,11 +28,11 @@ class WriteKey(Struct, frozen=True, kw_only=True):
 
 
 # For the end of a statement on the row of one key.
-_KEY = "person = {} AND method = {} AND path = {} AND key = {}"
+_KEY = "person = :person AND method = :method AND path = :path AND key = :key"
 
 
-def _values(key: WriteKey) -> tuple[object, ...]:
-    return key.person, key.method, key.path, key.key
+def _values(key: WriteKey) -> dict[str, object]:
+    return {"person": key.person, "method": key.method, "path": key.path, "key": key.key}
 
 
 class StoredAnswer(Struct, frozen=True, kw_only=True):
@@ -53,20 +53,20 @@ async def claim(key: WriteKey, *, hours: float) -> StoredAnswer | None:
     claimed = await row(
         """
         INSERT INTO idempotency AS i (id, person, method, path, key, request_digest)
-        VALUES ({}, {}, {}, {}, {}, {})
+        VALUES (:id, :person, :method, :path, :key, :digest)
         ON CONFLICT (person, method, path, key) DO UPDATE
            SET request_digest = excluded.request_digest, created_at = now(),
                status_code = NULL, headers = NULL, body = NULL, operation = NULL, claim = NULL
-         WHERE i.created_at < now() - make_interval(secs => {})
+         WHERE i.created_at < now() - make_interval(secs => :age)
         RETURNING i.id
         """,
-        uuid4(),
-        key.person,
-        key.method,
-        key.path,
-        key.key,
-        key.digest,
-        hours * 3600,
+        id=uuid4(),
+        person=key.person,
+        method=key.method,
+        path=key.path,
+        key=key.key,
+        digest=key.digest,
+        age=hours * 3600,
     )
     return None if claimed is not None else await find(key, hours=hours)
 
@@ -80,9 +80,9 @@ async def hold(key: WriteKey, claim_id: UUID, *, hours: float) -> UUID | StoredA
     if stored is not None:
         return stored
     found = await row(
-        f"""UPDATE idempotency SET claim = coalesce(claim, {{}}::uuid) WHERE {_KEY} RETURNING claim""",
-        claim_id,
-        *_values(key),
+        f"UPDATE idempotency SET claim = coalesce(claim, :claim::uuid) WHERE {_KEY} RETURNING claim",
+        claim=claim_id,
+        **_values(key),
     )
     held: UUID = claim_id if found is None else found["claim"]
     return held
@@ -90,34 +90,33 @@ async def hold(key: WriteKey, claim_id: UUID, *, hours: float) -> UUID | StoredA
 
 async def move(key: WriteKey, claim_id: UUID) -> None:
     """Hold `key` for another claim, because that which held it was given up."""
-    await row(f"UPDATE idempotency SET claim = {{}} WHERE {_KEY}", claim_id, *_values(key))
+    await row(f"UPDATE idempotency SET claim = :claim WHERE {_KEY}", claim=claim_id, **_values(key))
 
 
 async def answer(claim_id: UUID, answer: StoredAnswer) -> None:
     """Store an answer for the key that a claim holds, if there is one: nobody else will."""
     await row(
-        """UPDATE idempotency SET status_code = {}, headers = {}::jsonb, body = {}, claim = NULL
-            WHERE claim = {} AND status_code IS NULL""",
-        answer.status,
-        to_json(answer.headers),
-        answer.body,
-        claim_id,
+        """UPDATE idempotency SET status_code = :status, headers = :headers::jsonb, body = :body, claim = NULL
+            WHERE claim = :claim AND status_code IS NULL""",
+        status=answer.status,
+        headers=to_json(answer.headers),
+        body=answer.body,
+        claim=claim_id,
     )
 
 
 async def release(key: WriteKey) -> None:
     """Forget a key that was held and got no answer: the request failed and may be repeated, or sent otherwise."""
-    await row(f"DELETE FROM idempotency WHERE {_KEY} AND status_code IS NULL", *_values(key))
+    await row(f"DELETE FROM idempotency WHERE {_KEY} AND status_code IS NULL", **_values(key))
 
 
 async def find(key: WriteKey, *, hours: float) -> StoredAnswer | None:
     """The stored answer if the write took place before; raises `RequestInvalid` if the key was for another request."""
     found = await row(
-        """SELECT request_digest, status_code, headers, body FROM idempotency
-            WHERE created_at >= now() - make_interval(secs => {}) AND """
-        + _KEY,
-        hours * 3600,
-        *_values(key),
+        f"""SELECT request_digest, status_code, headers, body FROM idempotency
+             WHERE created_at >= now() - make_interval(secs => :age) AND {_KEY}""",
+        age=hours * 3600,
+        **_values(key),
     )
     if found is None:
         return None
@@ -137,11 +136,11 @@ async def keep(key: WriteKey, answer: StoredAnswer, operation: UUID | None) -> N
     """Store the answer that `key` was given, in place of an earlier one."""
     await row(
         f"""UPDATE idempotency
-               SET status_code = {{}}, headers = {{}}::jsonb, body = {{}}, operation = {{}}, claim = NULL
+               SET status_code = :status, headers = :headers::jsonb, body = :body, operation = :operation, claim = NULL
              WHERE {_KEY}""",
-        answer.status,
-        to_json(answer.headers),
-        answer.body,
-        operation,
-        *_values(key),
+        status=answer.status,
+        headers=to_json(answer.headers),
+        body=answer.body,
+        operation=operation,
+        **_values(key),
     )
