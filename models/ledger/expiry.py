@@ -5,7 +5,7 @@ from models.database.sql import rows
 # Bounded, so that no statement holds locks for long; the next pass goes on.
 _BATCH = 5000
 
-_STATEMENTS = (
+STATEMENTS = (
     """DELETE FROM session WHERE token_hash IN (
          SELECT token_hash FROM session WHERE expires_at < now() - interval '1 day' LIMIT :limit) RETURNING 1""",
     """DELETE FROM login_transaction WHERE state_hash IN (
@@ -18,7 +18,7 @@ _STATEMENTS = (
 async def remove_expired(idempotency_hours: float) -> int:
     """Remove expired sessions, sign-ins, heartbeats and idempotency rows; how many."""
     removed = 0
-    for statement in _STATEMENTS:
+    for statement in STATEMENTS:
         removed += len(await rows(statement, limit=_BATCH))
     removed += len(
         await rows(

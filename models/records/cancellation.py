@@ -37,8 +37,8 @@ async def cancel(operation: OperationRecord, caller: Caller, *, request_id: str 
         raise StateConflict(f"A {verb} cannot be cancelled.", hint=_OPPOSITES[verb])
     taken_back = await row(
         """UPDATE operation SET status = 'cancelled', ended_at = now(), progressed_at = now(), version = version + 1
-            WHERE id = {} AND status = 'queued' RETURNING id""",
-        operation.id,
+            WHERE id = :id AND status = 'queued' RETURNING id""",
+        id=operation.id,
     )
     if taken_back is None:
         now = await operations.read(operation.id)
@@ -56,7 +56,7 @@ async def cancel(operation: OperationRecord, caller: Caller, *, request_id: str 
 
 async def _cancel_start(operation: OperationRecord, caller: Caller, request_id: str | None) -> None:
     # The lock keeps other wishes away until this one is decided.
-    server = await row("SELECT generation FROM server WHERE id = {} FOR UPDATE", operation.subject)
+    server = await row("SELECT generation FROM server WHERE id = :id FOR UPDATE", id=operation.subject)
     now = await operations.read(operation.id)
     if server is None or now.status.ended:
         raise StateConflict(f"The operation has already ended: {now.status}.")

@@ -49,14 +49,16 @@ class Mirror(Struct, frozen=True, kw_only=True):
 
 _SELECT = """
     SELECT u.id, u.name, m.id IS NOT NULL AS member, coalesce(m.manager, false) AS manager, u.created_at, u.version
-      FROM user_group u LEFT JOIN group_member m ON m.user_group = u.id AND m.person = {}
+      FROM user_group u LEFT JOIN group_member m ON m.user_group = u.id AND m.person = :person
 """
 
 
 async def read(identity: UUID, caller: Caller, *, lock: bool = False) -> GroupRecord:
     """A group, which everybody may know of; raises `RecordMissing`. `lock` holds it for the caller's transaction."""
     found = await row(
-        _SELECT + "WHERE u.id = {} AND u.wish = 'present'" + (" FOR UPDATE OF u" if lock else ""), caller.id, identity
+        f"{_SELECT} WHERE u.id = :id AND u.wish = 'present' {'FOR UPDATE OF u' if lock else ''}",
+        person=caller.id,
+        id=identity,
     )
     if found is None:
         raise RecordMissing.of(KIND, identity)
@@ -74,11 +76,11 @@ async def read_managed(identity: UUID, caller: Caller) -> GroupRecord:
 async def list_all(caller: Caller, *, before: UUID | None = None, limit: int) -> list[GroupRecord]:
     """Every group, newest first, at most `limit`, older than `before`."""
     found = await rows(
-        _SELECT + "WHERE u.wish = 'present' AND ({}::uuid IS NULL OR u.id < {}) ORDER BY u.id DESC LIMIT {}",
-        caller.id,
-        before,
-        before,
-        limit,
+        _SELECT
+        + "WHERE u.wish = 'present' AND (:before::uuid IS NULL OR u.id < :before) ORDER BY u.id DESC LIMIT :limit",
+        person=caller.id,
+        before=before,
+        limit=limit,
     )
     return records(found, GroupRecord)
 
@@ -106,9 +108,9 @@ async def create(name: str, caller: Caller, *, request_id: str | None = None) ->
     except asyncpg.UniqueViolationError:
         raise _name_taken(name) from None
     await row(
-        "INSERT INTO group_member (id, user_group, person, manager) VALUES (gen_random_uuid(), {}, {}, true)",
-        identity,
-        caller.id,
+        "INSERT INTO group_member (id, user_group, person, manager) VALUES (gen_random_uuid(), :group, :person, true)",
+        group=identity,
+        person=caller.id,
     )
     operation = await operations.open_operation(
         "group.create", Subject(KIND, identity), owner=caller.id, actor=caller, generation=1, request_id=request_id
@@ -119,7 +121,7 @@ async def create(name: str, caller: Caller, *, request_id: str | None = None) ->
 async def rename(group: GroupRecord, name: str, caller: Caller, request_id: str | None) -> UUID:
     """Rename a locked group; the operation, because JupyterHub tells the name too. Raises `StateConflict`."""
     try:
-        await row("UPDATE user_group SET name = {} WHERE id = {}", name, group.id)
+        await row("UPDATE user_group SET name = :name WHERE id = :id", name=name, id=group.id)
     except asyncpg.UniqueViolationError:
         raise _name_taken(name) from None
     return await _changed(group, "update", caller, request_id, {"fields": ["name"]})
@@ -135,10 +137,10 @@ async def delete(group: GroupRecord, caller: Caller, request_id: str | None) -> 
 async def add_member(group: GroupRecord, person: UUID, email: str, caller: Caller, request_id: str | None) -> UUID:
     """Add a person to a locked group; the operation. Adding a member again changes nothing and succeeds."""
     await row(
-        """INSERT INTO group_member (id, user_group, person) VALUES (gen_random_uuid(), {}, {})
+        """INSERT INTO group_member (id, user_group, person) VALUES (gen_random_uuid(), :group, :person)
            ON CONFLICT DO NOTHING""",
-        group.id,
-        person,
+        group=group.id,
+        person=person,
     )
     return await _changed(group, "add_member", caller, request_id, {"member": email})
 
@@ -151,9 +153,9 @@ async def remove_member(group: GroupRecord, email: str, caller: Caller, request_
     await _keep_a_manager(group, email)
     await row(
         """DELETE FROM group_member m USING person p
-            WHERE m.user_group = {} AND m.person = p.id AND p.email = {}""",
-        group.id,
-        email,
+            WHERE m.user_group = :group AND m.person = p.id AND p.email = :email""",
+        group=group.id,
+        email=email,
     )
     return await _changed(group, "remove_member", caller, request_id, {"member": email})
 
@@ -163,11 +165,12 @@ async def set_manager(group: GroupRecord, email: str, manager: bool, caller: Cal
     if not manager:
         await _keep_a_manager(group, email)
     found = await row(
-        """UPDATE group_member m SET manager = {} FROM person p
-            WHERE m.user_group = {} AND m.person = p.id AND p.email = {} AND p.released_at IS NULL RETURNING m.id""",
-        manager,
-        group.id,
-        email,
+        """UPDATE group_member m SET manager = :manager FROM person p
+            WHERE m.user_group = :group AND m.person = p.id AND p.email = :email AND p.released_at IS NULL
+           RETURNING m.id""",
+        manager=manager,
+        group=group.id,
+        email=email,
     )
     if found is None:
         raise RecordMissing("The group has no such member.")
@@ -176,11 +179,10 @@ async def set_manager(group: GroupRecord, email: str, manager: bool, caller: Cal
 
 async def _keep_a_manager(group: GroupRecord, email: str) -> None:
     others = await row(
-        """SELECT bool_or(p.email <> {}) AS others, bool_or(p.email = {}) AS one_of_them
-             FROM group_member m JOIN person p ON p.id = m.person WHERE m.user_group = {} AND m.manager""",
-        email,
-        email,
-        group.id,
+        """SELECT bool_or(p.email <> :email) AS others, bool_or(p.email = :email) AS one_of_them
+             FROM group_member m JOIN person p ON p.id = m.person WHERE m.user_group = :group AND m.manager""",
+        email=email,
+        group=group.id,
     )
     if others is not None and others["one_of_them"] and not others["others"]:
         raise StateConflict(
@@ -212,7 +214,7 @@ _MIRRORS = """
 
 async def mirror_of(group: UUID) -> Mirror | None:
     """What JupyterHub's group is to hold; None: there is to be none."""
-    found = await row(_MIRRORS + "WHERE u.id = {} AND u.wish = 'present'", group)
+    found = await row(_MIRRORS + "WHERE u.id = :group AND u.wish = 'present'", group=group)
     return None if found is None else msgspec.convert(found, Mirror)
 
 
@@ -220,11 +222,11 @@ async def settled_mirrors(after: UUID | None, limit: int) -> list[Mirror]:
     """The mirrors of groups on which nobody works, in order of id."""
     found = await rows(
         _MIRRORS
-        + """WHERE u.wish = 'present' AND u.generation = u.observed_generation AND ({}::uuid IS NULL OR u.id > {})
-             ORDER BY u.id LIMIT {}""",
-        after,
-        after,
-        limit,
+        + """WHERE u.wish = 'present' AND u.generation = u.observed_generation
+               AND (:after::uuid IS NULL OR u.id > :after)
+             ORDER BY u.id LIMIT :limit""",
+        after=after,
+        limit=limit,
     )
     return records(found, Mirror)
 
@@ -233,8 +235,8 @@ async def note_drift(group: UUID) -> bool:
     """JupyterHub's group differs from a settled group: it is to be made true again."""
     found = await row(
         """UPDATE user_group SET observed_generation = generation - 1, version = version + 1
-            WHERE id = {} AND generation = observed_generation AND wish = 'present' RETURNING id""",
-        group,
+            WHERE id = :group AND generation = observed_generation AND wish = 'present' RETURNING id""",
+        group=group,
     )
     return found is not None
 

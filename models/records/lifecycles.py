@@ -48,10 +48,10 @@ class ObjectPlan(Struct, frozen=True, kw_only=True):
 async def read_plan(subject: Subject) -> ObjectPlan | None:
     """What is to be made true of a record; None: it is gone."""
     found = await row(
-        f"""SELECT id, {{}}::text AS kind, name, wish, generation, observed, observed_generation
-              FROM {TABLES[subject.kind]} WHERE id = {{}}""",
-        subject.kind,
-        subject.id,
+        f"""SELECT id, :kind::text AS kind, name, wish, generation, observed, observed_generation
+              FROM {TABLES[subject.kind]} WHERE id = :id""",
+        kind=subject.kind,
+        id=subject.id,
     )
     return None if found is None else msgspec.convert(found, ObjectPlan)
 
@@ -77,10 +77,10 @@ async def intend(
     Repeating a wish is a new generation too: what hangs on the record, such as a group's members, has changed.
     """
     found = await row(
-        f"""UPDATE {TABLES[subject.kind]} SET wish = {{}}, generation = generation + 1, version = version + 1,
-                   observed_at = now() WHERE id = {{}} RETURNING generation""",
-        str(wish),
-        subject.id,
+        f"""UPDATE {TABLES[subject.kind]} SET wish = :wish, generation = generation + 1, version = version + 1,
+                   observed_at = now() WHERE id = :id RETURNING generation""",
+        wish=str(wish),
+        id=subject.id,
     )
     if found is None:
         raise RecordMissing.of(subject.kind, subject.id)
@@ -142,11 +142,11 @@ async def settle(plan: ObjectPlan) -> bool:
 async def expired_trash(before: datetime, limit: int) -> list[Subject]:
     """What was put into the trash before a moment."""
     kinds = " UNION ALL ".join(
-        f"SELECT '{kind}' AS kind, id, trashed_at FROM {TABLES[kind]} WHERE wish = 'trashed' AND trashed_at < {{}}"
+        f"SELECT '{kind}' AS kind, id, trashed_at FROM {TABLES[kind]} WHERE wish = 'trashed' AND trashed_at < :before"
         for kind in TRASHABLE
     )
     found = await rows(
-        f"SELECT kind, id FROM ({kinds}) trash ORDER BY trashed_at LIMIT {{}}", *([before] * len(TRASHABLE)), limit
+        f"SELECT kind, id FROM ({kinds}) trash ORDER BY trashed_at LIMIT :limit", before=before, limit=limit
     )
     return records(found, Subject)
 
@@ -154,7 +154,7 @@ async def expired_trash(before: datetime, limit: int) -> list[Subject]:
 async def purge(subject: Subject) -> None:
     """Wish what is still in the trash gone for good."""
     found = await row(
-        f"SELECT owner FROM {TABLES[subject.kind]} WHERE id = {{}} AND wish = 'trashed' FOR UPDATE", subject.id
+        f"SELECT owner FROM {TABLES[subject.kind]} WHERE id = :id AND wish = 'trashed' FOR UPDATE", id=subject.id
     )
     if found is not None:
         await intend(subject, Presence.PURGED, "purge", None, owner=found["owner"])

@@ -90,7 +90,7 @@ async def take_place(module: UUID, generation: int) -> Placement | None:
         """
         WITH wanted AS (
           SELECT id, owner, name, module_version, calls, wish = 'present' AS present FROM module
-           WHERE id = {} AND generation = {}::bigint),
+           WHERE id = :module AND generation = :generation::bigint),
         held AS (
           INSERT INTO module_place (id, module, owner, name, module_version)
           SELECT gen_random_uuid(), id, owner, name, module_version FROM wanted WHERE present
@@ -98,14 +98,13 @@ async def take_place(module: UUID, generation: int) -> Placement | None:
           RETURNING module)
         SELECT wanted.*, (SELECT module FROM held) AS holder FROM wanted
         """,
-        module,
-        generation,
+        module=module,
+        generation=generation,
     )
     if found is None:
         return None
-    places = records(
-        await rows("SELECT owner, name, module_version FROM module_place WHERE module = {}", module), ModulePlace
-    )
+    held = await rows("SELECT owner, name, module_version FROM module_place WHERE module = :module", module=module)
+    places = records(held, ModulePlace)
     wanted = None
     if found["present"]:
         wanted = ModulePlace(owner=found["owner"], name=found["name"], module_version=found["module_version"])
@@ -121,11 +120,12 @@ async def take_place(module: UUID, generation: int) -> Placement | None:
 async def give_up(module: UUID, places: list[ModulePlace]) -> None:
     """Give places up in which no file of the module stands any more."""
     await row(
-        """DELETE FROM module_place p USING unnest({}::uuid[], {}::text[], {}::text[]) AS left_(owner, name, version)
-            WHERE p.module = {} AND p.owner = left_.owner AND p.name = left_.name
+        """DELETE FROM module_place p
+            USING unnest(:owners::uuid[], :names::text[], :versions::text[]) AS left_(owner, name, version)
+            WHERE p.module = :module AND p.owner = left_.owner AND p.name = left_.name
               AND p.module_version = left_.version""",
-        [one.owner for one in places],
-        [one.name for one in places],
-        [one.module_version for one in places],
-        module,
+        owners=[one.owner for one in places],
+        names=[one.name for one in places],
+        versions=[one.module_version for one in places],
+        module=module,
     )

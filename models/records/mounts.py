@@ -75,15 +75,15 @@ _USABLE = f"""
       SELECT o.id AS object, o.kind, o.name, p.email AS owner, o.owner = s.owner AS own,
              o.kind IN ({_HAVE_DIRECTORIES}) AND may.level >= {Level.WRITE:d} AS writes
         FROM server s CROSS JOIN {_OWNER}
-        JOIN shareable o ON o.id = ANY({{}}::uuid[]) AND o.live AND o.ready
+        JOIN shareable o ON o.id = ANY(:ids::uuid[]) AND o.live AND o.ready
         JOIN person p ON p.id = o.owner
         CROSS JOIN LATERAL (SELECT {level_of("o")} AS level) may
-       WHERE s.id = {{}} AND may.level IS NOT NULL
+       WHERE s.id = :server AND may.level IS NOT NULL
       UNION ALL
       SELECT u.id, 'group', u.name, '', true, true
         FROM server s JOIN group_member m ON m.person = s.owner
         JOIN user_group u ON u.id = m.user_group AND u.wish = 'present' AND u.observed = 'present'
-       WHERE s.id = {{}})
+       WHERE s.id = :server)
 """
 
 
@@ -98,9 +98,9 @@ async def claim(server: UUID, generation: int, wanted: list[tuple[str, str]]) ->
     async with Transaction():
         # A late call must leave nothing behind that no process of its generation will ever release.
         wished = await row(
-            "SELECT 1 AS one FROM server WHERE id = {} AND generation = {} AND wish = 'running' FOR UPDATE",
-            server,
-            generation,
+            "SELECT 1 FROM server WHERE id = :server AND generation = :generation AND wish = 'running' FOR UPDATE",
+            server=server,
+            generation=generation,
         )
         if wished is None:
             return None
@@ -108,15 +108,13 @@ async def claim(server: UUID, generation: int, wanted: list[tuple[str, str]]) ->
             f"""
             WITH {_USABLE}
             INSERT INTO server_mount (id, server, object, kind, writes, generation)
-            SELECT gen_random_uuid(), {{}}, object, kind, writes, {{}}::bigint FROM usable
+            SELECT gen_random_uuid(), :server, object, kind, writes, :generation::bigint FROM usable
             ON CONFLICT (server, object) DO UPDATE
                SET writes = server_mount.writes OR excluded.writes, generation = excluded.generation, lost_at = NULL
             """,
-            identities,
-            server,
-            server,
-            server,
-            generation,
+            ids=identities,
+            server=server,
+            generation=generation,
         )
     # Read again now that others can see what was written down: whoever takes a right from here on finds it, and
     # what was taken before is not used.
@@ -129,15 +127,13 @@ async def claim(server: UUID, generation: int, wanted: list[tuple[str, str]]) ->
                CASE WHEN secret.id IS NOT NULL THEN jsonb_build_object(
                  'id', secret.id, 'name', secret.name, 'type', secret.type, 'mount_path', secret.mount_path,
                  'value_version', secret.value_version) END AS secret
-          FROM usable JOIN server_mount m ON m.server = {{}} AND m.object = usable.object
+          FROM usable JOIN server_mount m ON m.server = :server AND m.object = usable.object
           LEFT JOIN module ON usable.kind = 'module' AND module.id = usable.object
           LEFT JOIN secret ON usable.kind = 'secret' AND secret.id = usable.object
          ORDER BY usable.object
         """,
-        identities,
-        server,
-        server,
-        server,
+        ids=identities,
+        server=server,
     )
     claims = _sorted_out(records([decoded(one, "secret") for one in found], Claim), wanted)
     moving = [f"{one.name}/{one.version}" for one in claims.kept if one.moving]
@@ -184,7 +180,9 @@ def _in_the_way(claim: Claim, kept: list[Claim], known: dict[tuple[str, str], Cl
 async def note_left_out(operation: UUID, left_out: list[LeftOut]) -> None:
     """Say on the operation of a start what had to be left out."""
     await row(
-        "UPDATE operation SET left_out = {}::jsonb, version = version + 1 WHERE id = {}", to_json(left_out), operation
+        "UPDATE operation SET left_out = :left_out::jsonb, version = version + 1 WHERE id = :id",
+        left_out=to_json(left_out),
+        id=operation,
     )
 
 
@@ -201,12 +199,12 @@ _ENTITLED = f"""
 """
 
 # Which mounts a change can have touched. Everything: what expired, or whose owner left an organisation.
-_SCOPES = {
-    "server": "mount.server = {}",
-    "object": "mount.object = {}",
-    "group": """(mount.object = {} OR mount.object IN (
-                  SELECT g.object FROM access_grant g WHERE g.user_group = {}))""",
-    "all": "true",
+SCOPES = {
+    "server": "mount.server = :id",
+    "object": "mount.object = :id",
+    "group": """(mount.object = :id OR mount.object IN (
+                  SELECT g.object FROM access_grant g WHERE g.user_group = :id))""",
+    "all": ":id::uuid IS NULL",
 }
 
 
@@ -215,32 +213,30 @@ async def mark_lost(scope: str, identity: UUID | None = None) -> int:
 
     Writes only what differs; answers how many did.
     """
-    condition = _SCOPES[scope]
     changed = await rows(
         f"""
         UPDATE server_mount held SET lost_at = CASE WHEN seen.entitled THEN NULL ELSE now() END
           FROM (SELECT mount.id, {_ENTITLED} AS entitled
-                  FROM server_mount mount JOIN server s ON s.id = mount.server WHERE {condition}) seen
+                  FROM server_mount mount JOIN server s ON s.id = mount.server WHERE {SCOPES[scope]}) seen
          WHERE held.id = seen.id AND seen.entitled = (held.lost_at IS NOT NULL)
         RETURNING held.id
         """,
-        *([identity] * condition.count("{}")),
+        id=identity,
     )
     return len(changed)
 
 
 async def lost(scope: str, identity: UUID | None, limit: int) -> list[LostMount]:
     """Servers that hold what they may no longer have, the longest first."""
-    condition = _SCOPES[scope]
     found = await rows(
         f"""SELECT mount.server, mount.kind, coalesce(o.name, u.name, '') AS name, mount.lost_at
               FROM server_mount mount
               LEFT JOIN shareable o ON mount.kind <> 'group' AND o.id = mount.object
               LEFT JOIN user_group u ON mount.kind = 'group' AND u.id = mount.object
-             WHERE mount.lost_at IS NOT NULL AND {condition}
-             ORDER BY mount.lost_at, mount.id LIMIT {{}}""",
-        *([identity] * condition.count("{}")),
-        limit,
+             WHERE mount.lost_at IS NOT NULL AND {SCOPES[scope]}
+             ORDER BY mount.lost_at, mount.id LIMIT :limit""",
+        id=identity,
+        limit=limit,
     )
     return records(found, LostMount)
 
@@ -251,8 +247,8 @@ async def stop(mount: LostMount) -> bool:
         # The grant may have been given back since we looked.
         still = await row(
             """SELECT s.wish FROM server_mount m JOIN server s ON s.id = m.server
-                WHERE m.server = {} AND m.lost_at IS NOT NULL LIMIT 1 FOR UPDATE OF s""",
-            mount.server,
+                WHERE m.server = :server AND m.lost_at IS NOT NULL LIMIT 1 FOR UPDATE OF s""",
+            server=mount.server,
         )
         if still is None or still["wish"] != Wish.RUNNING:
             return False
@@ -263,7 +259,9 @@ async def stop(mount: LostMount) -> bool:
             hint="Start it again: it runs without it.",
             at=datetime.now().astimezone(),
         )
-        await row("UPDATE server SET last_error = {}::jsonb WHERE id = {}", to_json(error), mount.server)
+        await row(
+            "UPDATE server SET last_error = :error::jsonb WHERE id = :server", error=to_json(error), server=mount.server
+        )
     return True
 
 

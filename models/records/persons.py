@@ -17,8 +17,8 @@ from models.records import sessions
 # An invited person has no issuer yet (see `models.access.principals`).
 _ADOPT = """
         adopted AS (
-          UPDATE person SET issuer = {}, subject = {}, seen_at = now()
-           WHERE email = {} AND issuer = '' AND released_at IS NULL AND NOT EXISTS (SELECT 1 FROM known)
+          UPDATE person SET issuer = :issuer, subject = :subject, seen_at = now()
+           WHERE email = :email AND issuer = '' AND released_at IS NULL AND NOT EXISTS (SELECT 1 FROM known)
           RETURNING id, email),
 """
 
@@ -74,12 +74,12 @@ async def _unchanged(identity: Identity, email: str) -> UUID | None:
     found = await row(
         """
         SELECT p.id, ARRAY(SELECT o.org FROM person_org o WHERE o.person = p.id) AS orgs FROM person p
-         WHERE p.issuer = {} AND p.subject = {} AND p.email = {} AND p.released_at IS NULL
+         WHERE p.issuer = :issuer AND p.subject = :subject AND p.email = :email AND p.released_at IS NULL
            AND p.seen_at > now() - interval '1 minute'
         """,
-        identity.issuer,
-        identity.subject,
-        email,
+        issuer=identity.issuer,
+        subject=identity.subject,
+        email=email,
     )
     return found["id"] if found is not None and set(found["orgs"]) == set(identity.orgs) else None
 
@@ -89,26 +89,20 @@ async def _bind(identity: Identity, email: str) -> UUID:
         f"""
         WITH known AS (
           UPDATE person SET seen_at = now(), released_at = NULL,
-                 email = CASE WHEN released_at IS NULL THEN email ELSE {{}} END,
+                 email = CASE WHEN released_at IS NULL THEN email ELSE :email END,
                  initialized_at = CASE WHEN released_at IS NULL THEN initialized_at END
-           WHERE issuer = {{}} AND subject = {{}} RETURNING id, email),
+           WHERE issuer = :issuer AND subject = :subject RETURNING id, email),
         {_ADOPT}
         made AS (
           INSERT INTO person (id, issuer, subject, email)
-          SELECT {{}}, {{}}, {{}}, {{}} WHERE NOT EXISTS (SELECT 1 FROM known UNION ALL SELECT 1 FROM adopted)
+          SELECT :id, :issuer, :subject, :email WHERE NOT EXISTS (SELECT 1 FROM known UNION ALL SELECT 1 FROM adopted)
           ON CONFLICT (issuer, subject) DO UPDATE SET seen_at = now() RETURNING id, email)
         SELECT id, email FROM known UNION ALL SELECT id, email FROM adopted UNION ALL SELECT id, email FROM made
         """,
-        email,
-        identity.issuer,
-        identity.subject,
-        identity.issuer,
-        identity.subject,
-        email,
-        new_id(),
-        identity.issuer,
-        identity.subject,
-        email,
+        id=new_id(),
+        issuer=identity.issuer,
+        subject=identity.subject,
+        email=email,
     )
     if found is None or found["email"] != email:
         raise ActionForbidden(
@@ -124,17 +118,14 @@ async def _keep_orgs(person: UUID, orgs: tuple[str, ...]) -> None:
     """Work in the background knows a person's organisations from here. Nothing is written when nothing differs."""
     await row(
         """
-        WITH gone AS (DELETE FROM person_org WHERE person = {} AND NOT org = ANY({}::text[]))
+        WITH gone AS (DELETE FROM person_org WHERE person = :person AND NOT org = ANY(:orgs::text[]))
         INSERT INTO person_org (id, person, org)
-        SELECT gen_random_uuid(), {}, given.org FROM unnest({}::text[]) AS given(org)
-         WHERE NOT EXISTS (SELECT 1 FROM person_org p WHERE p.person = {} AND p.org = given.org)
+        SELECT gen_random_uuid(), :person, given.org FROM unnest(:orgs::text[]) AS given(org)
+         WHERE NOT EXISTS (SELECT 1 FROM person_org p WHERE p.person = :person AND p.org = given.org)
         ON CONFLICT DO NOTHING
         """,
-        person,
-        list(orgs),
-        person,
-        list(dict.fromkeys(orgs)),
-        person,
+        person=person,
+        orgs=list(dict.fromkeys(orgs)),
     )
 
 
@@ -142,8 +133,8 @@ async def as_caller(person: UUID) -> Caller:
     """A person as work in the background knows it: with the organisations of the last token, and no admin."""
     found = await row(
         """SELECT p.email, ARRAY(SELECT o.org FROM person_org o WHERE o.person = p.id) AS orgs
-             FROM person p WHERE p.id = {}""",
-        person,
+             FROM person p WHERE p.id = :person""",
+        person=person,
     )
     if found is None:
         raise RecordMissing.of("person", person)
@@ -152,13 +143,15 @@ async def as_caller(person: UUID) -> Caller:
 
 async def find_by_email(email: str) -> UUID | None:
     """The person who has signed in with this e-mail and has it now."""
-    found = await row("SELECT id FROM person WHERE email = {} AND released_at IS NULL AND issuer <> ''", email)
+    found = await row(
+        "SELECT id FROM person WHERE email = :email AND released_at IS NULL AND issuer <> ''", email=email
+    )
     return None if found is None else found["id"]
 
 
 async def email_of(person: UUID) -> str:
     """A person's e-mail, which is the name in JupyterHub; raises `RecordMissing`."""
-    found = await row("SELECT email FROM person WHERE id = {}", person)
+    found = await row("SELECT email FROM person WHERE id = :person", person=person)
     if found is None:
         raise RecordMissing.of("person", person)
     email: str = found["email"]
@@ -167,7 +160,7 @@ async def email_of(person: UUID) -> str:
 
 async def mark_initialized(person: UUID) -> None:
     """Note that a person's home and JupyterHub user were made."""
-    await row("UPDATE person SET initialized_at = coalesce(initialized_at, now()) WHERE id = {}", person)
+    await row("UPDATE person SET initialized_at = coalesce(initialized_at, now()) WHERE id = :person", person=person)
 
 
 async def release(email: str, caller: Caller) -> None:
@@ -177,14 +170,14 @@ async def release(email: str, caller: Caller) -> None:
     """
     async with Transaction():
         # An invitation holds an address too, and may stand in the way of whoever comes back with it.
-        found = await row("SELECT id FROM person WHERE email = {} AND released_at IS NULL", email)
+        found = await row("SELECT id FROM person WHERE email = :email AND released_at IS NULL", email=email)
         if found is None:
             raise RecordMissing("Nobody has this e-mail address here.")
         person: UUID = found["id"]
-        used = await rows("SELECT name FROM server WHERE owner = {} LIMIT 5", person)
+        used = await rows("SELECT name FROM server WHERE owner = :person LIMIT 5", person=person)
         if used:
             names = ", ".join(one["name"] for one in used)
             raise StateConflict(f"The person has servers: {names}.", hint="Delete these servers first.", code="IN_USE")
-        await row("UPDATE person SET released_at = now() WHERE id = {}", person)
+        await row("UPDATE person SET released_at = now() WHERE id = :person", person=person)
         await sessions.end_all(person)
         await audit.record("person.release", Subject("person", person), caller)

@@ -114,24 +114,24 @@ async def placed(identities: list[UUID]) -> list[Placed]:
     """What is known of some secrets that decides where they are inside a server, in the order of the ids."""
     found = await rows(
         """SELECT s.id, s.name, s.type, s.mount_path, s.value_version
-             FROM unnest({}::uuid[]) WITH ORDINALITY AS given(id, place) JOIN secret s ON s.id = given.id
+             FROM unnest(:ids::uuid[]) WITH ORDINALITY AS given(id, place) JOIN secret s ON s.id = given.id
             WHERE s.wish = 'present' ORDER BY given.place""",
-        identities,
+        ids=identities,
     )
     return records(found, Placed)
 
 
 async def exists(identity: UUID) -> bool:
     """Whether there is a record of a secret, whatever is wished of it."""
-    return bool(await rows("SELECT 1 FROM secret WHERE id = {}", identity))
+    return bool(await rows("SELECT 1 FROM secret WHERE id = :id", id=identity))
 
 
 async def unexplained(identities: list[UUID]) -> list[UUID]:
     """Which of these ids neither a secret has nor a claim names."""
     found = await rows(
-        """SELECT given.id FROM unnest({}::uuid[]) AS given(id)
+        """SELECT given.id FROM unnest(:ids::uuid[]) AS given(id)
             WHERE NOT EXISTS (SELECT 1 FROM secret s WHERE s.id = given.id)
               AND NOT EXISTS (SELECT 1 FROM write_claim c WHERE c.subject = given.id)""",
-        identities,
+        ids=identities,
     )
     return [one["id"] for one in found]

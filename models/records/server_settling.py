@@ -51,7 +51,7 @@ _PLAN = """
           FROM server s JOIN person p ON p.id = s.owner
           LEFT JOIN operation o ON o.subject = s.id AND o.generation = s.generation
                                AND o.status IN ('queued', 'running')
-         WHERE s.id = {}
+         WHERE s.id = :server
 """
 
 
@@ -61,7 +61,7 @@ def _plan(found: Row | None) -> ServerPlan | None:
 
 async def read_plan(server: UUID) -> ServerPlan | None:
     """What is to be made true of a server; None: there is no such server."""
-    return _plan(await row(_PLAN, server))
+    return _plan(await row(_PLAN, server=server))
 
 
 async def begin(server: UUID, workflow_id: str, run_id: str) -> ServerPlan | None:
@@ -71,16 +71,14 @@ async def begin(server: UUID, workflow_id: str, run_id: str) -> ServerPlan | Non
             f"""
             WITH started AS (
               UPDATE operation SET status = 'running', started_at = coalesce(started_at, now()),
-                     progressed_at = now(), workflow_id = {{}}::text, run_id = {{}}::text, version = version + 1
-               WHERE subject = {{}} AND status IN ('queued', 'running')
-                 AND (status = 'queued' OR run_id IS DISTINCT FROM {{}}::text))
+                     progressed_at = now(), workflow_id = :workflow_id, run_id = :run_id::text, version = version + 1
+               WHERE subject = :server AND status IN ('queued', 'running')
+                 AND (status = 'queued' OR run_id IS DISTINCT FROM :run_id::text))
             {_PLAN}
             """,
-            workflow_id,
-            run_id,
-            server,
-            run_id,
-            server,
+            workflow_id=workflow_id,
+            run_id=run_id,
+            server=server,
         )
     )
 
@@ -88,11 +86,11 @@ async def begin(server: UUID, workflow_id: str, run_id: str) -> ServerPlan | Non
 async def observe(server: UUID, generation: int, status: ServerStatus) -> bool:
     """Note what is going on while the wish is still of `generation`; False when it no longer is."""
     found = await row(
-        """UPDATE server SET observed = {}, observed_at = now(), version = version + 1
-            WHERE id = {} AND generation = {} RETURNING id""",
-        str(status),
-        server,
-        generation,
+        """UPDATE server SET observed = :status, observed_at = now(), version = version + 1
+            WHERE id = :server AND generation = :generation RETURNING id""",
+        status=str(status),
+        server=server,
+        generation=generation,
     )
     return found is not None
 
@@ -122,10 +120,10 @@ async def settle_running(server: UUID, generation: int, process: int) -> bool:
     found = await row(
         f"""
         WITH seen AS (
-          UPDATE server SET observed = 'running', observed_generation = {{}}::bigint, process_generation = {{}}::bigint,
+          UPDATE server SET observed = 'running', observed_generation = :generation, process_generation = :process,
                  observed_at = now(), started_once = true, version = version + 1,
-                 last_error = CASE WHEN generation = {{}}::bigint THEN NULL ELSE last_error END
-           WHERE id = {{}} AND generation >= {{}}::bigint AND observed_generation <= {{}}::bigint
+                 last_error = CASE WHEN generation = :generation THEN NULL ELSE last_error END
+           WHERE id = :server AND generation >= :generation AND observed_generation <= :generation
           RETURNING id, generation),
         ended AS (
           UPDATE operation o
@@ -135,18 +133,14 @@ async def settle_running(server: UUID, generation: int, process: int) -> bool:
                     ORDER BY n.generation LIMIT 1) END,
                  ended_at = now(), progressed_at = now(), version = o.version + 1
             FROM seen
-           WHERE o.subject = seen.id AND o.status IN ('queued', 'running') AND o.generation = {{}}::bigint
+           WHERE o.subject = seen.id AND o.status IN ('queued', 'running') AND o.generation = :generation
           RETURNING o.id, o.status),
         steps AS ({operations.END_STEPS})
         SELECT id FROM seen
         """,
-        generation,
-        process,
-        generation,
-        server,
-        generation,
-        generation,
-        generation,
+        generation=generation,
+        process=process,
+        server=server,
     )
     return found is not None
 
@@ -156,23 +150,19 @@ async def settle_stopped(server: UUID, generation: int) -> bool:
     found = await row(
         f"""
         WITH seen AS (
-          UPDATE server SET observed = 'stopped', observed_generation = greatest(observed_generation, {{}}::bigint),
+          UPDATE server SET observed = 'stopped', observed_generation = greatest(observed_generation, :generation),
                  process_generation = NULL, observed_at = now(), version = version + 1
-           WHERE id = {{}} AND generation >= {{}}::bigint
-             AND (process_generation IS NULL OR process_generation <= {{}}::bigint)
+           WHERE id = :server AND generation >= :generation
+             AND (process_generation IS NULL OR process_generation <= :generation)
           RETURNING id),
-        released AS ({RELEASE} AND m.generation <= {{}}::bigint),
-        ended AS ({_END_OVERTAKEN} AND o.kind IN ('server.start', 'server.stop') AND o.generation <= {{}}::bigint
+        released AS ({RELEASE} AND m.generation <= :generation),
+        ended AS ({_END_OVERTAKEN} AND o.kind IN ('server.start', 'server.stop') AND o.generation <= :generation
           RETURNING o.id, o.status),
         steps AS ({operations.END_STEPS})
         SELECT id FROM seen
         """,
-        generation,
-        server,
-        generation,
-        generation,
-        generation,
-        generation,
+        generation=generation,
+        server=server,
     )
     return found is not None
 
@@ -188,35 +178,30 @@ async def settle_failed_start(server: UUID, generation: int, error: OperationErr
     found = await row(
         f"""
         WITH seen AS (
-          UPDATE server SET observed = 'stopped', observed_generation = greatest(observed_generation, {{}}::bigint),
-                 process_generation = NULL, observed_at = now(), version = version + 1, last_error = {{}}::jsonb,
-                 wish = CASE WHEN generation = {{}}::bigint AND wish = 'running' THEN 'stopped' ELSE wish END
-           WHERE id = {{}} AND generation >= {{}}::bigint
+          UPDATE server SET observed = 'stopped', observed_generation = greatest(observed_generation, :generation),
+                 process_generation = NULL, observed_at = now(), version = version + 1, last_error = :last_error::jsonb,
+                 wish = CASE WHEN generation = :generation AND wish = 'running' THEN 'stopped' ELSE wish END
+           WHERE id = :server AND generation >= :generation
           RETURNING id, generation),
-        released AS ({RELEASE} AND m.generation <= {{}}::bigint),
+        released AS ({RELEASE} AND m.generation <= :generation),
         failed AS (
-          UPDATE operation o SET status = 'failed', error = {{}}::jsonb, ended_at = now(), progressed_at = now(),
+          UPDATE operation o SET status = 'failed', error = :error::jsonb, ended_at = now(), progressed_at = now(),
                  version = o.version + 1
             FROM seen
-           WHERE o.subject = seen.id AND o.generation = {{}}::bigint AND seen.generation = o.generation
+           WHERE o.subject = seen.id AND o.generation = :generation AND seen.generation = o.generation
              AND o.status IN ('queued', 'running')
           RETURNING o.id, o.status),
-        overtaken AS ({_END_OVERTAKEN} AND o.kind IN ('server.start', 'server.stop') AND o.generation <= {{}}::bigint
+        overtaken AS ({_END_OVERTAKEN} AND o.kind IN ('server.start', 'server.stop') AND o.generation <= :generation
              AND o.generation < (SELECT generation FROM seen)
           RETURNING o.id, o.status),
         ended AS (SELECT * FROM failed UNION ALL SELECT * FROM overtaken),
         steps AS ({operations.END_STEPS})
         SELECT id FROM seen
         """,
-        generation,
-        to_json(last_error),
-        generation,
-        server,
-        generation,
-        generation,
-        to_json(error),
-        generation,
-        generation,
+        generation=generation,
+        last_error=to_json(last_error),
+        server=server,
+        error=to_json(error),
     )
     return found is not None
 
@@ -230,7 +215,7 @@ async def settle_deleted(server: UUID) -> bool:
     found = await row(
         f"""
         WITH seen AS (
-          DELETE FROM server WHERE id = {{}} AND wish = 'deleted'
+          DELETE FROM server WHERE id = :server AND wish = 'deleted'
           RETURNING id, owner, name, template, made_with_template),
         tombstone AS (
           INSERT INTO server_tombstone (id, hub_user, name)
@@ -244,7 +229,7 @@ async def settle_deleted(server: UUID) -> bool:
         steps AS ({operations.END_STEPS})
         SELECT id FROM seen
         """,
-        server,
+        server=server,
     )
     return found is not None
 
@@ -260,18 +245,17 @@ async def revert(server: UUID, generation: int) -> UUID | None:
         WITH seen AS (
           UPDATE server SET generation = generation + 1, version = version + 1,
                  wish = CASE wish WHEN 'running' THEN 'stopped' ELSE 'running' END
-           WHERE id = {{}} AND generation = {{}}::bigint AND observed_generation <> generation AND wish <> 'deleted'
+           WHERE id = :server AND generation = :generation AND observed_generation <> generation AND wish <> 'deleted'
           RETURNING id),
         ended AS (
           UPDATE operation o SET status = 'cancelled', ended_at = now(), progressed_at = now(), version = o.version + 1
-            FROM seen WHERE o.subject = seen.id AND o.generation = {{}}::bigint AND o.status IN ('queued', 'running')
+            FROM seen WHERE o.subject = seen.id AND o.generation = :generation AND o.status IN ('queued', 'running')
           RETURNING o.id, o.status),
         steps AS ({operations.END_STEPS})
         SELECT id FROM ended
         """,
-        server,
-        generation,
-        generation,
+        server=server,
+        generation=generation,
     )
     if found is None:
         return None
@@ -285,11 +269,12 @@ async def note_shared(
 ) -> None:
     """Keep the share link and whom JupyterHub shares the server with, as of now."""
     await row(
-        """UPDATE server SET share_url = coalesce({}::text, share_url),
-                  share_expires_at = coalesce({}::timestamptz, share_expires_at), shared_with = {}::jsonb,
-                  share_as_of = now() WHERE id = {}""",
-        url,
-        expires_at,
-        to_json(shared_with),
-        server,
+        """UPDATE server SET share_url = coalesce(:url::text, share_url),
+                  share_expires_at = coalesce(:expires_at::timestamptz, share_expires_at),
+                  shared_with = :shared_with::jsonb, share_as_of = now()
+            WHERE id = :server""",
+        url=url,
+        expires_at=expires_at,
+        shared_with=to_json(shared_with),
+        server=server,
     )

@@ -37,23 +37,23 @@ _OBSERVED = """
 async def watched(after: UUID | None, limit: int) -> list[ObservedServer]:
     """Servers of which a process is thought to live, in order of id: few, however many servers there are."""
     found = await rows(
-        _OBSERVED + "WHERE s.observed <> 'stopped' AND ({}::uuid IS NULL OR s.id > {}) ORDER BY s.id LIMIT {}",
-        after,
-        after,
-        limit,
+        _OBSERVED
+        + "WHERE s.observed <> 'stopped' AND (:after::uuid IS NULL OR s.id > :after) ORDER BY s.id LIMIT :limit",
+        after=after,
+        limit=limit,
     )
     return records(found, ObservedServer)
 
 
 async def observed(identities: list[UUID]) -> list[ObservedServer]:
     """The named servers, as far as they exist."""
-    found = await rows(_OBSERVED + "WHERE s.id = ANY({}::uuid[])", identities)
+    found = await rows(_OBSERVED + "WHERE s.id = ANY(:ids::uuid[])", ids=identities)
     return records(found, ObservedServer)
 
 
 async def tombstones(servers: list[UUID]) -> set[UUID]:
     """Which of these were ours and have been deleted."""
-    found = await rows("SELECT id FROM server_tombstone WHERE id = ANY({}::uuid[])", servers)
+    found = await rows("SELECT id FROM server_tombstone WHERE id = ANY(:ids::uuid[])", ids=servers)
     return {one["id"] for one in found}
 
 
@@ -64,8 +64,8 @@ async def without_link(limit: int) -> list[UUID]:
             WHERE observed <> 'stopped' AND observed = 'running' AND wish = 'running'
               AND generation = observed_generation AND observed_at < now() - interval '10 s'
               AND (share_expires_at IS NULL OR share_expires_at < now())
-            ORDER BY random() LIMIT {}""",
-        limit,
+            ORDER BY random() LIMIT :limit""",
+        limit=limit,
     )
     return [one["id"] for one in found]
 
@@ -86,16 +86,16 @@ async def note_vanished(server: UUID, generation: int, version: int, *, reason: 
         f"""
         WITH seen AS (
           UPDATE server SET wish = 'stopped', observed = 'stopped', process_generation = NULL, observed_at = now(),
-                 version = version + 1, last_error = {{}}::jsonb
-           WHERE id = {{}} AND generation = {{}} AND observed_generation = generation AND version = {{}}
+                 version = version + 1, last_error = :error::jsonb
+           WHERE id = :server AND generation = :generation AND observed_generation = generation AND version = :version
              AND wish = 'running' RETURNING id),
         released AS ({RELEASE})
         SELECT id FROM seen
         """,
-        to_json(last_error),
-        server,
-        generation,
-        version,
+        error=to_json(last_error),
+        server=server,
+        generation=generation,
+        version=version,
     )
     if found is None:
         return False
@@ -112,11 +112,12 @@ _ENDED_SOMEHOW = (
 async def note_unwanted(server: UUID, process_generation: int, version: int) -> bool:
     """A settled, stopped server has a living process: its wish is to be met again."""
     found = await row(
-        """UPDATE server SET observed = 'running', process_generation = {}::bigint, observed_at = now(),
+        """UPDATE server SET observed = 'running', process_generation = :process::bigint, observed_at = now(),
                   observed_generation = generation - 1, version = version + 1
-            WHERE id = {} AND version = {} AND observed_generation = generation AND wish = 'stopped' RETURNING id""",
-        process_generation,
-        server,
-        version,
+            WHERE id = :server AND version = :version AND observed_generation = generation AND wish = 'stopped'
+           RETURNING id""",
+        process=process_generation,
+        server=server,
+        version=version,
     )
     return found is not None

@@ -119,10 +119,11 @@ async def read_visible(server: UUID, caller: Caller, *, for_update: bool = False
     `for_update` locks it in the caller's transaction.
     """
     found = await row(
-        _SELECT + "WHERE s.id = {} AND ({}::boolean OR s.owner = {})" + (" FOR UPDATE OF s" if for_update else ""),
-        server,
-        caller.admin,
-        caller.id,
+        f"""{_SELECT} WHERE s.id = :server AND (:admin::boolean OR s.owner = :caller)
+            {"FOR UPDATE OF s" if for_update else ""}""",
+        server=server,
+        admin=caller.admin,
+        caller=caller.id,
     )
     if found is None:
         raise RecordMissing.of("server", server)
@@ -186,7 +187,7 @@ async def create(
             template_data=to_json(template),
         )
     )
-    await row("UPDATE template SET servers_made = servers_made + 1 WHERE id = {}", template_id)
+    await row("UPDATE template SET servers_made = servers_made + 1 WHERE id = :template", template=template_id)
     await operations.open_operation(
         "server.create",
         Subject("server", identity),
@@ -209,8 +210,8 @@ async def intend(server: UUID, wish: Wish, caller: Caller | None, *, request_id:
         """SELECT s.owner, s.wish, s.generation, s.observed_generation,
                   (SELECT o.id FROM operation o WHERE o.subject = s.id AND o.generation = s.generation
                       AND o.status IN ('queued', 'running')) AS operation
-             FROM server s WHERE s.id = {} FOR UPDATE OF s""",
-        server,
+             FROM server s WHERE s.id = :server FOR UPDATE OF s""",
+        server=server,
     )
     if found is None:
         raise RecordMissing.of("server", server)
@@ -235,16 +236,14 @@ async def intend(server: UUID, wish: Wish, caller: Caller | None, *, request_id:
             return Intent(operation=done, settled=True)
     generation = found["generation"] + 1
     await row(
-        """UPDATE server SET wish = {}, generation = {}::bigint, version = version + 1,
-                  process_floor = CASE WHEN {}::boolean THEN {}::bigint ELSE process_floor END,
-                  last_error = CASE WHEN {}::boolean THEN NULL ELSE last_error END
-            WHERE id = {}""",
-        str(wish),
-        generation,
-        wish is Wish.RUNNING,
-        generation,
-        wish is Wish.RUNNING,
-        server,
+        """UPDATE server SET wish = :wish, generation = :generation::bigint, version = version + 1,
+                  process_floor = CASE WHEN :running::boolean THEN :generation::bigint ELSE process_floor END,
+                  last_error = CASE WHEN :running::boolean THEN NULL ELSE last_error END
+            WHERE id = :server""",
+        wish=str(wish),
+        generation=generation,
+        running=wish is Wish.RUNNING,
+        server=server,
     )
     operation = await operations.open_operation(
         kind, subject, owner=found["owner"], actor=caller, generation=generation, request_id=request_id

@@ -60,13 +60,13 @@ async def begin_login(state: str, cookie: str, login: BegunLogin) -> None:
     """Keep a sign-in that was begun."""
     await row(
         """INSERT INTO login_transaction (state_hash, cookie_hash, nonce, code_verifier, redirect_uri, expires_at)
-           VALUES ({}, {}, {}, {}, {}, now() + make_interval(secs => {}))""",
-        digest(state),
-        digest(cookie),
-        login.nonce,
-        login.code_verifier,
-        login.redirect_uri,
-        TRANSACTION_SECONDS,
+           VALUES (:state, :cookie, :nonce, :code_verifier, :redirect_uri, now() + make_interval(secs => :seconds))""",
+        state=digest(state),
+        cookie=digest(cookie),
+        nonce=login.nonce,
+        code_verifier=login.code_verifier,
+        redirect_uri=login.redirect_uri,
+        seconds=TRANSACTION_SECONDS,
     )
 
 
@@ -79,11 +79,11 @@ async def take_login(*, state: str | None, cookie: str | None) -> BegunLogin | N
         return None
     found = await row(
         """DELETE FROM login_transaction
-            WHERE ({}::bytea IS NULL OR state_hash = {}) AND ({}::bytea IS NULL OR cookie_hash = {})
+            WHERE (:state::bytea IS NULL OR state_hash = :state) AND (:cookie::bytea IS NULL OR cookie_hash = :cookie)
               AND expires_at > now()
            RETURNING nonce, code_verifier, redirect_uri""",
-        *(2 * (digest(state) if state is not None else None,)),
-        *(2 * (digest(cookie) if cookie is not None else None,)),
+        state=digest(state) if state is not None else None,
+        cookie=digest(cookie) if cookie is not None else None,
     )
     return None if found is None else msgspec.convert(found, BegunLogin)
 
@@ -103,19 +103,19 @@ async def keep(
     await row(
         """INSERT INTO session (token_hash, person, admin, orgs, expires_at, refresh_token_encrypted,
                                 id_token_hash, sid)
-           VALUES ({}, {}, {}, {}::text[], {}, {}, {}, {})
+           VALUES (:token, :person, :admin, :orgs::text[], :expires_at, :refresh_token, :id_token, :sid)
            ON CONFLICT (token_hash) DO UPDATE SET person = excluded.person, admin = excluded.admin,
               orgs = excluded.orgs, expires_at = excluded.expires_at, id_token_hash = excluded.id_token_hash,
               sid = excluded.sid,
               refresh_token_encrypted = coalesce(excluded.refresh_token_encrypted, session.refresh_token_encrypted)""",
-        token_hash,
-        person,
-        admin,
-        list(orgs),
-        expires_at,
-        refresh_token_encrypted,
-        id_token_hash,
-        sid,
+        token=token_hash,
+        person=person,
+        admin=admin,
+        orgs=list(orgs),
+        expires_at=expires_at,
+        refresh_token=refresh_token_encrypted,
+        id_token=id_token_hash,
+        sid=sid,
     )
 
 
@@ -123,7 +123,7 @@ _FIND = """
     SELECT s.id_token_hash IS NULL OR p.released_at IS NOT NULL AS ended,
            s.person, p.email, s.admin, s.orgs, s.expires_at
       FROM session s JOIN person p ON p.id = s.person
-     WHERE s.token_hash = {} AND (s.expires_at > now() OR s.id_token_hash IS NULL)
+     WHERE s.token_hash = :token AND (s.expires_at > now() OR s.id_token_hash IS NULL)
 """
 
 
@@ -132,7 +132,7 @@ async def find(token_hash: bytes) -> SignedIn | None:
 
     Raises `IdentityUnknown` for one that was ours and has been signed out.
     """
-    found = await row(_FIND, token_hash)
+    found = await row(_FIND, token=token_hash)
     if found is None:
         return None
     session = msgspec.convert(found, SignedIn)
@@ -145,9 +145,9 @@ async def refresh_tokens(person: UUID) -> list[KeptRefresh]:
     """The refresh tokens of a person's sessions, the latest first."""
     found = await rows(
         """SELECT sid, refresh_token_encrypted FROM session
-            WHERE person = {} AND id_token_hash IS NOT NULL AND refresh_token_encrypted IS NOT NULL
+            WHERE person = :person AND id_token_hash IS NOT NULL AND refresh_token_encrypted IS NOT NULL
             ORDER BY created_at DESC LIMIT 100""",
-        person,
+        person=person,
     )
     return records(found, KeptRefresh)
 
@@ -158,17 +158,17 @@ async def end(*, issuer: str, subject: str, id_token_hash: bytes, sid: str) -> l
         """WITH theirs AS (
              SELECT s.token_hash, s.sid, s.id_token_hash, s.refresh_token_encrypted
                FROM session s JOIN person p ON p.id = s.person
-              WHERE p.issuer = {} AND p.subject = {} AND s.id_token_hash IS NOT NULL
+              WHERE p.issuer = :issuer AND p.subject = :subject AND s.id_token_hash IS NOT NULL
                 FOR UPDATE OF s)
            UPDATE session s SET id_token_hash = NULL, refresh_token_encrypted = NULL
              FROM theirs t
             WHERE s.token_hash = t.token_hash
-              AND (t.sid = {} OR t.sid IN (SELECT sid FROM theirs WHERE id_token_hash = {}))
+              AND (t.sid = :sid OR t.sid IN (SELECT sid FROM theirs WHERE id_token_hash = :id_token))
            RETURNING t.refresh_token_encrypted""",
-        issuer,
-        subject,
-        sid,
-        id_token_hash,
+        issuer=issuer,
+        subject=subject,
+        sid=sid,
+        id_token=id_token_hash,
     )
     return [one["refresh_token_encrypted"] for one in found if one["refresh_token_encrypted"] is not None]
 
@@ -176,5 +176,6 @@ async def end(*, issuer: str, subject: str, id_token_hash: bytes, sid: str) -> l
 async def end_all(person: UUID) -> None:
     """End every session of a person."""
     await row(
-        "UPDATE session SET id_token_hash = NULL, refresh_token_encrypted = NULL WHERE person = {} RETURNING 1", person
+        "UPDATE session SET id_token_hash = NULL, refresh_token_encrypted = NULL WHERE person = :person RETURNING 1",
+        person=person,
     )

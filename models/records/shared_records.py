@@ -189,13 +189,13 @@ class SharedRecords(Generic[R]):
 
     async def trash(self, record: R, caller: Caller, request_id: str | None = None) -> UUID:
         """Wish a locked record into the trash; the operation. Its grants are kept and hold nothing meanwhile."""
-        await row(f"UPDATE {TABLES[self.kind]} SET trashed_at = now() WHERE id = {{}}", record.id)
+        await row(f"UPDATE {TABLES[self.kind]} SET trashed_at = now() WHERE id = :id", id=record.id)
         return await self.intend(record, Presence.TRASHED, "delete", caller, request_id=request_id)
 
     async def restore(self, record: R, caller: Caller, request_id: str | None = None) -> UUID:
         """Wish a locked record back from the trash; the operation. Raises `StateConflict` when its name is taken."""
         try:
-            await row(f"UPDATE {TABLES[self.kind]} SET trashed_at = NULL WHERE id = {{}}", record.id)
+            await row(f"UPDATE {TABLES[self.kind]} SET trashed_at = NULL WHERE id = :id", id=record.id)
             return await self.intend(record, Presence.PRESENT, "restore", caller, request_id=request_id)
         except asyncpg.UniqueViolationError:
             raise self._taken() from None

@@ -89,25 +89,25 @@ _SELECT = """
 """
 
 # Who sees a template: everybody a public one, its creator and admins any.
-_VISIBLE = "({}::boolean OR t.public OR t.creator = {})"
+_VISIBLE = "(:admin::boolean OR t.public OR t.creator = :person)"
 
 _MINE_OR_PUBLIC = f"""
-    WHERE {_VISIBLE} AND ({{}}::text IS NULL OR t.type = {{}})
-      AND ({{}}::text IS NULL OR p.email = {{}})
+    WHERE {_VISIBLE} AND (:type::text IS NULL OR t.type = :type)
+      AND (:email::text IS NULL OR p.email = :email)
 """
 
 
-def _filters(caller: Caller, type: str | None, email: str | None) -> tuple[object, ...]:
-    return (caller.admin, caller.id, type, type, email, email)
+def _filters(caller: Caller, type: str | None, email: str | None) -> dict[str, object]:
+    return {"admin": caller.admin, "person": caller.id, "type": type, "email": email}
 
 
 async def read_visible(template: UUID, caller: Caller, *, for_update: bool = False) -> TemplateRecord:
     """A template that the caller sees; raises `RecordMissing`. `for_update` locks it in the caller's transaction."""
     found = await row(
-        _SELECT + f"WHERE t.id = {{}} AND {_VISIBLE}" + (" FOR UPDATE OF t" if for_update else ""),
-        template,
-        caller.admin,
-        caller.id,
+        f"{_SELECT} WHERE t.id = :template AND {_VISIBLE} {'FOR UPDATE OF t' if for_update else ''}",
+        template=template,
+        admin=caller.admin,
+        person=caller.id,
     )
     if found is None:
         raise RecordMissing.of("template", template)
@@ -127,11 +127,10 @@ async def list_visible(
 ) -> list[TemplateRecord]:
     """Templates that the caller sees, newest first, at most `limit`, older than `before`."""
     found = await rows(
-        _SELECT + _MINE_OR_PUBLIC + "AND ({}::uuid IS NULL OR t.id < {}) ORDER BY t.id DESC LIMIT {}",
-        *_filters(caller, type, email),
-        before,
-        before,
-        limit,
+        _SELECT + _MINE_OR_PUBLIC + "AND (:before::uuid IS NULL OR t.id < :before) ORDER BY t.id DESC LIMIT :limit",
+        **_filters(caller, type, email),
+        before=before,
+        limit=limit,
     )
     return records(found, TemplateRecord)
 
@@ -142,7 +141,7 @@ async def list_tags(caller: Caller, *, type: str | None = None, email: str | Non
         "SELECT tag AS name, count(*) AS count FROM (SELECT unnest(t.tags) AS tag FROM template t "
         "JOIN person p ON p.id = t.creator " + _MINE_OR_PUBLIC + ") used "
         'GROUP BY tag ORDER BY count(*) DESC, tag COLLATE "C" LIMIT 1000',
-        *_filters(caller, type, email),
+        **_filters(caller, type, email),
     )
     return records(found, TagCount)
 
@@ -160,22 +159,25 @@ async def update(template: TemplateRecord, values: dict[str, Any]) -> None:
         return
     changes: dict[Any, Any] = {**values, "version": template.version + 1}
     await Template.update(changes).where(Template.id == template.id)
-    found = await row(_SELECT + "WHERE t.id = {}", template.id)
+    found = await row(_SELECT + "WHERE t.id = :template", template=template.id)
     if found is None:
         raise RecordMissing.of("template", template.id)
     changed = msgspec.convert(found, TemplateRecord)
     await row(
-        "UPDATE server SET template_data = {}::jsonb, version = version + 1 WHERE template = {} AND owner = {}",
-        to_json(changed.snapshot()),
-        changed.id,
-        changed.creator_id,
+        """UPDATE server SET template_data = :snapshot::jsonb, version = version + 1
+            WHERE template = :template AND owner = :owner""",
+        snapshot=to_json(changed.snapshot()),
+        template=changed.id,
+        owner=changed.creator_id,
     )
 
 
 async def delete(template: TemplateRecord) -> None:
     """Remove a locked template; raises `StateConflict` while its creator's own servers use it."""
     used = await rows(
-        "SELECT name FROM server WHERE template = {} AND owner = {} LIMIT 5", template.id, template.creator_id
+        "SELECT name FROM server WHERE template = :template AND owner = :owner LIMIT 5",
+        template=template.id,
+        owner=template.creator_id,
     )
     if used:
         names = ", ".join(one["name"] for one in used)

@@ -1,0 +1,119 @@
+"""Every statement of the code is prepared by the real PostgreSQL, and says by name what it is given.
+
+A statement is found where it is run, so none can be forgotten; what it hangs on besides constants is in `ANY_OF`.
+"""
+
+import ast
+import builtins
+import importlib
+import itertools
+import re
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID
+
+import asyncpg
+import pytest
+
+from models.database.sql import translated
+from models.domain.kinds import TABLES
+from models.domain.values import Caller, Subject
+from models.ledger import expiry
+from models.ledger.idempotency import WriteKey
+from models.records import datasets, modules, mounts, secrets
+from tests.architecture.test_wiring import PACKAGES, full_name, imported_names, modules_of, parsed
+
+_NOBODY = UUID(int=0)
+ANY_OF: dict[str, list[Any]] = {
+    "caller": [Caller(id=_NOBODY, email="")],
+    "column": ["person", "user_group", "org"],
+    "for_update": [False, True],
+    "key": [WriteKey(person=_NOBODY, method="", path="", key="", digest=b"")],
+    "kind": list(TABLES),
+    "lock": [False, True],
+    "scope": list(mounts.SCOPES),
+    "self": [one.read.__self__ for one in (datasets, modules, secrets)],
+    "statement": list(expiry.STATEMENTS),
+    "subject": [Subject(kind, _NOBODY) for kind in TABLES],
+}
+"""The values that a local name may have which a statement is made of."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """Where a statement is run."""
+
+    path: str
+    call: ast.Call
+
+    def __str__(self) -> str:
+        return f"{self.path}:{self.call.lineno}"
+
+
+def runs(*packages: str) -> Iterator[Run]:
+    for path in modules_of(*packages):
+        tree = parsed(path)
+        names = imported_names(tree)
+        calls = {id(node.func): node for node in ast.walk(tree) if isinstance(node, ast.Call)}
+        for node in ast.walk(tree):
+            if full_name(node, names) in ("models.database.sql.row", "models.database.sql.rows"):
+                # What is not called here would be called where nobody looks for it.
+                assert id(node) in calls, f"{path}:{node.lineno}: only calls of it are found"  # type: ignore[attr-defined]
+                yield Run(path, calls[id(node)])
+
+
+RUNS = list(runs(*PACKAGES, "tests"))
+OWN = [one for one in RUNS if not one.path.startswith("tests/")]
+
+
+def made(run: Run) -> Iterator[tuple[str, set[str]]]:
+    """Each text that a statement may have, with the names that it is given."""
+    given = [one.value for one in run.call.keywords if one.arg is None]
+    parts = [run.call.args[0], *given]
+    names = [node for part in parts for node in ast.walk(part) if isinstance(node, ast.Name)]
+    module = vars(importlib.import_module(run.path.removesuffix(".py").replace("/", ".")))
+    known = {*module, *vars(builtins), *(one.id for one in names if isinstance(one.ctx, ast.Store))}
+    hangs_on = sorted({one.id for one in names} - known)
+    for values in itertools.product(*(ANY_OF[name] for name in hangs_on)):
+        scope = {**module, **dict(zip(hangs_on, values, strict=True))}
+        statement, *more = (eval(compile(ast.Expression(part), str(run), "eval"), scope) for part in parts)
+        yield statement, {one.arg for one in run.call.keywords if one.arg}.union(*more)
+
+
+@pytest.fixture
+async def connection(postgres: str) -> AsyncIterator["asyncpg.Connection[asyncpg.Record]"]:
+    connection = await asyncpg.connect(postgres)
+    yield connection
+    await connection.close()
+
+
+@pytest.mark.parametrize("run", OWN, ids=str)
+async def test_every_statement_is_prepared_and_given_what_it_uses(
+    run: Run, connection: "asyncpg.Connection[asyncpg.Record]"
+) -> None:
+    for statement, given in made(run):
+        text, used = translated(statement)
+        assert given == set(used), statement
+        await connection.prepare(text)
+
+
+@pytest.mark.parametrize("run", RUNS, ids=str)
+def test_no_parameter_has_a_place_instead_of_a_name(run: Run) -> None:
+    assert len(run.call.args) == 1
+    texts = [node.value for node in ast.walk(run.call.args[0]) if isinstance(node, ast.Constant)]
+    assert [one for one in texts if isinstance(one, str) and re.search(r"(?<!')\{\}", one)] == []
+
+
+@pytest.mark.parametrize("path", [one for one in modules_of(*PACKAGES) if one != "models/database/sql.py"])
+def test_no_statement_is_sent_past_them(path: str) -> None:
+    tree = parsed(path)
+    names = imported_names(tree)
+    found = [
+        node.lineno
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Attribute)
+        and (node.attr == "raw" or full_name(node, names) == "models.database.transactions.fetch")
+    ]
+    assert found == []
