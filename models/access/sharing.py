@@ -92,15 +92,19 @@ def require(level: Level | None, caller: Caller, needs: Level, kind: str) -> Non
     raise ActionForbidden(f"Only {whom[needs]} may do this to the {kind}.", hint="Ask its owner.")
 
 
+_TYPES = {"person": "uuid", "user_group": "uuid", "org": "text"}
+"""The columns of the principals of a grant, with their types."""
+
+
 async def grant(
     shareable: Shareable, principals: Principals, level: Level, expires_at: datetime | None, caller: Caller
 ) -> None:
     """Grant a level to principals; its owner needs none. What was granted before stays, but for its expiry."""
-    for column, conflict, values in _columns(shareable, principals):
+    for column, values in _columns(shareable, principals):
         await rows(
             f"""INSERT INTO access_grant (id, object, object_kind, {column}, level, expires_at, granted_by)
                 SELECT gen_random_uuid(), :object, :kind, given.principal, :level, :expires_at, :granted_by
-                  FROM unnest(:principals::{conflict}[]) AS given(principal)
+                  FROM unnest(:principals::{_TYPES[column]}[]) AS given(principal)
                 ON CONFLICT (object, {column}, level) WHERE {column} IS NOT NULL
                 DO UPDATE SET expires_at = excluded.expires_at, granted_by = excluded.granted_by""",
             object=shareable.id,
@@ -123,24 +127,24 @@ async def revoke(shareable: Shareable, principals: Principals, level: Level) -> 
             level=int(level),
             emails=[one.email for one in principals.persons],
         )
-    for column, type, values in _columns(shareable, principals):
+    for column, values in _columns(shareable, principals):
         await rows(
             f"""DELETE FROM access_grant
-                 WHERE object = :object AND {column} = ANY(:principals::{type}[]) AND level >= :level""",
+                 WHERE object = :object AND {column} = ANY(:principals::{_TYPES[column]}[]) AND level >= :level""",
             object=shareable.id,
             principals=values,
             level=int(level),
         )
 
 
-def _columns(shareable: Shareable, principals: Principals) -> list[tuple[str, str, list[object]]]:
-    """The column, its type and the values of each kind of principal that is named."""
-    named: list[tuple[str, str, list[object]]] = [
-        ("person", "uuid", [one.id for one in principals.persons if one.id != shareable.owner_id]),
-        ("user_group", "uuid", [one.id for one in principals.groups]),
-        ("org", "text", list(principals.orgs)),
+def _columns(shareable: Shareable, principals: Principals) -> list[tuple[str, list[object]]]:
+    """The column and the values of each kind of principal that is named."""
+    named: list[tuple[str, list[object]]] = [
+        ("person", [one.id for one in principals.persons if one.id != shareable.owner_id]),
+        ("user_group", [one.id for one in principals.groups]),
+        ("org", list(principals.orgs)),
     ]
-    return [one for one in named if one[2]]
+    return [one for one in named if one[1]]
 
 
 async def keep_results(operation: UUID, shareable: Shareable, principals: Principals, outcome: str) -> None:

@@ -241,7 +241,10 @@ class ServerMount(Table, db=DB):
 
 
 class Operation(Table, db=DB):
-    """One thing that somebody asked for, and how it ended."""
+    """One thing that somebody asked for, and how it ended.
+
+    One that wished something of its subject has the `wish`, and the `generation` that this was of it.
+    """
 
     id = UUID(primary_key=True, default=None)
     kind = Text()
@@ -250,6 +253,7 @@ class Operation(Table, db=DB):
     subject_owner = UUID(null=True, default=None)
     actor = UUID(null=True, default=None)
     status = Text(default="queued")
+    wish = Text(null=True, default=None)
     generation = BigInt(null=True, default=None)
     superseded_by = UUID(null=True, default=None)
     error = JSONB(null=True, default=None)

@@ -94,12 +94,18 @@ _SELECT = f"""
            o.created_at, o.started_at, o.ended_at, o.error, o.left_out, o.workflow_id, o.run_id, o.version,
            o.ended_at IS NULL AND {NO_WORKER} AS worker_missing,
            (SELECT jsonb_agg(jsonb_strip_nulls(jsonb_build_object(
-                     'name', s.name, 'status', s.status, 'started_at', s.started_at,
-                     'ended_at', s.ended_at, 'detail', s.detail, 'attempt', s.attempt,
-                     'troubled_since', s.troubled_since, 'next_try_at', s.next_try_at)) ORDER BY s.position)
-              FROM operation_step s WHERE s.operation = o.id) AS steps
+                     'name', s.name, 'status', CASE WHEN ends_with_it THEN o.status ELSE s.status END,
+                     'started_at', s.started_at, 'ended_at', coalesce(s.ended_at, o.ended_at), 'attempt', s.attempt,
+                     'detail', CASE WHEN NOT (succeeds_with_it AND s.troubled_since IS NOT NULL) THEN s.detail END,
+                     'troubled_since', CASE WHEN NOT succeeds_with_it THEN s.troubled_since END,
+                     'next_try_at', CASE WHEN NOT ends_with_it THEN s.next_try_at END)) ORDER BY s.position)
+              FROM operation_step s
+             CROSS JOIN LATERAL (SELECT s.ended_at IS NULL AND o.ended_at IS NOT NULL AS ends_with_it,
+                                        s.ended_at IS NULL AND o.status = 'succeeded' AS succeeds_with_it) cut
+             WHERE s.operation = o.id) AS steps
       FROM operation o LEFT JOIN person p ON p.id = o.actor
 """
+# A step that was under way when its operation ended has ended with it; nobody writes that down.
 
 
 def _record(found: Row) -> OperationRecord:
@@ -116,6 +122,7 @@ async def open_operation(
     *,
     owner: UUID | None,
     actor: Caller | None,
+    wish: str | None = None,
     generation: int | None = None,
     status: OperationStatus = OperationStatus.QUEUED,
     left_out: list[LeftOut] | None = None,
@@ -123,26 +130,26 @@ async def open_operation(
     detail: dict[str, object] | None = None,
 ) -> UUID:
     """Add an operation and its audit row, within the caller's transaction. An ended `status` is an operation
-    that needed no workflow."""
+    that needed no workflow. One that wishes something of the subject has the `wish` and its `generation`."""
     identity = new_id()
     await row(
         """
-        INSERT INTO operation (id, kind, subject, subject_kind, subject_owner, actor, status, generation, left_out,
-                               started_at, ended_at)
-        VALUES ({}, {}, {}, {}, {}, {}, {}, {}::bigint, {}::jsonb,
-                CASE WHEN {}::boolean THEN now() END, CASE WHEN {}::boolean THEN now() END)
+        INSERT INTO operation (id, kind, subject, subject_kind, subject_owner, actor, status, wish, generation,
+                               left_out, started_at, ended_at)
+        VALUES (:id, :kind, :subject, :subject_kind, :subject_owner, :actor, :status, :wish, :generation,
+                :left_out::jsonb, CASE WHEN :ended::boolean THEN now() END, CASE WHEN :ended::boolean THEN now() END)
         """,
-        identity,
-        kind,
-        subject.id,
-        subject.kind,
-        owner,
-        actor.id if actor else None,
-        str(status),
-        generation,
-        to_json(left_out) if left_out else None,
-        status.ended,
-        status.ended,
+        id=identity,
+        kind=kind,
+        subject=subject.id,
+        subject_kind=subject.kind,
+        subject_owner=owner,
+        actor=actor.id if actor else None,
+        status=str(status),
+        wish=None if wish is None else str(wish),
+        generation=generation,
+        left_out=to_json(left_out) if left_out else None,
+        ended=status.ended,
     )
     await audit.record(kind, subject, actor, operation=identity, request_id=request_id, detail=detail)
     return identity
@@ -150,7 +157,7 @@ async def open_operation(
 
 async def read(operation: UUID) -> OperationRecord:
     """One operation, whoever may see it; raises `RecordMissing`. For authorised reads see `read_visible`."""
-    found = await row(_SELECT + "WHERE o.id = {}", operation)
+    found = await row(_SELECT + "WHERE o.id = :operation", operation=operation)
     if found is None:
         raise RecordMissing.of("operation", operation)
     return _record(found)
@@ -159,11 +166,10 @@ async def read(operation: UUID) -> OperationRecord:
 async def read_visible(operation: UUID, caller: Caller) -> OperationRecord:
     """One operation of which the caller is actor, subject's owner or an admin; raises `RecordMissing`."""
     found = await row(
-        _SELECT + "WHERE o.id = {} AND ({}::boolean OR o.actor = {} OR o.subject_owner = {})",
-        operation,
-        caller.admin,
-        caller.id,
-        caller.id,
+        _SELECT + "WHERE o.id = :operation AND (:admin::boolean OR o.actor = :person OR o.subject_owner = :person)",
+        operation=operation,
+        admin=caller.admin,
+        person=caller.id,
     )
     if found is None:
         raise RecordMissing.of("operation", operation)
@@ -172,7 +178,8 @@ async def read_visible(operation: UUID, caller: Caller) -> OperationRecord:
 
 async def read_many(operations: list[UUID]) -> list[OperationRecord]:
     """The named operations, whoever may see them, in one statement."""
-    return [_record(found) for found in await rows(_SELECT + "WHERE o.id = ANY({}::uuid[])", operations)]
+    found = await rows(_SELECT + "WHERE o.id = ANY(:operations::uuid[])", operations=operations)
+    return [_record(one) for one in found]
 
 
 async def list_visible(
@@ -220,22 +227,15 @@ async def list_results(operation: UUID, *, after: tuple[str, str] | None, limit:
     return records(found, ResultRecord)
 
 
-END_STEPS = """
-    UPDATE operation_step st
-       SET status = ended.status, ended_at = now(), next_try_at = NULL,
-           detail = CASE WHEN ended.status = 'succeeded' AND st.troubled_since IS NOT NULL THEN NULL ELSE st.detail END,
-           troubled_since = CASE WHEN ended.status = 'succeeded' THEN NULL ELSE st.troubled_since END
-      FROM ended WHERE st.operation = ended.id AND st.ended_at IS NULL
-"""
-"""A step that was under way when its operation `ended` (its id and status) has ended with it."""
-
-# A try begins (`running` without a detail) and leaves what hindered the last one to be read.
-_STEP = """
+def _stepping(operations: str) -> str:
+    """SQL: begins or ends a step of those operations that a condition names and that have not ended."""
+    # A try begins (`running` without a detail) and leaves what hindered the last one to be read.
+    return f"""
     WITH live AS (
       UPDATE operation SET progressed_at = now(), version = version + 1
-       WHERE {condition} AND status IN ('queued', 'running') RETURNING id),
+       WHERE {operations} AND status IN ('queued', 'running') RETURNING id),
     told AS (
-      SELECT {{}}::text AS name, {{}}::text AS status, {{}}::text AS detail, {{}}::float8 AS next_in)
+      SELECT :name::text AS name, :status::text AS status, :detail::text AS detail, :next_in::float8 AS next_in)
     INSERT INTO operation_step AS s
            (id, operation, position, name, status, detail, troubled_since, next_try_at, ended_at)
     SELECT gen_random_uuid(), live.id,
@@ -252,7 +252,11 @@ _STEP = """
            troubled_since = CASE WHEN excluded.status = 'succeeded' OR s.ended_at IS NOT NULL
                                  THEN excluded.troubled_since
                                  ELSE coalesce(s.troubled_since, excluded.troubled_since) END
-"""
+    """
+
+
+_STEP = _stepping("id = :operation")
+_STEP_ALL = _stepping("subject = :subject AND subject_kind = :subject_kind")
 
 
 async def step(
@@ -262,72 +266,74 @@ async def step(
 
     With `next_in` it is hindered: `detail` says by what, and it is tried again in so many seconds.
     """
-    await row(_STEP.format(condition="id = {}"), operation, name, str(status), detail, next_in)
+    await row(_STEP, operation=operation, name=name, status=str(status), detail=detail, next_in=next_in)
 
 
 async def step_all(
     subject: Subject, name: str, status: OperationStatus, detail: str | None = None, *, next_in: float | None = None
 ) -> None:
     """Begin, hinder or end a step of every operation of a subject that has not ended."""
-    condition = "subject = {} AND subject_kind = {}"
-    await row(_STEP.format(condition=condition), subject.id, subject.kind, name, str(status), detail, next_in)
+    await row(
+        _STEP_ALL,
+        subject=subject.id,
+        subject_kind=subject.kind,
+        name=name,
+        status=str(status),
+        detail=detail,
+        next_in=next_in,
+    )
 
 
 async def begin(subject: Subject, workflow_id: str, run_id: str) -> None:
     """Note on the unsettled operations of a subject which workflow run works on them."""
     await row(
         """UPDATE operation SET status = 'running', started_at = coalesce(started_at, now()), progressed_at = now(),
-                  workflow_id = {}, run_id = {}, version = version + 1
-            WHERE subject = {} AND subject_kind = {} AND status IN ('queued', 'running')
-              AND (status = 'queued' OR run_id IS DISTINCT FROM {}::text)""",
-        workflow_id,
-        run_id,
-        subject.id,
-        subject.kind,
-        run_id,
+                  workflow_id = :workflow_id, run_id = :run_id::text, version = version + 1
+            WHERE subject = :id AND subject_kind = :kind AND status IN ('queued', 'running')
+              AND (status = 'queued' OR run_id IS DISTINCT FROM :run_id::text)""",
+        workflow_id=workflow_id,
+        run_id=run_id,
+        id=subject.id,
+        kind=subject.kind,
     )
 
 
 async def succeed_all(subject: Subject) -> None:
     """End the operations of a subject that were being worked on; one that came later stays queued."""
     await row(
-        f"""WITH ended AS (
-             UPDATE operation SET status = 'succeeded', ended_at = now(), progressed_at = now(), version = version + 1
-              WHERE subject = {{}} AND subject_kind = {{}} AND status = 'running' RETURNING id, status)
-           {END_STEPS}""",
-        subject.id,
-        subject.kind,
+        """UPDATE operation SET status = 'succeeded', ended_at = now(), progressed_at = now(), version = version + 1
+            WHERE subject = :id AND subject_kind = :kind AND status = 'running'""",
+        id=subject.id,
+        kind=subject.kind,
     )
+
+
+_UNSETTLED = " ".join(
+    f"""UNION ALL
+        SELECT '{kind}', id, observed_at FROM {table}
+         WHERE generation <> observed_generation AND observed_at < now() - make_interval(secs => :seconds)"""
+    for kind, table in TABLES.items()
+)
+_STALLED = f"""
+    SELECT subject_kind AS kind, subject AS id FROM (
+        SELECT subject_kind, subject, progressed_at AS since FROM operation
+         WHERE status IN ('queued', 'running') AND progressed_at < now() - make_interval(secs => :seconds)
+        {_UNSETTLED}
+    ) waiting GROUP BY subject_kind, subject ORDER BY min(since) LIMIT :limit
+"""
 
 
 async def stalled(seconds: float, limit: int) -> list[Subject]:
     """Subjects with work to do on which nothing happened for that long, the longest waiting first."""
-    unsettled = " ".join(
-        f"""UNION ALL
-            SELECT '{kind}', id, observed_at FROM {table}
-             WHERE generation <> observed_generation AND observed_at < now() - make_interval(secs => {{}})"""
-        for kind, table in TABLES.items()
-    )
-    found = await rows(
-        f"""
-        SELECT subject_kind AS kind, subject AS id FROM (
-            SELECT subject_kind, subject, progressed_at AS since FROM operation
-             WHERE status IN ('queued', 'running') AND progressed_at < now() - make_interval(secs => {{}})
-            {unsettled}
-        ) waiting GROUP BY subject_kind, subject ORDER BY min(since) LIMIT {{}}
-        """,
-        *([seconds] * (1 + len(TABLES))),
-        limit,
-    )
-    return records(found, Subject)
+    return records(await rows(_STALLED, seconds=seconds, limit=limit), Subject)
 
 
 async def touch(subjects: list[Subject]) -> None:
     """Note that these subjects were woken just now, so that the next pass leaves them time."""
     await row(
         """UPDATE operation o SET progressed_at = now()
-             FROM unnest({}::text[], {}::uuid[]) AS woken(kind, id)
+             FROM unnest(:kinds::text[], :ids::uuid[]) AS woken(kind, id)
             WHERE o.subject = woken.id AND o.subject_kind = woken.kind AND o.status IN ('queued', 'running')""",
-        [subject.kind for subject in subjects],
-        [subject.id for subject in subjects],
+        kinds=[subject.kind for subject in subjects],
+        ids=[subject.id for subject in subjects],
     )

@@ -264,6 +264,7 @@ class Operation(Table):
     subject_owner = UUID(null=True, default=None)
     actor = UUID(null=True, default=None)
     status = Text(default="queued")
+    wish = Text(null=True, default=None)
     generation = BigInt(null=True, default=None)
     superseded_by = UUID(null=True, default=None)
     error = JSONB(null=True, default=None)
@@ -455,6 +456,7 @@ def checks(manager: MigrationManager) -> None:
 
     check("access_grant", "access_grant_principal", "num_nonnulls(person, user_group, org) = 1")
     check("access_grant", "access_grant_level", "level IN (1, 2)")
+    check("operation", "operation_wish", "(wish IS NULL) = (generation IS NULL)")
     check("secret", "secret_type", "type IN ('env_var', 'raw', 'file')")
 
 

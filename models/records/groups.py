@@ -113,7 +113,13 @@ async def create(name: str, caller: Caller, *, request_id: str | None = None) ->
         person=caller.id,
     )
     operation = await operations.open_operation(
-        "group.create", Subject(KIND, identity), owner=caller.id, actor=caller, generation=1, request_id=request_id
+        "group.create",
+        Subject(KIND, identity),
+        owner=caller.id,
+        actor=caller,
+        wish=Presence.PRESENT,
+        generation=1,
+        request_id=request_id,
     )
     return identity, operation
 

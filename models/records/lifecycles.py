@@ -89,10 +89,41 @@ async def intend(
         subject,
         owner=owner,
         actor=caller,
+        wish=wish,
         generation=found["generation"],
         request_id=request_id,
         detail=detail,
     )
+
+
+def _settling(kind: str, wish: Presence) -> str:
+    """SQL: writes that the wish of a generation is true, and ends the operations up to it."""
+    if wish is Presence.PURGED:
+        seen = f"""
+        seen AS (DELETE FROM {TABLES[kind]} WHERE id = :id AND generation = :generation RETURNING id),
+        grants AS (DELETE FROM access_grant g USING seen WHERE g.object = seen.id OR g.user_group = seen.id),
+        members AS (DELETE FROM group_member m USING seen WHERE m.user_group = seen.id)"""
+    else:
+        seen = f"""
+        seen AS (
+          UPDATE {TABLES[kind]} SET observed = wish, observed_generation = generation, observed_at = now(),
+                 version = version + 1
+           WHERE id = :id AND generation = :generation AND observed_generation < generation RETURNING id)"""
+    # To be hidden and to be gone is the same for who asked for it.
+    came_true = "(o.generation = :generation OR (o.wish = 'present') = (:wish::text = 'present'))"
+    return f"""
+        WITH {seen},
+        ended AS (
+          UPDATE operation o
+             SET status = CASE WHEN {came_true} THEN 'succeeded' ELSE 'cancelled' END,
+                 superseded_by = CASE WHEN NOT {came_true} THEN (
+                   SELECT n.id FROM operation n WHERE n.subject = o.subject AND n.generation > o.generation
+                    ORDER BY n.generation LIMIT 1) END,
+                 ended_at = now(), progressed_at = now(), version = o.version + 1
+            FROM seen
+           WHERE o.subject = seen.id AND o.status IN ('queued', 'running') AND o.generation <= :generation)
+        SELECT id FROM seen
+    """
 
 
 async def settle(plan: ObjectPlan) -> bool:
@@ -100,53 +131,20 @@ async def settle(plan: ObjectPlan) -> bool:
 
     Of the operations up to this generation those that wished the same have succeeded; the others were overtaken.
     """
-    removal = ""
-    if plan.wish is Presence.PURGED:
-        seen = f"DELETE FROM {TABLES[plan.kind]} WHERE id = {{}} AND generation = {{}}::bigint RETURNING id"
-        removal = """,
-        grants AS (DELETE FROM access_grant g USING seen WHERE g.object = seen.id OR g.user_group = seen.id),
-        members AS (DELETE FROM group_member m USING seen WHERE m.user_group = seen.id)"""
-    else:
-        seen = f"""UPDATE {TABLES[plan.kind]} SET observed = wish, observed_generation = generation,
-                          observed_at = now(), version = version + 1
-                    WHERE id = {{}} AND generation = {{}}::bigint AND observed_generation < generation RETURNING id"""
-    found = await row(
-        f"""
-        WITH seen AS ({seen}){removal},
-        ended AS (
-          UPDATE operation o
-             SET status = CASE WHEN o.generation = {{}}::bigint OR (o.kind LIKE '%.delete') = {{}}::boolean
-                               THEN 'succeeded' ELSE 'cancelled' END,
-                 superseded_by = CASE
-                   WHEN o.generation < {{}}::bigint AND (o.kind LIKE '%.delete') <> {{}}::boolean THEN (
-                   SELECT n.id FROM operation n WHERE n.subject = o.subject AND n.generation > o.generation
-                    ORDER BY n.generation LIMIT 1) END,
-                 ended_at = now(), progressed_at = now(), version = o.version + 1
-            FROM seen
-           WHERE o.subject = seen.id AND o.status IN ('queued', 'running') AND o.generation <= {{}}::bigint
-          RETURNING o.id, o.status),
-        steps AS ({operations.END_STEPS})
-        SELECT id FROM seen
-        """,
-        plan.id,
-        plan.generation,
-        plan.generation,
-        plan.wish is not Presence.PRESENT,
-        plan.generation,
-        plan.wish is not Presence.PRESENT,
-        plan.generation,
-    )
+    found = await row(_settling(plan.kind, plan.wish), id=plan.id, generation=plan.generation, wish=str(plan.wish))
     return found is not None
+
+
+_TRASH = " UNION ALL ".join(
+    f"SELECT '{kind}' AS kind, id, trashed_at FROM {TABLES[kind]} WHERE wish = 'trashed' AND trashed_at < :before"
+    for kind in TRASHABLE
+)
 
 
 async def expired_trash(before: datetime, limit: int) -> list[Subject]:
     """What was put into the trash before a moment."""
-    kinds = " UNION ALL ".join(
-        f"SELECT '{kind}' AS kind, id, trashed_at FROM {TABLES[kind]} WHERE wish = 'trashed' AND trashed_at < :before"
-        for kind in TRASHABLE
-    )
     found = await rows(
-        f"SELECT kind, id FROM ({kinds}) trash ORDER BY trashed_at LIMIT :limit", before=before, limit=limit
+        f"SELECT kind, id FROM ({_TRASH}) trash ORDER BY trashed_at LIMIT :limit", before=before, limit=limit
     )
     return records(found, Subject)
 

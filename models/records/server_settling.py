@@ -14,7 +14,7 @@ from msgspec import Struct
 
 from models.database.sql import Row, decoded, row, to_json
 from models.domain.values import ServerStatus, Subject, Wish
-from models.ledger import audit, operations
+from models.ledger import audit
 from models.ledger.operations import OperationError
 from models.records.servers import ServerError, TemplateData
 
@@ -99,8 +99,8 @@ async def observe(server: UUID, generation: int, status: ServerStatus) -> bool:
 # wish overtook name the operation that did.
 _END_OVERTAKEN = """
     UPDATE operation o
-       SET status = CASE WHEN o.kind = 'server.start' THEN 'cancelled' ELSE 'succeeded' END,
-           superseded_by = CASE WHEN o.kind = 'server.start' THEN (
+       SET status = CASE WHEN o.wish = 'running' THEN 'cancelled' ELSE 'succeeded' END,
+           superseded_by = CASE WHEN o.wish = 'running' THEN (
              SELECT n.id FROM operation n WHERE n.subject = o.subject AND n.generation > o.generation
               ORDER BY n.generation LIMIT 1) END,
            ended_at = now(), progressed_at = now(), version = o.version + 1
@@ -118,7 +118,7 @@ async def settle_running(server: UUID, generation: int, process: int) -> bool:
     False when the server is gone or was settled past it.
     """
     found = await row(
-        f"""
+        """
         WITH seen AS (
           UPDATE server SET observed = 'running', observed_generation = :generation, process_generation = :process,
                  observed_at = now(), started_once = true, version = version + 1,
@@ -133,9 +133,7 @@ async def settle_running(server: UUID, generation: int, process: int) -> bool:
                     ORDER BY n.generation LIMIT 1) END,
                  ended_at = now(), progressed_at = now(), version = o.version + 1
             FROM seen
-           WHERE o.subject = seen.id AND o.status IN ('queued', 'running') AND o.generation = :generation
-          RETURNING o.id, o.status),
-        steps AS ({operations.END_STEPS})
+           WHERE o.subject = seen.id AND o.status IN ('queued', 'running') AND o.generation = :generation)
         SELECT id FROM seen
         """,
         generation=generation,
@@ -156,9 +154,7 @@ async def settle_stopped(server: UUID, generation: int) -> bool:
              AND (process_generation IS NULL OR process_generation <= :generation)
           RETURNING id),
         released AS ({RELEASE} AND m.generation <= :generation),
-        ended AS ({_END_OVERTAKEN} AND o.kind IN ('server.start', 'server.stop') AND o.generation <= :generation
-          RETURNING o.id, o.status),
-        steps AS ({operations.END_STEPS})
+        ended AS ({_END_OVERTAKEN} AND o.wish IN ('running', 'stopped') AND o.generation <= :generation)
         SELECT id FROM seen
         """,
         generation=generation,
@@ -189,13 +185,9 @@ async def settle_failed_start(server: UUID, generation: int, error: OperationErr
                  version = o.version + 1
             FROM seen
            WHERE o.subject = seen.id AND o.generation = :generation AND seen.generation = o.generation
-             AND o.status IN ('queued', 'running')
-          RETURNING o.id, o.status),
-        overtaken AS ({_END_OVERTAKEN} AND o.kind IN ('server.start', 'server.stop') AND o.generation <= :generation
-             AND o.generation < (SELECT generation FROM seen)
-          RETURNING o.id, o.status),
-        ended AS (SELECT * FROM failed UNION ALL SELECT * FROM overtaken),
-        steps AS ({operations.END_STEPS})
+             AND o.status IN ('queued', 'running')),
+        overtaken AS ({_END_OVERTAKEN} AND o.wish IN ('running', 'stopped') AND o.generation <= :generation
+             AND o.generation < seen.generation)
         SELECT id FROM seen
         """,
         generation=generation,
@@ -225,8 +217,7 @@ async def settle_deleted(server: UUID) -> bool:
         template_gone AS (
           DELETE FROM template t USING seen
            WHERE t.id = seen.template AND seen.made_with_template AND NOT t.public AND t.servers_made = 1),
-        ended AS ({_END_OVERTAKEN} RETURNING o.id, o.status),
-        steps AS ({operations.END_STEPS})
+        ended AS ({_END_OVERTAKEN})
         SELECT id FROM seen
         """,
         server=server,
@@ -241,7 +232,7 @@ async def revert(server: UUID, generation: int) -> UUID | None:
     happens when a later wish came, or for a deletion, which is final. Answers the operation that ended.
     """
     found = await row(
-        f"""
+        """
         WITH seen AS (
           UPDATE server SET generation = generation + 1, version = version + 1,
                  wish = CASE wish WHEN 'running' THEN 'stopped' ELSE 'running' END
@@ -250,8 +241,7 @@ async def revert(server: UUID, generation: int) -> UUID | None:
         ended AS (
           UPDATE operation o SET status = 'cancelled', ended_at = now(), progressed_at = now(), version = o.version + 1
             FROM seen WHERE o.subject = seen.id AND o.generation = :generation AND o.status IN ('queued', 'running')
-          RETURNING o.id, o.status),
-        steps AS ({operations.END_STEPS})
+          RETURNING o.id)
         SELECT id FROM ended
         """,
         server=server,

@@ -246,6 +246,6 @@ async def intend(server: UUID, wish: Wish, caller: Caller | None, *, request_id:
         server=server,
     )
     operation = await operations.open_operation(
-        kind, subject, owner=found["owner"], actor=caller, generation=generation, request_id=request_id
+        kind, subject, owner=found["owner"], actor=caller, wish=wish, generation=generation, request_id=request_id
     )
     return Intent(operation=operation, settled=False)

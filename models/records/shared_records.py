@@ -163,6 +163,7 @@ class SharedRecords(Generic[R]):
             owner=values.owner,
             actor=caller,
             status=OperationStatus.SUCCEEDED if succeeded else OperationStatus.QUEUED,
+            wish=Presence.PRESENT,
             generation=1,
             request_id=request_id,
         )
