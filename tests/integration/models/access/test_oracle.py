@@ -60,7 +60,8 @@ class Stage:
         # Organisations are known because somebody is in them.
         await self._add(Caller(id=new_id(), email="sink@example.org", orgs=tuple(f"org{org}" for org in range(ORGS))))
         for group in range(GROUPS):
-            made = await self.ask(USERS, "POST", "/groups", json={"name": f"group{group}"})
+            # Who makes a group is a member of it: nobody of those who are asked afterwards.
+            made = await self.ask(USERS + 1, "POST", "/groups", json={"name": f"group{group}"})
             self.groups.append(made["_id"])
         for thing in range(THINGS):
             kind, name = self.world.kinds[thing], f"data{thing}"
