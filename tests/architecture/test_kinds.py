@@ -32,7 +32,7 @@ COLUMNS = {
 def test_whatever_is_wished_for_is_a_kind() -> None:
     known = {kind.table for kind in KINDS.values()}
     for table, columns in COLUMNS.items():
-        assert table in known or "wish" not in columns, f"models/domain/kinds.py has no kind of the table {table}"
+        assert table in known or "observed" not in columns, f"models/domain/kinds.py has no kind of the table {table}"
 
 
 @each_kind
