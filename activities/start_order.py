@@ -5,6 +5,7 @@ from collections import Counter
 from pathlib import Path, PurePosixPath
 
 from integrations import lmod
+from models.domain.kinds import DIRECTORIES
 from models.domain.server_spec import Mount, SecretMount, ServerSpec
 from models.domain.settings import Settings
 from models.records.mounts import Claim
@@ -29,8 +30,8 @@ def spec_of(plan: ServerPlan, claims: list[Claim], secrets: list[SecretMount], s
         application=plan.template.application_type,
         hardware=plan.template.hardware,
         file_path=plan.template.file_path or "",
-        home=str(Path(settings.notebook_location) / str(plan.owner_id)),
-        mounts=_mounts(claims, settings),
+        home=str(DIRECTORIES["person"].location(settings) / str(plan.owner_id)),
+        mounts=tuple(_mounts(claims, settings)),
         # In the template's order.
         modules=tuple(f"{claim.name}/{claim.version}" for claim in claims if claim.kind == "module"),
         secrets=tuple(secrets),
@@ -39,65 +40,37 @@ def spec_of(plan: ServerPlan, claims: list[Claim], secrets: list[SecretMount], s
     )
 
 
-def _mounts(claims: list[Claim], settings: Settings) -> tuple[Mount, ...]:
+def _mounts(claims: list[Claim], settings: Settings) -> list[Mount]:
     """Where a server sees what it may hold."""
-    return (
-        *_datasets([claim for claim in claims if claim.kind == "dataset"], settings),
-        *_modules(_in_order(claims), settings),
-        *(
-            Mount(
-                source=str(Path(settings.group_location) / str(claim.object)),
-                target=str(GROUPS / claim.name),
-                read_only=False,
-                object_id=str(claim.object),
-                kind=claim.kind,
-            )
-            for claim in claims
-            if claim.kind == "group"
-        ),
+    datasets, modules, groups = (
+        [claim for claim in claims if claim.kind == kind] for kind in ("dataset", "module", "group")
     )
-
-
-def _in_order(claims: list[Claim]) -> list[Claim]:
-    """Modules, the server owner's own first: theirs are found first."""
-    return sorted((claim for claim in claims if claim.kind == "module"), key=lambda claim: not claim.own)
-
-
-def _datasets(claims: list[Claim], settings: Settings) -> list[Mount]:
-    """On a clash of names the server owner's own keeps the name."""
-    names = Counter(claim.name for claim in claims)
-    return [
-        Mount(
-            source=str(Path(settings.dataset_location) / str(claim.object)),
-            target=str(DATASETS / claim.name) + (f"--{claim.owner}" if names[claim.name] > 1 and not claim.own else ""),
-            read_only=not claim.writes,
-            object_id=str(claim.object),
-            kind=claim.kind,
-        )
-        for claim in claims
-    ]
-
-
-def _modules(claims: list[Claim], settings: Settings) -> list[Mount]:
-    """The directory of the binaries, and the modulefile alone: that of another module beside it stays unseen."""
-    location = Path(settings.module_location)
+    homonyms = Counter(claim.name for claim in datasets)
     made = []
-    for claim in claims:
-        file = PurePosixPath(claim.name, lmod.file_name(claim.version))
-        made += [
-            Mount(
-                source=str(location / lmod.BINARIES / str(claim.object)),
-                target=str(MODULES / lmod.BINARIES / str(claim.object)),
-                read_only=not claim.writes,
-                object_id=str(claim.object),
-                kind=claim.kind,
-            ),
-            Mount(
-                source=str(location / lmod.MODULEFILES / str(claim.owner_id) / file),
-                target=str(MODULES / lmod.MODULEFILES / claim.owner / file),
-                read_only=True,
-                object_id=str(claim.object),
-                kind=claim.kind,
-            ),
-        ]
+    for claim in datasets:
+        # On a clash of names the server owner's own keeps the name.
+        name = claim.name if claim.own or homonyms[claim.name] == 1 else f"{claim.name}--{claim.owner}"
+        made.append(_directory(claim, settings, DATASETS / name, read_only=not claim.writes))
+    # Those of the server's owner are found first.
+    for claim in sorted(modules, key=lambda claim: not claim.own):
+        made.append(
+            _directory(claim, settings, MODULES / lmod.BINARIES / str(claim.object), read_only=not claim.writes)
+        )
+        # The modulefile alone: that of another module beside it stays unseen.
+        file = Path(claim.name, lmod.file_name(claim.version))
+        source = Path(settings.module_location, lmod.MODULEFILES, str(claim.owner_id), file)
+        made.append(_mount(claim, source, MODULES / lmod.MODULEFILES / claim.owner / file, read_only=True))
+    made += [_directory(claim, settings, GROUPS / claim.name, read_only=False) for claim in groups]
     return made
+
+
+def _directory(claim: Claim, settings: Settings, target: PurePosixPath, *, read_only: bool) -> Mount:
+    """The directory of what is held."""
+    source = DIRECTORIES[claim.kind].location(settings) / str(claim.object)
+    return _mount(claim, source, target, read_only=read_only)
+
+
+def _mount(claim: Claim, source: Path, target: PurePosixPath, *, read_only: bool) -> Mount:
+    return Mount(
+        source=str(source), target=str(target), read_only=read_only, object_id=str(claim.object), kind=claim.kind
+    )
