@@ -35,8 +35,9 @@ from models.database import engine
 from models.database.engine import DATABASE_ERRORS
 from models.domain import logging
 from models.domain.absence import Absence
+from models.domain.environment import SettingsInvalid
 from models.domain.process import leave
-from models.domain.settings import Settings, SettingsInvalid
+from models.domain.settings import Settings
 from models.ledger import heartbeats
 from models.ledger.heartbeats import Role
 from workflows import runtime

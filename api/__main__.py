@@ -8,8 +8,9 @@ from litestar import Litestar
 
 from api.app import create_app
 from models.domain import logging
+from models.domain.environment import SettingsInvalid
 from models.domain.process import leave
-from models.domain.settings import Settings, SettingsInvalid
+from models.domain.settings import Settings
 from workflows import runtime
 
 # Threads talk to Vault and to file systems. When they have something to do, the event loop gets its turn this soon.

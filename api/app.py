@@ -82,14 +82,7 @@ def _clients(settings: Settings) -> Lifespan:
     @contextlib.asynccontextmanager
     async def connected(app: Litestar) -> AsyncIterator[None]:
         events = OperationEvents(settings)
-        oidc = OidcClient(
-            settings.oidc_issuer,
-            settings.oidc_client_id,
-            settings.oidc_client_secret,
-            scopes=settings.oidc_scopes,
-            audiences=settings.oidc_audiences,
-            trusted_clients=settings.oidc_trusted_clients,
-        )
+        oidc = OidcClient.from_settings(settings)
         vault = Vault.from_settings(settings)
         async with contextlib.AsyncExitStack() as open_things:
             open_things.push_async_callback(oidc.close)

@@ -16,7 +16,8 @@ from tornado.httpclient import HTTPClientError
 from tornado.httputil import url_concat
 from traitlets import Unicode
 
-from hub.settings import HubSettings, HubSettingsInvalid
+from hub.settings import HubSettings
+from models.domain.environment import SettingsInvalid
 
 _DISCOVERY_PATIENCE_SECONDS = 60
 _REQUEST_SECONDS = 5
@@ -63,7 +64,7 @@ def _message(problem: HTTPClientError) -> str:
 def configure_sign_in(c: Any, settings: HubSettings) -> None:
     """Let people sign in with the provider, whose endpoints are found by discovery."""
     if not settings.oidc_issuer or not settings.api_url:
-        raise HubSettingsInvalid("NBHUB_HUB_OIDC_ISSUER and NBHUB_API_URL are required")
+        raise SettingsInvalid("NBHUB_HUB_OIDC_ISSUER and NBHUB_API_URL are required")
     provider = discover(settings.oidc_issuer)
     c.JupyterHub.authenticator_class = NotebooksHubAuthenticator
     authenticator = c.NotebooksHubAuthenticator
@@ -94,7 +95,7 @@ def discover(issuer: str, patience: float = _DISCOVERY_PATIENCE_SECONDS) -> dict
     """Return the provider's metadata; it may still be starting, so this tries for a while."""
     url = f"{issuer.rstrip('/')}/.well-known/openid-configuration"
     if not url.startswith(("https://", "http://")):
-        raise HubSettingsInvalid("NBHUB_HUB_OIDC_ISSUER must be an http or https URL")
+        raise SettingsInvalid("NBHUB_HUB_OIDC_ISSUER must be an http or https URL")
     deadline = time.monotonic() + patience
     while True:
         try:
@@ -103,8 +104,8 @@ def discover(issuer: str, patience: float = _DISCOVERY_PATIENCE_SECONDS) -> dict
             break
         except (OSError, ValueError) as problem:
             if time.monotonic() > deadline:
-                raise HubSettingsInvalid(f"no OpenID Connect discovery at {url}: {problem}") from None
+                raise SettingsInvalid(f"no OpenID Connect discovery at {url}: {problem}") from None
             time.sleep(0.5)
     if metadata.get("issuer") != issuer:
-        raise HubSettingsInvalid(f"{url} names another issuer: {metadata.get('issuer')!r}")
+        raise SettingsInvalid(f"{url} names another issuer: {metadata.get('issuer')!r}")
     return metadata

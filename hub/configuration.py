@@ -13,8 +13,9 @@ from hub.half_starts import ClearsHalfStarts
 from hub.order import Order
 from hub.plugin import Plugin, left_closed, no_secrets, opened_by_the_hub
 from hub.records import Records
-from hub.settings import HubSettings, HubSettingsInvalid
+from hub.settings import HubSettings
 from hub.warm import start_warming
+from models.domain.environment import SettingsInvalid
 from models.domain.profiles import load_profiles
 
 TRUTH_SERVICE, WORKER_SERVICE, STACK_SERVICE = "nbhub-truth", "nbhub-worker", "nbhub-stack"
@@ -26,7 +27,7 @@ _VERSION = int(jupyterhub.__version__.split(".")[0])
 def configure(c: Any, settings: HubSettings) -> None:
     """Set everything but the sign-in."""
     if not settings.worker_token or not settings.spec_keys.is_dir():
-        raise HubSettingsInvalid("NBHUB_HUB_WORKER_TOKEN and NBHUB_HUB_SPEC_KEYS (a directory) are required")
+        raise SettingsInvalid("NBHUB_HUB_WORKER_TOKEN and NBHUB_HUB_SPEC_KEYS (a directory) are required")
     configure_hub(c, settings)
     configure_proxy(c, settings)
     configure_rights(c, settings)
@@ -153,7 +154,7 @@ def _spawner(c: Any, settings: HubSettings) -> tuple[type, Callable[[Any, Order]
     kind = settings.spawner
     if kind in ("bubblewrap", "local"):
         if not settings.allowed_roots:
-            raise HubSettingsInvalid("NBHUB_HUB_ALLOWED_ROOTS is missing: the directories that servers may see")
+            raise SettingsInvalid("NBHUB_HUB_ALLOWED_ROOTS is missing: the directories that servers may see")
         from hub.bubblewrap import BubblewrapSpawner
         from hub.local import LocalSpawner
         from hub.recorded import take_order

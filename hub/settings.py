@@ -1,10 +1,12 @@
 """What JupyterHub's side is told by its environment: `NBHUB_HUB_<FIELD>`, plus three names shared with the rest."""
 
-import os
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Annotated
 
 import msgspec
+
+from models.domain.environment import Words, about, read, shown
 
 SPAWNERS = ("bubblewrap", "local", "kube", "docker")
 # Not of JupyterHub's side alone, so without the `HUB_` prefix.
@@ -14,7 +16,7 @@ _SHARED = {
     "profiles_file": "NBHUB_PROFILES_FILE",
     "crash_points": "NBHUB_CRASH_POINTS",
 }
-_SECRETS = {"worker_token", "proxy_token", "admin_token", "oidc_client_secret"}
+Secret = Annotated[str, about(secret=True)]
 
 
 def variable_of(field: str) -> str:
@@ -22,8 +24,10 @@ def variable_of(field: str) -> str:
     return _SHARED.get(field, f"NBHUB_HUB_{field.upper()}")
 
 
-class HubSettingsInvalid(Exception):
-    """The environment of JupyterHub's side is incomplete or wrong; the message names each variable."""
+def _spawner(name: str) -> str:
+    if name not in SPAWNERS:
+        raise ValueError(f"must be one of {', '.join(SPAWNERS)}")
+    return name
 
 
 class HubSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -37,16 +41,16 @@ class HubSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     proxy_api_port: int = 8001
     truth_port: int = 8003
     data_dir: Path
-    worker_token: str = ""
-    proxy_token: str = ""
-    admin_token: str = ""
+    worker_token: Secret = ""
+    proxy_token: Secret = ""
+    admin_token: Secret = ""
     spec_keys: Path = Path("keys")
-    spawner: str = "bubblewrap"
+    spawner: Annotated[str, about(form=_spawner)] = "bubblewrap"
     # The program of the sandbox: a name that PATH leads to, or a whole path.
     bubblewrap: str = "bwrap"
     oidc_issuer: str = ""
     oidc_client_id: str = "jupyterhub"
-    oidc_client_secret: str = ""
+    oidc_client_secret: Secret = ""
     oidc_scopes: str = "openid profile email"
     api_url: str = ""
     # Where people make and start servers; JupyterHub's pages lead there.
@@ -57,10 +61,10 @@ class HubSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     # Lmod's start-up file for bash, as servers see it.
     lmod_init: str = "/usr/share/lmod/lmod/init/bash"
     # A JSON array, because arguments may hold spaces.
-    proxy_command: tuple[str, ...] = ("configurable-http-proxy",)
-    allowed_roots: tuple[str, ...] = ()
+    proxy_command: Annotated[Words, about(json=True)] = ("configurable-http-proxy",)
+    allowed_roots: Words = ()
     # Further directories that every server may read, e.g. /opt/conda.
-    system_directories: tuple[str, ...] = ()
+    system_directories: Words = ()
     start_timeout: int = 300
     concurrent_starts: int = 8
     # Directory of armed faults; for tests only.
@@ -69,39 +73,14 @@ class HubSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     docker_network: str = ""
     # Kubernetes: the hub's namespace, and a JSON object of directories (as in the spec) and the claims that hold them.
     kube_namespace: str = "default"
-    kube_claims: dict[str, str] = {}
+    kube_claims: Annotated[dict[str, str], about(json=True)] = {}
     # A delegated cgroup v2 directory; empty: limits are set per process.
     cgroup: str = ""
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] | None = None) -> "HubSettings":
-        """Read the settings; a secret may also be given by file, as `…_FILE`."""
-        source = os.environ if environment is None else environment
-        values: dict[str, object] = {}
-        problems: list[str] = []
-        for field in msgspec.structs.fields(cls):
-            variable = variable_of(field.name)
-            raw = source.get(variable)
-            if raw is None and field.name in _SECRETS and f"{variable}_FILE" in source:
-                raw = Path(source[f"{variable}_FILE"]).read_text().strip()
-            if raw is None:
-                if field.required:
-                    problems.append(f"{variable} is missing")
-                continue
-            value: object = raw
-            try:
-                if field.name in ("proxy_command", "kube_claims"):
-                    value = msgspec.json.decode(raw)
-                elif field.name in ("allowed_roots", "system_directories"):
-                    value = tuple(part.strip() for part in raw.split(",") if part.strip())
-                values[field.name] = msgspec.convert(value, field.type, strict=False, dec_hook=_to_path)
-            except msgspec.MsgspecError as problem:
-                problems.append(f"{variable}: {problem}")
-        if values.get("spawner", "bubblewrap") not in SPAWNERS:
-            problems.append(f"NBHUB_HUB_SPAWNER must be one of {', '.join(SPAWNERS)}")
-        if problems:
-            raise HubSettingsInvalid("; ".join(problems))
-        return cls(**values)  # type: ignore[arg-type]  # every value was converted to its field's type
+        """Read the settings; raises `SettingsInvalid` naming every variable that is wrong or missing."""
+        return read(cls, variable_of, environment)
 
     def public_keys(self) -> dict[str, bytes]:
         """Return the public keys of the spec's signers by key id (`<kid>.pem`).
@@ -111,14 +90,4 @@ class HubSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
         return {file.stem: file.read_bytes() for file in self.spec_keys.glob("*.pem")}
 
     def __repr__(self) -> str:
-        shown = (
-            f"{field.name}={'***' if field.name in _SECRETS else repr(getattr(self, field.name))}"
-            for field in msgspec.structs.fields(self)
-        )
-        return f"HubSettings({', '.join(shown)})"
-
-
-def _to_path(kind: type, value: object) -> Path:
-    if kind is Path and isinstance(value, str):
-        return Path(value)
-    raise NotImplementedError
+        return shown(self)

@@ -11,7 +11,8 @@ import asyncpg
 from piccolo.apps.migrations.commands.forwards import run_forwards
 
 from models.database.engine import DATABASE_ERRORS, configure, connection_arguments
-from models.domain.settings import Settings, SettingsInvalid
+from models.domain.environment import SettingsInvalid
+from models.domain.settings import Settings
 
 # Any number will do, as long as it is always the same.
 LOCK = 7_316_200_281

@@ -20,7 +20,7 @@ _TYPE_OF = {
 }
 # Read their files and environments once, when a process starts.
 _AT_START = {
-    "models/domain/settings.py",
+    "models/domain/environment.py",
     "models/domain/profiles.py",
     "api/http/readers.py",
     "models/database/piccolo_conf.py",

@@ -8,11 +8,10 @@ import time
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import yaml
 
-from hub import settings as hub_settings
-from hub.settings import HubSettings
+from hub.settings import HubSettings, variable_of
+from models.domain.environment import settings_of
 from models.domain.server_spec import ServerSpec, sign_spec
 from models.domain.settings import Settings, table
 from tests.project import PROJECT
@@ -57,9 +56,9 @@ def server_variables() -> set[str]:
 def hub_variables() -> set[str]:
     """What JupyterHub's side reads."""
     found = set()
-    for field in msgspec.structs.fields(HubSettings):
-        name = hub_settings.variable_of(field.name)
-        found |= {name, f"{name}_FILE"} if field.name in hub_settings._SECRETS else {name}
+    for setting in settings_of(HubSettings):
+        name = variable_of(setting.name)
+        found |= {name, f"{name}_FILE"} if setting.secret else {name}
     return found
 
 

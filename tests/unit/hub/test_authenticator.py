@@ -12,7 +12,8 @@ from tornado import web
 from traitlets.config import Config
 
 from hub.authenticator import NotebooksHubAuthenticator, configure_sign_in, discover
-from hub.settings import HubSettings, HubSettingsInvalid
+from hub.settings import HubSettings
+from models.domain.environment import SettingsInvalid
 
 Answers = dict[str, tuple[int, Any]]
 
@@ -114,9 +115,9 @@ def test_endpoints_are_discovered() -> None:
 
 def test_a_provider_that_names_another_issuer_is_not_ours() -> None:
     answers: Answers = {"/.well-known/openid-configuration": (200, {"issuer": "https://other"})}
-    with serving(answers) as (issuer, _), pytest.raises(HubSettingsInvalid, match="another issuer"):
+    with serving(answers) as (issuer, _), pytest.raises(SettingsInvalid, match="another issuer"):
         discover(issuer)
-    with pytest.raises(HubSettingsInvalid, match="http"):
+    with pytest.raises(SettingsInvalid, match="http"):
         discover("file:///etc")
-    with pytest.raises(HubSettingsInvalid, match="no OpenID Connect discovery"):
+    with pytest.raises(SettingsInvalid, match="no OpenID Connect discovery"):
         discover("http://127.0.0.1:1", patience=0)

@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from models.domain.emails import EmailInvalid, parse_domain, parse_email
-from models.domain.settings import Settings, SettingsInvalid
+from models.domain.environment import SettingsInvalid
+from models.domain.settings import Settings
 
 
 @pytest.mark.parametrize(

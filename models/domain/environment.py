@@ -1,0 +1,102 @@
+"""Settings: a struct whose fields are variables of the environment, read and checked once, when a process starts."""
+
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, TypeVar, get_type_hints
+
+import msgspec
+from msgspec import Meta, Struct, structs
+
+S = TypeVar("S", bound=Struct)
+Words = tuple[str, ...]
+"""Given with commas in between."""
+
+
+class SettingsInvalid(Exception):
+    """The environment does not make valid settings; the message names every variable at fault."""
+
+
+class Setting(Struct, frozen=True, kw_only=True):
+    """A field, by its annotation."""
+
+    name: str
+    type: Any
+    required: bool
+    default: Any
+    meaning: str = ""
+    secret: bool = False
+    json: bool = False
+    form: Callable[[str], str] | None = None
+
+
+def about(meaning: str = "", **extra: object) -> Meta:
+    """What a field's annotation says of it.
+
+    A `secret=True` is shown by nobody, and may also be given as a file, in `<VARIABLE>_FILE`. A `json=True` is given as
+    JSON. `form` makes of a text, or of each of several words, the form in which it is kept, or raises ValueError.
+    """
+    return Meta(description=meaning, extra=extra)
+
+
+def settings_of(kind: type[Struct]) -> list[Setting]:
+    """All settings of a struct, in order."""
+    hints = get_type_hints(kind, include_extras=True)
+    found = []
+    for field in structs.fields(kind):
+        hint = hints[field.name]
+        said: dict[str, Any] = {}
+        for meta in getattr(hint, "__metadata__", ()):
+            said |= {"meaning": meta.description} if meta.description else {}
+            said |= meta.extra or {}
+        found.append(Setting(name=field.name, type=hint, required=field.required, default=field.default, **said))
+    return found
+
+
+def read(kind: type[S], variable_of: Callable[[str], str], environment: Mapping[str, str] | None = None) -> S:
+    """Settings from the environment; raises `SettingsInvalid` naming every variable that is wrong or missing."""
+    source = os.environ if environment is None else environment
+    values: dict[str, object] = {}
+    problems: list[str] = []
+    for setting in settings_of(kind):
+        variable = variable_of(setting.name)
+        raw, file = source.get(variable), source.get(f"{variable}_FILE")
+        try:
+            if raw is None and setting.secret and file:
+                raw = Path(file).read_text(encoding="utf-8").strip()
+            if raw is not None:
+                values[setting.name] = _value(setting, raw)
+            elif setting.required:
+                problems.append(f"{variable}: is required" + (f"; {setting.meaning}" if setting.meaning else ""))
+        except OSError as error:
+            problems.append(f"{variable}_FILE: {error.strerror or error}")
+        except (msgspec.MsgspecError, ValueError) as error:
+            problems.append(f"{variable}: {error}")
+    if problems:
+        raise SettingsInvalid("These settings need attention:\n  " + "\n  ".join(problems))
+    return kind(**values)
+
+
+def _value(setting: Setting, raw: str) -> object:
+    given: object = raw
+    if setting.json:
+        given = msgspec.json.decode(raw)
+    elif Words in (setting.type, getattr(setting.type, "__origin__", None)):
+        given = tuple(word.strip() for word in raw.split(",") if word.strip())
+    value = msgspec.convert(given, setting.type, strict=False, dec_hook=_to_path)
+    if setting.form is None:
+        return value
+    return tuple(map(setting.form, value)) if isinstance(value, tuple) else setting.form(value)
+
+
+def _to_path(kind: type, value: object) -> Path:
+    if kind is Path and isinstance(value, str):
+        return Path(value)
+    raise NotImplementedError
+
+
+def shown(settings: Struct) -> str:
+    """The `repr` of settings, without secrets."""
+    values = ((setting, getattr(settings, setting.name)) for setting in settings_of(type(settings)))
+    fields = (f"{one.name}={'***' if one.secret and value else repr(value)}" for one, value in values)
+    return f"{type(settings).__name__}({', '.join(fields)})"
