@@ -56,7 +56,7 @@ class GroupsController(Controller):
     @get(opt=needs(Policy.SIGNED_IN), operation_id="listGroups", summary="List groups")
     async def index(self, caller: NamedDependency[Caller], page: NamedDependency[Page]) -> Response[list[GroupView]]:
         """Every group's name, newest first; its members are shown to members."""
-        found = await groups.list_all(caller, before=page.before, limit=page.limit + 1)
+        found = await groups.list_visible(caller, before=page.before, limit=page.limit + 1)
         return page.answer(found, key=lambda one: (str(one.id),), view=_view)
 
     @post(opt=needs(Policy.SIGNED_IN), status_code=202, operation_id="createGroup", summary="Make a group")

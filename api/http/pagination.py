@@ -22,9 +22,8 @@ from msgspec import Struct
 
 from models.domain.errors import RequestInvalid
 from models.domain.settings import Settings
-from models.domain.values import Caller
+from models.domain.values import LARGEST_PAGE, Caller
 
-LARGEST_PAGE = 1000
 _SIGNATURE_BYTES = 16
 _ROW_KEY = msgspec.json.Decoder(tuple[str, ...])
 

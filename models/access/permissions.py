@@ -74,43 +74,41 @@ def level_of(alias: str) -> str:
 # Each principal of the caller gives at most a page, from its own index, newest first; together they hold the page.
 # Distinct, because one principal may have been granted both levels, and a page is of objects.
 _NEWEST = """
-    SELECT found.object FROM {principals} CROSS JOIN LATERAL (
-      SELECT DISTINCT g.object FROM access_grant g JOIN {table} d ON d.id = g.object AND d.wish = 'present'
-       WHERE {match} AND g.object_kind = {kind} AND {unexpired} AND {before}
-       ORDER BY g.object DESC LIMIT (SELECT size FROM page)) found
+    SELECT found.id FROM {principals} CROSS JOIN LATERAL (
+      SELECT DISTINCT g.object AS id FROM access_grant g JOIN {table} d ON d.id = g.object AND d.wish = 'present'
+       WHERE {match} AND g.object_kind = '{kind}' AND {unexpired} AND g.object < :before AND {narrowed}
+       ORDER BY g.object DESC LIMIT :limit) found
 """
-PAGE = "page AS (SELECT :before::uuid AS before, :limit::bigint AS size, :type::text AS type, :name::text AS name)"
-"""Where a list goes on, how long it is at most, and what it may be narrowed by."""
+_OWN = """
+    (SELECT d.id FROM {table} d, caller
+      WHERE d.owner = caller.person AND d.wish = 'present' AND d.id < :before AND {narrowed}
+      ORDER BY d.id DESC LIMIT :limit)
+"""
+_WAYS_TO_MANY = (
+    ("caller", "g.person = caller.person"),
+    (
+        """caller JOIN group_member m ON m.person = caller.person
+           JOIN user_group u ON u.id = m.user_group AND u.wish = 'present'""",
+        "g.user_group = m.user_group",
+    ),
+    ("caller CROSS JOIN LATERAL unnest(caller.orgs) AS o(name)", "g.org = o.name"),
+)
 
 
-def newest_of(kind: str, table: str, filters: str = "true") -> str:
-    """SQL: the ids of the newest live objects of a kind that `caller` may use, for one `page`.
+def newest_of(kind: str, table: str, narrowed: str) -> str:
+    """SQL: the ids of the newest `:limit` live objects of a kind that `caller` may use, of those before `:before`.
 
-    More than a page may come: each way to them gives one. `filters` is a condition on the object, `d`, and `page`.
+    More may come: each way to them gives as many. `narrowed` is a condition on the object, `d`.
     """
-
-    def way(principals: str, match: str) -> str:
-        return _NEWEST.format(
+    grants = (
+        _NEWEST.format(
             principals=principals,
             match=match,
             table=table,
-            kind=f"'{kind}'",
+            kind=kind,
             unexpired=UNEXPIRED,
-            before=f"(page.before IS NULL OR g.object < page.before) AND {filters}",
+            narrowed=narrowed,
         )
-
-    own = f"""(SELECT d.id FROM {table} d, caller, page
-                WHERE d.owner = caller.person AND d.wish = 'present'
-                  AND (page.before IS NULL OR d.id < page.before) AND {filters}
-                ORDER BY d.id DESC LIMIT (SELECT size FROM page))"""
-    groups = "page, caller JOIN group_member m ON m.person = caller.person " + (
-        "JOIN user_group u ON u.id = m.user_group AND u.wish = 'present'"
+        for principals, match in _WAYS_TO_MANY
     )
-    return " UNION ".join(
-        (
-            own,
-            way("page, caller", "g.person = caller.person"),
-            way(groups, "g.user_group = m.user_group"),
-            way("page, caller CROSS JOIN LATERAL unnest(caller.orgs) AS o(name)", "g.org = o.name"),
-        )
-    )
+    return " UNION ".join((_OWN.format(table=table, narrowed=narrowed), *grants))

@@ -183,30 +183,27 @@ async def list_access(
         f"""
         WITH entry AS (
           SELECT 1 AS place, 'user' AS type, p.email AS entity, {Level.OWNER:d} AS level, NULL::uuid AS "group"
-            FROM person p WHERE p.id = {{}}
+            FROM person p WHERE p.id = :owner
           UNION ALL
           SELECT 1, 'user', p.email, max(g.level), NULL FROM access_grant g JOIN person p ON p.id = g.person
-           WHERE g.object = {{}} AND g.person IS NOT NULL AND p.released_at IS NULL AND {UNEXPIRED} GROUP BY p.email
+           WHERE g.object = :id AND g.person IS NOT NULL AND p.released_at IS NULL AND {UNEXPIRED} GROUP BY p.email
           UNION ALL
           SELECT 2, 'group', u.name, max(g.level), u.id
             FROM access_grant g JOIN user_group u ON u.id = g.user_group AND u.wish = 'present'
-           WHERE g.object = {{}} AND g.user_group IS NOT NULL AND {UNEXPIRED} GROUP BY u.id, u.name
+           WHERE g.object = :id AND g.user_group IS NOT NULL AND {UNEXPIRED} GROUP BY u.id, u.name
           UNION ALL
           SELECT 3, 'org', g.org, max(g.level), NULL FROM access_grant g
-           WHERE g.object = {{}} AND g.org IS NOT NULL AND {UNEXPIRED} GROUP BY g.org)
+           WHERE g.object = :id AND g.org IS NOT NULL AND {UNEXPIRED} GROUP BY g.org)
         SELECT type, entity, level, "group" FROM entry
-         WHERE ({{}}::text IS NULL OR type = {{}})
-           AND ({{}}::int IS NULL OR (place, entity COLLATE "C") > ({{}}::int, {{}}::text COLLATE "C"))
-         ORDER BY place, entity COLLATE "C" LIMIT {{}}
+         WHERE type = ANY(:types::text[]) AND (place, entity COLLATE "C") > (:place, :entity)
+         ORDER BY place, entity COLLATE "C" LIMIT :limit
         """,
-        shareable.owner_id,
-        shareable.id,
-        shareable.id,
-        shareable.id,
-        type,
-        type,
-        *((None, None, None) if after is None else (PLACES[after[0]], PLACES[after[0]], after[1])),
-        limit,
+        owner=shareable.owner_id,
+        id=shareable.id,
+        types=[type] if type else list(PLACES),
+        place=0 if after is None else PLACES[after[0]],
+        entity="" if after is None else after[1],
+        limit=limit,
     )
     return records(found, AccessEntry)
 

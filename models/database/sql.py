@@ -12,6 +12,7 @@ import msgspec
 from piccolo.querystring import QueryString
 
 from models.database import transactions
+from models.domain.values import LARGEST_PAGE
 
 Row = dict[str, Any]
 S = TypeVar("S", bound=msgspec.Struct)
@@ -50,6 +51,23 @@ async def row(statement: str, /, *parameters: object, **values: object) -> Row |
     """Run one statement and return its first row, if any; see `rows`."""
     found = await rows(statement, *parameters, **values)
     return found[0] if found else None
+
+
+def given(conditions: dict[str, str], **values: object) -> tuple[str, dict[str, object]]:
+    """What a list is narrowed by: of the conditions, by name, those whose value is not None, and these values.
+
+    So each statement has no more in it than was asked for, and is planned once for all values.
+    """
+    named = {name: value for name, value in values.items() if value is not None}
+    return " AND ".join(["true", *(conditions[name] for name in named)]), named
+
+
+def page(statement: str) -> str:
+    """At most `:limit` rows of a statement that says their order.
+
+    PostgreSQL plans `LIMIT :limit` for a tenth of all rows, whatever there are; the number tells it that they are few.
+    """
+    return f"(SELECT * FROM ({statement} LIMIT {LARGEST_PAGE + 1}) page LIMIT :limit)"  # noqa: S608
 
 
 def decoded(found: Row, *names: str) -> Row:

@@ -77,10 +77,10 @@ class Template(Table, db=DB):
     """The settings from which servers are made."""
 
     id = UUID(primary_key=True, default=None)
-    creator = UUID(index=True)
+    creator = UUID()
     name = Text()
     description = Text(default="")
-    type = Text(index=True)
+    type = Text()
     application_type = Text()
     hardware = Text()
     public = Boolean(default=False)

@@ -5,6 +5,9 @@ from uuid import UUID
 
 from uuid_utils.compat import uuid7
 
+FIRST_ID, LAST_ID = UUID(int=0), UUID(int=2**128 - 1)
+"""Ids that nothing has; all others sort between them."""
+
 
 def new_id() -> UUID:
     """A fresh id."""

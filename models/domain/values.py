@@ -5,6 +5,9 @@ from uuid import UUID
 
 from msgspec import Struct
 
+LARGEST_PAGE = 1000
+"""Most entries of a page of a list; who reads one asks for one row more, to know whether there are more."""
+
 
 class ServerStatus(StrEnum):
     """What a server is doing, as far as it was last seen."""

@@ -11,9 +11,9 @@ from uuid import UUID
 import msgspec
 from msgspec import Struct
 
-from models.database.sql import Row, records, row, rows, to_json
+from models.database.sql import Row, given, page, records, row, rows, to_json
 from models.domain.errors import RecordMissing
-from models.domain.ids import new_id
+from models.domain.ids import LAST_ID, new_id
 from models.domain.kinds import TABLES
 from models.domain.values import Caller, OperationStatus, Subject
 from models.ledger import audit
@@ -182,6 +182,13 @@ async def read_many(operations: list[UUID]) -> list[OperationRecord]:
     return [_record(one) for one in found]
 
 
+_FILTERS = {
+    "subject": "o.subject = :subject",
+    "status": "o.status = :status",
+    "kind": "o.kind = :kind",
+}
+
+
 async def list_visible(
     caller: Caller,
     *,
@@ -192,37 +199,35 @@ async def list_visible(
     limit: int,
 ) -> list[OperationRecord]:
     """Operations that the caller may see, newest first, at most `limit`, older than `before`."""
-    condition = """
-        ({}::uuid IS NULL OR subject = {}) AND ({}::text IS NULL OR status = {})
-        AND ({}::text IS NULL OR kind = {}) AND ({}::uuid IS NULL OR id < {})
-    """
-    values = (subject, subject, status, status, kind, kind, before, before)
+    narrowed, values = given(_FILTERS, subject=subject, status=status, kind=kind)
+    newest = f"SELECT o.id FROM operation o WHERE o.id < :before AND {narrowed} {{whose}} ORDER BY o.id DESC"
     if caller.admin:
-        pages = f"SELECT id FROM operation WHERE {condition} ORDER BY id DESC LIMIT {{}}"
-        parameters: tuple[object, ...] = (*values, limit)
+        pages = page(newest.format(whose=""))
     else:
         # Two index scans of at most a page each, however many operations others have.
-        page = f"(SELECT id FROM operation WHERE {{column}} = {{}} AND {condition} ORDER BY id DESC LIMIT {{}})"
-        page = page.replace("{column}", "%s")
-        pages = f"SELECT id FROM ({page % 'actor'} UNION {page % 'subject_owner'}) seen ORDER BY id DESC LIMIT {{}}"
-        parameters = (caller.id, *values, limit, caller.id, *values, limit, limit)
-    found = await rows(_SELECT + f"WHERE o.id IN ({pages}) ORDER BY o.id DESC", *parameters)
+        mine = (page(newest.format(whose=f"AND o.{column} = :person")) for column in ("actor", "subject_owner"))
+        pages, values["person"] = " UNION ".join(mine), caller.id
+    found = await rows(
+        page(f"{_SELECT} JOIN ({pages}) newest ON newest.id = o.id ORDER BY o.id DESC"),
+        **values,
+        before=before or LAST_ID,
+        limit=limit,
+    )
     return [_record(one) for one in found]
 
 
 async def list_results(operation: UUID, *, after: tuple[str, str] | None, limit: int) -> list[ResultRecord]:
     """Results of an operation by type and entity, at most `limit`, those after the pair (type, entity)."""
+    type, entity = after or ("", "")
     found = await rows(
         """
         SELECT entity, type, outcome, detail FROM operation_result
-         WHERE operation = {} AND ({}::boolean OR (type, entity) > ({}, {}))
-         ORDER BY type, entity LIMIT {}
+         WHERE operation = :operation AND (type, entity) > (:type, :entity) ORDER BY type, entity LIMIT :limit
         """,
-        operation,
-        after is None,
-        after[0] if after else "",
-        after[1] if after else "",
-        limit,
+        operation=operation,
+        type=type,
+        entity=entity,
+        limit=limit,
     )
     return records(found, ResultRecord)
 

@@ -8,10 +8,10 @@ import asyncpg
 import msgspec
 from msgspec import Struct
 
-from models.database.sql import records, row, rows
+from models.database.sql import page, records, row, rows
 from models.database.tables import UserGroup
 from models.domain.errors import ActionForbidden, RecordMissing, StateConflict
-from models.domain.ids import new_id
+from models.domain.ids import FIRST_ID, LAST_ID, new_id
 from models.domain.values import Caller, Subject
 from models.ledger import operations
 from models.records import lifecycles
@@ -73,13 +73,17 @@ async def read_managed(identity: UUID, caller: Caller) -> GroupRecord:
     return group
 
 
-async def list_all(caller: Caller, *, before: UUID | None = None, limit: int) -> list[GroupRecord]:
-    """Every group, newest first, at most `limit`, older than `before`."""
+async def list_visible(
+    caller: Caller, *, mine: bool = False, before: UUID | None = None, limit: int
+) -> list[GroupRecord]:
+    """Every group, or those that the caller is in (`mine`), newest first, at most `limit`, older than `before`."""
     found = await rows(
-        _SELECT
-        + "WHERE u.wish = 'present' AND (:before::uuid IS NULL OR u.id < :before) ORDER BY u.id DESC LIMIT :limit",
+        page(
+            f"""{_SELECT} WHERE u.wish = 'present' AND u.id < :before {"AND m.id IS NOT NULL" if mine else ""}
+                 ORDER BY u.id DESC"""
+        ),
         person=caller.id,
-        before=before,
+        before=before or LAST_ID,
         limit=limit,
     )
     return records(found, GroupRecord)
@@ -89,13 +93,11 @@ async def list_members(group: UUID, *, after: str | None = None, limit: int) -> 
     """Members of a group by e-mail, at most `limit`, those after an e-mail."""
     found = await rows(
         """SELECT m.person, p.email, m.manager FROM group_member m JOIN person p ON p.id = m.person
-            WHERE m.user_group = {} AND p.released_at IS NULL
-              AND ({}::text IS NULL OR p.email COLLATE "C" > {}::text COLLATE "C")
-            ORDER BY p.email COLLATE "C" LIMIT {}""",
-        group,
-        after,
-        after,
-        limit,
+            WHERE m.user_group = :group AND p.released_at IS NULL AND p.email COLLATE "C" > :after
+            ORDER BY p.email COLLATE "C" LIMIT :limit""",
+        group=group,
+        after=after or "",
+        limit=limit,
     )
     return records(found, Member)
 
@@ -227,11 +229,9 @@ async def mirror_of(group: UUID) -> Mirror | None:
 async def settled_mirrors(after: UUID | None, limit: int) -> list[Mirror]:
     """The mirrors of groups on which nobody works, in order of id."""
     found = await rows(
-        _MIRRORS
-        + """WHERE u.wish = 'present' AND u.generation = u.observed_generation
-               AND (:after::uuid IS NULL OR u.id > :after)
+        f"""{_MIRRORS} WHERE u.wish = 'present' AND u.generation = u.observed_generation AND u.id > :after
              ORDER BY u.id LIMIT :limit""",
-        after=after,
+        after=after or FIRST_ID,
         limit=limit,
     )
     return records(found, Mirror)

@@ -136,7 +136,8 @@ async def settle(plan: ObjectPlan) -> bool:
 
 
 _TRASH = " UNION ALL ".join(
-    f"SELECT '{kind}' AS kind, id, trashed_at FROM {TABLES[kind]} WHERE wish = 'trashed' AND trashed_at < :before"
+    f"""(SELECT '{kind}' AS kind, id, trashed_at FROM {TABLES[kind]} WHERE wish = 'trashed' AND trashed_at < :before
+          ORDER BY trashed_at LIMIT :limit)"""
     for kind in TRASHABLE
 )
 

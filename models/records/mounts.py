@@ -10,7 +10,7 @@ from uuid import UUID
 from msgspec import Struct
 
 from models.access.permissions import Level, level_of
-from models.database.sql import decoded, records, row, rows, to_json
+from models.database.sql import decoded, page, records, row, rows, to_json
 from models.database.transactions import Transaction
 from models.domain.errors import DependencyUnavailable
 from models.domain.kinds import DIRECTORIES
@@ -202,8 +202,8 @@ _ENTITLED = f"""
 SCOPES = {
     "server": "mount.server = :id",
     "object": "mount.object = :id",
-    "group": """(mount.object = :id OR mount.object IN (
-                  SELECT g.object FROM access_grant g WHERE g.user_group = :id))""",
+    "group": """mount.object = ANY(ARRAY(
+                  SELECT :id::uuid UNION ALL SELECT g.object FROM access_grant g WHERE g.user_group = :id))""",
     "all": ":id::uuid IS NULL",
 }
 
@@ -226,15 +226,23 @@ async def mark_lost(scope: str, identity: UUID | None = None) -> int:
     return len(changed)
 
 
+_LOST = {
+    scope: page(
+        f"""SELECT mount.* FROM server_mount mount WHERE mount.lost_at IS NOT NULL AND {condition}
+             ORDER BY mount.lost_at, mount.id"""
+    )
+    for scope, condition in SCOPES.items()
+}
+
+
 async def lost(scope: str, identity: UUID | None, limit: int) -> list[LostMount]:
     """Servers that hold what they may no longer have, the longest first."""
     found = await rows(
         f"""SELECT mount.server, mount.kind, coalesce(o.name, u.name, '') AS name, mount.lost_at
-              FROM server_mount mount
+              FROM {_LOST[scope]} mount
               LEFT JOIN shareable o ON mount.kind <> 'group' AND o.id = mount.object
               LEFT JOIN user_group u ON mount.kind = 'group' AND u.id = mount.object
-             WHERE mount.lost_at IS NOT NULL AND {SCOPES[scope]}
-             ORDER BY mount.lost_at, mount.id LIMIT :limit""",
+             ORDER BY mount.lost_at, mount.id""",
         id=identity,
         limit=limit,
     )

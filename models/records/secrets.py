@@ -79,8 +79,7 @@ _records = SharedRecords(
     Secret,
     SecretRecord,
     "d.type, d.mount_path, d.value_version",
-    filters="""(page.type IS NULL OR d.type = page.type)
-               AND (page.name IS NULL OR strpos(lower(d.name), lower(page.name)) > 0)""",
+    filters={"type": "d.type = :type", "name": "strpos(lower(d.name), lower(:name)) > 0"},
 )
 read = _records.read
 read_owned = _records.read_owned

@@ -5,7 +5,8 @@ from uuid import UUID
 
 from msgspec import Struct
 
-from models.database.sql import records, row, rows, to_json
+from models.database.sql import page, records, row, rows, to_json
+from models.domain.ids import FIRST_ID
 from models.domain.values import ServerStatus, Subject, Wish
 from models.ledger import audit
 from models.records.server_settling import RELEASE
@@ -37,9 +38,8 @@ _OBSERVED = """
 async def watched(after: UUID | None, limit: int) -> list[ObservedServer]:
     """Servers of which a process is thought to live, in order of id: few, however many servers there are."""
     found = await rows(
-        _OBSERVED
-        + "WHERE s.observed <> 'stopped' AND (:after::uuid IS NULL OR s.id > :after) ORDER BY s.id LIMIT :limit",
-        after=after,
+        page(f"{_OBSERVED} WHERE s.observed <> 'stopped' AND s.id > :after ORDER BY s.id"),
+        after=after or FIRST_ID,
         limit=limit,
     )
     return records(found, ObservedServer)

@@ -12,10 +12,11 @@ import msgspec
 from msgspec import Struct
 from piccolo.table import Table
 
-from models.access.permissions import CALLER, PAGE, Level, level_of, newest_of, values_of
+from models.access.permissions import CALLER, Level, level_of, newest_of, values_of
 from models.access.sharing import require
-from models.database.sql import Row, decoded, row, rows
+from models.database.sql import Row, decoded, given, page, row, rows
 from models.domain.errors import RecordMissing, StateConflict
+from models.domain.ids import LAST_ID
 from models.domain.kinds import TABLES
 from models.domain.values import Caller, OperationStatus, Subject
 from models.ledger import audit, operations
@@ -51,16 +52,22 @@ class SharedRecords(Generic[R]):
     """The records of one kind."""
 
     def __init__(
-        self, kind: str, table: type[Table], record: type[R], columns: str = "", *, filters: str = "true"
+        self,
+        kind: str,
+        table: type[Table],
+        record: type[R],
+        columns: str = "",
+        *,
+        filters: dict[str, str] | None = None,
     ) -> None:
         """`columns` are those of the kind's own, of the alias `d`.
 
-        `filters` is a condition on `d` and on `page`, whose `type` and `name` a list may be narrowed by.
+        `filters` are conditions on `d` by which a list may be narrowed: by `:type` or `:name`.
         """
         self.kind = kind
         self._table = table
         self._record = record
-        self._filters = filters
+        self._filters = filters or {}
         own = f", {columns}" if columns else ""
         self._select = f"""
             SELECT d.id, d.owner AS owner_id, p.email AS owner, d.name, d.description, d.wish, d.observed, d.version,
@@ -126,22 +133,21 @@ class SharedRecords(Generic[R]):
 
         `owner`: instead those that a person owns, as far as the caller sees them.
         """
-        if owner is not None:
-            condition = f"""d.owner = (SELECT id FROM person WHERE email = :owner AND released_at IS NULL)
-                            AND d.wish = 'present' AND (caller.admin OR may.level IS NOT NULL)
-                            AND (page.before IS NULL OR d.id < page.before) AND {self._filters}"""
-            values: dict[str, object] = {"owner": owner}
+        narrowed, values = given(self._filters, type=type, name=name)
+        if owner is None:
+            newest = newest_of(self.kind, TABLES[self.kind], narrowed)
+            source = f"JOIN {page(f'SELECT id FROM ({newest}) found ORDER BY id DESC')} newest ON newest.id = d.id"
         else:
-            condition, values = f"d.id IN ({newest_of(self.kind, TABLES[self.kind], self._filters)})", {}
+            source = f"""WHERE d.owner = (SELECT id FROM person WHERE email = :owner AND released_at IS NULL)
+                           AND d.wish = 'present' AND d.id < :before AND {narrowed}
+                           AND (caller.admin OR may.level IS NOT NULL)"""
+            values["owner"] = owner
         found = await rows(
-            f"""WITH {CALLER}, {PAGE} {self._select} CROSS JOIN page WHERE {condition}
-                ORDER BY d.id DESC LIMIT (SELECT size FROM page)""",
+            f"WITH {CALLER} {page(f'{self._select} {source} ORDER BY d.id DESC')}",
             **values_of(caller),
-            before=before,
-            limit=limit,
-            type=type,
-            name=name,
             **values,
+            before=before or LAST_ID,
+            limit=limit,
         )
         return [self._converted(one) for one in found]
 

@@ -9,10 +9,10 @@ from uuid import UUID
 import msgspec
 from msgspec import Struct
 
-from models.database.sql import records, row, rows, to_json
+from models.database.sql import given, page, records, row, rows, to_json
 from models.database.tables import Template
 from models.domain.errors import ActionForbidden, RecordMissing, StateConflict
-from models.domain.ids import new_id
+from models.domain.ids import LAST_ID, new_id
 from models.domain.values import Caller
 from models.records.servers import TemplateData
 
@@ -91,14 +91,19 @@ _SELECT = """
 # Who sees a template: everybody a public one, its creator and admins any.
 _VISIBLE = "(:admin::boolean OR t.public OR t.creator = :person)"
 
-_MINE_OR_PUBLIC = f"""
-    WHERE {_VISIBLE} AND (:type::text IS NULL OR t.type = :type)
-      AND (:email::text IS NULL OR p.email = :email)
-"""
+_FILTERS = {
+    "type": "t.type = :type",
+    "email": "t.creator IN (SELECT id FROM person WHERE email = :email)",
+}
 
 
-def _filters(caller: Caller, type: str | None, email: str | None) -> dict[str, object]:
-    return {"admin": caller.admin, "person": caller.id, "type": type, "email": email}
+def _branches(caller: Caller, email: str | None) -> tuple[list[str], dict[str, object]]:
+    """Conditions, each of which follows an index and which together hold what the caller sees, each template once."""
+    if caller.admin:
+        return ["true"], {}
+    if email is not None:
+        return ["(t.public OR t.creator = :person)"], {"person": caller.id}
+    return ["t.public", "NOT t.public AND t.creator = :person"], {"person": caller.id}
 
 
 async def read_visible(template: UUID, caller: Caller, *, for_update: bool = False) -> TemplateRecord:
@@ -126,10 +131,15 @@ async def list_visible(
     caller: Caller, *, type: str | None = None, email: str | None = None, before: UUID | None = None, limit: int
 ) -> list[TemplateRecord]:
     """Templates that the caller sees, newest first, at most `limit`, older than `before`."""
+    narrowed, values = given(_FILTERS, type=type, email=email)
+    seen, person = _branches(caller, email)
+    newest = f"SELECT t.id FROM template t WHERE t.id < :before AND {narrowed} AND {{one}} ORDER BY t.id DESC"
+    pages = " UNION ALL ".join(page(newest.format(one=one)) for one in seen)
     found = await rows(
-        _SELECT + _MINE_OR_PUBLIC + "AND (:before::uuid IS NULL OR t.id < :before) ORDER BY t.id DESC LIMIT :limit",
-        **_filters(caller, type, email),
-        before=before,
+        page(f"{_SELECT} JOIN ({pages}) newest ON newest.id = t.id ORDER BY t.id DESC"),
+        **values,
+        **person,
+        before=before or LAST_ID,
         limit=limit,
     )
     return records(found, TemplateRecord)
@@ -137,11 +147,16 @@ async def list_visible(
 
 async def list_tags(caller: Caller, *, type: str | None = None, email: str | None = None) -> list[TagCount]:
     """Tags of the templates that the caller sees, the most frequent first, then by name."""
+    narrowed, values = given(_FILTERS, type=type, email=email)
+    seen, person = _branches(caller, email)
+    tags = " UNION ALL ".join(
+        f"SELECT unnest(t.tags) AS tag FROM template t WHERE {one} AND {narrowed}" for one in seen
+    )
     found = await rows(
-        "SELECT tag AS name, count(*) AS count FROM (SELECT unnest(t.tags) AS tag FROM template t "
-        "JOIN person p ON p.id = t.creator " + _MINE_OR_PUBLIC + ") used "
-        'GROUP BY tag ORDER BY count(*) DESC, tag COLLATE "C" LIMIT 1000',
-        **_filters(caller, type, email),
+        f"""SELECT tag AS name, count(*) AS count FROM ({tags}) used
+             GROUP BY tag ORDER BY count(*) DESC, tag COLLATE "C" LIMIT 1000""",
+        **values,
+        **person,
     )
     return records(found, TagCount)
 

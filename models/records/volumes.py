@@ -7,7 +7,6 @@ from msgspec import Struct
 
 from models.access import sharing
 from models.access.permissions import Level
-from models.database.sql import rows
 from models.domain.errors import ActionForbidden, RecordMissing
 from models.domain.kinds import KINDS, ROOTS, Root
 from models.domain.values import Caller, Subject
@@ -84,14 +83,6 @@ async def list_top(root: Root, caller: Caller, *, before: UUID | None = None, li
         found_modules = await modules.list_visible(caller, before=before, limit=limit)
         return [TopEntry(id=one.id, name=f"{one.name}/{one.module_version}") for one in found_modules]
     if root is Root.GROUPS:
-        return [TopEntry(**one) for one in await rows(_GROUPS, caller.admin, caller.id, before, before, limit)]
+        found_groups = await groups.list_visible(caller, mine=not caller.admin, before=before, limit=limit)
+        return [TopEntry(id=one.id, name=one.name) for one in found_groups]
     return []
-
-
-_GROUPS = """
-    SELECT u.id, u.name FROM user_group u
-     WHERE u.wish = 'present'
-       AND ({}::boolean OR u.id IN (SELECT m.user_group FROM group_member m WHERE m.person = {}))
-       AND ({}::uuid IS NULL OR u.id < {})
-     ORDER BY u.id DESC LIMIT {}
-"""

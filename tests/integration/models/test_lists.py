@@ -1,0 +1,294 @@
+"""Each list, by each of its filters and for each kind of caller, follows indexes however its statement is planned.
+
+A statement that PostgreSQL plans once for all values (its generic plan) costs no planning at each call; it has to be as
+good as one that is planned for these values.
+"""
+
+import contextlib
+import itertools
+import json
+import math
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from datetime import UTC, datetime
+from functools import partial
+from typing import Any
+from uuid import UUID
+
+import asyncpg
+import httpx
+import pytest
+
+from api.document import rendered
+from models.access import sharing
+from models.access.permissions import Level
+from models.access.principals import PersonRef, Principals
+from models.database import transactions
+from models.domain.errors import RecordMissing
+from models.ledger import operations
+from models.records import datasets, groups, lifecycles, mounts, server_watch
+from tests.integration.models import million
+from tests.integration.models.million import ADMIN, MEMBER, OWNER, STRANGER, identity
+from tests.unit.api.bench import Bench, bench_settings, open_bench
+
+PAGE = 50
+CALLERS = {"admin": ADMIN, "owner": OWNER, "member": MEMBER, "stranger": STRANGER}
+OWNERS = (million.caller(OWNER).email,)
+ACCESS: dict[str, tuple[str, ...]] = {"type": ("user", "group", "org")}
+
+LISTS: dict[str, dict[str, tuple[str, ...]]] = {
+    "/datasets": {"owner": OWNERS},
+    "/datasets/{id}/access": ACCESS,
+    "/groups": {},
+    "/groups/{id}/members": {},
+    "/modules": {"owner": OWNERS},
+    "/modules/{id}/access": ACCESS,
+    "/operations": {
+        "subject": (str(identity("server", 7)),),
+        "status": ("queued", "failed"),
+        "kind": ("module.create", "server.start"),
+    },
+    "/operations/{id}/results": {},
+    "/secret/{id}/access": ACCESS,
+    "/secrets": {"owner": OWNERS, "type": ("raw", "file"), "name": ("THING", "rare")},
+    "/servers": {"owner": OWNERS, "type": ("user", "rare"), "name": ("SERVER", "rare")},
+    "/templates": {"type": ("user", "rare"), "email": OWNERS},
+    "/templates/tags": {"type": ("rare",), "email": OWNERS},
+    "/volume/files": {"root": ("datasets", "groups", "modules"), "path": (), "email": ()},
+    "/volume/hardware": {},
+    "/volume/lua": {},
+}
+"""What each list is narrowed by, with what many have and what few have, far from where it begins. A file system and
+the settings are behind what has no values."""
+
+RECORDS = {
+    "/datasets/{id}/access": identity("dataset", 0),
+    "/groups/{id}/members": identity("group", million.GROUPS - 1),
+    "/modules/{id}/access": identity("module", 0),
+    "/operations/{id}/results": identity("operation", 0),
+    "/secret/{id}/access": identity("secret", 0),
+}
+WITHOUT_PAGES = {"/templates/tags", "/volume/hardware", "/volume/lua"}
+NO_STATEMENT = {"/volume/hardware", "/volume/lua"}
+NEEDED = {"root"}
+
+SHARED = sharing.Shareable(
+    id=identity("dataset", 0),
+    kind="dataset",
+    owner_id=million.caller(OWNER).id,
+    owner=million.caller(OWNER).email,
+    name="",
+    level=None,
+)
+PERSON = PersonRef(id=million.caller(STRANGER).id, email=million.caller(STRANGER).email, waiting=False)
+SCOPES = {"server": identity("server", 7), "object": identity("dataset", 7), "group": identity("group", 7)}
+
+MOST_READ = {"admin": 12 * PAGE, "stranger": 12 * PAGE, "owner": 5_000, "member": 20_000}
+"""Rows of tables and indexes for one page: as many as it has, all of which a caller has two thousand, or a few for each
+of a thousand groups."""
+COUNTED = "/templates/tags"
+"""No list but a count: of all templates that the caller sees."""
+OF_ONE_RECORD = {"/groups/{id}/members", "/datasets/{id}/access"}
+"""Sorted by what is in another table: all that hangs on the record is read, and nothing else."""
+
+
+def offered() -> dict[str, set[str]]:
+    """The lists of the API's document, each with what it is narrowed by."""
+    document = json.loads(rendered())
+
+    def resolved(part: dict[str, Any]) -> dict[str, Any]:
+        while "$ref" in part:
+            *_, kind, name = part["$ref"].split("/")
+            part = document["components"][kind][name]
+        return part
+
+    found = {}
+    for path, item in document["paths"].items():
+        for answer in item.get("get", {}).get("responses", {}).values():
+            content = resolved(answer).get("content", {}).get("application/json", {})
+            if resolved(content.get("schema", {})).get("type") == "array":
+                queries = map(resolved, item["get"].get("parameters", ()))
+                found[path] = {one["name"] for one in queries if one["in"] == "query"} - {"limit", "cursor"}
+    return found
+
+
+def test_each_list_of_the_api_and_each_of_its_filters_is_tried_here() -> None:
+    assert {path: set(filters) for path, filters in LISTS.items()} == offered()
+
+
+@pytest.fixture(scope="module")
+async def bench(new_database: Any) -> AsyncIterator[Bench]:
+    address = await new_database()
+    await million.make(address)
+    async with open_bench(bench_settings(address)) as bench:
+        bench.callers |= {name: million.caller(number) for name, number in CALLERS.items()}
+        yield bench
+
+
+class Planner:
+    """Runs statements by their generic plans."""
+
+    def __init__(self, connection: "asyncpg.Connection[asyncpg.Record]") -> None:
+        self._connection = connection
+
+    async def plan(self, statement: str, parameters: tuple[object, ...]) -> dict[str, Any]:
+        """The plan of a statement that has run by it, and is undone."""
+        given = f"({', '.join(map(_literal, parameters))})" if parameters else ""
+        undone = self._connection.transaction()
+        await undone.start()
+        try:
+            await self._connection.execute(f"PREPARE tried AS {statement}")
+            found = await self._connection.fetchval(f"EXPLAIN (ANALYZE, TIMING off, FORMAT JSON) EXECUTE tried{given}")
+        finally:
+            await undone.rollback()
+            await self._connection.execute("DEALLOCATE ALL")
+        plan: dict[str, Any] = json.loads(found)[0]["Plan"]
+        return plan
+
+
+def _literal(value: object) -> str:
+    if value is None:
+        return "NULL"
+    if isinstance(value, list):
+        kind = "uuid" if value and isinstance(value[0], UUID) else "text"
+        return f"ARRAY[{', '.join(map(_literal, value))}]::{kind}[]"
+    return "'" + str(value).replace("'", "''") + "'"
+
+
+@pytest.fixture(scope="module")
+async def planner(bench: Bench) -> AsyncIterator[Planner]:
+    connection = await asyncpg.connect(
+        bench.settings.database_url,
+        statement_cache_size=0,
+        server_settings={"plan_cache_mode": "force_generic_plan"},
+    )
+    yield Planner(connection)
+    await connection.close()
+
+
+@pytest.fixture
+def statements(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, tuple[object, ...]]]:
+    """The statements that run in a test, with their parameters."""
+    ran = []
+    fetch = transactions.fetch
+
+    async def record(statement: str, *parameters: object) -> Any:
+        ran.append((statement, parameters))
+        return await fetch(statement, *parameters)
+
+    monkeypatch.setattr(transactions, "fetch", record)
+    return ran
+
+
+async def assert_indexed(
+    planner: Planner,
+    statements: list[tuple[str, tuple[object, ...]]],
+    most: float,
+    *,
+    whole: frozenset[str] = frozenset(),
+) -> None:
+    """None of the statements reads a large table, but those named, as a whole, and none more than so many rows."""
+    for statement, parameters in statements:
+        plan = await planner.plan(statement, parameters)
+        assert whole_tables(plan) <= whole, (statement, parameters)
+        assert read(plan) <= most, (statement, parameters)
+
+
+def nodes(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """A plan's node and all those beneath it."""
+    yield plan
+    for part in plan.get("Plans", ()):
+        yield from nodes(part)
+
+
+def read(plan: dict[str, Any]) -> float:
+    """How many rows were looked for in tables and indexes, those that were then left out included."""
+    rows = 0.0
+    for one in nodes(plan):
+        if "Relation Name" in one or "Index Name" in one:
+            out = one.get("Rows Removed by Filter", 0) + one.get("Rows Removed by Index Recheck", 0)
+            # A look that finds nothing costs as much as one that finds a row.
+            rows += max(1, one["Actual Rows"] + out) * one["Actual Loops"]
+    return rows
+
+
+def whole_tables(plan: dict[str, Any]) -> set[str]:
+    """The tables that were read without an index."""
+    return {one["Relation Name"] for one in nodes(plan) if one["Node Type"].endswith("Seq Scan")} & million.LARGE
+
+
+def cases() -> Iterator[Any]:
+    for path, filters in LISTS.items():
+        needed = tuple(NEEDED & set(filters))
+        free = sorted(name for name, values in filters.items() if values and name not in NEEDED)
+        for number in range(len(free) + 1):
+            for chosen in itertools.combinations(free, number):
+                for caller in CALLERS:
+                    yield pytest.param(
+                        path, (*needed, *chosen), caller, id="-".join((path.strip("/"), *needed, *chosen, caller))
+                    )
+
+
+@pytest.mark.parametrize(("path", "filters", "caller"), [*cases()])
+async def test_a_list_follows_indexes_whatever_it_is_narrowed_by(
+    bench: Bench,
+    planner: Planner,
+    statements: list[tuple[str, tuple[object, ...]]],
+    path: str,
+    filters: tuple[str, ...],
+    caller: str,
+) -> None:
+    seen = set()
+    client = bench.api().person(caller)
+    for values in itertools.product(*(LISTS[path][name] for name in filters)):
+        address = path.replace("{id}", str(RECORDS.get(path, "")))
+        query = dict(zip(filters, values, strict=True))
+        if path not in WITHOUT_PAGES:
+            query["limit"] = str(PAGE)
+        for _ in range(2):
+            answer = await client.get(address, params=query)
+            assert answer.status_code in (200, 403, 404), answer.text
+            seen.add(answer.status_code)
+            if "next" not in answer.links:
+                break
+            query["cursor"] = httpx.URL(answer.links["next"]["url"]).params["cursor"]
+    assert statements or seen == {403} or path in NO_STATEMENT
+    most: float = max(MOST_READ["owner" if {"owner", "email"} & {*filters} else caller], MOST_READ[caller])
+    if path in OF_ONE_RECORD:
+        most = 30_000
+    if path == "/servers" and caller == "admin" and "name" in filters and "owner" not in filters:
+        most = math.inf  # A part of a name is looked for from the newest on.
+    if path == COUNTED:
+        await assert_indexed(planner, statements, math.inf, whole=frozenset({"template"}))
+    else:
+        await assert_indexed(planner, statements, most)
+
+
+READS: dict[str, Callable[[], Awaitable[object]]] = {
+    "check": lambda: datasets.read(identity("dataset", 7), million.caller(MEMBER)),
+    "check_of_what_is_shared": lambda: sharing.read(
+        "dataset", identity("dataset", 7), million.caller(MEMBER), Level.READ
+    ),
+    "explain": lambda: sharing.explain(SHARED, million.caller(MEMBER).email),
+    "released_person": lambda: sharing.revoke(SHARED, Principals(persons=[PERSON], groups=[], orgs=[]), Level.READ),
+    "watched": lambda: server_watch.watched(None, 500),
+    "watched_further": lambda: server_watch.watched(identity("server", 1000), 500),
+    "without_link": lambda: server_watch.without_link(20),
+    "settled_mirrors": lambda: groups.settled_mirrors(None, 500),
+    "stalled": lambda: operations.stalled(30, 500),
+    "expired_trash": lambda: lifecycles.expired_trash(datetime.now(UTC), 500),
+    "expired_grants": lambda: sharing.remove_expired(500),
+    "lost": lambda: mounts.lost("all", None, 500),
+    **{f"lost_of_{scope}": partial(mounts.lost, scope, of, 500) for scope, of in SCOPES.items()},
+    **{f"mark_lost_of_{scope}": partial(mounts.mark_lost, scope, of) for scope, of in SCOPES.items()},
+}
+"""What else reads some of many."""
+
+
+@pytest.mark.parametrize("name", READS)
+async def test_a_read_of_some_follows_indexes(
+    bench: Bench, planner: Planner, statements: list[tuple[str, tuple[object, ...]]], name: str
+) -> None:
+    with contextlib.suppress(RecordMissing):
+        await READS[name]()
+    assert statements
+    await assert_indexed(planner, statements, 30_000)
