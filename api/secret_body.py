@@ -12,7 +12,7 @@ from api.http.fields import AnswerBody, Description, Email, RequestBody, given
 from integrations.containment import check_name
 from integrations.vault import DIRECTORY
 from models.domain.errors import ProblemDetail, RequestInvalid, printable
-from models.domain.reserved_words import LOCALE_VARIABLE, VARIABLE, reserved
+from models.domain.reserved_variables import LOCALE_VARIABLE, VARIABLE, reserved
 from models.domain.settings import Settings
 from models.domain.values import Caller
 from models.records.secrets import SecretRecord, SecretType

@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 
 from hub.unwrap import SecretRefused, unwrap
-from models.domain.reserved_words import LOCALE_VARIABLE, VARIABLE, reserved
+from models.domain.reserved_variables import LOCALE_VARIABLE, VARIABLE, reserved
 from models.domain.server_spec import SecretMount, ServerSpec, WrappedSecret
 
 # Each is a descriptor while a server is launched.

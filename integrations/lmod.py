@@ -21,7 +21,7 @@ from enum import StrEnum
 from msgspec import Struct
 
 from models.domain.kinds import DIRECTORIES
-from models.domain.reserved_words import LOCALE_VARIABLE, OTHER_SHELLS, VARIABLE, reserved
+from models.domain.reserved_variables import LOCALE_VARIABLE, OTHER_SHELLS, VARIABLE, reserved
 from models.domain.values import ModuleCall
 
 BINARIES, MODULEFILES = DIRECTORIES["module"].below, "modulefiles"

@@ -14,7 +14,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from integrations.lmod import FUNCTIONS, MOST_ARGUMENTS, MOST_BYTES, names, problems, render, with_line_feeds
-from models.domain.reserved_words import VARIABLE
+from models.domain.reserved_variables import VARIABLE
 from models.domain.values import ModuleCall as Call
 
 LMOD = Path("/usr/share/lmod/lmod")

@@ -11,7 +11,7 @@ import pytest
 from jupyterhub.spawner import Spawner
 
 from hub.program import load_modules
-from models.domain.reserved_words import OTHER_SHELLS, VARIABLE, reserved
+from models.domain.reserved_variables import OTHER_SHELLS, VARIABLE, reserved
 
 LMOD = "/usr/share/lmod/lmod/init/bash"
 # What people asked about, with the verdict of docs/decisions/0016.
