@@ -66,92 +66,16 @@ class Stage(Protocol):
 
 async def tell(stage: Stage, *, modules: bool = True) -> None:
     """Tell the story on a stage, without `modules` where it has no Lmod; raises `DemoFailed`."""
-    story = _Story(stage)
-    loaded = (_GREETING,) if modules else ()
     print("\nThe story", flush=True)
     async with httpx.AsyncClient(base_url=stage.api, timeout=90) as api:
-        alice = await story.signs_in(api, ALICE)
-        dataset = await story.does(
-            f"{ALICE} makes a dataset", alice.call("POST", "/datasets", json={"name": f"cells-{int(time.time())}"})
-        )
-        note = {"root": "datasets", "path": dataset["_id"], "type": "file", "name": "note.txt", "content": _NOTE}
-        await story.does(f"{ALICE} puts a file into it", alice.call("POST", "/volume/file", json=note))
-        module = await story.does(
-            f"{ALICE} makes a module, which Lmod will load",
-            alice.call(
-                "POST",
-                "/modules",
-                json={
-                    "name": f"imaging-{int(time.time())}",
-                    "version": "1.0",
-                    "luaModuleFile": [{"id": "setenv", "arguments": [_VARIABLE, _GREETING]}],
-                },
-            ),
-        )
-        if not modules:
-            print("            Lmod is missing on this machine: nobody loads the module", flush=True)
-        value = secrets.token_urlsafe(24)
-        secret = await story.does(
-            f"{ALICE} keeps a secret in Vault, fingerprint {_fingerprint(value)}",
-            alice.call("POST", "/secrets", json={"secretName": _KEPT_AS, "type": "env_var", "value": value}),
-        )
-        template = await story.does(
-            f"{ALICE} makes a public template of all three",
-            alice.call(
-                "POST",
-                "/template",
-                json={
-                    "name": "Quick JupyterLab",
-                    "description": "Shown by the demo",
-                    "type": "quick-launch",
-                    "applicationType": "jupyterlab",
-                    "hardware": "cpuSmall",
-                    "public": True,
-                    "tags": ["demo"],
-                    "datasets": [dataset["_id"]],
-                    "modules": [module["_id"]] if modules else [],
-                    "secrets": [secret["_id"]],
-                },
-            ),
-        )
-        first = await story.has_server(alice, template)
-        code = _look(dataset["name"])
-        await story.finds(alice, first, code, *loaded, _fingerprint(value))
-        bob, carol = await story.signs_in(api, BOB), await story.signs_in(api, CAROL)
-        group = await story.does(
-            f"{ALICE} makes a group", alice.call("POST", "/groups", json={"name": f"imaging-{int(time.time())}"})
-        )
-        member = {"memberEmail": CAROL}
-        await story.does(f"{CAROL} joins it", alice.call("POST", f"/groups/{group['_id']}/members", params=member))
-        reader, writers = {"relation": "read", "userArray": [BOB]}, {"relation": "write", "groupArray": [group["_id"]]}
-        path = f"/datasets/{dataset['_id']}"
-        await story.operates(f"{ALICE} shares the dataset with {BOB}, to read", alice, "POST", f"{path}/share", reader)
-        await story.operates(f"{ALICE} shares it with the group, to write", alice, "POST", f"{path}/share", writers)
-        more = {"module": f"/modules/{module['_id']}", "secret": f"/secret/{secret['_id']}"}
-        for kind, at in more.items():
-            await story.operates(f"{ALICE} shares the {kind} with {BOB}", alice, "POST", f"{at}/share", reader)
-        second, third = await story.has_server(bob, template), await story.has_server(carol, template)
-        await story.finds(bob, second, code, _NOTE, *loaded, _fingerprint(value))
-        await story.finds(carol, third, code, _NOTE, "module: not there", "secret: not there")
-        await story.operates(f"{ALICE} revokes it from {BOB}", alice, "POST", f"{path}/revoke", reader)
-        await story.operates(f"{ALICE} revokes it from the group", alice, "POST", f"{path}/revoke", writers)
-        for kind, at in more.items():
-            await story.operates(f"{ALICE} revokes the {kind} from {BOB}", alice, "POST", f"{at}/revoke", reader)
-        for person, server in ((bob, second), (carol, third)):
-            await story.does(f"the server of {person.email} was stopped", person.finds_stopped(server))
-        await story.operates(f"{BOB} starts it again", bob, "PUT", f"/servers/{second['_id']}/start")
-        await story.finds(bob, second, code, "dataset: not there", "module: not there", "secret: not there")
-        for person, server in ((alice, first), (bob, second)):
-            await story.operates(f"{person.email} stops the server", person, "PUT", f"/servers/{server['_id']}/stop")
-        for person, server in ((alice, first), (bob, second), (carol, third)):
-            await story.operates(f"{person.email} deletes it", person, "DELETE", f"/servers/{server['_id']}")
-        await story.does(
-            f"{ALICE} deletes the template", alice.call("DELETE", "/template", params={"id": template["_id"]})
-        )
-        await story.operates(f"{ALICE} deletes the group", alice, "DELETE", f"/groups/{group['_id']}")
-        await story.operates(f"{ALICE} puts the dataset into the trash", alice, "DELETE", path)
-        await story.operates(f"{ALICE} puts the module into the trash", alice, "DELETE", more["module"])
-        await story.operates(f"{ALICE} deletes the secret, in Vault too", alice, "DELETE", more["secret"])
+        story = _Story(stage, api)
+        await story.alice_makes_a_template(modules=modules)
+        await story.alice_works_with_it()
+        await story.alice_shares_what_it_names()
+        await story.bob_and_carol_work_with_it()
+        await story.alice_takes_it_back()
+        await story.bob_and_carol_have_lost_it()
+        await story.alice_clears_away()
     print("\nNothing is left but the record of it: every step is in the Temporal UI.\n", flush=True)
 
 
@@ -181,9 +105,11 @@ class _Person:
             raise DemoFailed(f"the server of {self.email} is {seen['status']} although its dataset was revoked")
 
 
-class _Story:
-    def __init__(self, stage: Stage) -> None:
-        self._stage = stage
+class _Teller:
+    """Tells what people do, step by step, while they do it."""
+
+    def __init__(self, stage: Stage, api: httpx.AsyncClient) -> None:
+        self._stage, self._api = stage, api
 
     async def does(self, what: str, doing: Any, link: str = "") -> Any:
         """Tell one step, with its time."""
@@ -194,9 +120,9 @@ class _Story:
             print(f"            {link}", flush=True)
         return outcome
 
-    async def signs_in(self, api: httpx.AsyncClient, email: str) -> _Person:
+    async def signs_in(self, email: str) -> _Person:
         token = await self.does(f"{email} signs in", self._stage.token(email))
-        return _Person(api, email, token)
+        return _Person(self._api, email, token)
 
     async def operates(self, what: str, person: _Person, method: str, path: str, body: Json | None = None) -> None:
         """Tell an operation, with the link to its workflow."""
@@ -233,3 +159,104 @@ class _Story:
     async def _printed(self, email: str, server: Json, code: str) -> str:
         async with await self._stage.notebook(email, server["url"]) as notebook:
             return (await notebook.run(code)).strip()
+
+
+class _Story(_Teller):
+    """The acts, in order. Bob may read each thing that the template names; Carol's group may write to the dataset."""
+
+    async def alice_makes_a_template(self, *, modules: bool) -> None:
+        self.alice = await self.signs_in(ALICE)
+        call = self.alice.call
+        self.dataset = await self.does(
+            f"{ALICE} makes a dataset", call("POST", "/datasets", json={"name": f"cells-{int(time.time())}"})
+        )
+        note = {"root": "datasets", "path": self.dataset["_id"], "type": "file", "name": "note.txt", "content": _NOTE}
+        await self.does(f"{ALICE} puts a file into it", call("POST", "/volume/file", json=note))
+        module = {
+            "name": f"imaging-{int(time.time())}",
+            "version": "1.0",
+            "luaModuleFile": [{"id": "setenv", "arguments": [_VARIABLE, _GREETING]}],
+        }
+        self.module = await self.does(
+            f"{ALICE} makes a module, which Lmod will load", call("POST", "/modules", json=module)
+        )
+        if not modules:
+            print("            Lmod is missing on this machine: nobody loads the module", flush=True)
+        value = secrets.token_urlsafe(24)
+        self.secret = await self.does(
+            f"{ALICE} keeps a secret in Vault, fingerprint {_fingerprint(value)}",
+            call("POST", "/secrets", json={"secretName": _KEPT_AS, "type": "env_var", "value": value}),
+        )
+        template = {
+            "name": "Quick JupyterLab",
+            "description": "Shown by the demo",
+            "type": "quick-launch",
+            "applicationType": "jupyterlab",
+            "hardware": "cpuSmall",
+            "public": True,
+            "tags": ["demo"],
+            "datasets": [self.dataset["_id"]],
+            "modules": [self.module["_id"]] if modules else [],
+            "secrets": [self.secret["_id"]],
+        }
+        self.template = await self.does(
+            f"{ALICE} makes a public template of all three", call("POST", "/template", json=template)
+        )
+        self.code = _look(self.dataset["name"])
+        self.had = (*((_GREETING,) if modules else ()), _fingerprint(value))
+        self.path = f"/datasets/{self.dataset['_id']}"
+        self.more = {"module": f"/modules/{self.module['_id']}", "secret": f"/secret/{self.secret['_id']}"}
+
+    async def alice_works_with_it(self) -> None:
+        self.first = await self.has_server(self.alice, self.template)
+        await self.finds(self.alice, self.first, self.code, *self.had)
+
+    async def alice_shares_what_it_names(self) -> None:
+        alice = self.alice
+        self.bob, self.carol = await self.signs_in(BOB), await self.signs_in(CAROL)
+        self.group = await self.does(
+            f"{ALICE} makes a group", alice.call("POST", "/groups", json={"name": f"imaging-{int(time.time())}"})
+        )
+        joins = alice.call("POST", f"/groups/{self.group['_id']}/members", params={"memberEmail": CAROL})
+        await self.does(f"{CAROL} joins it", joins)
+        self.reader = {"relation": "read", "userArray": [BOB]}
+        self.writers = {"relation": "write", "groupArray": [self.group["_id"]]}
+        share = f"{self.path}/share"
+        await self.operates(f"{ALICE} shares the dataset with {BOB}, to read", alice, "POST", share, self.reader)
+        await self.operates(f"{ALICE} shares it with the group, to write", alice, "POST", share, self.writers)
+        for kind, path in self.more.items():
+            await self.operates(f"{ALICE} shares the {kind} with {BOB}", alice, "POST", f"{path}/share", self.reader)
+
+    async def bob_and_carol_work_with_it(self) -> None:
+        self.second = await self.has_server(self.bob, self.template)
+        self.third = await self.has_server(self.carol, self.template)
+        await self.finds(self.bob, self.second, self.code, _NOTE, *self.had)
+        await self.finds(self.carol, self.third, self.code, _NOTE, "module: not there", "secret: not there")
+
+    async def alice_takes_it_back(self) -> None:
+        alice, revoke = self.alice, f"{self.path}/revoke"
+        await self.operates(f"{ALICE} revokes it from {BOB}", alice, "POST", revoke, self.reader)
+        await self.operates(f"{ALICE} revokes it from the group", alice, "POST", revoke, self.writers)
+        for kind, path in self.more.items():
+            await self.operates(f"{ALICE} revokes the {kind} from {BOB}", alice, "POST", f"{path}/revoke", self.reader)
+
+    async def bob_and_carol_have_lost_it(self) -> None:
+        for person, server in ((self.bob, self.second), (self.carol, self.third)):
+            await self.does(f"the server of {person.email} was stopped", person.finds_stopped(server))
+        await self.operates(f"{BOB} starts it again", self.bob, "PUT", f"/servers/{self.second['_id']}/start")
+        nothing = ("dataset: not there", "module: not there", "secret: not there")
+        await self.finds(self.bob, self.second, self.code, *nothing)
+
+    async def alice_clears_away(self) -> None:
+        alice, running = self.alice, ((self.alice, self.first), (self.bob, self.second))
+        for person, server in running:
+            await self.operates(f"{person.email} stops the server", person, "PUT", f"/servers/{server['_id']}/stop")
+        for person, server in (*running, (self.carol, self.third)):
+            await self.operates(f"{person.email} deletes it", person, "DELETE", f"/servers/{server['_id']}")
+        await self.does(
+            f"{ALICE} deletes the template", alice.call("DELETE", "/template", params={"id": self.template["_id"]})
+        )
+        await self.operates(f"{ALICE} deletes the group", alice, "DELETE", f"/groups/{self.group['_id']}")
+        await self.operates(f"{ALICE} puts the dataset into the trash", alice, "DELETE", self.path)
+        await self.operates(f"{ALICE} puts the module into the trash", alice, "DELETE", self.more["module"])
+        await self.operates(f"{ALICE} deletes the secret, in Vault too", alice, "DELETE", self.more["secret"])
