@@ -53,14 +53,14 @@ class Watching:
         alive = defaultdict(list)
         for process in await self._truth.all_processes():
             alive[process.server_id].append(process)
-        vanished = [row for row in rows.values() if not alive[str(row.server_id)] and _should_run(row)]
+        vanished = [row for row in rows.values() if not alive[str(row.id)] and _should_run(row)]
         for row in vanished:
             # A second look, at this server alone: the first may be older than the start.
-            if not await self._truth.processes(str(row.server_id)):
+            if not await self._truth.processes(str(row.id)):
                 generation = row.generation if row.process_generation is None else row.process_generation
-                failure = await self._truth.ending(str(row.server_id), generation)
+                failure = await self._truth.ending(str(row.id), generation)
                 reason, log = (failure.reason, failure.log) if failure is not None else ("", "")
-                await server_watch.note_vanished(row.server_id, row.generation, row.version, reason=reason, log=log)
+                await server_watch.note_vanished(row.id, row.generation, row.version, reason=reason, log=log)
         others = [identity for identity in map(parse_id, alive) if identity is not None and identity not in rows]
         unwanted, unknown = await self._look_after(others, alive) if others else (0, 0)
         # What could not be made at the start, or has expired while the server runs.
@@ -74,14 +74,14 @@ class Watching:
         after: UUID | None = None
         while True:
             page = await server_watch.watched(after, _PAGE)
-            found |= {row.server_id: row for row in page}
+            found |= {row.id: row for row in page}
             if len(page) < _PAGE:
                 return found
-            after = page[-1].server_id
+            after = page[-1].id
 
     async def _look_after(self, others: list[UUID], alive: dict[str, list[Process]]) -> tuple[int, int]:
         """Processes of servers that are stopped or gone: what is proven ours and unwanted goes, others are reported."""
-        known = {row.server_id: row for row in await server_watch.observed(others)}
+        known = {row.id: row for row in await server_watch.observed(others)}
         deleted = await server_watch.tombstones([identity for identity in others if identity not in known])
         unwanted = unknown = 0
         for identity in others:

@@ -266,7 +266,7 @@ async def _keep_session(
     refresh_token = tokens.refresh_token or refreshed
     await sessions.keep(
         sessions.digest(tokens.access_token),
-        person=person,
+        person_id=person,
         admin=identity.admin,
         orgs=identity.orgs,
         expires_at=datetime.now(UTC) + timedelta(seconds=tokens.lifetime),

@@ -147,7 +147,7 @@ def _columns(shareable: Shareable, principals: Principals) -> list[tuple[str, li
     return [one for one in named if one[1]]
 
 
-async def keep_results(operation: UUID, shareable: Shareable, principals: Principals, outcome: str) -> None:
+async def keep_results(operation_id: UUID, shareable: Shareable, principals: Principals, outcome: str) -> None:
     """Write what a share or revoke came to for each principal."""
     outcomes = [
         (
@@ -165,7 +165,7 @@ async def keep_results(operation: UUID, shareable: Shareable, principals: Princi
            SELECT gen_random_uuid(), :operation, given.type, given.entity, given.outcome
              FROM unnest(:types::text[], :entities::text[], :outcomes::text[]) AS given(type, entity, outcome)
            ON CONFLICT DO NOTHING""",
-        operation=operation,
+        operation=operation_id,
         types=list(types),
         entities=list(entities),
         outcomes=list(ends),

@@ -36,52 +36,52 @@ def _claim(found: Row) -> Claim:
 
 
 async def take(
-    identity: UUID, kind: str, subject: UUID, person: UUID, request_id: str, detail: dict[str, Any] | None = None
+    claim_id: UUID, kind: str, subject: UUID, person_id: UUID, request_id: str, detail: dict[str, Any] | None = None
 ) -> Claim:
     """Claim something anew, within the caller's transaction."""
     await row(
         """INSERT INTO write_claim (id, kind, subject, person, request_id, detail, made)
            VALUES (:id, :kind, :subject, :person, :request_id, :detail::jsonb, '{}')""",
-        id=identity,
+        id=claim_id,
         kind=kind,
         subject=subject,
-        person=person,
+        person=person_id,
         request_id=request_id,
         detail=to_json(detail),
     )
     return Claim(
-        id=identity, kind=kind, subject=subject, person=person, request_id=request_id, detail=detail or {}, made=[]
+        id=claim_id, kind=kind, subject=subject, person=person_id, request_id=request_id, detail=detail or {}, made=[]
     )
 
 
-async def resume(identity: UUID) -> Claim | None:
+async def resume(claim_id: UUID) -> Claim | None:
     """Go on with a claim; None: it is settled or abandoned."""
     found = await row(
-        f"UPDATE write_claim SET claimed_at = now() WHERE id = :id AND NOT abandoned RETURNING {_COLUMNS}", id=identity
+        f"UPDATE write_claim SET claimed_at = now() WHERE id = :id AND NOT abandoned RETURNING {_COLUMNS}", id=claim_id
     )
     return None if found is None else _claim(found)
 
 
-async def note_made(identity: UUID, name: str) -> None:
+async def note_made(claim_id: UUID, name: str) -> None:
     """Write down what is about to get its place."""
-    await row("UPDATE write_claim SET made = array_append(made, :name::text) WHERE id = :id", name=name, id=identity)
+    await row("UPDATE write_claim SET made = array_append(made, :name::text) WHERE id = :id", name=name, id=claim_id)
 
 
-async def was_made(identity: UUID, name: str) -> bool:
+async def was_made(claim_id: UUID, name: str) -> bool:
     """Whether something was made for this claim, by this request or one that it repeats."""
-    found = await row("SELECT 1 FROM write_claim WHERE id = :id AND :name = ANY(made)", id=identity, name=name)
+    found = await row("SELECT 1 FROM write_claim WHERE id = :id AND :name = ANY(made)", id=claim_id, name=name)
     return found is not None
 
 
-async def settle(identity: UUID) -> None:
+async def settle(claim_id: UUID) -> None:
     """What was claimed is recorded, within the caller's transaction; raises `StateConflict` when it was abandoned."""
-    if await row("DELETE FROM write_claim WHERE id = :id AND NOT abandoned RETURNING id", id=identity) is None:
+    if await row("DELETE FROM write_claim WHERE id = :id AND NOT abandoned RETURNING id", id=claim_id) is None:
         raise StateConflict("The request took too long and was given up.", hint="Send it again.", code="CLAIM_LOST")
 
 
-async def drop(identity: UUID) -> None:
+async def drop(claim_id: UUID) -> None:
     """Nothing was made, or nothing is left of it."""
-    await row("DELETE FROM write_claim WHERE id = :id", id=identity)
+    await row("DELETE FROM write_claim WHERE id = :id", id=claim_id)
 
 
 async def abandon(kind: str, before: datetime, limit: int) -> list[Claim]:

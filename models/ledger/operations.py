@@ -155,24 +155,24 @@ async def open_operation(
     return identity
 
 
-async def read(operation: UUID) -> OperationRecord:
+async def read(operation_id: UUID) -> OperationRecord:
     """One operation, whoever may see it; raises `RecordMissing`. For authorised reads see `read_visible`."""
-    found = await row(_SELECT + "WHERE o.id = :operation", operation=operation)
+    found = await row(_SELECT + "WHERE o.id = :operation", operation=operation_id)
     if found is None:
-        raise RecordMissing.of("operation", operation)
+        raise RecordMissing.of("operation", operation_id)
     return _record(found)
 
 
-async def read_visible(operation: UUID, caller: Caller) -> OperationRecord:
+async def read_visible(operation_id: UUID, caller: Caller) -> OperationRecord:
     """One operation of which the caller is actor, subject's owner or an admin; raises `RecordMissing`."""
     found = await row(
         _SELECT + "WHERE o.id = :operation AND (:admin::boolean OR o.actor = :person OR o.subject_owner = :person)",
-        operation=operation,
+        operation=operation_id,
         admin=caller.admin,
         person=caller.id,
     )
     if found is None:
-        raise RecordMissing.of("operation", operation)
+        raise RecordMissing.of("operation", operation_id)
     return _record(found)
 
 
@@ -216,7 +216,7 @@ async def list_visible(
     return [_record(one) for one in found]
 
 
-async def list_results(operation: UUID, *, after: tuple[str, str] | None, limit: int) -> list[ResultRecord]:
+async def list_results(operation_id: UUID, *, after: tuple[str, str] | None, limit: int) -> list[ResultRecord]:
     """Results of an operation by type and entity, at most `limit`, those after the pair (type, entity)."""
     type, entity = after or ("", "")
     found = await rows(
@@ -224,7 +224,7 @@ async def list_results(operation: UUID, *, after: tuple[str, str] | None, limit:
         SELECT entity, type, outcome, detail FROM operation_result
          WHERE operation = :operation AND (type, entity) > (:type, :entity) ORDER BY type, entity LIMIT :limit
         """,
-        operation=operation,
+        operation=operation_id,
         type=type,
         entity=entity,
         limit=limit,
@@ -265,13 +265,13 @@ _STEP_ALL = _stepping("subject = :subject AND subject_kind = :subject_kind")
 
 
 async def step(
-    operation: UUID, name: str, status: OperationStatus, detail: str | None = None, *, next_in: float | None = None
+    operation_id: UUID, name: str, status: OperationStatus, detail: str | None = None, *, next_in: float | None = None
 ) -> None:
     """Begin (`running`) or end a step of an operation that has not ended, by its name; repeating it is harmless.
 
     With `next_in` it is hindered: `detail` says by what, and it is tried again in so many seconds.
     """
-    await row(_STEP, operation=operation, name=name, status=str(status), detail=detail, next_in=next_in)
+    await row(_STEP, operation=operation_id, name=name, status=str(status), detail=detail, next_in=next_in)
 
 
 async def step_all(

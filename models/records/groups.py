@@ -53,21 +53,21 @@ _SELECT = """
 """
 
 
-async def read(identity: UUID, caller: Caller, *, lock: bool = False) -> GroupRecord:
+async def read(group_id: UUID, caller: Caller, *, lock: bool = False) -> GroupRecord:
     """A group, which everybody may know of; raises `RecordMissing`. `lock` holds it for the caller's transaction."""
     found = await row(
         f"{_SELECT} WHERE u.id = :id AND u.wish = 'present' {'FOR UPDATE OF u' if lock else ''}",
         person=caller.id,
-        id=identity,
+        id=group_id,
     )
     if found is None:
-        raise RecordMissing.of(KIND, identity)
+        raise RecordMissing.of(KIND, group_id)
     return msgspec.convert(found, GroupRecord)
 
 
-async def read_managed(identity: UUID, caller: Caller) -> GroupRecord:
+async def read_managed(group_id: UUID, caller: Caller) -> GroupRecord:
     """A group that the caller may change, locked; raises `RecordMissing` or `ActionForbidden`."""
-    group = await read(identity, caller, lock=True)
+    group = await read(group_id, caller, lock=True)
     if not (group.manager or caller.admin):
         raise ActionForbidden("Only managers of the group may do this.", hint="Ask one of its managers.")
     return group
@@ -89,13 +89,13 @@ async def list_visible(
     return records(found, GroupRecord)
 
 
-async def list_members(group: UUID, *, after: str | None = None, limit: int) -> list[Member]:
+async def list_members(group_id: UUID, *, after: str | None = None, limit: int) -> list[Member]:
     """Members of a group by e-mail, at most `limit`, those after an e-mail."""
     found = await rows(
         """SELECT m.person, p.email, m.manager FROM group_member m JOIN person p ON p.id = m.person
             WHERE m.user_group = :group AND p.released_at IS NULL AND p.email COLLATE "C" > :after
             ORDER BY p.email COLLATE "C" LIMIT :limit""",
-        group=group,
+        group=group_id,
         after=after or "",
         limit=limit,
     )
@@ -142,13 +142,13 @@ async def delete(group: GroupRecord, caller: Caller, request_id: str | None) -> 
     )
 
 
-async def add_member(group: GroupRecord, person: UUID, email: str, caller: Caller, request_id: str | None) -> UUID:
+async def add_member(group: GroupRecord, person_id: UUID, email: str, caller: Caller, request_id: str | None) -> UUID:
     """Add a person to a locked group; the operation. Adding a member again changes nothing and succeeds."""
     await row(
         """INSERT INTO group_member (id, user_group, person) VALUES (gen_random_uuid(), :group, :person)
            ON CONFLICT DO NOTHING""",
         group=group.id,
-        person=person,
+        person=person_id,
     )
     return await _changed(group, "add_member", caller, request_id, {"member": email})
 
@@ -220,9 +220,9 @@ _MIRRORS = """
 """
 
 
-async def mirror_of(group: UUID) -> Mirror | None:
+async def mirror_of(group_id: UUID) -> Mirror | None:
     """What JupyterHub's group is to hold; None: there is to be none."""
-    found = await row(_MIRRORS + "WHERE u.id = :group AND u.wish = 'present'", group=group)
+    found = await row(_MIRRORS + "WHERE u.id = :group AND u.wish = 'present'", group=group_id)
     return None if found is None else msgspec.convert(found, Mirror)
 
 
@@ -237,12 +237,12 @@ async def settled_mirrors(after: UUID | None, limit: int) -> list[Mirror]:
     return records(found, Mirror)
 
 
-async def note_drift(group: UUID) -> bool:
+async def note_drift(group_id: UUID) -> bool:
     """JupyterHub's group differs from a settled group: it is to be made true again."""
     found = await row(
         """UPDATE user_group SET observed_generation = generation - 1, version = version + 1
             WHERE id = :group AND generation = observed_generation AND wish = 'present' RETURNING id""",
-        group=group,
+        group=group_id,
     )
     return found is not None
 

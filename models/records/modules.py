@@ -84,7 +84,7 @@ async def update_file(
     )
 
 
-async def take_place(module: UUID, generation: int) -> Placement | None:
+async def take_place(module_id: UUID, generation: int) -> Placement | None:
     """Hold the place that a module's file is to have from now on; None when `generation` is no longer the wish."""
     found = await row(
         """
@@ -98,12 +98,12 @@ async def take_place(module: UUID, generation: int) -> Placement | None:
           RETURNING module)
         SELECT wanted.*, (SELECT module FROM held) AS holder FROM wanted
         """,
-        module=module,
+        module=module_id,
         generation=generation,
     )
     if found is None:
         return None
-    held = await rows("SELECT owner, name, module_version FROM module_place WHERE module = :module", module=module)
+    held = await rows("SELECT owner, name, module_version FROM module_place WHERE module = :module", module=module_id)
     places = records(held, ModulePlace)
     wanted = None
     if found["present"]:
@@ -111,13 +111,13 @@ async def take_place(module: UUID, generation: int) -> Placement | None:
     calls = _CALLS.decode(found["calls"])
     return Placement(
         wanted=wanted,
-        waits=wanted is not None and found["holder"] != module,
+        waits=wanted is not None and found["holder"] != module_id,
         calls=calls,
         left=[one for one in places if one != wanted],
     )
 
 
-async def give_up(module: UUID, places: list[ModulePlace]) -> None:
+async def give_up(module_id: UUID, places: list[ModulePlace]) -> None:
     """Give places up in which no file of the module stands any more."""
     await row(
         """DELETE FROM module_place p
@@ -127,5 +127,5 @@ async def give_up(module: UUID, places: list[ModulePlace]) -> None:
         owners=[one.owner for one in places],
         names=[one.name for one in places],
         versions=[one.module_version for one in places],
-        module=module,
+        module=module_id,
     )

@@ -87,7 +87,7 @@ _USABLE = f"""
 """
 
 
-async def claim(server: UUID, generation: int, wanted: list[tuple[str, str]]) -> Claims | None:
+async def claim(server_id: UUID, generation: int, wanted: list[tuple[str, str]]) -> Claims | None:
     """Write down what a process of `generation` will hold: of the wanted objects (kind and id) those that the server's
     owner may use, and the directories of the owner's groups. Also answers what had to be left out; None when
     `generation` is no longer what is wished to run.
@@ -99,7 +99,7 @@ async def claim(server: UUID, generation: int, wanted: list[tuple[str, str]]) ->
         # A late call must leave nothing behind that no process of its generation will ever release.
         wished = await row(
             "SELECT 1 FROM server WHERE id = :server AND generation = :generation AND wish = 'running' FOR UPDATE",
-            server=server,
+            server=server_id,
             generation=generation,
         )
         if wished is None:
@@ -113,7 +113,7 @@ async def claim(server: UUID, generation: int, wanted: list[tuple[str, str]]) ->
                SET writes = server_mount.writes OR excluded.writes, generation = excluded.generation, lost_at = NULL
             """,
             ids=identities,
-            server=server,
+            server=server_id,
             generation=generation,
         )
     # Read again now that others can see what was written down: whoever takes a right from here on finds it, and
@@ -133,7 +133,7 @@ async def claim(server: UUID, generation: int, wanted: list[tuple[str, str]]) ->
          ORDER BY usable.object
         """,
         ids=identities,
-        server=server,
+        server=server_id,
     )
     claims = _sorted_out(records([decoded(one, "secret") for one in found], Claim), wanted)
     moving = [f"{one.name}/{one.version}" for one in claims.kept if one.moving]
@@ -177,12 +177,12 @@ def _in_the_way(claim: Claim, kept: list[Claim], known: dict[tuple[str, str], Cl
     return ""
 
 
-async def note_left_out(operation: UUID, left_out: list[LeftOut]) -> None:
+async def note_left_out(operation_id: UUID, left_out: list[LeftOut]) -> None:
     """Say on the operation of a start what had to be left out."""
     await row(
         "UPDATE operation SET left_out = :left_out::jsonb, version = version + 1 WHERE id = :id",
         left_out=to_json(left_out),
-        id=operation,
+        id=operation_id,
     )
 
 

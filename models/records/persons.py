@@ -114,7 +114,7 @@ async def _bind(identity: Identity, email: str) -> UUID:
     return person
 
 
-async def _keep_orgs(person: UUID, orgs: tuple[str, ...]) -> None:
+async def _keep_orgs(person_id: UUID, orgs: tuple[str, ...]) -> None:
     """Work in the background knows a person's organisations from here. Nothing is written when nothing differs."""
     await row(
         """
@@ -124,21 +124,21 @@ async def _keep_orgs(person: UUID, orgs: tuple[str, ...]) -> None:
          WHERE NOT EXISTS (SELECT 1 FROM person_org p WHERE p.person = :person AND p.org = given.org)
         ON CONFLICT DO NOTHING
         """,
-        person=person,
+        person=person_id,
         orgs=list(dict.fromkeys(orgs)),
     )
 
 
-async def as_caller(person: UUID) -> Caller:
+async def as_caller(person_id: UUID) -> Caller:
     """A person as work in the background knows it: with the organisations of the last token, and no admin."""
     found = await row(
         """SELECT p.email, ARRAY(SELECT o.org FROM person_org o WHERE o.person = p.id) AS orgs
              FROM person p WHERE p.id = :person""",
-        person=person,
+        person=person_id,
     )
     if found is None:
-        raise RecordMissing.of("person", person)
-    return Caller(id=person, email=found["email"], orgs=tuple(found["orgs"]))
+        raise RecordMissing.of("person", person_id)
+    return Caller(id=person_id, email=found["email"], orgs=tuple(found["orgs"]))
 
 
 async def find_by_email(email: str) -> UUID | None:
@@ -149,18 +149,18 @@ async def find_by_email(email: str) -> UUID | None:
     return None if found is None else found["id"]
 
 
-async def email_of(person: UUID) -> str:
+async def email_of(person_id: UUID) -> str:
     """A person's e-mail, which is the name in JupyterHub; raises `RecordMissing`."""
-    found = await row("SELECT email FROM person WHERE id = :person", person=person)
+    found = await row("SELECT email FROM person WHERE id = :person", person=person_id)
     if found is None:
-        raise RecordMissing.of("person", person)
+        raise RecordMissing.of("person", person_id)
     email: str = found["email"]
     return email
 
 
-async def mark_initialized(person: UUID) -> None:
+async def mark_initialized(person_id: UUID) -> None:
     """Note that a person's home and JupyterHub user were made."""
-    await row("UPDATE person SET initialized_at = coalesce(initialized_at, now()) WHERE id = :person", person=person)
+    await row("UPDATE person SET initialized_at = coalesce(initialized_at, now()) WHERE id = :person", person=person_id)
 
 
 async def release(email: str, caller: Caller) -> None:

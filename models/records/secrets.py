@@ -69,9 +69,9 @@ class Placed(Struct, frozen=True, kw_only=True):
 DIRECTORY = "/opt/secret"
 
 
-def target_of(identity: UUID, mount_path: str | None) -> str:
+def target_of(secret_id: UUID, mount_path: str | None) -> str:
     """Where the files of a secret are inside a server."""
-    return mount_path or f"{DIRECTORY}/{identity}"
+    return mount_path or f"{DIRECTORY}/{secret_id}"
 
 
 _records = SharedRecords(
@@ -87,10 +87,10 @@ list_visible = _records.list_visible
 
 
 async def create(
-    identity: UUID, owner: UUID, values: dict[str, Any], caller: Caller, *, request_id: str | None = None
+    secret_id: UUID, owner: UUID, values: dict[str, Any], caller: Caller, *, request_id: str | None = None
 ) -> UUID:
     """Keep a secret, within the caller's transaction; the operation, which has succeeded: nothing is left to do."""
-    made = Secret(id=identity, owner=owner, observed="present", observed_generation=1, **values)
+    made = Secret(id=secret_id, owner=owner, observed="present", observed_generation=1, **values)
     return await _records.insert(made, "secret.create", caller, request_id=request_id, succeeded=True)
 
 
@@ -120,9 +120,9 @@ async def placed(identities: list[UUID]) -> list[Placed]:
     return records(found, Placed)
 
 
-async def exists(identity: UUID) -> bool:
+async def exists(secret_id: UUID) -> bool:
     """Whether there is a record of a secret, whatever is wished of it."""
-    return bool(await rows("SELECT 1 FROM secret WHERE id = :id", id=identity))
+    return bool(await rows("SELECT 1 FROM secret WHERE id = :id", id=secret_id))
 
 
 async def unexplained(identities: list[UUID]) -> list[UUID]:

@@ -59,12 +59,12 @@ def _plan(found: Row | None) -> ServerPlan | None:
     return None if found is None else msgspec.convert(decoded(found, "template"), ServerPlan)
 
 
-async def read_plan(server: UUID) -> ServerPlan | None:
+async def read_plan(server_id: UUID) -> ServerPlan | None:
     """What is to be made true of a server; None: there is no such server."""
-    return _plan(await row(_PLAN, server=server))
+    return _plan(await row(_PLAN, server=server_id))
 
 
-async def begin(server: UUID, workflow_id: str, run_id: str) -> ServerPlan | None:
+async def begin(server_id: UUID, workflow_id: str, run_id: str) -> ServerPlan | None:
     """Read the plan, and note on the unsettled operations which workflow run works on them."""
     return _plan(
         await row(
@@ -78,18 +78,18 @@ async def begin(server: UUID, workflow_id: str, run_id: str) -> ServerPlan | Non
             """,
             workflow_id=workflow_id,
             run_id=run_id,
-            server=server,
+            server=server_id,
         )
     )
 
 
-async def observe(server: UUID, generation: int, status: ServerStatus) -> bool:
+async def observe(server_id: UUID, generation: int, status: ServerStatus) -> bool:
     """Note what is going on while the wish is still of `generation`; False when it no longer is."""
     found = await row(
         """UPDATE server SET observed = :status, observed_at = now(), version = version + 1
             WHERE id = :server AND generation = :generation RETURNING id""",
         status=str(status),
-        server=server,
+        server=server_id,
         generation=generation,
     )
     return found is not None
@@ -112,7 +112,7 @@ _END_OVERTAKEN = """
 RELEASE = "DELETE FROM server_mount m USING seen WHERE m.server = seen.id"
 
 
-async def settle_running(server: UUID, generation: int, process: int) -> bool:
+async def settle_running(server_id: UUID, generation: int, process: int) -> bool:
     """A process is ready that fulfils the wish of `generation`; `process` is the generation it was started with.
 
     False when the server is gone or was settled past it.
@@ -138,12 +138,12 @@ async def settle_running(server: UUID, generation: int, process: int) -> bool:
         """,
         generation=generation,
         process=process,
-        server=server,
+        server=server_id,
     )
     return found is not None
 
 
-async def settle_stopped(server: UUID, generation: int) -> bool:
+async def settle_stopped(server_id: UUID, generation: int) -> bool:
     """It is proven that no process of a generation ≤ `generation` lives."""
     found = await row(
         f"""
@@ -158,12 +158,12 @@ async def settle_stopped(server: UUID, generation: int) -> bool:
         SELECT id FROM seen
         """,
         generation=generation,
-        server=server,
+        server=server_id,
     )
     return found is not None
 
 
-async def settle_failed_start(server: UUID, generation: int, error: OperationError, log: str = "") -> bool:
+async def settle_failed_start(server_id: UUID, generation: int, error: OperationError, log: str = "") -> bool:
     """The start of `generation` failed and it is proven that nothing of it lives: the server is stopped again.
 
     The wish becomes `stopped`, unless a later one came meanwhile, which then stands.
@@ -192,13 +192,13 @@ async def settle_failed_start(server: UUID, generation: int, error: OperationErr
         """,
         generation=generation,
         last_error=to_json(last_error),
-        server=server,
+        server=server_id,
         error=to_json(error),
     )
     return found is not None
 
 
-async def settle_deleted(server: UUID) -> bool:
+async def settle_deleted(server_id: UUID) -> bool:
     """It is proven that JupyterHub has nothing of the server any more: the record goes, a tombstone stays.
 
     The template goes too when it was made together with the server, is not public, and no other server
@@ -220,12 +220,12 @@ async def settle_deleted(server: UUID) -> bool:
         ended AS ({_END_OVERTAKEN})
         SELECT id FROM seen
         """,
-        server=server,
+        server=server_id,
     )
     return found is not None
 
 
-async def revert(server: UUID, generation: int) -> UUID | None:
+async def revert(server_id: UUID, generation: int) -> UUID | None:
     """Take back the wish of `generation`, because its workflow was cancelled by an operator.
 
     Its operation ends `cancelled`. A start becomes a stop; a stop lets the process that lives go on. Nothing
@@ -244,18 +244,18 @@ async def revert(server: UUID, generation: int) -> UUID | None:
           RETURNING o.id)
         SELECT id FROM ended
         """,
-        server=server,
+        server=server_id,
         generation=generation,
     )
     if found is None:
         return None
-    await audit.record("server.revert", Subject("server", server), None, operation=found["id"])
+    await audit.record("server.revert", Subject("server", server_id), None, operation=found["id"])
     operation: UUID = found["id"]
     return operation
 
 
 async def note_shared(
-    server: UUID, url: str | None, expires_at: datetime | None, shared_with: dict[str, list[str]]
+    server_id: UUID, url: str | None, expires_at: datetime | None, shared_with: dict[str, list[str]]
 ) -> None:
     """Keep the share link and whom JupyterHub shares the server with, as of now."""
     await row(
@@ -266,5 +266,5 @@ async def note_shared(
         url=url,
         expires_at=expires_at,
         shared_with=to_json(shared_with),
-        server=server,
+        server=server_id,
     )

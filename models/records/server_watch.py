@@ -16,7 +16,7 @@ from models.records.servers import ServerError
 class ObservedServer(Struct, frozen=True, kw_only=True):
     """A row as the reconciler compares it with the outside."""
 
-    server_id: UUID
+    id: UUID
     hub_user: str
     hub_name: str
     wish: Wish
@@ -29,7 +29,7 @@ class ObservedServer(Struct, frozen=True, kw_only=True):
 
 
 _OBSERVED = """
-    SELECT s.id AS server_id, p.email AS hub_user, s.name AS hub_name, s.wish, s.generation, s.observed,
+    SELECT s.id, p.email AS hub_user, s.name AS hub_name, s.wish, s.generation, s.observed,
            s.observed_generation, s.process_generation, s.process_floor, s.version
       FROM server s JOIN person p ON p.id = s.owner
 """
@@ -70,7 +70,7 @@ async def without_link(limit: int) -> list[UUID]:
     return [one["id"] for one in found]
 
 
-async def note_vanished(server: UUID, generation: int, version: int, *, reason: str = "", log: str = "") -> bool:
+async def note_vanished(server_id: UUID, generation: int, version: int, *, reason: str = "", log: str = "") -> bool:
     """A settled, running server's process is gone although nobody here asked for that: it stays stopped.
 
     `reason` and `log` are what the spawner's side knows of the end, if it knows anything.
@@ -93,13 +93,13 @@ async def note_vanished(server: UUID, generation: int, version: int, *, reason: 
         SELECT id FROM seen
         """,
         error=to_json(last_error),
-        server=server,
+        server=server_id,
         generation=generation,
         version=version,
     )
     if found is None:
         return False
-    await audit.record("server.stopped_by_itself", Subject("server", server), None)
+    await audit.record("server.stopped_by_itself", Subject("server", server_id), None)
     return True
 
 
@@ -109,7 +109,7 @@ _ENDED_SOMEHOW = (
 )
 
 
-async def note_unwanted(server: UUID, process_generation: int, version: int) -> bool:
+async def note_unwanted(server_id: UUID, process_generation: int, version: int) -> bool:
     """A settled, stopped server has a living process: its wish is to be met again."""
     found = await row(
         """UPDATE server SET observed = 'running', process_generation = :process::bigint, observed_at = now(),
@@ -117,7 +117,7 @@ async def note_unwanted(server: UUID, process_generation: int, version: int) -> 
             WHERE id = :server AND version = :version AND observed_generation = generation AND wish = 'stopped'
            RETURNING id""",
         process=process_generation,
-        server=server,
+        server=server_id,
         version=version,
     )
     return found is not None

@@ -113,7 +113,7 @@ def _record(found: Row) -> ServerRecord:
     return msgspec.convert(decoded(found, "template_data", "last_error", "shared_with"), ServerRecord)
 
 
-async def read_visible(server: UUID, caller: Caller, *, for_update: bool = False) -> ServerRecord:
+async def read_visible(server_id: UUID, caller: Caller, *, for_update: bool = False) -> ServerRecord:
     """A server of the caller, or any for an admin; raises `RecordMissing`.
 
     `for_update` locks it in the caller's transaction.
@@ -121,12 +121,12 @@ async def read_visible(server: UUID, caller: Caller, *, for_update: bool = False
     found = await row(
         f"""{_SELECT} WHERE s.id = :server AND (:admin::boolean OR s.owner = :caller)
             {"FOR UPDATE OF s" if for_update else ""}""",
-        server=server,
+        server=server_id,
         admin=caller.admin,
         caller=caller.id,
     )
     if found is None:
-        raise RecordMissing.of("server", server)
+        raise RecordMissing.of("server", server_id)
     return _record(found)
 
 
@@ -201,7 +201,7 @@ async def create(
     return identity
 
 
-async def intend(server: UUID, wish: Wish, caller: Caller | None, *, request_id: str | None = None) -> Intent:
+async def intend(server_id: UUID, wish: Wish, caller: Caller | None, *, request_id: str | None = None) -> Intent:
     """Wish a server to be running, stopped or deleted, within the caller's transaction; no caller: the system does.
 
     A wish that repeats the one in flight joins its operation; one that is already met succeeds at once.
@@ -212,15 +212,15 @@ async def intend(server: UUID, wish: Wish, caller: Caller | None, *, request_id:
                   (SELECT o.id FROM operation o WHERE o.subject = s.id AND o.generation = s.generation
                       AND o.status IN ('queued', 'running')) AS operation
              FROM server s WHERE s.id = :server FOR UPDATE OF s""",
-        server=server,
+        server=server_id,
     )
     if found is None:
-        raise RecordMissing.of("server", server)
+        raise RecordMissing.of("server", server_id)
     if found["wish"] == wish and found["operation"] is not None:
         return Intent(operation=found["operation"], settled=False)
     if found["wish"] == Wish.DELETED:
         raise StateConflict("The server is being deleted.", hint="Make a new server from the template.")
-    subject = Subject("server", server)
+    subject = Subject("server", server_id)
     kind = {Wish.RUNNING: "server.start", Wish.STOPPED: "server.stop", Wish.DELETED: "server.delete"}[wish]
     if found["wish"] == wish:
         # Nothing new is wished. Where a repair is under way the operation follows it, else all is well already.
@@ -244,7 +244,7 @@ async def intend(server: UUID, wish: Wish, caller: Caller | None, *, request_id:
         wish=str(wish),
         generation=generation,
         running=wish is Wish.RUNNING,
-        server=server,
+        server=server_id,
     )
     operation = await operations.open_operation(
         kind, subject, owner=found["owner"], actor=caller, wish=wish, generation=generation, request_id=request_id

@@ -91,7 +91,7 @@ async def take_login(*, state: str | None, cookie: str | None) -> BegunLogin | N
 async def keep(
     token_hash: bytes,
     *,
-    person: UUID,
+    person_id: UUID,
     admin: bool,
     orgs: tuple[str, ...],
     expires_at: datetime,
@@ -109,7 +109,7 @@ async def keep(
               sid = excluded.sid,
               refresh_token_encrypted = coalesce(excluded.refresh_token_encrypted, session.refresh_token_encrypted)""",
         token=token_hash,
-        person=person,
+        person=person_id,
         admin=admin,
         orgs=list(orgs),
         expires_at=expires_at,
@@ -141,13 +141,13 @@ async def find(token_hash: bytes) -> SignedIn | None:
     return session
 
 
-async def refresh_tokens(person: UUID) -> list[KeptRefresh]:
+async def refresh_tokens(person_id: UUID) -> list[KeptRefresh]:
     """The refresh tokens of a person's sessions, the latest first."""
     found = await rows(
         """SELECT sid, refresh_token_encrypted FROM session
             WHERE person = :person AND id_token_hash IS NOT NULL AND refresh_token_encrypted IS NOT NULL
             ORDER BY created_at DESC LIMIT 100""",
-        person=person,
+        person=person_id,
     )
     return records(found, KeptRefresh)
 
@@ -173,9 +173,9 @@ async def end(*, issuer: str, subject: str, id_token_hash: bytes, sid: str) -> l
     return [one["refresh_token_encrypted"] for one in found if one["refresh_token_encrypted"] is not None]
 
 
-async def end_all(person: UUID) -> None:
+async def end_all(person_id: UUID) -> None:
     """End every session of a person."""
     await row(
         "UPDATE session SET id_token_hash = NULL, refresh_token_encrypted = NULL WHERE person = :person RETURNING 1",
-        person=person,
+        person=person_id,
     )

@@ -106,22 +106,22 @@ def _branches(caller: Caller, email: str | None) -> tuple[list[str], dict[str, o
     return ["t.public", "NOT t.public AND t.creator = :person"], {"person": caller.id}
 
 
-async def read_visible(template: UUID, caller: Caller, *, for_update: bool = False) -> TemplateRecord:
+async def read_visible(template_id: UUID, caller: Caller, *, for_update: bool = False) -> TemplateRecord:
     """A template that the caller sees; raises `RecordMissing`. `for_update` locks it in the caller's transaction."""
     found = await row(
         f"{_SELECT} WHERE t.id = :template AND {_VISIBLE} {'FOR UPDATE OF t' if for_update else ''}",
-        template=template,
+        template=template_id,
         admin=caller.admin,
         person=caller.id,
     )
     if found is None:
-        raise RecordMissing.of("template", template)
+        raise RecordMissing.of("template", template_id)
     return msgspec.convert(found, TemplateRecord)
 
 
-async def read_changeable(template: UUID, caller: Caller) -> TemplateRecord:
+async def read_changeable(template_id: UUID, caller: Caller) -> TemplateRecord:
     """A template that the caller may change, locked; raises `RecordMissing` or `ActionForbidden`."""
-    found = await read_visible(template, caller, for_update=True)
+    found = await read_visible(template_id, caller, for_update=True)
     if not (caller.admin or found.creator_id == caller.id):
         raise ActionForbidden("Only its creator may change this template.", hint="Make a template of your own from it.")
     return found
