@@ -10,11 +10,12 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from hub.launch import ARGUMENTS_FD, FIRST_FILE_FD, LOCK_FD, STATUS_FD, LaunchPlan
+from hub.launch import ARGUMENTS_FD, FILTER_FD, FIRST_FILE_FD, REPORTS_FD, LaunchPlan
 from hub.limits import limits_for
 from hub.order import Order, OrderRefused, check_mount_targets, check_program, file_on_machine, resolve_source
 from hub.program import DASHBOARD, INSIDE, SEARCH_PATH, SINGLEUSER, program_for
 from hub.recorded import RecordedSpawner
+from hub.seccomp import FilterMissing, compiled_filter
 from models.domain.profiles import HOME
 
 # The person inside every sandbox.
@@ -87,6 +88,12 @@ class BubblewrapSpawner(RecordedSpawner):
         bwrap = shutil.which(settings.bubblewrap)
         if bwrap is None:
             raise OrderRefused("sandbox-missing", no_sandbox(settings.bubblewrap))
+        try:
+            system_calls = compiled_filter()
+        except FilterMissing as problem:
+            raise OrderRefused(
+                "sandbox-missing", f"No server is started without a filter of system calls: {problem}"
+            ) from None
         if order.hardware.gpu:
             raise OrderRefused("hardware-refused", "sandboxes of this machine have no GPU: choose other hardware")
         check_program(order, SEARCH_PATH)
@@ -128,6 +135,7 @@ class BubblewrapSpawner(RecordedSpawner):
                 variables=order.secrets.variables,
                 secret_files=tuple(order.secrets.files),
             ),
+            system_calls=system_calls,
             files=tuple(order.secrets.files.values()),
             secrets=bool(order.spec.secrets),
             environment={**self.get_env(), **ENVIRONMENT, **program.environment},
@@ -163,9 +171,9 @@ def sandbox_arguments(
     arguments = [
         *("--unshare-user", "--disable-userns", "--uid", str(USER_ID), "--gid", str(USER_ID), "--cap-drop", "ALL"),
         *("--unshare-pid", "--unshare-ipc", "--new-session"),
-        # The launcher belongs to init, so this ends the sandbox with its outer process and not with the hub.
+        # That is the server's monitor and not the hub.
         "--die-with-parent",
-        *("--sync-fd", str(LOCK_FD), "--json-status-fd", str(STATUS_FD)),
+        *("--json-status-fd", str(REPORTS_FD), "--seccomp", str(FILTER_FD)),
         *("--proc", "/proc", "--dev", "/dev", "--size", size, "--tmpfs", _SHARED_MEMORY),
         # Before what follows, which may lie in the machine's own directory of this name.
         *("--size", size, "--tmpfs", _TEMPORARY),

@@ -1,26 +1,36 @@
 """Becomes a server's process: `python -m hub.launch` reads a `LaunchPlan` on its standard input.
 
-It leaves the hub's process tree, takes the server's lock, writes the record durably and only then executes
-the program. So whoever dies meanwhile, a process that runs is one that a record names. What goes wrong is
-written to standard output; nothing there, and its end, means that the program was executed.
+It leaves the hub's process tree, takes the server's lock, writes the record durably and only then starts the program,
+as its child: it stays outside, as `hub.monitor`, and keeps the lock. So whoever dies meanwhile, a process that runs is
+one that a record names. What goes wrong is written to standard output; nothing there, and its end, means that the
+program was executed.
 """
 
+import ctypes
+import errno
 import fcntl
 import os
+import platform
 import resource
 import signal
 import sys
 import time
 from pathlib import Path
+from typing import NoReturn
 
 import msgspec
 
-from hub import processes
+from hub import monitor, processes
 from hub.limits import Limits, enter_cgroup
 from hub.records import GenerationFenced, Record, Records, ServerBusy
 
 # Where the program finds what it inherits; bubblewrap is told these numbers. Files begin at the last.
-LOCK_FD, STATUS_FD, ARGUMENTS_FD, FIRST_FILE_FD = 10, 11, 12, 13
+REPORTS_FD, ARGUMENTS_FD, FILTER_FD, FIRST_FILE_FD = 10, 11, 12, 13
+_PR_SET_PDEATHSIG, _PR_SET_CHILD_SUBREAPER = 1, 36
+# `keyctl(2)`, which the C library has no function for: its number, and the operation.
+_KEYCTL = {"x86_64": 250, "s390x": 280, "ppc64le": 271}.get(platform.machine(), 219)
+_JOIN_SESSION_KEYRING = 1
+_LONGEST_PROBLEM = 4096
 
 
 class LaunchPlan(msgspec.Struct, frozen=True, kw_only=True):
@@ -41,6 +51,8 @@ class LaunchPlan(msgspec.Struct, frozen=True, kw_only=True):
     arguments: tuple[str, ...]
     # Arguments that bubblewrap reads from `ARGUMENTS_FD`, so that no process list shows paths of the machine.
     hidden_arguments: tuple[str, ...] = ()
+    # The filter of system calls, compiled, that bubblewrap reads from `FILTER_FD`.
+    system_calls: bytes = b""
     # Contents that the program finds at `FIRST_FILE_FD` and the numbers after it.
     files: tuple[str, ...] = ()
     # Whether any of these are people's.
@@ -63,7 +75,7 @@ def _launch(plan: LaunchPlan) -> None:
         # It would end there, and the rest of it be the next option.
         raise ValueError("an argument of the sandbox holds a NUL character")
     records = Records(plan.data_dir)
-    above = FIRST_FILE_FD + len(plan.files)
+    above = _above_all(plan)
     lock = _above(above, records.claim(plan.server_id))
     # The fence is held until the record is written: who raises it afterwards sees the record, so nothing slips by.
     with records.fence(plan.server_id) as fence:
@@ -86,19 +98,74 @@ def _launch(plan: LaunchPlan) -> None:
                 secrets=plan.secrets,
             )
         )
+    log = _above(above, records.open_log(plan.server_id))
+    (output, written), (reports, reported), (executed, problems) = (_pipe(above) for _ in range(3))
+    # What the program leaves behind when it ends becomes a child of this process.
+    _control(_PR_SET_CHILD_SUBREAPER, 1)
+    here = os.getpid()
+    program = os.fork()
+    if program == 0:
+        try:
+            _become_program(plan, here, written, reported)
+        except (OSError, ValueError) as problem:
+            os.write(problems, str(problem).encode())
+        os._exit(1)
+    os.close(problems)
+    if told := os.read(executed, _LONGEST_PROBLEM):
+        os.waitpid(program, 0)
+        raise OSError(told.decode())
+    _become_monitor(program, lock=lock, status=status, log=log, output=output, reports=reports)
+
+
+def _become_program(plan: LaunchPlan, monitored_by: int, output: int, reports: int) -> NoReturn:
+    """Execute the program, which ends with the process that is to be its monitor."""
+    _control(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != monitored_by:
+        raise OSError("the launcher was ended")
+    os.setsid()
+    above = _above_all(plan)
+    _join_keyring_of_its_own()
     enter_cgroup(plan.limits, plan.server_id)
     _limit_this_process(plan.limits)
     os.chdir(plan.directory)
-    _redirect_output(records.log_file(plan.server_id))
-    arguments = _memory_file(above, "\0".join(plan.hidden_arguments).encode())
-    files = [_memory_file(above, content.encode()) for content in plan.files]
-    for source, target in ((lock, LOCK_FD), (status, STATUS_FD), (arguments, ARGUMENTS_FD)):
-        os.dup2(source, target, inheritable=True)
-    for target, source in enumerate(files, FIRST_FILE_FD):
+    nothing = _above(above, os.open(os.devnull, os.O_RDONLY))
+    inherited = {0: nothing, 1: output, 2: output, REPORTS_FD: reports}
+    inherited[ARGUMENTS_FD] = _memory_file(above, "\0".join(plan.hidden_arguments).encode())
+    inherited[FILTER_FD] = _memory_file(above, plan.system_calls)
+    for number, content in enumerate(plan.files, FIRST_FILE_FD):
+        inherited[number] = _memory_file(above, content.encode())
+    for target, source in inherited.items():
         os.dup2(source, target, inheritable=True)
     # Python ignores it for itself, and a program would inherit that.
     signal.signal(signal.SIGPIPE, signal.SIG_DFL)
     os.execve(plan.program, plan.arguments, plan.environment)  # noqa: S606 -- what this module is for
+
+
+def _become_monitor(program: int, *, lock: int, status: int, log: int, output: int, reports: int) -> NoReturn:
+    """Keep what tells of the server's life, and nothing else of what this process was told: secrets are not kept."""
+    nothing = os.open(os.devnull, os.O_RDWR)
+    kept = {0: nothing, 1: nothing, 2: nothing, monitor.LOCK_FD: lock, monitor.STATUS_FD: status}
+    kept |= {monitor.LOG_FD: log, monitor.OUTPUT_FD: output, monitor.REPORTS_FD: reports}
+    for target, source in kept.items():
+        os.dup2(source, target, inheritable=True)
+    os.chdir("/")
+    command = [sys.executable, "-I", "-S", str(monitor.__file__), str(program)]
+    os.execve(command[0], command, {})  # noqa: S606 -- what this module is for
+
+
+def _control(option: int, value: int) -> None:
+    """`prctl(2)` of this process."""
+    if ctypes.CDLL(None, use_errno=True).prctl(option, value):
+        raise OSError(ctypes.get_errno(), "prctl is refused")
+
+
+def _join_keyring_of_its_own() -> None:
+    """Leave the hub's keyring, in which servers would find each other's keys."""
+    if ctypes.CDLL(None, use_errno=True).syscall(_KEYCTL, _JOIN_SESSION_KEYRING, None) < 0:
+        problem = ctypes.get_errno()
+        # Where the kernel has none, or refuses them to all that runs here, the server has none either.
+        if problem not in (errno.ENOSYS, errno.EPERM):
+            raise OSError(problem, f"no keyring for the server: {os.strerror(problem)}")
 
 
 def _limit_this_process(limits: Limits) -> None:
@@ -116,20 +183,25 @@ def _limit_this_process(limits: Limits) -> None:
         os.sched_setaffinity(0, limits.processors)
 
 
-def _redirect_output(log_file: Path) -> None:
-    # Appending, so that the hub may cut the file while the server writes to it.
-    log = os.open(log_file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND | os.O_CLOEXEC, 0o600)
-    nothing = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
-    for source, target in ((nothing, 0), (log, 1), (log, 2)):
-        os.dup2(source, target, inheritable=True)
-
-
 def _memory_file(above: int, content: bytes) -> int:
     descriptor = _above(above, os.memfd_create("launch", os.MFD_CLOEXEC))
     with os.fdopen(descriptor, "wb", closefd=False) as file:
         file.write(content)
     os.lseek(descriptor, 0, os.SEEK_SET)
     return descriptor
+
+
+def _above_all(plan: LaunchPlan) -> int:
+    """Return a number above all those that have a meaning here."""
+    return max(FIRST_FILE_FD + len(plan.files), monitor.REPORTS_FD + 1)
+
+
+def _pipe(above: int) -> list[int]:
+    ends = os.pipe()
+    moved = [_above(above, end) for end in ends]
+    for end in ends:
+        os.close(end)
+    return moved
 
 
 def _above(lowest: int, descriptor: int) -> int:
@@ -139,16 +211,12 @@ def _above(lowest: int, descriptor: int) -> int:
 
 def main() -> None:
     plan = msgspec.json.decode(sys.stdin.buffer.read(), type=LaunchPlan, dec_hook=lambda kind, value: kind(value))
-    parent = os.getpid()
     # The child's parent ends at once, so the server belongs to the machine's init and not to the hub.
     if os.fork():
         os._exit(0)
-    # A sandbox that is to die with its parent must not take the one that is just ending for it.
-    while os.getppid() == parent:
-        time.sleep(0.001)
     os.setsid()
     # Closed by the execution of the program: that end of output is the sign of success.
-    report = _above(FIRST_FILE_FD + len(plan.files), 1)
+    report = _above(_above_all(plan), 1)
     try:
         _launch(plan)
     except (OSError, ValueError, ServerBusy, GenerationFenced) as problem:

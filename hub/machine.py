@@ -25,8 +25,9 @@ GRACE_SECONDS = 2.0
 # As shells count: 128 and the number of the signal.
 _KILLED = 128 + signal.SIGKILL
 _PROOF_SECONDS = 10.0
+# So long after the grace a monitor has to end its server; then it is killed itself, which ends the server as well.
+_INSIST_SECONDS = 4.0
 _LOOK_AGAIN_SECONDS = 0.02
-_LARGEST_LOG = 16 * 1024 * 1024
 
 
 class Machine:
@@ -55,30 +56,34 @@ class Machine:
         if up_to_generation is not None:
             with self.records.fence(server_id) as fence:
                 fence.raise_to(up_to_generation + 1)
-        deadline = time.monotonic() + _PROOF_SECONDS
-        gentle_until = time.monotonic() + grace
-        asked: set[Process] = set()
+        began = time.monotonic()
         seen: set[Process] = set()
+        asked: set[tuple[Process, signal.Signals]] = set()
         while True:
             record = self.records.living(server_id)
             if record is not None and up_to_generation is not None and record.generation > up_to_generation:
                 return []
-            # What was seen must be gone too: a dying sandbox lets go of its lock before its last processes end.
-            targets = {process for process in seen if processes.is_alive(process)}
+            # What was seen must be gone too, whatever is noted of it by then.
             if record is not None:
-                targets |= self._processes(record)
-                seen |= targets
-            if not targets and not self.records.is_held(server_id):
+                seen |= self._processes(record)
+            alive = {process for process in seen if processes.is_alive(process)}
+            if not alive and not self.records.is_alive(server_id):
                 self.records.forget(server_id)
                 remove_cgroup(self._cgroup, server_id)
                 return []
-            if time.monotonic() > deadline:
+            waited = time.monotonic() - began
+            if waited > _PROOF_SECONDS:
                 return [] if record is None else [record]
-            gentle = time.monotonic() < gentle_until
-            programs = self._programs(record) if gentle and record is not None else targets
-            for process in programs - asked if gentle else programs:
-                processes.send(process, signal.SIGTERM if gentle else signal.SIGKILL)
-                asked.add(process)
+            if waited < grace:
+                orders = [(process, signal.SIGTERM) for process in self._programs(record)]
+            else:
+                # A monitor that is asked to end ends all of its server first, and itself when that is gone.
+                monitor = record.process if record is not None and waited < grace + _INSIST_SECONDS else None
+                orders = [(one, signal.SIGTERM if one == monitor else signal.SIGKILL) for one in alive]
+            for process, number in orders:
+                if (process, number) not in asked:
+                    processes.send(process, number)
+                    asked.add((process, number))
             await asyncio.sleep(_LOOK_AGAIN_SECONDS)
 
     def keep_failure(
@@ -109,7 +114,7 @@ class Machine:
         if noted is not None:
             return noted
         record = self.records.last(server_id)
-        if record is None or record.generation != generation or self.records.is_held(server_id):
+        if record is None or record.generation != generation or self.records.is_alive(server_id):
             return None
         # Its tokens are found by their form; secrets of people have none.
         reason = f"The server ended by itself ({self.how_it_ended(server_id)})"
@@ -118,13 +123,6 @@ class Machine:
                 "The server ended with the machine or the container that JupyterHub runs in, which was started anew"
             )
         return self.keep_failure(server_id, generation, reason, log=not record.secrets)
-
-    def trim_log(self, server_id: str) -> None:
-        """Empty a log that has grown too large; the server goes on appending to it."""
-        log_file = self.records.log_file(server_id)
-        if log_file.exists() and log_file.stat().st_size > _LARGEST_LOG:
-            with log_file.open("r+b") as log:
-                log.truncate(0)
 
     def _processes(self, record: Record) -> set[Process]:
         """Return the living processes that hold this server up."""
@@ -135,12 +133,14 @@ class Machine:
             return found | ({init} if init is not None else set())
         return found | set(processes.with_environment(f"{SERVER_ID_VARIABLE}={record.server_id}"))
 
-    def _programs(self, record: Record) -> set[Process]:
-        """Return the processes that can end a server gracefully."""
+    def _programs(self, record: Record | None) -> list[Process]:
+        """Return the processes that can end a server gracefully: what the monitor, or the sandbox, was started for."""
+        if record is None:
+            return []
         if record.spawner != "bubblewrap":
-            return {record.process}
+            return processes.children(record.process.pid)
         init = self.records.sandbox_init(record.server_id)
-        return set(processes.children(init.pid)) if init is not None else set()
+        return processes.children(init.pid) if init is not None else []
 
 
 def _last_lines(path: Path) -> str:

@@ -82,9 +82,7 @@ class RecordedSpawner(ClearsHalfStarts, Spawner):  # type: ignore[misc]  # Jupyt
 
     async def poll(self) -> int | None:
         """Return None while the server's process lives, else its exit code."""
-        record = self._living()
-        if record is not None:
-            self.machine.trim_log(record.server_id)
+        if self._living() is not None:
             return None
         code = self.machine.records.exit_code(self.server_id) if self.server_id else 0
         return 0 if code is None else code

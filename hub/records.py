@@ -1,12 +1,14 @@
 """Durable records of server processes, and the locks that keep them true.
 
 Everything lives in files under one directory, because three processes share it and each may be killed at
-any moment: the hub, the launcher of a server, the truth service. Per server id:
+any moment: the hub, the launcher of a server, the truth service. Nothing of it can be reached from inside a sandbox.
+Per server id:
 
 `records/<id>.json`    who runs: written durably before the server's program is executed
-`records/<id>.lock`    held (flock) by the launcher and then by the running server itself. It is what decides
-                       between alive and dead, and why one server never has two processes
-`records/<id>.status`  what bubblewrap reports: the first process of the sandbox, later the exit code
+`records/<id>.lock`    held (flock) by the launcher, which stays as the server's monitor for as long as anything of it
+                       lives. It is why one server never has two processes, and the first of what tells alive from dead;
+                       the monitor itself and the first process of the sandbox are the others
+`records/<id>.status`  what the monitor noted: the first process of the sandbox, later the exit code
 `fences/<id>`          the lowest generation that may still be started
 `failures/<id>.json`   why the last start failed or the server ended, with its last log lines
 `logs/<id>.log`        output of the server's process
@@ -68,21 +70,32 @@ class Records:
     # Processes
 
     def claim(self, server_id: str, patience: float = 2.0) -> int:
-        """Return a descriptor that holds this server's lock; raise `ServerBusy` if it stays held by another."""
+        """Return a descriptor that holds this server's lock; raise `ServerBusy` while anything of the server lives."""
         descriptor = os.open(self._lock(server_id), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         deadline = time.monotonic() + patience
         while True:
             try:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                return descriptor
+                if not self._seen_alive(server_id):
+                    return descriptor
             except BlockingIOError:
-                if time.monotonic() > deadline:
-                    os.close(descriptor)
-                    raise ServerBusy(f"server {server_id} still has a process") from None
-                time.sleep(0.01)
+                pass
+            if time.monotonic() > deadline:
+                os.close(descriptor)
+                raise ServerBusy(f"server {server_id} still has a process")
+            time.sleep(0.01)
 
-    def is_held(self, server_id: str) -> bool:
-        """Say whether a process of this server lives (or is just being launched)."""
+    def is_alive(self, server_id: str) -> bool:
+        """Say whether anything of this server lives (or is just being launched)."""
+        return self._is_held(server_id) or self._seen_alive(server_id)
+
+    def _seen_alive(self, server_id: str) -> bool:
+        """Say whether one of the processes lives that a record names, whoever holds the lock."""
+        record = self.last(server_id)
+        monitored = record is not None and processes.is_alive(record.process)
+        return monitored or self.sandbox_init(server_id) is not None
+
+    def _is_held(self, server_id: str) -> bool:
         try:
             descriptor = os.open(self._lock(server_id), os.O_RDWR | os.O_CLOEXEC)
         except FileNotFoundError:
@@ -103,7 +116,7 @@ class Records:
     def living(self, server_id: str) -> Record | None:
         """Return the record of this server's process if it lives."""
         record = self.last(server_id)
-        return record if record is not None and self.is_held(server_id) else None
+        return record if record is not None and self.is_alive(server_id) else None
 
     def last(self, server_id: str) -> Record | None:
         """Return the record of this server's last process, alive or not, unless it was dropped."""
@@ -130,20 +143,21 @@ class Records:
             finally:
                 os.close(descriptor)
 
-    # What bubblewrap reports
+    # What the monitor notes
 
     def open_status(self, server_id: str) -> int:
         """Return a descriptor of an emptied status file."""
-        return os.open(self._status(server_id), os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+        return _open_emptied(self._status(server_id))
 
     def sandbox_init(self, server_id: str) -> Process | None:
         """Return the first process of the server's sandbox, if it lives."""
-        pid = self._reported(server_id, "child-pid")
-        return None if pid is None else processes.identify(pid)
+        pid, started = self._noted(server_id, "child-pid"), self._noted(server_id, "start-ticks")
+        found = None if pid is None else processes.identify(pid)
+        return found if found is not None and found.start_ticks == started else None
 
     def exit_code(self, server_id: str) -> int | None:
-        """Return the exit code of the server's program, once reported."""
-        return self._reported(server_id, "exit-code")
+        """Return the exit code of the server's program, once it ended."""
+        return self._noted(server_id, "exit-code")
 
     # Fences
 
@@ -164,11 +178,15 @@ class Records:
         """Return the file that takes the output of this server's process."""
         return self._directory / "logs" / f"{server_id}.log"
 
+    def open_log(self, server_id: str) -> int:
+        """Return a descriptor of this server's emptied log file."""
+        return _open_emptied(self.log_file(server_id))
+
     def tidy(self, older_than: float) -> None:
         """Remove logs and failures that nobody wrote to for so many seconds. Fences stay: they are small and final."""
         for directory in ("logs", "failures"):
             for file in (self._directory / directory).iterdir():
-                if time.time() - file.stat().st_mtime > older_than and not self.is_held(file.stem):
+                if time.time() - file.stat().st_mtime > older_than and not self.is_alive(file.stem):
                     file.unlink(missing_ok=True)
 
     def write_failure(self, server_id: str, failure: Failure) -> None:
@@ -192,7 +210,7 @@ class Records:
     def _failure(self, server_id: str) -> Path:
         return self._directory / "failures" / f"{server_id}.json"
 
-    def _reported(self, server_id: str, name: str) -> int | None:
+    def _noted(self, server_id: str, name: str) -> int | None:
         try:
             lines = self._status(server_id).read_bytes().splitlines()
         except FileNotFoundError:
@@ -240,6 +258,10 @@ def _read(path: Path, kind: type[_T]) -> _T | None:
         return msgspec.json.decode(path.read_bytes(), type=kind)
     except (FileNotFoundError, msgspec.DecodeError):
         return None
+
+
+def _open_emptied(path: Path) -> int:
+    return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND | os.O_CLOEXEC, 0o600)
 
 
 def _write_durably(path: Path, content: bytes) -> None:

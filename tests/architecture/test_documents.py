@@ -48,6 +48,24 @@ def test_files_that_are_named_exist(page: Path) -> None:
         assert (PROJECT / file).exists(), file
 
 
+def test_every_threat_names_a_test_that_there_is() -> None:
+    page = (PROJECT / "docs" / "security.md").read_text()
+    rows = [
+        row.split("|")[1:-1] for row in page.splitlines() if row.startswith("| ") and not row.startswith("| threat")
+    ]
+    assert rows
+    defined = {
+        name
+        for file in (PROJECT / "tests").rglob("test_*.py")
+        for name in re.findall(r"^(?:async )?def (test_\w+)", file.read_text(), re.MULTILINE)
+    }
+    for threat, stops, tests in rows:
+        named = re.findall(r"`(test_\w+)`", tests)
+        assert stops.strip(), threat
+        assert named, threat
+        assert not set(named) - defined, threat
+
+
 def test_commands_of_the_stack_are_understood() -> None:
     commands = [line for page in PAGES for line in shell_lines(page) if line.startswith(".venv/bin/nbhub ")]
     assert commands

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from hub.processes import children
 from models.domain.server_spec import Mount, ServerSpec
 from stack.notebook import Notebook
 from tests.integration.hub.harness import USER, HubUnderTest
@@ -118,9 +119,10 @@ async def test_its_environment_holds_nothing_of_the_hubs(inside: Inside) -> None
 
 def test_no_token_is_on_a_command_line(inside: Inside) -> None:
     (process,) = inside.hub.processes(inside.spec)
+    (sandbox,) = children(process["pid"])
     token = next(
         entry.partition(b"=")[2]
-        for entry in Path(f"/proc/{process['pid']}/environ").read_bytes().split(b"\0")
+        for entry in Path(f"/proc/{sandbox.pid}/environ").read_bytes().split(b"\0")
         if entry.startswith(b"JUPYTERHUB_API_TOKEN=")
     )
     assert token

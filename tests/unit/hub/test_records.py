@@ -1,9 +1,12 @@
 """Records, locks and fences: what two processes may rely on, whenever one of them dies."""
 
 import os
+import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -57,22 +60,46 @@ def hold(directory: Path) -> "subprocess.Popen[str]":
     return holder
 
 
+@contextmanager
+def processes_of_a_test(number: int) -> Iterator[list[int]]:
+    started = [subprocess.Popen(["sleep", "60"]) for _ in range(number)]
+    try:
+        yield [process.pid for process in started]
+    finally:
+        for process in started:
+            process.kill()
+            process.wait()
+
+
+def end(pid: int) -> None:
+    os.kill(pid, signal.SIGKILL)
+    os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
+
+
+def gone() -> processes.Process:
+    """A process that ended a moment ago."""
+    with processes_of_a_test(1) as (pid,):
+        found = processes.identify(pid)
+    assert found is not None
+    return found
+
+
 def test_a_server_has_one_process_at_a_time(tmp_path: Path) -> None:
     records = Records(tmp_path)
     holder = hold(tmp_path)
     try:
-        assert records.is_held(ID)
+        assert records.is_alive(ID)
         with pytest.raises(ServerBusy):
             records.claim(ID, patience=0.05)
     finally:
         holder.kill()
         holder.wait()
     # A death releases it, however it came.
-    assert not records.is_held(ID)
+    assert not records.is_alive(ID)
     os.close(records.claim(ID))
 
 
-def test_a_record_lives_as_long_as_the_lock_is_held(tmp_path: Path) -> None:
+def test_a_record_lives_as_long_as_its_process(tmp_path: Path) -> None:
     records = Records(tmp_path)
     holder = hold(tmp_path)
     written = record(holder.pid)
@@ -118,17 +145,43 @@ def test_a_fence_rises_only(records: Records) -> None:
             fence.check(11)
 
 
-def test_what_bubblewrap_reports_is_read(records: Records, tmp_path: Path) -> None:
+def test_what_the_monitor_notes_is_read(records: Records, tmp_path: Path) -> None:
     assert records.exit_code(ID) is None
     assert records.sandbox_init(ID) is None
+    me = processes.identify(os.getpid())
+    assert me is not None
     status = tmp_path / "hub" / "records" / f"{ID}.status"
-    status.write_text(f'{{ "child-pid": {os.getpid()}, "ipc-namespace": 4026 }}\n')
-    assert records.sandbox_init(ID) == processes.identify(os.getpid())
+    status.write_text(f'{{ "child-pid": {me.pid}, "start-ticks": {me.start_ticks} }}\n')
+    assert records.sandbox_init(ID) == me
     assert records.exit_code(ID) is None
+    # The same number, used again by another process.
+    status.write_text(f'{{ "child-pid": {me.pid}, "start-ticks": {me.start_ticks - 1} }}\n')
+    assert records.sandbox_init(ID) is None
     status.write_text('{ "child-pid": 1 }\n{ "exit-code": 7 }\n{ "exi')
     assert records.exit_code(ID) == 7
     os.close(records.open_status(ID))
     assert records.exit_code(ID) is None
+
+
+def test_a_server_that_lost_its_lock_is_alive_while_its_processes_are(records: Records, tmp_path: Path) -> None:
+    """Whatever let go of it: the monitor and the first process of the sandbox each prove the server alive."""
+    with processes_of_a_test(2) as (monitor, init):
+        written = record(monitor)
+        records.write(written)
+        assert records.living(ID) == written
+        with pytest.raises(ServerBusy):
+            records.claim(ID, patience=0.05)
+        records.forget(ID)
+        assert records.living(ID) == written
+        first = processes.identify(init)
+        assert first is not None
+        status = tmp_path / "hub" / "records" / f"{ID}.status"
+        status.write_text(f'{{ "child-pid": {init}, "start-ticks": {first.start_ticks} }}\n')
+        end(monitor)
+        assert records.living(ID) == written
+        end(init)
+        assert records.living(ID) is None
+        os.close(records.claim(ID))
 
 
 def test_old_logs_are_removed_and_fences_never(records: Records, tmp_path: Path) -> None:
@@ -170,7 +223,7 @@ def test_an_end_that_no_hub_was_there_to_note_is_noted_when_it_is_asked_for(
     records: Records, status: str, how: str
 ) -> None:
     """As when the container goes in which the hub and its servers run."""
-    records.write(record(os.getpid()))
+    records.write(record(os.getpid(), process=gone()))
     os.write(descriptor := records.open_status(ID), status.encode())
     os.close(descriptor)
     records.log_file(ID).write_text(f"the last line\ntoken={'0f' * 16}")
@@ -197,7 +250,7 @@ def test_an_end_together_with_jupyterhubs_machine_or_container_is_said_to_be_one
 
 
 def test_the_end_of_a_server_with_secrets_shows_no_log(records: Records) -> None:
-    records.write(record(os.getpid(), secrets=True))
+    records.write(record(os.getpid(), process=gone(), secrets=True))
     records.log_file(ID).write_text("it quotes a secret")
     ending = Machine(records).ending(ID, 3)
     assert ending is not None
