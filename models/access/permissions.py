@@ -72,27 +72,12 @@ def level_of(alias: str) -> str:
 
 
 # Each principal of the caller gives at most a page, from its own index, newest first; together they hold the page.
-# Distinct, because one principal may have been granted both levels, and a page is of objects.
-_NEWEST = """
-    SELECT found.id FROM {principals} CROSS JOIN LATERAL (
-      SELECT DISTINCT g.object AS id FROM access_grant g JOIN {table} d ON d.id = g.object AND d.wish = 'present'
-       WHERE {match} AND g.object_kind = '{kind}' AND {unexpired} AND g.object < :before AND {narrowed}
-       ORDER BY g.object DESC LIMIT :limit) found
-"""
-_OWN = """
-    (SELECT d.id FROM {table} d, caller
-      WHERE d.owner = caller.person AND d.wish = 'present' AND d.id < :before AND {narrowed}
-      ORDER BY d.id DESC LIMIT :limit)
-"""
-_WAYS_TO_MANY = (
-    ("caller", "g.person = caller.person"),
-    (
-        """caller JOIN group_member m ON m.person = caller.person
-           JOIN user_group u ON u.id = m.user_group AND u.wish = 'present'""",
-        "g.user_group = m.user_group",
-    ),
-    ("caller CROSS JOIN LATERAL unnest(caller.orgs) AS o(name)", "g.org = o.name"),
-)
+_PRINCIPALS = {
+    "g.person = caller.person": "caller",
+    "g.user_group = m.user_group": """caller JOIN group_member m ON m.person = caller.person
+                                      JOIN user_group u ON u.id = m.user_group AND u.wish = 'present'""",
+    "g.org = o.name": "caller CROSS JOIN LATERAL unnest(caller.orgs) AS o(name)",
+}
 
 
 def newest_of(kind: str, table: str, narrowed: str) -> str:
@@ -100,15 +85,16 @@ def newest_of(kind: str, table: str, narrowed: str) -> str:
 
     More may come: each way to them gives as many. `narrowed` is a condition on the object, `d`.
     """
-    grants = (
-        _NEWEST.format(
-            principals=principals,
-            match=match,
-            table=table,
-            kind=kind,
-            unexpired=UNEXPIRED,
-            narrowed=narrowed,
-        )
-        for principals, match in _WAYS_TO_MANY
+    own = f"""(SELECT d.id FROM {table} d, caller
+                WHERE d.owner = caller.person AND d.wish = 'present' AND d.id < :before AND {narrowed}
+                ORDER BY d.id DESC LIMIT :limit)"""
+    # Distinct, because one principal may have been granted both levels, and a page is of objects.
+    granted = (
+        f"""SELECT found.id FROM {principals} CROSS JOIN LATERAL (
+              SELECT DISTINCT g.object AS id
+                FROM access_grant g JOIN {table} d ON d.id = g.object AND d.wish = 'present'
+               WHERE {match} AND g.object_kind = '{kind}' AND {UNEXPIRED} AND g.object < :before AND {narrowed}
+               ORDER BY g.object DESC LIMIT :limit) found"""
+        for match, principals in _PRINCIPALS.items()
     )
-    return " UNION ".join((_OWN.format(table=table, narrowed=narrowed), *grants))
+    return " UNION ".join((own, *granted))

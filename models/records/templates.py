@@ -97,13 +97,13 @@ _FILTERS = {
 }
 
 
-def _branches(caller: Caller, email: str | None) -> tuple[list[str], dict[str, object]]:
-    """Conditions, each of which follows an index and which together hold what the caller sees, each template once."""
+def _seen(caller: Caller, type: str | None, email: str | None) -> tuple[list[str], dict[str, object]]:
+    """Conditions, each of which follows an index and which together hold once what the caller sees; their values."""
+    narrowed, values = given(_FILTERS, type=type, email=email)
     if caller.admin:
-        return ["true"], {}
-    if email is not None:
-        return ["(t.public OR t.creator = :person)"], {"person": caller.id}
-    return ["t.public", "NOT t.public AND t.creator = :person"], {"person": caller.id}
+        return [narrowed], values
+    ways = ["(t.public OR t.creator = :person)"] if email else ["t.public", "NOT t.public AND t.creator = :person"]
+    return [f"{narrowed} AND {one}" for one in ways], {**values, "person": caller.id}
 
 
 async def read_visible(template_id: UUID, caller: Caller, *, for_update: bool = False) -> TemplateRecord:
@@ -131,14 +131,12 @@ async def list_visible(
     caller: Caller, *, type: str | None = None, email: str | None = None, before: UUID | None = None, limit: int
 ) -> list[TemplateRecord]:
     """Templates that the caller sees, newest first, at most `limit`, older than `before`."""
-    narrowed, values = given(_FILTERS, type=type, email=email)
-    seen, person = _branches(caller, email)
-    newest = f"SELECT t.id FROM template t WHERE t.id < :before AND {narrowed} AND {{one}} ORDER BY t.id DESC"
-    pages = " UNION ALL ".join(page(newest.format(one=one)) for one in seen)
+    seen, values = _seen(caller, type, email)
+    newest = "SELECT t.id FROM template t WHERE t.id < :before AND {} ORDER BY t.id DESC"
+    pages = " UNION ALL ".join(page(newest.format(one)) for one in seen)
     found = await rows(
         page(f"{_SELECT} JOIN ({pages}) newest ON newest.id = t.id ORDER BY t.id DESC"),
         **values,
-        **person,
         before=before or LAST_ID,
         limit=limit,
     )
@@ -147,16 +145,12 @@ async def list_visible(
 
 async def list_tags(caller: Caller, *, type: str | None = None, email: str | None = None) -> list[TagCount]:
     """Tags of the templates that the caller sees, the most frequent first, then by name."""
-    narrowed, values = given(_FILTERS, type=type, email=email)
-    seen, person = _branches(caller, email)
-    tags = " UNION ALL ".join(
-        f"SELECT unnest(t.tags) AS tag FROM template t WHERE {one} AND {narrowed}" for one in seen
-    )
+    seen, values = _seen(caller, type, email)
+    tags = " UNION ALL ".join(f"SELECT unnest(t.tags) AS tag FROM template t WHERE {one}" for one in seen)
     found = await rows(
         f"""SELECT tag AS name, count(*) AS count FROM ({tags}) used
              GROUP BY tag ORDER BY count(*) DESC, tag COLLATE "C" LIMIT 1000""",
         **values,
-        **person,
     )
     return records(found, TagCount)
 

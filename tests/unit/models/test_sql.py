@@ -2,7 +2,7 @@
 
 import pytest
 
-from models.database.sql import row, rows, translated
+from models.database.sql import given, page, row, rows, translated
 
 
 @pytest.mark.parametrize(
@@ -32,3 +32,15 @@ async def test_what_is_missing_or_too_much_is_told_at_once(values: dict[str, obj
 async def test_values_get_where_their_names_are() -> None:
     found = await row("SELECT :b::int - :a::int AS difference, ':a' AS text", a=1, b=3)
     assert found == {"difference": 2, "text": ":a"}
+
+
+def test_a_list_has_no_more_in_it_than_is_given() -> None:
+    conditions = {"kind": "kind = :kind", "size": "size = :size"}
+    assert given(conditions, kind=None, size=None) == ("true", {})
+    assert given(conditions, kind="", size=0) == ("true AND kind = :kind AND size = :size", {"kind": "", "size": 0})
+
+
+@pytest.mark.usefixtures("database")
+async def test_a_page_is_the_first_rows_in_their_order() -> None:
+    found = await rows(page("SELECT n FROM generate_series(1, 9) n ORDER BY n DESC"), limit=2)
+    assert found == [{"n": 9}, {"n": 8}]
