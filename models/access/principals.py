@@ -12,7 +12,7 @@ from msgspec import Struct
 
 from models.database.sql import rows
 from models.domain.errors import MOST_PROBLEMS, Malformed, ProblemDetail, RequestInvalid, quoted
-from models.domain.ids import new_id
+from models.domain.ids import new_id, parse_id
 
 
 class GroupRef(Struct, frozen=True, kw_only=True):
@@ -78,11 +78,11 @@ def _problems(kind: str, named: list[str], known: Container[str], reason: str) -
 
 
 async def _known_orgs(orgs: list[str], granted: UUID | None) -> set[str]:
-    wanted = _well_formed(orgs)
     found = await rows(
-        """SELECT org FROM person_org WHERE org = ANY(:orgs::text[])
-           UNION SELECT org FROM access_grant WHERE object = :object AND org = ANY(:orgs::text[])""",
-        orgs=wanted,
+        """SELECT named.org FROM unnest(:orgs::text[]) AS named(org)
+            WHERE EXISTS (SELECT FROM person_org p WHERE p.org = named.org)
+               OR EXISTS (SELECT FROM access_grant g WHERE g.object = :object AND g.org = named.org)""",
+        orgs=_well_formed(orgs),
         object=granted,
     )
     return {one["org"] for one in found}
@@ -132,9 +132,10 @@ async def _groups(named: list[str]) -> dict[str, GroupRef]:
         return {}
     found = await rows(
         """SELECT id, name FROM user_group
-            WHERE wish = 'present' AND (id::text = ANY(:named::text[]) OR lower(name) = ANY(:named::text[]))
+            WHERE wish = 'present' AND (id = ANY(:ids::uuid[]) OR lower(name) = ANY(:names::text[]))
             ORDER BY id FOR SHARE""",
-        named=list(lowered.values()),
+        ids=[one for one in map(parse_id, lowered.values()) if one is not None],
+        names=list(lowered.values()),
     )
     by_key = {one["name"].lower(): GroupRef(**one) for one in found} | {
         str(one["id"]): GroupRef(**one) for one in found

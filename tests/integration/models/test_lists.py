@@ -19,7 +19,7 @@ import httpx
 import pytest
 
 from api.document import rendered
-from models.access import sharing
+from models.access import principals, sharing
 from models.access.permissions import Level
 from models.access.principals import PersonRef, Principals
 from models.database import transactions
@@ -270,6 +270,7 @@ READS: dict[str, Callable[[], Awaitable[object]]] = {
     ),
     "explain": lambda: sharing.explain(SHARED, million.caller(MEMBER).email),
     "released_person": lambda: sharing.revoke(SHARED, Principals(persons=[PERSON], groups=[], orgs=[]), Level.READ),
+    "named": lambda: principals.find([], ["g7", str(identity("group", 8))], ["org1"], ()),
     "watched": lambda: server_watch.watched(None, 500),
     "watched_further": lambda: server_watch.watched(identity("server", 1000), 500),
     "without_link": lambda: server_watch.without_link(20),
