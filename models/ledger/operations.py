@@ -11,7 +11,7 @@ from uuid import UUID
 import msgspec
 from msgspec import Struct
 
-from models.database.sql import Row, given, page, records, row, rows, to_json
+from models.database.sql import Row, given, one_value, page, records, row, rows, to_json
 from models.domain.errors import RecordMissing
 from models.domain.ids import LAST_ID, new_id
 from models.domain.kinds import TABLES
@@ -184,8 +184,8 @@ async def read_many(operations: list[UUID]) -> list[OperationRecord]:
 
 _FILTERS = {
     "subject": "o.subject = :subject",
-    "status": "o.status = :status",
-    "kind": "o.kind = :kind",
+    "kind": one_value("o.kind", "kind"),
+    "status": one_value("o.status", "status"),
 }
 
 
@@ -200,12 +200,13 @@ async def list_visible(
 ) -> list[OperationRecord]:
     """Operations that the caller may see, newest first, at most `limit`, older than `before`."""
     narrowed, values = given(_FILTERS, subject=subject, status=status, kind=kind)
-    newest = f"SELECT o.id FROM operation o WHERE o.id < :before AND {narrowed} {{whose}} ORDER BY o.id DESC"
+    newest = f"SELECT o.id FROM operation o WHERE o.id < :before AND {narrowed}"
     if caller.admin:
-        pages = page(newest.format(whose=""))
+        order = "".join(f"o.{name}, " for name in ("kind", "status") if name in values)
+        pages = page(f"{newest} ORDER BY {order} o.id DESC")
     else:
         # Two index scans of at most a page each, however many operations others have.
-        mine = (page(newest.format(whose=f"AND o.{column} = :person")) for column in ("actor", "subject_owner"))
+        mine = (page(f"{newest} AND o.{one} = :person ORDER BY o.id DESC") for one in ("actor", "subject_owner"))
         pages, values["person"] = " UNION ".join(mine), caller.id
     found = await rows(
         page(f"{_SELECT} JOIN ({pages}) newest ON newest.id = o.id ORDER BY o.id DESC"),

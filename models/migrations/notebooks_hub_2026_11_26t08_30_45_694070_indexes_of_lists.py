@@ -38,7 +38,7 @@ async def forwards() -> MigrationManager:
 
     index = manager.create_index
     index("person_any_email", "person (email)")  # of those, too, who have released it
-    index("server_type_newest", "server ((template_data ->> 'type'), id)")
+    index("server_type_newest", "server ((template_data ->> 'type'), id DESC)")
     index("template_type_newest", "template (type, id DESC)")
     index("template_public_type_newest", "template (type, id DESC) WHERE public")
     index("operation_status_newest", "operation (status, id DESC)")

@@ -10,7 +10,7 @@ from uuid import UUID
 import msgspec
 from msgspec import Struct
 
-from models.database.sql import Row, decoded, given, page, row, rows, to_json
+from models.database.sql import Row, decoded, given, one_value, page, row, rows, to_json
 from models.database.tables import Server
 from models.domain.errors import RecordMissing, StateConflict
 from models.domain.ids import LAST_ID, new_id
@@ -133,7 +133,7 @@ async def read_visible(server_id: UUID, caller: Caller, *, for_update: bool = Fa
 _TYPE = "(s.template_data ->> 'type')"
 _FILTERS = {
     "owner": "s.owner = :owner",
-    "type": f"{_TYPE} BETWEEN :type AND :type",
+    "type": one_value(_TYPE, "type"),
     "name": """(strpos(lower(s.name), lower(:name)) > 0
                 OR strpos(lower(s.template_data ->> 'name'), lower(:name)) > 0)""",
 }
@@ -152,11 +152,9 @@ async def list_visible(
     `name` is a case-insensitive part of the server's or the template's name.
     """
     narrowed, values = given(_FILTERS, owner=owner, type=type, name=name)
-    # All are of one type: said so, the order is that of one index only. By the type's frequency, which a plan for all
-    # values does not know, PostgreSQL would rather look for a rare one among all servers.
-    order = f"{_TYPE} DESC, s.id DESC" if owner is None and type is not None else "s.id DESC"
+    order = f"{_TYPE}, " if owner is None and type is not None else ""
     found = await rows(
-        page(f"{_SELECT} WHERE s.id < :before AND {narrowed} ORDER BY {order}"),
+        page(f"{_SELECT} WHERE s.id < :before AND {narrowed} ORDER BY {order} s.id DESC"),
         **values,
         before=before or LAST_ID,
         limit=limit,

@@ -9,7 +9,7 @@ from uuid import UUID
 import msgspec
 from msgspec import Struct
 
-from models.database.sql import given, page, records, row, rows, to_json
+from models.database.sql import given, one_value, page, records, row, rows, to_json
 from models.database.tables import Template
 from models.domain.errors import ActionForbidden, RecordMissing, StateConflict
 from models.domain.ids import LAST_ID, new_id
@@ -92,7 +92,7 @@ _SELECT = """
 _VISIBLE = "(:admin::boolean OR t.public OR t.creator = :person)"
 
 _FILTERS = {
-    "type": "t.type = :type",
+    "type": one_value("t.type", "type"),
     "email": "t.creator IN (SELECT id FROM person WHERE email = :email)",
 }
 
@@ -132,7 +132,8 @@ async def list_visible(
 ) -> list[TemplateRecord]:
     """Templates that the caller sees, newest first, at most `limit`, older than `before`."""
     seen, values = _seen(caller, type, email)
-    newest = "SELECT t.id FROM template t WHERE t.id < :before AND {} ORDER BY t.id DESC"
+    order = "t.type, " if type is not None and email is None else ""
+    newest = f"SELECT t.id FROM template t WHERE t.id < :before AND {{}} ORDER BY {order} t.id DESC"
     pages = " UNION ALL ".join(page(newest.format(one)) for one in seen)
     found = await rows(
         page(f"{_SELECT} JOIN ({pages}) newest ON newest.id = t.id ORDER BY t.id DESC"),
