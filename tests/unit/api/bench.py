@@ -33,6 +33,11 @@ from tests.people import make_person
 Json = dict[str, Any]
 NOBODY = "01a20000-0000-7000-8000-000000000000"
 """An id that no record has."""
+NO_DIRECTORY_NAMES: tuple[object, ...] = (
+    *("", " ", ".x", "a/b", "..", "a\nb", "é", "x" * 65, NOBODY, "-a", "a\u202eb", "a:b", "a\0b"),
+    *(7, None, ["a"]),
+)
+"""What can be no name of a record that has a directory."""
 TEMPLATE: Json = {
     "name": "Lab",
     "description": "",

@@ -5,7 +5,9 @@ from uuid import UUID
 import pytest
 
 from models.database.sql import row
-from tests.unit.api.bench import TEMPLATE, Api, unique
+from models.domain.values import Subject
+from models.records import server_settling
+from tests.unit.api.bench import NOBODY, TEMPLATE, Api, Client, Json, problems, unique
 
 
 @pytest.mark.parametrize(
@@ -58,3 +60,136 @@ async def test_what_a_foreign_template_names_is_left_out_of_the_server(api: Api)
     assert await left_out("bob") == {"dataset": dataset["_id"], "secret": secret["_id"]}
     await api.alice.made(f"/secret/share/{secret['_id']}", **share)
     assert await left_out("bob") == {"dataset": dataset["_id"]}
+
+
+async def test_a_server_is_made_with_a_template_of_its_own(api: Api) -> None:
+    answer = await api.alice.post("/servers", json=TEMPLATE | {"name": "My Lab", "public": False, "tags": ["x", "x"]})
+    made = answer.json()
+    assert answer.status_code == 200, answer.text
+    assert (made["status"], made["owner"], made["applicationType"]) == ("stopped", api.alice.email, "jupyterlab")
+    assert made["url"].endswith(f"/user/{api.alice.email}/{made['name']}/")
+    assert made["name"].startswith("my-lab-")
+    template = await api.alice.got("/template", templateId=made["templateId"])
+    assert template == made["templateData"]
+    assert (template["name"], template["tags"], template["creator"]) == ("My Lab", ["x"], api.alice.email)
+    read = await api.alice.get(f"/servers/{made['_id']}")
+    assert (read.json(), read.headers["etag"]) == (made, answer.headers["etag"])
+    (operation,) = await api.alice.got("/operations", subject=made["_id"])
+    assert (operation["kind"], operation["status"]) == ("server.create", "succeeded")
+    assert api.bench.wakes.subjects == []
+
+
+async def test_what_is_no_template_makes_no_server(api: Api) -> None:
+    for wrong, paths in (
+        ({"hardware": "abacus"}, {"/hardware"}),
+        ({"applicationType": "abacus"}, {"/applicationType"}),
+        ({"applicationType": "streamlit", "filePath": "app.R"}, {"/filePath"}),
+        ({"name": "", "public": None, "colour": "red"}, {"/name", "/public", "/colour"}),
+    ):
+        assert problems(await api.alice.post("/servers", json=TEMPLATE | wrong)) == paths
+    assert await api.alice.got("/servers") == []
+    assert await api.alice.got("/templates", email=api.alice.email) == []
+    right = await api.alice.server(applicationType="streamlit", filePath="app.py")
+    assert right["templateData"]["filePath"] == "app.py"
+
+
+async def test_a_request_sent_again_makes_one_server(api: Api) -> None:
+    key = {"idempotency-key": unique("k")}
+    first, again = [await api.alice.post("/servers", json=TEMPLATE, headers=key) for _ in range(2)]
+    assert (first.status_code, first.content) == (again.status_code, again.content)
+    assert await api.alice.got("/servers") == [first.json()]
+
+
+async def test_a_server_is_launched_from_a_template_that_is_public_or_ones_own(api: Api) -> None:
+    private, public = await api.alice.template(public=False), await api.alice.template()
+    assert (await api.alice.launched(private))["templateId"] == private["_id"]
+    launched = await api.bob.launched(public)
+    assert (launched["templateId"], launched["owner"]) == (public["_id"], api.bob.email)
+    for template in (private["_id"], NOBODY, "lab", ""):
+        assert (await api.bob.put("/servers", params={"templateId": template})).status_code == 404, template
+    assert problems(await api.bob.put("/servers")) == {"templateId"}
+    assert len(await api.bob.got("/servers")) == 1
+
+
+async def test_a_server_is_its_owners_and_the_admins(api: Api) -> None:
+    async def statuses(who: Client, server: Json) -> list[int]:
+        path = f"/servers/{server['_id']}"
+        return [
+            (await who.get(path)).status_code,
+            (await who.get(f"{path}/share")).status_code,
+            (await who.put(f"{path}/start")).status_code,
+            (await who.put(f"{path}/stop")).status_code,
+            (await who.delete(path)).status_code,
+        ]
+
+    server = await api.alice.server()
+    assert await statuses(api.nobody, server) == [401] * 5
+    assert await statuses(api.bob, server) == [404] * 5
+    assert api.bench.wakes.subjects == []
+    for who in (api.alice, api.admin):
+        assert await statuses(who, await api.alice.server()) == [200, 200, 202, 202, 202]
+    assert await statuses(api.alice, {"_id": NOBODY}) == [404] * 5
+
+
+async def test_a_start_is_a_wish_for_a_workflow_and_a_stop_takes_it_back(api: Api) -> None:
+    server = await api.alice.server()
+    path = f"/servers/{server['_id']}"
+    start = await api.alice.put(f"{path}/start")
+    assert (start.status_code, start.headers["location"]) == (202, f"/operations/{start.json()['_id']}")
+    assert (start.json()["kind"], start.json()["status"]) == ("server.start", "queued")
+    assert api.bench.wakes.subjects == [Subject("server", UUID(server["_id"]))]
+    again = await api.alice.put(f"{path}/start")
+    assert again.json()["_id"] == start.json()["_id"], "who wishes the same joins"
+    seen = await api.alice.got(path)
+    assert (seen["status"], seen["operation"]) == ("starting", start.json()["_id"])
+    stop = (await api.alice.put(f"{path}/stop")).json()
+    assert (stop["kind"], stop["status"]) == ("server.stop", "queued")
+    assert await server_settling.settle_stopped(UUID(server["_id"]), 2)
+    cancelled = await api.alice.got(f"/operations/{start.json()['_id']}")
+    assert (cancelled["status"], cancelled["superseded_by"]) == ("cancelled", stop["_id"])
+    assert (await api.alice.got(path))["status"] == "stopped"
+
+
+async def test_what_is_stopped_is_stopped_at_once(api: Api) -> None:
+    server = await api.alice.server()
+    stop = await api.alice.put(f"/servers/{server['_id']}/stop")
+    assert (stop.status_code, stop.json()["status"]) == (200, "succeeded")
+    assert api.bench.wakes.subjects == []
+
+
+@pytest.mark.parametrize(("method", "verb"), [("PUT", "/start"), ("PUT", "/stop"), ("DELETE", "")])
+async def test_a_wish_about_an_older_server_is_refused(api: Api, method: str, verb: str) -> None:
+    path = f"/servers/{(await api.alice.server())['_id']}"
+    old = (await api.alice.get(path)).headers["etag"]
+    await api.alice.put(f"{path}/start")
+    assert (await api.alice.request(method, f"{path}{verb}", headers={"if-match": old})).status_code == 412
+    new = (await api.alice.get(path)).headers["etag"]
+    assert (await api.alice.request(method, f"{path}{verb}", headers={"if-match": new})).status_code == 202
+
+
+async def test_a_server_that_is_being_deleted_takes_no_other_wish(api: Api) -> None:
+    path = f"/servers/{(await api.alice.server())['_id']}"
+    deletion = (await api.alice.delete(path)).json()
+    assert (deletion["kind"], deletion["status"]) == ("server.delete", "queued")
+    for verb in ("start", "stop"):
+        refused = await api.alice.put(f"{path}/{verb}")
+        assert (refused.status_code, bool(refused.json()["error"]["hint"])) == (409, True)
+    assert (await api.alice.delete(path)).json()["_id"] == deletion["_id"]
+
+
+async def test_lists_of_servers_are_ones_own_and_narrowed_by_type_and_name(api: Api) -> None:
+    lab, dashboard = await api.alice.server(), await api.alice.server(type="dashboard")
+    hers = await api.bob.server()
+
+    async def listed(who: Client, **query: str) -> list[str]:
+        return [one["_id"] for one in await who.got("/servers", **query)]
+
+    assert await api.alice.pages("/servers?limit=1") == [[dashboard["_id"]], [lab["_id"]]]
+    assert await listed(api.alice, type="dashboard") == [dashboard["_id"]]
+    assert await listed(api.alice, name=lab["name"]) == [lab["_id"]]
+    assert await listed(api.alice, name="none") == []
+    assert await listed(api.alice, owner=api.alice.email) == [dashboard["_id"], lab["_id"]]
+    assert (await api.alice.get("/servers", params={"owner": api.bob.email})).status_code == 403
+    assert await listed(api.admin, owner=api.bob.email) == [hers["_id"]]
+    assert await listed(api.admin, owner="nobody@example.org") == []
+    assert (await listed(api.admin))[:3] == [hers["_id"], dashboard["_id"], lab["_id"]]

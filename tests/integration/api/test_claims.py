@@ -16,7 +16,7 @@ from models.database.engine import pool
 from models.database.sql import row, rows
 from models.domain.settings import Settings
 from models.records import persons
-from tests.integration.auth.running_provider import Place, Provider, place
+from tests.integration.api.running_provider import Place, Provider, place
 
 UNVERIFIED: dict[str, Any] = {
     "alice@example.org": "false",

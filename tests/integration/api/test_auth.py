@@ -16,7 +16,7 @@ from models.domain.values import Caller
 from models.records import persons, sessions
 from models.records.persons import Identity
 from stack.sign_in import sign_in
-from tests.integration.auth.running_provider import CALLBACK, HOME, OTHER_CALLBACK, Place, place
+from tests.integration.api.running_provider import CALLBACK, HOME, OTHER_CALLBACK, Place, place
 
 
 def error_of(answer: httpx.Response, status: int) -> str:

@@ -12,7 +12,7 @@ from models.database.sql import row
 from models.domain.settings import Settings
 from stack import tools
 from stack.progress import Progress
-from tests.integration.auth.running_provider import Place, Provider, place
+from tests.integration.api.running_provider import Place, Provider, place
 
 
 @pytest.fixture(scope="session")
