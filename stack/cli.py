@@ -14,11 +14,14 @@ from typing import TYPE_CHECKING, NoReturn, TextIO
 
 import msgspec
 
+from hub import processes
+from hub.processes import Process
+
 # What is imported inside functions takes a second, which most commands do not need.
 from models.domain.process import leave
 from stack import control
 from stack.layout import Layout, layout_of
-from stack.process import ProcessIdentity
+from stack.process import describe
 from stack.programs import ToolMissing
 from stack.progress import Progress
 from stack.state import Claim, Ended, Info, StackFailed, State, processes_of, read_state, supervisor_of
@@ -173,7 +176,7 @@ def _detach(arguments: argparse.Namespace) -> int:
     return 1
 
 
-def _follow(directory: Path, supervisor: ProcessIdentity) -> int:
+def _follow(directory: Path, supervisor: Process) -> int:
     """Wait until the stack that somebody else started is up."""
     print(f"nbhub: a stack runs here already (pid {supervisor.pid})", file=sys.stderr)
     deadline = time.monotonic() + _PATIENCE_SECONDS
@@ -196,13 +199,13 @@ def _down(arguments: argparse.Namespace) -> int:
         return 0
     if supervisor is not None:
         # One that stands still hears nothing.
-        supervisor.send(signal.SIGCONT)
-        supervisor.send(signal.SIGTERM)
+        processes.send(supervisor, signal.SIGCONT)
+        processes.send(supervisor, signal.SIGTERM)
         deadline = time.monotonic() + _END_SECONDS
         while supervisor_of(directory) == supervisor:
             if time.monotonic() > deadline:
                 print(f"nbhub: pid {supervisor.pid} did not end within {_END_SECONDS} s: killed", file=sys.stderr)
-                supervisor.send(signal.SIGKILL)
+                processes.send(supervisor, signal.SIGKILL)
             time.sleep(0.05)
     asyncio.run(_clean(directory))
     return 0
@@ -222,7 +225,7 @@ def _running(directory: Path) -> State:
     if supervisor is None:
         left = processes_of(directory)
         if left:
-            names = ", ".join(one.describe() for one in left)
+            names = ", ".join(describe(one) for one in left)
             raise StackFailed(
                 f"the supervisor was killed and left behind {names}: `nbhub up` or `nbhub down` ends them"
             )
@@ -236,7 +239,7 @@ def _running(directory: Path) -> State:
 def _status(arguments: argparse.Namespace) -> int:
     state = _running(arguments.directory)
     assert state.info is not None
-    pids = {name: one.pid for name, one in state.processes.items() if one.alive()}
+    pids = {name: one.pid for name, one in state.processes.items() if processes.is_alive(one)}
     info = msgspec.structs.replace(state.info, pids=pids)
     gone = _gone(state)
     if arguments.json:
@@ -252,7 +255,9 @@ def _gone(state: State) -> dict[str, Ended]:
     """The parts that do not run, also those whose end nobody has noticed yet."""
     unnoticed = Ended(since=time.time(), exit_code=None, given_up=False)
     return state.ended | {
-        name: unnoticed for name, one in state.processes.items() if name not in state.ended and not one.alive()
+        name: unnoticed
+        for name, one in state.processes.items()
+        if name not in state.ended and not processes.is_alive(one)
     }
 
 

@@ -9,51 +9,27 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from msgspec import Struct
+from hub import processes
+from hub.processes import Process
 
 _LOOK_AGAIN = 0.02
 
 
-class ProcessIdentity(Struct, frozen=True):
-    """A pid with the clock tick at which it began: a later process of the same pid is another."""
+def describe(process: Process) -> str:
+    """Its program and pid, for people."""
+    try:
+        name = Path(f"/proc/{process.pid}/comm").read_text(errors="replace").strip()
+    except OSError:
+        name = "a process"
+    return f"{name} ({process.pid})"
 
-    pid: int
-    started: int
 
-    @classmethod
-    def of(cls, pid: int) -> "ProcessIdentity | None":
-        """The process that has this pid now; None when there is none, or only what waits to be reaped."""
-        try:
-            # The name in parentheses may hold anything; what follows it is numbers.
-            fields = Path(f"/proc/{pid}/stat").read_text(errors="replace").rpartition(")")[2].split()
-        except OSError:
-            return None
-        return None if fields[0] == "Z" else cls(pid, int(fields[19]))
-
-    def alive(self) -> bool:
-        """Whether this very process lives."""
-        return ProcessIdentity.of(self.pid) == self
-
-    def describe(self) -> str:
-        """Its program and pid, for people."""
-        try:
-            name = Path(f"/proc/{self.pid}/comm").read_text(errors="replace").strip()
-        except OSError:
-            name = "a process"
-        return f"{name} ({self.pid})"
-
-    def send(self, number: signal.Signals) -> None:
-        """Send a signal to this process, if it lives."""
-        with suppress(ProcessLookupError):
-            if self.alive():
-                os.kill(self.pid, number)
-
-    def send_group(self, number: signal.Signals) -> None:
-        """Send a signal to it and, if it leads a group, to those of its children that are still in it."""
-        with suppress(ProcessLookupError):
-            if self.alive():
-                leads = os.getpgid(self.pid) == self.pid
-                os.killpg(self.pid, number) if leads else os.kill(self.pid, number)
+def send_group(process: Process, number: signal.Signals) -> None:
+    """Send a signal to it and, if it leads a group, to those of its children that are still in it."""
+    with suppress(ProcessLookupError):
+        if processes.is_alive(process):
+            leads = os.getpgid(process.pid) == process.pid
+            os.killpg(process.pid, number) if leads else os.kill(process.pid, number)
 
 
 class ManagedProcess:
@@ -68,7 +44,7 @@ class ManagedProcess:
         self._environment = dict(environment)
         self._directory = directory
         self._popen: subprocess.Popen[bytes] | None = None
-        self.identity: ProcessIdentity | None = None
+        self.identity: Process | None = None
 
     def start(self) -> None:
         """Start it; its output is added to the log. Raises `OSError` when the program cannot be executed."""
@@ -83,7 +59,7 @@ class ManagedProcess:
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
-        self.identity = ProcessIdentity.of(self._popen.pid)
+        self.identity = processes.identify(self._popen.pid)
 
     @property
     def running(self) -> bool:
@@ -98,12 +74,12 @@ class ManagedProcess:
     def send(self, number: signal.Signals) -> None:
         """Send a signal to the process alone."""
         if self.running and self.identity is not None:
-            self.identity.send(number)
+            processes.send(self.identity, number)
 
     def kill(self) -> None:
         """End it and its group at once, as a power failure would."""
         if self._popen is not None and self.running and self.identity is not None:
-            self.identity.send_group(signal.SIGKILL)
+            send_group(self.identity, signal.SIGKILL)
             # The kernel takes no time over it; whoever starts it again must find it gone.
             self._popen.wait(10)
 
@@ -145,12 +121,12 @@ class ManagedProcess:
         return "\n".join(f"    {line}" for line in lines[-count:])
 
 
-async def end_leftover(identity: ProcessIdentity, *, grace: float = 5) -> None:
+async def end_leftover(identity: Process, *, grace: float = 5) -> None:
     """End a process of an earlier stack, if it still lives."""
     deadline = time.monotonic() + grace
-    identity.send(signal.SIGCONT)
-    identity.send(signal.SIGTERM)
-    while identity.alive():
+    processes.send(identity, signal.SIGCONT)
+    processes.send(identity, signal.SIGTERM)
+    while processes.is_alive(identity):
         if time.monotonic() > deadline:
-            identity.send_group(signal.SIGKILL)
+            send_group(identity, signal.SIGKILL)
         await asyncio.sleep(_LOOK_AGAIN)

@@ -13,8 +13,8 @@ import msgspec
 from msgspec import Struct
 
 from hub import processes
+from hub.processes import Process
 from stack.isolation import Isolation
-from stack.process import ProcessIdentity
 
 # In the environment of every process of a stack, with its directory: so it is found, whatever became of the files.
 MARK = "NBHUB_STACK"
@@ -65,8 +65,8 @@ class Ended(Struct, frozen=True, kw_only=True):
 class State(Struct, frozen=True, kw_only=True):
     """What the supervisor writes down while it runs."""
 
-    supervisor: ProcessIdentity
-    processes: dict[str, ProcessIdentity]
+    supervisor: Process
+    processes: dict[str, Process]
     """Those that run."""
     ended: dict[str, Ended] = {}
     info: Info | None = None
@@ -76,7 +76,7 @@ class _Holder(Struct, frozen=True):
     """Who holds a claim, and to what: a copy of the directory is another."""
 
     directory: str
-    supervisor: ProcessIdentity
+    supervisor: Process
 
 
 class Claim:
@@ -108,7 +108,7 @@ class Claim:
                     "end it with `nbhub down`, or start another one with --dir"
                 )
             time.sleep(_LOOK_AGAIN)
-        own = ProcessIdentity.of(os.getpid())
+        own = processes.identify(os.getpid())
         assert own is not None
         os.ftruncate(lock, 0)
         os.pwrite(lock, msgspec.json.encode(_Holder(str(self._directory), own)), 0)
@@ -131,13 +131,13 @@ class Claim:
             self._lock = None
 
 
-def supervisor_of(directory: Path) -> ProcessIdentity | None:
+def supervisor_of(directory: Path) -> Process | None:
     """The living supervisor of the stack in `directory`, also while it starts or ends."""
     try:
         holder = msgspec.json.decode(_lock_file(directory).read_bytes(), type=_Holder)
     except (FileNotFoundError, NotADirectoryError, msgspec.DecodeError):
         return None
-    return holder.supervisor if holder.directory == str(directory) and holder.supervisor.alive() else None
+    return holder.supervisor if holder.directory == str(directory) and processes.is_alive(holder.supervisor) else None
 
 
 def read_state(directory: Path) -> State | None:
@@ -155,13 +155,9 @@ def write_state(directory: Path, state: State) -> None:
     partial.rename(directory / "state.json")
 
 
-def processes_of(directory: Path) -> list[ProcessIdentity]:
+def processes_of(directory: Path) -> list[Process]:
     """The living processes of the stack in `directory`, of whichever supervisor; not the servers of people."""
-    return [
-        identity
-        for found in processes.with_environment(f"{MARK}={directory}")
-        if _shares_our_files(found.pid) and (identity := ProcessIdentity.of(found.pid)) is not None
-    ]
+    return [one for one in processes.with_environment(f"{MARK}={directory}") if _shares_our_files(one.pid)]
 
 
 def _shares_our_files(pid: int) -> bool:

@@ -22,13 +22,14 @@ import asyncpg
 import httpx
 from temporalio.client import Client
 
+from hub import processes
 from models.domain.kinds import DIRECTORIES
 from stack import answers, isolation, parts, programs, secrets, tools
 from stack.isolation import Isolation
 from stack.layout import Layout, layout_of, usual
 from stack.notebook import Notebook
 from stack.parts import Part
-from stack.process import ManagedProcess, ProcessIdentity, end_leftover
+from stack.process import ManagedProcess, describe, end_leftover
 from stack.programs import Program
 from stack.progress import Progress
 from stack.sign_in import Tokens, api_tokens
@@ -427,7 +428,7 @@ class Stack:
             self._claim.release()
 
     def _write_state(self, *, complete: bool = False) -> None:
-        own = ProcessIdentity.of(os.getpid())
+        own = processes.identify(os.getpid())
         assert own is not None
         state = State(
             supervisor=own,
@@ -464,7 +465,7 @@ async def clean_leftovers(directory: Path, progress: Progress) -> None:
     """End what a killed stack left behind. Whoever calls holds the claim to the directory."""
     left = processes_of(directory)
     if left:
-        progress.say(f"ending what an earlier stack left behind: {', '.join(one.describe() for one in left)}")
+        progress.say(f"ending what an earlier stack left behind: {', '.join(describe(one) for one in left)}")
     await asyncio.gather(*(end_leftover(one) for one in left))
     await end_servers(directory)
     # JupyterHub would end whatever process has the number by now.

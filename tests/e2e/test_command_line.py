@@ -12,7 +12,7 @@ from typing import Any
 import httpx
 import pytest
 
-from stack.process import ProcessIdentity
+from hub import processes
 from stack.state import processes_of as processes_of_stack
 from stack.state import read_state, supervisor_of
 from stack.supervisor import Stack
@@ -189,8 +189,8 @@ async def test_what_a_killed_stack_left_behind_is_ended_at_the_next_start(tmp_pa
     state = read_state(tmp_path)
     assert state is not None
     os.kill(state.supervisor.pid, signal.SIGKILL)
-    left = [*state.processes.values(), ProcessIdentity.of(process.pid)]
-    assert all(one is not None and one.alive() for one in left)
+    left = [*state.processes.values(), processes.identify(process.pid)]
+    assert all(one is not None and processes.is_alive(one) for one in left)
     try:
         lost = await nbhub("status", "--dir", tmp_path)
         assert lost.code == 1
@@ -200,7 +200,7 @@ async def test_what_a_killed_stack_left_behind_is_ended_at_the_next_start(tmp_pa
         again = await nbhub("up", "--detach", "--dir", tmp_path)
         assert again.code == 0, again.err
         assert "left behind" in again.err
-        assert not [one for one in left if one is not None and one.alive()]
+        assert not [one for one in left if one is not None and processes.is_alive(one)]
     finally:
         down = await nbhub("down", "--dir", tmp_path)
     assert down.code == 0

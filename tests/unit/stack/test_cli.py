@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from hub import processes
+from hub.processes import Process
 from stack import cli
 from stack.layout import Layout, layout_of
-from stack.process import ProcessIdentity
 from stack.state import Claim, Ended, Info, State, write_state
 from tests.project import PROJECT
 
@@ -26,8 +27,8 @@ def nbhub(*words: str | Path, cwd: Path | None = None) -> "subprocess.CompletedP
     return subprocess.run([PROGRAM, *map(str, words)], capture_output=True, text=True, cwd=cwd, check=False)
 
 
-def me() -> ProcessIdentity:
-    found = ProcessIdentity.of(os.getpid())
+def me() -> Process:
+    found = processes.identify(os.getpid())
     assert found is not None
     return found
 

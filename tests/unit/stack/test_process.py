@@ -10,7 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from stack.process import ManagedProcess, ProcessIdentity, end_leftover
+from hub import processes
+from hub.processes import Process
+from stack.process import ManagedProcess, end_leftover, send_group
 
 # Far more than anything here takes: reached only by a test that fails.
 PATIENCE = 20
@@ -133,9 +135,9 @@ async def test_a_stop_of_what_has_ended_or_never_began_is_nothing(make: Make) ->
 async def test_a_kill_takes_the_children_along(make: Make, ready: Signpost) -> None:
     process = make("sleep 1000 & echo $! >ready; wait")
     process.start()
-    child = ProcessIdentity.of(int(ready.read()))
+    child = processes.identify(int(ready.read()))
     assert child is not None
-    assert child.alive()
+    assert processes.is_alive(child)
     # Readable once it is dead, whoever reaps it.
     watch = os.pidfd_open(child.pid)
     try:
@@ -143,7 +145,7 @@ async def test_a_kill_takes_the_children_along(make: Make, ready: Signpost) -> N
         assert select.select([watch], [], [], PATIENCE)[0], "the child outlives its parent"
     finally:
         os.close(watch)
-    assert not child.alive()
+    assert not processes.is_alive(child)
     assert not process.running
 
 
@@ -154,45 +156,45 @@ async def test_a_process_can_be_started_at_once_after_a_kill(make: Make, ready: 
     first = process.identity
     process.kill()
     assert first is not None
-    assert not first.alive()
+    assert not processes.is_alive(first)
     process.start()
     assert process.running
     assert process.identity != first
 
 
 def test_an_identity_is_more_than_a_pid() -> None:
-    me = ProcessIdentity.of(os.getpid())
+    me = processes.identify(os.getpid())
     assert me is not None
-    assert me.alive()
-    later = ProcessIdentity(me.pid, me.started + 1)
-    assert not later.alive()
+    assert processes.is_alive(me)
+    later = Process(me.pid, me.start_ticks + 1, me.boot_id)
+    assert not processes.is_alive(later)
     # Were it sent, this test would end here.
-    later.send(signal.SIGKILL)
-    later.send_group(signal.SIGKILL)
+    processes.send(later, signal.SIGKILL)
+    send_group(later, signal.SIGKILL)
 
 
 def test_who_waits_to_be_reaped_is_dead() -> None:
     with subprocess.Popen(["cat"], stdin=subprocess.PIPE) as child:
-        found = ProcessIdentity.of(child.pid)
+        found = processes.identify(child.pid)
         assert found is not None
-        assert found.alive()
+        assert processes.is_alive(found)
         assert child.stdin is not None
         child.stdin.close()
         os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
-        assert ProcessIdentity.of(child.pid) is None
-        assert not found.alive()
-    assert ProcessIdentity.of(child.pid) is None, "reaped"
+        assert processes.identify(child.pid) is None
+        assert not processes.is_alive(found)
+    assert processes.identify(child.pid) is None, "reaped"
 
 
 def test_a_process_whose_name_looks_like_numbers_is_read(tmp_path: Path) -> None:
     program = tmp_path / "x) S 1 1 (y"
     program.symlink_to("/bin/cat")
     with subprocess.Popen([program], stdin=subprocess.PIPE) as child:
-        found = ProcessIdentity.of(child.pid)
-        me = ProcessIdentity.of(os.getpid())
+        found = processes.identify(child.pid)
+        me = processes.identify(os.getpid())
         assert found is not None
         assert me is not None
-        assert found.started >= me.started
+        assert found.start_ticks >= me.start_ticks
 
 
 @pytest.mark.parametrize("grace", [PATIENCE, 0])
@@ -202,7 +204,7 @@ async def test_what_an_earlier_stack_left_is_ended(make: Make, ready: Signpost, 
     ready.read()
     assert process.identity is not None
     await end_leftover(process.identity, grace=grace)
-    assert not process.identity.alive()
+    assert not processes.is_alive(process.identity)
     assert process.exit_code == (-signal.SIGTERM if grace else -signal.SIGKILL)
 
 
@@ -211,7 +213,9 @@ async def test_another_process_of_a_leftover_pid_is_left_alone(make: Make, ready
     process.start()
     ready.read()
     assert process.identity is not None
-    await end_leftover(ProcessIdentity(process.identity.pid, process.identity.started - 1), grace=0)
+    await end_leftover(
+        Process(process.identity.pid, process.identity.start_ticks - 1, process.identity.boot_id), grace=0
+    )
     assert process.running
 
 

@@ -11,12 +11,15 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from stack.process import ProcessIdentity
+from hub import processes
+from hub.processes import Process
+from stack.process import describe
 from stack.state import MARK, Claim, StackFailed, State, processes_of, read_state, supervisor_of, write_state
 
 HOLD = """
 import sys
 from pathlib import Path
+from stack.process import describe
 from stack.state import Claim
 Claim(Path(sys.argv[1])).take()
 print("held", flush=True)
@@ -45,8 +48,8 @@ def hold() -> Iterator[Hold]:
         process.communicate()
 
 
-def me() -> ProcessIdentity:
-    found = ProcessIdentity.of(os.getpid())
+def me() -> Process:
+    found = processes.identify(os.getpid())
     assert found is not None
     return found
 
@@ -113,7 +116,10 @@ def test_files_that_make_no_sense_say_nothing(tmp_path: Path, content: bytes) ->
 
 
 def test_a_later_process_of_the_same_pid_is_no_supervisor(tmp_path: Path) -> None:
-    stale = {"directory": str(tmp_path), "supervisor": {"pid": os.getpid(), "started": me().started - 1}}
+    stale = {
+        "directory": str(tmp_path),
+        "supervisor": msgspec.to_builtins(msgspec.structs.replace(me(), start_ticks=me().start_ticks - 1)),
+    }
     (tmp_path / "supervisor.lock").write_bytes(msgspec.json.encode(stale))
     assert supervisor_of(tmp_path) is None
 
@@ -135,4 +141,4 @@ def test_processes_are_found_by_their_mark_alone(tmp_path: Path) -> None:
 
     with marked(tmp_path) as ours, marked(tmp_path / "other"):
         assert [one.pid for one in processes_of(tmp_path)] == [ours.pid]
-        assert "cat" in processes_of(tmp_path)[0].describe()
+        assert "cat" in describe(processes_of(tmp_path)[0])
