@@ -65,7 +65,7 @@ async def test_status_tells_where_everything_is(detached: Path) -> None:
     found = await status_of(detached)
     assert set(found) == {
         *("api", "jupyterhub", "temporal", "temporal_ui", "vault", "issuer"),
-        *("database", "data_root", "log_dir", "pids", "programs", "ended"),
+        *("database", "data_root", "log_dir", "pids", "programs", "isolation", "ended"),
     }
     assert set(found["pids"]) == {"postgres", "temporal", "vault", "oidc", "jupyterhub", "api", "worker"}
     async with httpx.AsyncClient() as client:
