@@ -5,13 +5,12 @@ whoever settles a record settles its operations in the same statement (see `mode
 """
 
 from datetime import datetime
-from typing import Any
 from uuid import UUID
 
 import msgspec
 from msgspec import Struct
 
-from models.database.sql import Row, given, one_value, page, records, row, rows, to_json
+from models.database.sql import Row, decoded, given, one_value, page, records, row, rows, to_json
 from models.domain.errors import RecordMissing
 from models.domain.ids import LAST_ID, new_id
 from models.domain.kinds import TABLES
@@ -54,14 +53,12 @@ class LeftOut(Struct, frozen=True, kw_only=True):
 
 
 class OperationRecord(Struct, frozen=True, kw_only=True):
-    """An operation with its steps, as stored; `subject_owner` and `actor_id` decide who sees it."""
+    """An operation with its steps, as stored."""
 
     id: UUID
     kind: str
     subject: UUID
     subject_kind: str
-    subject_owner: UUID | None
-    actor_id: UUID | None
     actor: str
     status: OperationStatus
     generation: int | None
@@ -89,16 +86,16 @@ class ResultRecord(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 _SELECT = f"""
-    SELECT o.id, o.kind, o.subject, o.subject_kind, o.subject_owner, o.actor AS actor_id,
-           coalesce(p.email, 'system') AS actor, o.status, o.generation, o.superseded_by,
-           o.created_at, o.started_at, o.ended_at, o.error, o.left_out, o.workflow_id, o.run_id, o.version,
+    SELECT o.id, o.kind, o.subject, o.subject_kind, coalesce(p.email, 'system') AS actor, o.status, o.generation,
+           o.superseded_by, o.created_at, o.started_at, o.ended_at, o.error, coalesce(o.left_out, '[]') AS left_out,
+           o.workflow_id, o.run_id, o.version,
            o.ended_at IS NULL AND {NO_WORKER} AS worker_missing,
-           (SELECT jsonb_agg(jsonb_strip_nulls(jsonb_build_object(
+           (SELECT coalesce(jsonb_agg(jsonb_strip_nulls(jsonb_build_object(
                      'name', s.name, 'status', CASE WHEN ends_with_it THEN o.status ELSE s.status END,
                      'started_at', s.started_at, 'ended_at', coalesce(s.ended_at, o.ended_at), 'attempt', s.attempt,
                      'detail', CASE WHEN NOT (succeeds_with_it AND s.troubled_since IS NOT NULL) THEN s.detail END,
                      'troubled_since', CASE WHEN NOT succeeds_with_it THEN s.troubled_since END,
-                     'next_try_at', CASE WHEN NOT ends_with_it THEN s.next_try_at END)) ORDER BY s.position)
+                     'next_try_at', CASE WHEN NOT ends_with_it THEN s.next_try_at END)) ORDER BY s.position), '[]')
               FROM operation_step s
              CROSS JOIN LATERAL (SELECT s.ended_at IS NULL AND o.ended_at IS NOT NULL AS ends_with_it,
                                         s.ended_at IS NULL AND o.status = 'succeeded' AS succeeds_with_it) cut
@@ -109,11 +106,7 @@ _SELECT = f"""
 
 
 def _record(found: Row) -> OperationRecord:
-    values: dict[str, Any] = dict(found)
-    for name in ("steps", "error", "left_out"):
-        raw = values[name]
-        values[name] = msgspec.json.decode(raw) if raw is not None else ([] if name != "error" else None)
-    return msgspec.convert(values, OperationRecord)
+    return msgspec.convert(decoded(found, "steps", "error", "left_out"), OperationRecord)
 
 
 async def open_operation(
