@@ -23,9 +23,9 @@ from models.records.server_settling import ServerPlan
 log = structlog.get_logger(__name__)
 
 # A stop or removal that takes longer is told of, with what is in its way, and tried again.
-_END_SECONDS = 60.0
+END_SECONDS = 60.0
 # So long JupyterHub may take to end a server itself; then its processes are ended past it.
-_HUB_SECONDS = 15.0
+HUB_SECONDS = 15.0
 
 STOP = "Stop it"
 CLEAR = "Remove what the failed start left behind"
@@ -84,7 +84,7 @@ class Stops:
             sought = False
             old: HubServer | None = None
             processes: list[Process] = []
-            async for _ in looks(_END_SECONDS):
+            async for _ in looks(END_SECONDS):
                 old, processes = await asyncio.gather(
                     self._active(plan, up_to), self._living(str(plan.server_id), up_to)
                 )
@@ -97,7 +97,7 @@ class Stops:
                 elif old is None and not sought:
                     sought = True
                     await self._stop_elsewhere(plan)
-                elif processes and (asked_at is None or time.monotonic() - asked_at > _HUB_SECONDS):
+                elif processes and (asked_at is None or time.monotonic() - asked_at > HUB_SECONDS):
                     # JupyterHub has forgotten a process that lives, or does not end it.
                     await self._truth.end_processes(str(plan.server_id), up_to)
                 if old is None:
@@ -124,7 +124,7 @@ class Stops:
 
     async def _remove(self, plan: ServerPlan) -> None:
         """Return once JupyterHub does not know the server; raises `ServerNotEnding` when it does not forget it."""
-        async for _ in looks(_END_SECONDS):
+        async for _ in looks(END_SECONDS):
             if not await self._hub.knows(plan.hub_user, plan.hub_name):
                 return
             await self._hub.remove(plan.hub_user, plan.hub_name)

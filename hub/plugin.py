@@ -56,7 +56,7 @@ class Plugin:
         self._profiles = profiles
         self._public_keys = public_keys
         self._apply = apply
-        self._open_secrets = open_secrets
+        self.open_secrets = open_secrets
 
     def admit(self, user_options: Mapping[str, object], hub_user: str, hub_name: str) -> Order:
         """Return the order in these options, or raise `OrderRefused`."""
@@ -91,7 +91,7 @@ class Plugin:
 
     async def _hand_on(self, spawner: Spawner, order: Order) -> None:
         try:
-            self._apply(spawner, await self._open_secrets(order) if order.handed_over else order)
+            self._apply(spawner, await self.open_secrets(order) if order.handed_over else order)
         except OrderRefused as refusal:
             # JupyterHub may have answered by now, and tells later only that it failed.
             failure = Failure(generation=order.spec.generation, reason=refusal.message, log="")

@@ -13,7 +13,7 @@ import urllib.request
 from typing import Any
 
 ORDER_VARIABLE = "NBHUB_SECRETS"
-_SECONDS = 10
+PATIENCE_SECONDS = 10
 _LARGEST_ANSWER = 4 * 1024 * 1024
 
 
@@ -95,7 +95,7 @@ def _ask(url: str, body: dict[str, str], headers: dict[str, str]) -> Any:
     request = urllib.request.Request(  # noqa: S310 -- the address is the operator's setting
         url, data=json.dumps(body).encode(), headers={"Content-Type": "application/json", **headers}, method="POST"
     )
-    with _opener.open(request, timeout=_SECONDS) as answer:
+    with _opener.open(request, timeout=PATIENCE_SECONDS) as answer:
         return json.loads(answer.read(_LARGEST_ANSWER))["data"]
 
 

@@ -69,7 +69,7 @@ def resolver() -> Resolver:
     """How paths are resolved in this process: `openat2`, unless the kernel or a sandbox lacks or forbids it."""
     probe = os.open("/", os.O_PATH | os.O_DIRECTORY)
     try:
-        os.close(_openat2(probe, ".", os.O_PATH | os.O_DIRECTORY))
+        os.close(call_openat2(probe, ".", os.O_PATH | os.O_DIRECTORY))
     except OSError:
         return walk
     finally:
@@ -80,7 +80,7 @@ def resolver() -> Resolver:
 def openat2(directory: int, names: Sequence[str], flags: int) -> int:
     """Open a path beneath a directory in one system call that follows no link and does not leave it."""
     try:
-        return _openat2(directory, "/".join(names) or ".", flags | _ALWAYS)
+        return call_openat2(directory, "/".join(names) or ".", flags | _ALWAYS)
     except OSError as error:
         # A rename went on meanwhile, or the path is longer than one call takes.
         if error.errno not in (errno.EAGAIN, errno.ENAMETOOLONG):
@@ -114,7 +114,8 @@ _libc = ctypes.CDLL(None, use_errno=True)
 _libc.syscall.restype = ctypes.c_long
 
 
-def _openat2(directory: int, path: str, flags: int) -> int:
+def call_openat2(directory: int, path: str, flags: int) -> int:
+    """The system call itself, which raises `OSError` as the kernel says; repeated when a signal cut it off."""
     how = _How(flags, 0, _BENEATH | _NO_SYMLINKS | _NO_MAGICLINKS)
     while True:
         descriptor: int = _libc.syscall(

@@ -107,7 +107,7 @@ def layout_of(directory: Path, *, running: bool = False) -> Layout:
                 f"directory, with all that is in it, or start another stack with --dir"
             )
         for name, port in () if running else ports.items():
-            if not _is_free(port):
+            if not is_free(port):
                 raise PortTaken(
                     f"port {port}, which this stack uses for {name}, is in use: end that program, "
                     f"or start another stack with --dir"
@@ -133,7 +133,7 @@ def _choose(directory: Path) -> dict[str, int]:
         taken = set(chosen.values())
         for first in _blocks(directory):
             ports = {name: first + number for number, name in enumerate(PORTS)}
-            if first not in taken and all(_is_free(port) for port in ports.values()):
+            if first not in taken and all(is_free(port) for port in ports.values()):
                 _write(directory / "ports.json", ports)
                 _write(file, chosen | {str(directory): first})
                 return ports
@@ -151,7 +151,7 @@ def _chosen(file: Path) -> dict[str, int]:
 
 def _blocks(directory: Path) -> list[int]:
     """The first ports that may be chosen, the best one first."""
-    lowest, highest = _ephemeral()
+    lowest, highest = ephemeral_ports()
     every = range(_FIRST, 65536 - _APART, _APART)
     fixed = [first for first in every if first + len(PORTS) <= lowest or first > highest]
     # Those of a directory that is gone tomorrow come from the other end: the usual ones are for one that stays.
@@ -159,13 +159,14 @@ def _blocks(directory: Path) -> list[int]:
     return sorted(fixed or every, reverse=passing)
 
 
-def _ephemeral() -> tuple[int, int]:
+def ephemeral_ports() -> tuple[int, int]:
     """The ports that any program may be given for a connection, so that they are taken at random."""
     lowest, highest = Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()
     return int(lowest), int(highest)
 
 
-def _is_free(port: int) -> bool:
+def is_free(port: int) -> bool:
+    """Whether no program listens at a port of this machine."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:

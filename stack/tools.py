@@ -22,7 +22,7 @@ from stack.progress import Progress
 PROJECT = Path(__file__).resolve().parent.parent
 LMOD = Path("/usr/share/lmod")
 APT_GET = Path("/usr/bin/apt-get")
-_TELL_EVERY = 15.0
+TELL_EVERY = 15.0
 _LOOK_AGAIN = 0.1
 
 
@@ -76,13 +76,15 @@ async def jupyterhub(major: int, progress: Progress) -> Path:
 
 
 # What no package of a lock file carries, with its place and what is missing without it.
-_LMOD = ("lmod", LMOD, "servers have no software modules")
-_OF_THE_TESTS = (_LMOD, ("chromium", Path("/usr/bin/chromium"), "pages cannot be tested in a browser"))
+PACKAGES = (("lmod", LMOD, "servers have no software modules"),)
+PACKAGES_OF_TESTS = (*PACKAGES, ("chromium", Path("/usr/bin/chromium"), "pages cannot be tested in a browser"))
 
 
 async def system_packages(progress: Progress, *, tests: bool = False) -> None:
     """Install Lmod of Debian, where we may; with `tests` the browser too. Otherwise say what is missing."""
-    missing = [(name, without) for name, place, without in (_OF_THE_TESTS if tests else (_LMOD,)) if not place.exists()]
+    missing = [
+        (name, without) for name, place, without in (PACKAGES_OF_TESTS if tests else PACKAGES) if not place.exists()
+    ]
     if not missing:
         return
     names = " ".join(name for name, _ in missing)
@@ -112,8 +114,8 @@ async def run(
     ended = asyncio.create_task(process.communicate())
     seconds = 0.0
     try:
-        while not (await asyncio.wait([ended], timeout=_TELL_EVERY))[0]:
-            seconds += _TELL_EVERY
+        while not (await asyncio.wait([ended], timeout=TELL_EVERY))[0]:
+            seconds += TELL_EVERY
             progress.say(f"{name}: still at it after {seconds:.0f} s (the first time takes longer)")
     except asyncio.CancelledError:
         # Whoever ends the stack ends what it waits for: what is not whole has no name yet.

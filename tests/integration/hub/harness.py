@@ -66,7 +66,7 @@ class HubUnderTest:
         self.faults.mkdir()
         self._keys = directory / "keys"
         self._keys.mkdir()
-        self.private_key = self._new_key("1")
+        self.private_key = self.new_key("1")
         self.worker_token, self.admin_token = uuid.uuid4().hex, uuid.uuid4().hex
         self.url = f"http://127.0.0.1:{free_port()}"
         self.environment = {
@@ -266,7 +266,8 @@ class HubUnderTest:
         except httpx.TransportError:
             return False
 
-    def _new_key(self, key_id: str) -> bytes:
+    def new_key(self, key_id: str) -> bytes:
+        """A private key whose public one JupyterHub believes under this id."""
         private, public = key_pair()
         (self._keys / f"{key_id}.pem").write_bytes(public)
         return private

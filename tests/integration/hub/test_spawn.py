@@ -57,7 +57,7 @@ def test_what_is_not_signed_for_this_server_is_refused(hub: HubUnderTest) -> Non
     spec = hub.spec()
     assert "Notebooks Hub" in refusal(hub.post(spec, {}))
     assert "Notebooks Hub" in refusal(hub.post(spec, {"spec": "not.a.spec"}))
-    foreign_key = hub._new_key("other")
+    foreign_key = hub.new_key("other")
     assert "signature" in refusal(hub.order(spec, foreign_key))
     now = int(time.time())
     assert "expired" in refusal(hub.order(hub.spec(issued_at=now - 300, expires_at=now - 1)))

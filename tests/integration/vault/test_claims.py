@@ -80,7 +80,7 @@ async def test_a_request_goes_on_where_an_earlier_one_was_cut_off(
 
     with monkeypatch.context() as patched:
         patched.setattr(secrets, "create", die)
-        patched.setattr("api.http.write.Write._give_up", die)
+        patched.setattr("models.ledger.idempotency.release", die)
         with pytest.raises(Killed):
             await ask()
     (left,) = await unrecorded(worker, before)

@@ -275,7 +275,7 @@ async def test_garbage_is_a_refusal_that_tells_nothing(garbage: str) -> None:
 
 
 async def test_a_vault_that_never_answers(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(unwrapping, "_SECONDS", 0.5)
+    monkeypatch.setattr(unwrapping, "PATIENCE_SECONDS", 0.5)
     done = asyncio.Event()
 
     async def say_nothing(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -18,8 +18,8 @@ FAILURE = OperationError(code="SPAWN_FAILED", message="the program is missing")
 
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(stops, "_END_SECONDS", 0.5)
-    monkeypatch.setattr(stops, "_HUB_SECONDS", 0.1)
+    monkeypatch.setattr(stops, "END_SECONDS", 0.5)
+    monkeypatch.setattr(stops, "HUB_SECONDS", 0.1)
     monkeypatch.setattr(looks, "FIRST_PAUSE", 0.01)
 
 

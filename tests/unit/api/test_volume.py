@@ -473,7 +473,7 @@ async def test_a_request_that_was_cut_off_after_the_file_was_made_is_repeatable(
     before = await audited(files)
     with monkeypatch.context() as patched:
         patched.setattr("models.records.volumes.record_made", die)
-        patched.setattr("api.http.write.Write._give_up", die)
+        patched.setattr("models.ledger.idempotency.release", die)
         with pytest.raises(Killed):
             await api.post("/volume/file", json=body, headers=key)
     assert [one.name for one in files.home("alice").iterdir()] == ["new.txt"]
@@ -507,8 +507,8 @@ async def test_a_file_of_somebody_else_is_not_taken_for_ones_own(files: Files, m
     api, key = files.api.alice, {"idempotency-key": new_id().hex}
     body = a_file(path="")
     with monkeypatch.context() as patched:
-        patched.setattr("api.volume._make", lambda *_: (_ for _ in ()).throw(Killed()))
-        patched.setattr("api.http.write.Write._give_up", die)
+        patched.setattr(Volumes, "create_file", lambda *_: (_ for _ in ()).throw(Killed()))
+        patched.setattr("models.ledger.idempotency.release", die)
         with pytest.raises(Killed):
             await api.post("/volume/file", json=body, headers=key)
     (files.home("alice") / "new.txt").write_text("another's")

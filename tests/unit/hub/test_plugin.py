@@ -31,7 +31,7 @@ class Scene:
 
     def __init__(self, records: Records, profiles: Profiles, keys: Keys, make_spec: MakeSpec) -> None:
         self.taken: list[Order] = []
-        self._records, self._profiles, self._keys, self._make_spec = records, profiles, keys, make_spec
+        self._records, self._profiles, self._keys, self.make_spec = records, profiles, keys, make_spec
         self.open_secrets_by(no_secrets)
 
     def open_secrets_by(self, open_secrets: Callable[[Order], Awaitable[Order]]) -> None:
@@ -44,7 +44,7 @@ class Scene:
         )
 
     def options(self, wrapped: object = (), **changes: Any) -> dict[str, object]:
-        token = sign_spec(self._make_spec(**changes), self._keys[0], "1")
+        token = sign_spec(self.make_spec(**changes), self._keys[0], "1")
         return {"spec": token, "wrapped_secrets": msgspec.to_builtins(wrapped)}
 
     def admit(self, user: str = USER, name: str = NAME, **changes: Any) -> Order:
@@ -231,7 +231,7 @@ async def test_a_spawner_that_cannot_keep_secrets_refuses_them(scene: Scene, rec
         await scene.spawn(secrets=SECRETS, wrapped=[A, B])
     assert refusal.value.status_code == 422
     assert scene.taken == []
-    failure = records.failure(scene._make_spec().server_id)
+    failure = records.failure(scene.make_spec().server_id)
     assert failure is not None
     assert failure.generation == 4
     assert "hands no secrets to servers" in failure.reason
@@ -245,7 +245,7 @@ def test_which_spawners_take_secrets(
 ) -> None:
     config = Config()
     configure_spawner(config, HubSettings(data_dir=tmp_path, spawner=spawner))
-    open_secrets = config.Spawner.pre_spawn_hook.__self__._open_secrets
+    open_secrets = config.Spawner.pre_spawn_hook.__self__.open_secrets
     assert open_secrets is (left_closed if keeps else no_secrets)
 
 
@@ -293,7 +293,7 @@ async def test_without_vault_no_secret_is_opened(scene: Scene, records: Records,
     scene.open_secrets_by(partial(opened_by_the_hub, vault=vault))
     with pytest.raises(web.HTTPError):
         await scene.spawn(secrets=SECRETS, wrapped=[A, B])
-    failure = records.failure(scene._make_spec().server_id)
+    failure = records.failure(scene.make_spec().server_id)
     assert failure is not None
     assert "Vault" in failure.reason
     assert scene.taken == []

@@ -289,7 +289,7 @@ def test_without_openat2_paths_are_walked(monkeypatch: pytest.MonkeyPatch, numbe
     def refusing(*_: object) -> int:
         raise OSError(number, os.strerror(number))
 
-    monkeypatch.setattr(containment, "_openat2", refusing)
+    monkeypatch.setattr(containment, "call_openat2", refusing)
     assert containment.resolver.__wrapped__() is containment.walk
     monkeypatch.undo()
     assert containment.resolver() is containment.resolver(), "chosen once"
@@ -300,7 +300,7 @@ def test_a_rename_meanwhile_is_no_failure(descriptor: int, monkeypatch: pytest.M
     def refusing(*_: object) -> int:
         raise OSError(number, os.strerror(number))
 
-    monkeypatch.setattr(containment, "_openat2", refusing)
+    monkeypatch.setattr(containment, "call_openat2", refusing)
     os.close(containment.openat2(descriptor, ("inner",), os.O_RDONLY | os.O_DIRECTORY))
 
 

@@ -59,7 +59,7 @@ def _empty_machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """No other stack, no program that listens, and these directories are not temporary ones."""
     monkeypatch.setenv("NBHUB_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(tempfile, "tempdir", "/var/empty")
-    monkeypatch.setattr("stack.layout._is_free", lambda port: True)
+    monkeypatch.setattr("stack.layout.is_free", lambda port: True)
 
 
 @pytest.mark.usefixtures("_empty_machine")
@@ -74,7 +74,7 @@ def test_the_first_stack_has_ports_that_one_remembers(tmp_path: Path) -> None:
 
 @pytest.mark.usefixtures("_empty_machine")
 def test_ports_where_a_program_listens_are_passed_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("stack.layout._is_free", lambda port: port not in (8002, 8019))
+    monkeypatch.setattr("stack.layout.is_free", lambda port: port not in (8002, 8019))
     assert layout_of(tmp_path / "stack").ports["api"] == 8022
 
 
@@ -90,7 +90,7 @@ def test_a_stack_in_a_temporary_directory_leaves_them_to_one_that_stays(
 def test_where_every_port_may_be_taken_at_random_a_stack_has_some_all_the_same(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("stack.layout._ephemeral", lambda: (1024, 65535))
+    monkeypatch.setattr("stack.layout.ephemeral_ports", lambda: (1024, 65535))
     assert layout_of(tmp_path / "stack").ports["api"] == 8002
 
 

@@ -138,7 +138,7 @@ async def test_who_waits_for_another_stack_can_be_ended(cache: Path) -> None:
 async def test_a_long_command_says_that_it_goes_on(said: Said, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     os.mkfifo(tmp_path / "gate")
     gate = os.open(tmp_path / "gate", os.O_RDWR)
-    monkeypatch.setattr(tools, "_TELL_EVERY", 0.001)
+    monkeypatch.setattr(tools, "TELL_EVERY", 0.001)
 
     class Opening(Said):
         def say(self, text: str) -> None:
@@ -160,9 +160,9 @@ def system(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A machine with nothing of what Debian has, whose user may install nothing; where its Lmod would be."""
     lmod = tmp_path / "lmod"
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
-    monkeypatch.setattr(tools, "_LMOD", ("lmod", lmod, "servers have no software modules"))
+    monkeypatch.setattr(tools, "PACKAGES", (("lmod", lmod, "servers have no software modules"),))
     monkeypatch.setattr(
-        tools, "_OF_THE_TESTS", (tools._LMOD, ("chromium", tmp_path / "chromium", "pages cannot be tested"))
+        tools, "PACKAGES_OF_TESTS", (*tools.PACKAGES, ("chromium", tmp_path / "chromium", "pages cannot be tested"))
     )
     return lmod
 

@@ -4,6 +4,7 @@ The part is a PostgreSQL of its own: the smallest that is real.
 """
 
 import asyncio
+import errno
 import os
 import shutil
 import signal
@@ -14,6 +15,7 @@ import asyncpg
 import pytest
 
 from stack.control import ask_restart
+from stack.process import ManagedProcess
 from stack.progress import Progress
 from stack.state import StackFailed, State, read_state
 from stack.supervisor import Stack
@@ -156,10 +158,11 @@ async def test_nobody_is_asked_in_vain(stack: Stack) -> None:
 async def test_a_program_that_cannot_be_executed_any_more_is_a_sentence(
     stack: Stack, told: Told, watching: asyncio.Task[None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    not_executable = stack.directory / "program"
-    not_executable.touch(mode=0o600)
-    monkeypatch.setattr(stack._processes["postgres"], "_command", [str(not_executable)])
-    with pytest.raises(StackFailed, match=rf"postgres cannot be started: {not_executable}: Permission denied"):
+    def refuse(_: ManagedProcess) -> None:
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), "/bin/postgres")
+
+    monkeypatch.setattr(ManagedProcess, "start", refuse)
+    with pytest.raises(StackFailed, match=r"postgres cannot be started: /bin/postgres: Permission denied"):
         await ask_restart(stack.layout.control_socket, "postgres")
     await told.until("given up")
     assert not watching.done()
