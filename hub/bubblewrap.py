@@ -11,7 +11,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from hub.launch import ARGUMENTS_FD, FILTER_FD, FIRST_FILE_FD, REPORTS_FD, LaunchPlan
-from hub.limits import limits_for
 from hub.order import Order, OrderRefused, check_mount_targets, check_program, file_on_machine, resolve_source
 from hub.program import DASHBOARD, INSIDE, SEARCH_PATH, SINGLEUSER, program_for
 from hub.recorded import RecordedSpawner
@@ -140,7 +139,7 @@ class BubblewrapSpawner(RecordedSpawner):
             secrets=bool(order.spec.secrets),
             environment={**self.get_env(), **ENVIRONMENT, **program.environment},
             directory="/",
-            limits=limits_for(order.hardware, settings.cgroup, self.log),
+            limits=self.limits(order),
         )
 
 
@@ -167,7 +166,8 @@ def sandbox_arguments(
 
     `variables` are added to the environment inside; the contents of `secret_files` come by descriptor.
     """
-    size = str(memory_bytes)
+    # Memory, too: a half each, so that one that is full leaves the programs something.
+    size = str(memory_bytes // 2)
     arguments = [
         *("--unshare-user", "--disable-userns", "--uid", str(USER_ID), "--gid", str(USER_ID), "--cap-drop", "ALL"),
         *("--unshare-pid", "--unshare-ipc", "--new-session"),
@@ -200,8 +200,8 @@ def sandbox_arguments(
     # On the sandbox's own root, which is memory and ends with it.
     for descriptor, target in enumerate(secret_files, FIRST_FILE_FD):
         arguments += ["--perms", "0400", "--file", str(descriptor), target]
-    # The sandbox's own root is memory: nobody may fill it.
-    return (*arguments, "--remount-ro", "/", "--chdir", str(HOME))
+    # The sandbox's own root and its devices' directory are memory: nobody may fill it.
+    return (*arguments, "--remount-ro", "/dev", "--remount-ro", "/", "--chdir", str(HOME))
 
 
 def accounts(data_dir: Path) -> tuple[tuple[Path, str], ...]:

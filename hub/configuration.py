@@ -113,7 +113,6 @@ def configure_services(c: Any, settings: HubSettings) -> None:
                 "PYTHONPATH": str(_PROJECT),
                 "NBHUB_HUB_DATA_DIR": str(settings.data_dir),
                 "NBHUB_HUB_SPAWNER": settings.spawner,
-                "NBHUB_HUB_CGROUP": settings.cgroup,
                 "NBHUB_HUB_KUBE_NAMESPACE": settings.kube_namespace,
             },
             "display": False,

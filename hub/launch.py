@@ -21,7 +21,7 @@ from typing import NoReturn
 import msgspec
 
 from hub import monitor, processes
-from hub.limits import Limits, enter_cgroup
+from hub.limits import Limits, enter_cgroups, make_cgroups
 from hub.records import GenerationFenced, Record, Records, ServerBusy
 
 # Where the program finds what it inherits; bubblewrap is told these numbers. Files begin at the last.
@@ -31,6 +31,7 @@ _PR_SET_PDEATHSIG, _PR_SET_CHILD_SUBREAPER = 1, 36
 _KEYCTL = {"x86_64": 250, "s390x": 280, "ppc64le": 271}.get(platform.machine(), 219)
 _JOIN_SESSION_KEYRING = 1
 _LONGEST_PROBLEM = 4096
+_FIRST_VICTIM = 900
 
 
 class LaunchPlan(msgspec.Struct, frozen=True, kw_only=True):
@@ -96,8 +97,10 @@ def _launch(plan: LaunchPlan) -> None:
                 port=plan.port,
                 started_at=time.time(),
                 secrets=plan.secrets,
+                cgroups=tuple(plan.limits.cgroups),
             )
         )
+    make_cgroups(plan.limits)
     log = _above(above, records.open_log(plan.server_id))
     (output, written), (reports, reported), (executed, problems) = (_pipe(above) for _ in range(3))
     # What the program leaves behind when it ends becomes a child of this process.
@@ -114,7 +117,7 @@ def _launch(plan: LaunchPlan) -> None:
     if told := os.read(executed, _LONGEST_PROBLEM):
         os.waitpid(program, 0)
         raise OSError(told.decode())
-    _become_monitor(program, lock=lock, status=status, log=log, output=output, reports=reports)
+    _become_monitor(plan, program, lock=lock, status=status, log=log, output=output, reports=reports)
 
 
 def _become_program(plan: LaunchPlan, monitored_by: int, output: int, reports: int) -> NoReturn:
@@ -125,7 +128,7 @@ def _become_program(plan: LaunchPlan, monitored_by: int, output: int, reports: i
     os.setsid()
     above = _above_all(plan)
     _join_keyring_of_its_own()
-    enter_cgroup(plan.limits, plan.server_id)
+    enter_cgroups(plan.limits)
     _limit_this_process(plan.limits)
     os.chdir(plan.directory)
     nothing = _above(above, os.open(os.devnull, os.O_RDONLY))
@@ -141,7 +144,9 @@ def _become_program(plan: LaunchPlan, monitored_by: int, output: int, reports: i
     os.execve(plan.program, plan.arguments, plan.environment)  # noqa: S606 -- what this module is for
 
 
-def _become_monitor(program: int, *, lock: int, status: int, log: int, output: int, reports: int) -> NoReturn:
+def _become_monitor(
+    plan: LaunchPlan, program: int, *, lock: int, status: int, log: int, output: int, reports: int
+) -> NoReturn:
     """Keep what tells of the server's life, and nothing else of what this process was told: secrets are not kept."""
     nothing = os.open(os.devnull, os.O_RDWR)
     kept = {0: nothing, 1: nothing, 2: nothing, monitor.LOCK_FD: lock, monitor.STATUS_FD: status}
@@ -149,7 +154,7 @@ def _become_monitor(program: int, *, lock: int, status: int, log: int, output: i
     for target, source in kept.items():
         os.dup2(source, target, inheritable=True)
     os.chdir("/")
-    command = [sys.executable, "-I", "-S", str(monitor.__file__), str(program)]
+    command = [sys.executable, "-I", "-S", str(monitor.__file__), str(program), *plan.limits.cgroups]
     os.execve(command[0], command, {})  # noqa: S606 -- what this module is for
 
 
@@ -181,6 +186,9 @@ def _limit_this_process(limits: Limits) -> None:
             resource.setrlimit(kind, (value, value))
     if limits.processors:
         os.sched_setaffinity(0, limits.processors)
+    # When the machine's memory ends, a server's programs go first, and never the hub.
+    adjustment = Path("/proc/self/oom_score_adj")
+    adjustment.write_text(str(max(_FIRST_VICTIM, int(adjustment.read_text()))))
 
 
 def _memory_file(above: int, content: bytes) -> int:

@@ -4,7 +4,6 @@ import os
 from pathlib import Path, PurePosixPath
 
 from hub.launch import LaunchPlan
-from hub.limits import limits_for
 from hub.machine import SERVER_ID_VARIABLE
 from hub.order import Order, OrderRefused, check_program, resolve_source
 from hub.program import DASHBOARD, SEARCH_PATH, program_for
@@ -55,5 +54,5 @@ class LocalSpawner(RecordedSpawner):
                 **program.environment,
             },
             directory=str(home),
-            limits=limits_for(order.hardware, settings.cgroup, self.log),
+            limits=self.limits(order),
         )

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from hub import processes
-from hub.limits import remove_cgroup
+from hub.limits import kill_members, remove_cgroups
 from hub.processes import Process
 from hub.records import Failure, Record, Records
 from hub.redaction import redact
@@ -33,9 +33,8 @@ _LOOK_AGAIN_SECONDS = 0.02
 class Machine:
     """What the spawners and the truth service know and do about the processes of this machine."""
 
-    def __init__(self, records: Records, cgroup: str = "") -> None:
+    def __init__(self, records: Records) -> None:
         self.records = records
-        self._cgroup = cgroup
 
     async def living(self) -> list[Record]:
         """Return the records of all living servers."""
@@ -58,6 +57,7 @@ class Machine:
                 fence.raise_to(up_to_generation + 1)
         began = time.monotonic()
         seen: set[Process] = set()
+        cgroups: tuple[str, ...] = ()
         asked: set[tuple[Process, signal.Signals]] = set()
         while True:
             record = self.records.living(server_id)
@@ -66,10 +66,11 @@ class Machine:
             # What was seen must be gone too, whatever is noted of it by then.
             if record is not None:
                 seen |= self._processes(record)
+                cgroups = record.cgroups
             alive = {process for process in seen if processes.is_alive(process)}
             if not alive and not self.records.is_alive(server_id):
                 self.records.forget(server_id)
-                remove_cgroup(self._cgroup, server_id)
+                remove_cgroups(cgroups)
                 return []
             waited = time.monotonic() - began
             if waited > _PROOF_SECONDS:
@@ -80,6 +81,7 @@ class Machine:
                 # A monitor that is asked to end ends all of its server first, and itself when that is gone.
                 monitor = record.process if record is not None and waited < grace + _INSIST_SECONDS else None
                 orders = [(one, signal.SIGTERM if one == monitor else signal.SIGKILL) for one in alive]
+                kill_members(cgroups)
             for process, number in orders:
                 if (process, number) not in asked:
                     processes.send(process, number)

@@ -1,6 +1,7 @@
 """Stays outside of a server for as long as anything of it lives, and holds the lock that says so.
 
-`monitor.py PID`: `hub.launch` becomes this once it has started the server's program as its child PID. The lock, and
+`monitor.py PID CGROUP…`: `hub.launch` becomes this once it has started the server's program as its child PID, in
+cgroups of the server's own. The lock, and
 whatever else tells whether the server lives, is here and not in the server: nobody lets go of it from inside. What the
 server leaves behind when its program ends becomes a child of this process, which ends only when it has none.
 
@@ -75,8 +76,9 @@ class Log:
 class Monitor:
     """Watches over one program and whatever it starts."""
 
-    def __init__(self, pid: int) -> None:
+    def __init__(self, pid: int, cgroups: list[str]) -> None:
         self._pid = pid
+        self._cgroups = cgroups
         self._log = Log(LOG_FD)
         self._report = b""
         self._code: int | None = None
@@ -122,12 +124,15 @@ class Monitor:
 
     def _end_all(self) -> None:
         """Kill and wait for what there is, until there is nothing: whatever it started meanwhile is here by then."""
-        while children := _children():
-            for child in children:
+        while left := _children() | _members(self._cgroups):
+            for child in left:
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(child, signal.SIGKILL)
             time.sleep(_PAUSE_SECONDS)
             self._reap()
+        for directory in self._cgroups:
+            with contextlib.suppress(OSError):
+                os.rmdir(directory)
 
     def _pass_on(self) -> bool:
         """Take what there is of output; say whether more may come."""
@@ -168,18 +173,27 @@ def _parent_and_start(pid: int) -> tuple[int, int]:
     return int(fields[1]), int(fields[19])
 
 
-def _children() -> list[int]:
+def _members(cgroups: list[str]) -> set[int]:
+    """Return the processes in these cgroups; what has no number here cannot be meant."""
+    found = set()
+    for directory in cgroups:
+        with contextlib.suppress(OSError), open(f"{directory}/cgroup.procs") as file:
+            found |= set(map(int, file.read().split())) - {0}
+    return found
+
+
+def _children() -> set[int]:
     """Return the children of this process, also those that nobody waited for yet."""
     with contextlib.suppress(FileNotFoundError), open(f"/proc/self/task/{os.getpid()}/children") as file:
-        return [int(child) for child in file.read().split()]
+        return {int(child) for child in file.read().split()}
     # A kernel without that file.
-    found = []
+    found = set()
     for name in filter(str.isdigit, os.listdir("/proc")):
         with contextlib.suppress(OSError):
             if _parent_and_start(int(name))[0] == os.getpid():
-                found.append(int(name))
+                found.add(int(name))
     return found
 
 
 if __name__ == "__main__":
-    Monitor(int(sys.argv[1])).run()
+    Monitor(int(sys.argv[1]), sys.argv[2:]).run()

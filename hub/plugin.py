@@ -30,6 +30,7 @@ _STATUS = {
     "file-refused": 422,
     "hardware-refused": 422,
     "launch-failed": 500,
+    "limits-missing": 422,
     "mount-missing": 422,
     "profile-unknown": 422,
     "program-missing": 422,

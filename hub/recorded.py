@@ -20,6 +20,7 @@ from traitlets import default
 from hub.faults import armed, die_if_armed
 from hub.half_starts import ClearsHalfStarts
 from hub.launch import LaunchPlan, encode_plan
+from hub.limits import Limits, LimitsMissing, limits_for
 from hub.machine import GRACE_SECONDS, Machine
 from hub.order import Order, OrderRefused
 from hub.plugin import START_ELSEWHERE, refused
@@ -54,11 +55,21 @@ class RecordedSpawner(ClearsHalfStarts, Spawner):  # type: ignore[misc]  # Jupyt
     @cached_property
     def machine(self) -> Machine:
         settings: HubSettings = self.hub_settings
-        return Machine(Records(settings.data_dir), settings.cgroup)
+        return Machine(Records(settings.data_dir))
 
     def plan(self, order: Order) -> LaunchPlan:
         """Return how this order is launched; raises `OrderRefused` for what cannot be."""
         raise NotImplementedError
+
+    def limits(self, order: Order) -> Limits:
+        """Return what this order's server may use; raises `OrderRefused` where nothing would hold it to that."""
+        settings: HubSettings = self.hub_settings
+        try:
+            return limits_for(
+                order.hardware, order.spec.server_id, settings.limits == "cgroup", settings.cgroup, self.log
+            )
+        except LimitsMissing as problem:
+            raise OrderRefused("limits-missing", str(problem)) from None
 
     async def start(self) -> str:
         """Start the server of the admitted order and return its URL once it answers."""

@@ -7,7 +7,7 @@ Per server id:
 `records/<id>.json`    who runs: written durably before the server's program is executed
 `records/<id>.lock`    held (flock) by the launcher, which stays as the server's monitor for as long as anything of it
                        lives. It is why one server never has two processes, and the first of what tells alive from dead;
-                       the monitor itself and the first process of the sandbox are the others
+                       the others: the monitor itself, the first process of the sandbox, what is in the cgroups
 `records/<id>.status`  what the monitor noted: the first process of the sandbox, later the exit code
 `fences/<id>`          the lowest generation that may still be started
 `failures/<id>.json`   why the last start failed or the server ended, with its last log lines
@@ -25,6 +25,7 @@ from typing import TypeVar
 import msgspec
 
 from hub import processes
+from hub.limits import members
 from hub.processes import Process
 
 
@@ -49,6 +50,8 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
     started_at: float
     # Whether it was given secrets, which its log may quote.
     secrets: bool = False
+    # Directories of the cgroups that are this server's alone.
+    cgroups: tuple[str, ...] = ()
 
 
 class Failure(msgspec.Struct, frozen=True, kw_only=True):
@@ -90,10 +93,10 @@ class Records:
         return self._is_held(server_id) or self._seen_alive(server_id)
 
     def _seen_alive(self, server_id: str) -> bool:
-        """Say whether one of the processes lives that a record names, whoever holds the lock."""
+        """Say whether something lives that a record leads to, whoever holds the lock."""
         record = self.last(server_id)
-        monitored = record is not None and processes.is_alive(record.process)
-        return monitored or self.sandbox_init(server_id) is not None
+        found = record is not None and (processes.is_alive(record.process) or bool(members(record.cgroups)))
+        return found or self.sandbox_init(server_id) is not None
 
     def _is_held(self, server_id: str) -> bool:
         try:

@@ -1,6 +1,6 @@
 """What JupyterHub's side is told by its environment: `NBHUB_HUB_<FIELD>`, plus three names shared with the rest."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Annotated
 
@@ -9,6 +9,7 @@ import msgspec
 from models.domain.environment import Words, about, read, shown
 
 SPAWNERS = ("bubblewrap", "local", "kube", "docker")
+LIMITS = ("cgroup", "none")
 # Not of JupyterHub's side alone, so without the `HUB_` prefix.
 _SHARED = {
     "api_url": "NBHUB_API_URL",
@@ -24,10 +25,13 @@ def variable_of(field: str) -> str:
     return _SHARED.get(field, f"NBHUB_HUB_{field.upper()}")
 
 
-def _spawner(name: str) -> str:
-    if name not in SPAWNERS:
-        raise ValueError(f"must be one of {', '.join(SPAWNERS)}")
-    return name
+def _one_of(words: tuple[str, ...]) -> Callable[[str], str]:
+    def checked(word: str) -> str:
+        if word not in words:
+            raise ValueError(f"must be one of {', '.join(words)}")
+        return word
+
+    return checked
 
 
 class HubSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -45,7 +49,7 @@ class HubSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     proxy_token: Secret = ""
     admin_token: Secret = ""
     spec_keys: Path = Path("keys")
-    spawner: Annotated[str, about(form=_spawner)] = "bubblewrap"
+    spawner: Annotated[str, about(form=_one_of(SPAWNERS))] = "bubblewrap"
     # The program of the sandbox: a name that PATH leads to, or a whole path.
     bubblewrap: str = "bwrap"
     oidc_issuer: str = ""
@@ -74,7 +78,9 @@ class HubSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     # Kubernetes: the hub's namespace, and a JSON object of directories (as in the spec) and the claims that hold them.
     kube_namespace: str = "default"
     kube_claims: Annotated[dict[str, str], about(json=True)] = {}
-    # A delegated cgroup v2 directory; empty: limits are set per process.
+    # What holds a server to its memory, processors and processes: a cgroup, or (none) limits of each process.
+    limits: Annotated[str, about(form=_one_of(LIMITS))] = "cgroup"
+    # A delegated cgroup v2 directory; empty: below the hub's own cgroups.
     cgroup: str = ""
 
     @classmethod

@@ -161,7 +161,7 @@ async def backend_for(settings: HubSettings) -> Backend:
         from hub.docker import DockerBackend
 
         return DockerBackend.connect(settings)
-    return MachineBackend(Machine(Records(settings.data_dir), settings.cgroup))
+    return MachineBackend(Machine(Records(settings.data_dir)))
 
 
 def _end_with_the_hub(exit_now: Callable[[int], None] = sys.exit) -> None:

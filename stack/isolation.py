@@ -5,6 +5,7 @@ import subprocess
 
 from msgspec import Struct
 
+from hub.limits import LimitsMissing, parents
 from stack.programs import Program
 
 _PATIENCE_SECONDS = 20
@@ -15,15 +16,22 @@ class Isolation(Struct, frozen=True, kw_only=True):
 
     spawner: str
     """As `NBHUB_HUB_SPAWNER` has it."""
+    limits: str
+    """As `NBHUB_HUB_LIMITS` has it."""
     why_none: str = ""
     """Why there is no sandbox, and what to do; empty where there is one."""
 
     def __str__(self) -> str:
+        limits = (
+            "cgroups limit each server's memory, processors and processes"
+            if self.limits == "cgroup"
+            else "NO LIMITS of a server as a whole, but of each of its processes: no cgroups can be made here"
+        )
         if not self.why_none:
-            return "each server in a sandbox of its own (bubblewrap)"
+            return f"each server in a sandbox of its own (bubblewrap); {limits}"
         return (
             "NONE: servers are plain processes of yours and can read all that you can; those with datasets, modules, "
-            f"groups or secrets are refused. {self.why_none}"
+            f"groups or secrets are refused. {self.why_none}; {limits}"
         )
 
 
@@ -41,12 +49,25 @@ async def found_out(bubblewrap: Program) -> Isolation:
             said, _ = await trial.communicate()
     except (OSError, TimeoutError) as problem:
         return _none(str(problem) or "it did not end")
-    return Isolation(spawner="bubblewrap") if trial.returncode == 0 else _none(said.decode(errors="replace"))
+    return (
+        Isolation(spawner="bubblewrap", limits=_limits())
+        if trial.returncode == 0
+        else _none(said.decode(errors="replace"))
+    )
+
+
+def _limits() -> str:
+    try:
+        parents()
+    except LimitsMissing:
+        return "none"
+    return "cgroup"
 
 
 def _none(said: str) -> Isolation:
     return Isolation(
         spawner="local",
+        limits=_limits(),
         why_none=(
             f"bubblewrap makes no sandbox here ({said.strip()[-200:]}): allow user namespaces "
             "(user.max_user_namespaces, kernel.apparmor_restrict_unprivileged_userns), or name by "

@@ -11,7 +11,7 @@ from stack import programs, tools
 from stack.progress import Progress
 from tests.integration.hub.harness import HubUnderTest
 
-# The shipped applications, and one whose file tests choose, which tells what reached it.
+# The shipped applications, and one whose file tests choose, which tells what reached it; hardware that is soon used up.
 PROFILES = f"""{SHIPPED.read_text()}
 [applications.probe]
 title = "Probe"
@@ -20,6 +20,11 @@ command = ["python", "{{file}}", "{{port}}", "--file={{file}}", "--braces={{}}"]
 environment = {{ PROBE_PORT = "{{port}}" }}
 file = "required"
 file_suffixes = [".py"]
+
+[hardware.tiny]
+title = "Tiny (half a CPU, 600 MB RAM)"
+cpu = 0.5
+memory = "600M"
 """
 
 

@@ -16,6 +16,7 @@ from urllib.parse import quote
 import httpx
 import msgspec
 
+from hub.limits import LimitsMissing, parents
 from integrations.lmod import BINARIES, MODULEFILES, file_name, render
 from models.domain.server_spec import Mount, ServerSpec, WrappedSecret, sign_spec
 from models.domain.values import ModuleCall
@@ -31,6 +32,13 @@ def free_port() -> int:
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         return int(listener.getsockname()[1])
+
+
+def cgroups_can_be_made() -> bool:
+    try:
+        return bool(parents())
+    except LimitsMissing:
+        return False
 
 
 def until(condition: Callable[[], Any], seconds: float, what: str) -> Any:
@@ -85,6 +93,8 @@ class HubUnderTest:
             "NBHUB_CRASH_POINTS": str(self.faults),
             "NBHUB_HUB_ALLOWED_ROOTS": ",".join(str(root) for root in self.roots.values()),
             **({"NBHUB_HUB_SPAWNER": spawner} if spawner else {}),
+            # Where this machine makes no cgroups, all but the limits is tried.
+            "NBHUB_HUB_LIMITS": "cgroup" if cgroups_can_be_made() else "none",
             **(settings or {}),
         }
         self.api = httpx.Client(

@@ -55,6 +55,36 @@ def test_a_hub_that_has_no_sandbox_starts_nothing_and_says_what_to_do(
         hub.close()
 
 
+def test_a_hub_that_cannot_limit_its_servers_starts_nothing_and_says_what_to_do(
+    tmp_path: Path, hub_programs: dict[str, str]
+) -> None:
+    """Limits of each process are what an administrator chooses: a server may have thousands of them."""
+    nowhere = {**hub_programs, "NBHUB_HUB_LIMITS": "cgroup", "NBHUB_HUB_CGROUP": str(tmp_path / "no-cgroup")}
+    hub = HubUnderTest(tmp_path, hub_programs, settings=nowhere)
+    hub.start()
+    try:
+        spec = hub.spec()
+        answer = hub.order(spec)
+        assert answer.status_code == 422
+        for said in ("no-cgroup", "NBHUB_HUB_CGROUP", "NBHUB_HUB_LIMITS=none"):
+            assert said in answer.json()["message"]
+        assert hub.processes(spec) == []
+    finally:
+        hub.close()
+
+
+def test_a_hub_that_is_told_to_do_without_limits_starts_servers(tmp_path: Path, hub_programs: dict[str, str]) -> None:
+    hub = HubUnderTest(tmp_path, hub_programs, settings={"NBHUB_HUB_LIMITS": "none"})
+    hub.start()
+    try:
+        spec = hub.spec()
+        hub.spawn(spec)
+        hub.end(spec)
+        assert "NBHUB_HUB_LIMITS=none" in hub.log_file.read_text()
+    finally:
+        hub.close()
+
+
 def test_what_needs_a_sandbox_is_refused(local_hub: HubUnderTest) -> None:
     for changes in (
         {"mounts": (local_hub.dataset("d"),)},

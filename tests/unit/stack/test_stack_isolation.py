@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from stack import isolation, programs
+from stack.isolation import Isolation
 from stack.programs import Program
 
 # A user namespace in which no further one can be made, as where the kernel or an administrator allows none.
@@ -16,6 +17,11 @@ async def test_a_machine_that_makes_sandboxes_gives_each_server_one() -> None:
     given = await isolation.found_out(await programs.bubblewrap())
     assert (given.spawner, given.why_none) == ("bubblewrap", "")
     assert "a sandbox of its own" in str(given)
+    assert ("cgroups limit each server" if given.limits == "cgroup" else "NO LIMITS") in str(given)
+
+
+def test_what_limits_nothing_is_told() -> None:
+    assert "NO LIMITS" in str(Isolation(spawner="bubblewrap", limits="none"))
 
 
 async def test_a_machine_without_user_namespaces_is_told_to_give_none(tmp_path: Path) -> None:
