@@ -48,8 +48,11 @@ class Visit(HubOAuthenticated, web.RequestHandler):  # type: ignore[misc]  # Jup
         self._program: HTTP1Connection | None = None
         self.left: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.is_websocket = self.request.headers.get("Upgrade", "").lower() == "websocket"
+        self.took_all = False
 
     def set_default_headers(self) -> None:
+        # Until all of a request was taken: tornado closes what it answers before, and a proxy may not use it again.
+        self.set_header("Connection", "close")
         self.set_header("X-JupyterHub-Version", __version__)
         for name in ("Server", "Content-Type", "Date"):
             self.clear_header(name)
@@ -96,6 +99,7 @@ class Visit(HubOAuthenticated, web.RequestHandler):  # type: ignore[misc]  # Jup
 
     async def get(self) -> None:
         assert self._program is not None
+        self.took_all = True
         self._program.finish()
         await self._end_answer()
 
@@ -164,6 +168,8 @@ class Answer(httputil.HTTPMessageDelegate):
             self._visit.set_status(502)
         else:
             self._visit.set_status(start_line.code, start_line.reason)
+        if self._visit.took_all:
+            self._visit.clear_header("Connection")
         for name, value in headers.get_all():
             if name.lower() not in _NOT_PASSED:
                 self._visit.add_header(name, value)
