@@ -20,7 +20,7 @@ from api.app import HANDLERS, assemble
 from api.http.operation_events import OperationEvents
 from api.http.services import Services
 from integrations.vault import Vault
-from models.database.engine import PATIENCE, pool
+from models.database.engine import pool
 from models.database.sql import row, to_json
 from models.domain.errors import IdentityUnknown
 from models.domain.ids import new_id
@@ -213,9 +213,9 @@ class Api:
 
 
 @contextlib.asynccontextmanager
-async def open_bench(settings: Settings, *, patience: float = PATIENCE) -> AsyncIterator[Bench]:
+async def open_bench(settings: Settings) -> AsyncIterator[Bench]:
     """A bench of nobody yet, on the database of the settings."""
-    async with pool(settings, patience=patience):
+    async with pool(settings):
         wakes = RecordedWakes()
         events = OperationEvents(settings)
         services = Services(

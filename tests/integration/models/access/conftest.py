@@ -9,6 +9,5 @@ from tests.unit.api.bench import Bench, bench_settings, open_bench
 
 @pytest.fixture(scope="module")
 async def bench(postgres: str) -> AsyncIterator[Bench]:
-    # The crowd of the tests is made in one transaction.
-    async with open_bench(bench_settings(postgres), patience=600) as bench:
+    async with open_bench(bench_settings(postgres)) as bench:
         yield bench
