@@ -117,15 +117,22 @@ class AuthController(Controller):
     async def token(
         self, data: JSONBody[TokenRequest], request: Request[Any, Any, Any], services: NamedDependency[Services]
     ) -> Response[TokenView]:
-        """Exchange the code for tokens. The sign-in is known by its `state`, by the browser's cookie, or both."""
+        """Exchange the code for tokens. The sign-in is known by the cookie of the browser that has begun it.
+
+        Its `state` alone is enough from the origins that the settings name.
+        """
         settings = services.settings
         cookie = request.cookies.get(cookie_name(settings))
-        login = await sessions.take_login(state=data.state, cookie=cookie)
+        login = None
+        # Anybody has a state of a sign-in that they began themselves: alone it does not say whose browser this is.
+        if cookie is not None or request.headers.get("origin") in settings.state_checking_origins:
+            login = await sessions.take_login(state=data.state, cookie=cookie)
         if login is None:
             if not settings.allow_code_only_login or data.state is not None or cookie is not None:
                 raise RequestMalformed(
                     "This code belongs to no sign-in that this browser has begun.",
-                    hint="Begin at POST /auth/authorize; a sign-in lasts ten minutes and can be completed once.",
+                    hint="Begin at POST /auth/authorize and send its cookie back. A sign-in lasts ten minutes and can "
+                    "be completed once. A web UI of another site has to be named in NBHUB_STATE_CHECKING_ORIGINS.",
                     code="SIGN_IN_UNKNOWN",
                 )
             log.warning("sign_in_by_code_alone")

@@ -1,6 +1,7 @@
 """Settings: a struct whose fields are variables of the environment, read and checked once, when a process starts."""
 
 import os
+import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar, get_type_hints
@@ -28,6 +29,13 @@ class Setting(Struct, frozen=True, kw_only=True):
     secret: bool = False
     json: bool = False
     form: Callable[[str], str] | None = None
+
+
+def parse_origin(text: str) -> str:
+    """An origin as browsers send it; raises ValueError for anything else, such as a URL with a path or `*`."""
+    if not re.fullmatch(r"https?://[a-z0-9.\[\]:_-]+", text):
+        raise ValueError(f"{text!r} is no origin, such as https://ui.example.org")
+    return text
 
 
 def about(meaning: str = "", **extra: object) -> Meta:

@@ -10,7 +10,7 @@ from typing import Annotated
 from msgspec import Meta, Struct
 
 from models.domain.emails import parse_domain, parse_email
-from models.domain.environment import Words, about, read, settings_of, shown
+from models.domain.environment import Words, about, parse_origin, read, settings_of, shown
 
 LONGEST_WRAPPING = 1800.0
 """Seconds that the workers' policy in Vault allows a wrapped secret to wait."""
@@ -109,6 +109,13 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     ] = ""
     org_domains: Annotated[
         Words, about("E-mail domains that count as organisations, comma separated.", form=parse_domain)
+    ] = ()
+    state_checking_origins: Annotated[
+        Words,
+        about(
+            "Origins of web UIs that check `state` themselves, comma separated: from them alone `POST /auth/token` needs no cookie. One that does not check it lets people be signed in as somebody else.",
+            form=parse_origin,
+        ),
     ] = ()
     allow_code_only_login: Annotated[
         bool,

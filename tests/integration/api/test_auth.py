@@ -18,6 +18,8 @@ from models.records.persons import Identity
 from stack.sign_in import sign_in
 from tests.integration.api.running_provider import CALLBACK, HOME, OTHER_CALLBACK, Place, place
 
+UI = "https://ui.elsewhere.example"
+
 
 def error_of(answer: httpx.Response, status: int) -> str:
     """The code of a refusal of this status."""
@@ -101,13 +103,41 @@ async def test_the_cookie_on_https(postgres: str, hub: Place) -> None:
     assert "; secure" in cookie
 
 
-async def test_a_sign_in_is_known_by_its_cookie_or_its_state(hub: Place) -> None:
-    async with hub.browser() as browser, hub.browser() as other:
+async def test_a_sign_in_is_completed_by_the_browser_that_began_it(hub: Place) -> None:
+    async with hub.browser() as browser:
         landed = await browser.land(await browser.begin(), "alice@example.org")
         assert (await browser.exchange(code=landed["code"])).status_code == 200
         landed = await browser.land(await browser.begin(), "alice@example.org")
-        # As from a UI of another site, from which no cookie comes.
-        assert (await other.exchange(code=landed["code"], state=landed["state"])).status_code == 200
+        assert (await browser.exchange(code=landed["code"], state=landed["state"])).status_code == 200
+
+
+async def test_a_browser_that_began_no_sign_in_is_signed_in_as_nobody(hub: Place) -> None:
+    async with hub.browser() as attacker, hub.browser() as victim:
+        landed = await attacker.land(await attacker.begin(), "bob@example.org")
+        answer = await victim.exchange(code=landed["code"], state=landed["state"])
+        assert error_of(answer, 400) == "SIGN_IN_UNKNOWN"
+        assert await rows("SELECT 1 FROM session") == []
+        # Nor is the sign-in used up for whom it belongs to.
+        assert (await attacker.exchange(code=landed["code"], state=landed["state"])).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("origin", "status"),
+    [(UI, 200), ("https://evil.example", 400), (f"{UI}.evil.example", 400), ("null", 400), (None, 400)],
+)
+async def test_a_state_alone_is_enough_from_pages_that_check_it(
+    postgres: str, hub: Place, origin: str | None, status: int
+) -> None:
+    async with (
+        place(postgres, hub.provider, state_checking_origins=(UI,)) as named,
+        named.browser() as browser,
+        named.browser() as page,
+    ):
+        landed = await browser.land(await browser.begin(), "alice@example.org")
+        page.api.headers.update({"Origin": origin} if origin else {})
+        answer = await page.exchange(code=landed["code"], state=landed["state"])
+        assert answer.status_code == status, answer.text
+        assert len(await rows("SELECT 1 FROM session")) == (status == 200)
 
 
 async def test_an_attackers_code_signs_no_victim_in(hub: Place) -> None:
@@ -131,10 +161,10 @@ async def test_a_code_cannot_be_replayed(hub: Place) -> None:
 
 
 async def test_a_sign_in_that_is_completed_twice_at_once_has_one_winner(hub: Place) -> None:
-    async with hub.browser() as browser, hub.browser() as other:
+    async with hub.browser() as browser:
         landed = await browser.land(await browser.begin(), "alice@example.org")
         body = {"code": landed["code"], "state": landed["state"]}
-        answers = await asyncio.gather(*(one.exchange(**body) for one in (browser, other) * 4))
+        answers = await asyncio.gather(*(one.exchange(**body) for one in [browser] * 8))
     assert sorted(answer.status_code for answer in answers) == [200] + [400] * 7
 
 

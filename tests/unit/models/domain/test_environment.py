@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from hub.settings import HubSettings
-from models.domain.environment import SettingsInvalid
+from models.domain.environment import SettingsInvalid, parse_origin
 from models.domain.settings import Settings
 
 OURS = {"NBHUB_DATABASE_URL": "postgresql:///x"}
@@ -90,3 +90,16 @@ def test_what_jupyterhubs_side_cannot_use_is_named(variable: str, value: str, sa
 @pytest.mark.parametrize("spawner", ["bubblewrap", "local", "kube", "docker"])
 def test_each_spawner_is_understood(spawner: str) -> None:
     assert HubSettings.from_environment(HUBS | {"NBHUB_HUB_SPAWNER": spawner}).spawner == spawner
+
+
+@pytest.mark.parametrize("origin", ["https://ui.example.org", "http://localhost:4200", "http://[::1]:8080"])
+def test_an_origin_is_taken_as_browsers_send_it(origin: str) -> None:
+    assert parse_origin(origin) == origin
+
+
+@pytest.mark.parametrize(
+    "text", ["*", "null", "https://*", "ui.example.org", "https://ui.example.org/", "https://A.org"]
+)
+def test_what_no_browser_sends_as_an_origin_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="is no origin"):
+        parse_origin(text)
