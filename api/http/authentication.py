@@ -93,13 +93,15 @@ def identity_of(claims: Mapping[str, Any], settings: Settings) -> Identity:
     Raises `ActionForbidden` for a claim that says something which cannot be read: that is not the same as nothing.
     """
     email = _email(claims)
+    verified = _is_verified(claims, settings)
+    vouched = email if verified else ""
     return Identity(
         issuer=settings.oidc_issuer,
         subject=str(claims["sub"]),
         email=email,
-        email_verified=_is_verified(claims, settings),
-        admin=_is_admin(claims, email, settings),
-        orgs=_orgs(claims, email, settings),
+        email_verified=verified,
+        admin=_is_admin(claims, vouched, settings),
+        orgs=_orgs(claims, vouched, settings),
     )
 
 
@@ -122,15 +124,15 @@ def says_all(claims: Mapping[str, Any], settings: Settings) -> bool:
 
 
 def _is_verified(claims: Mapping[str, Any], settings: Settings) -> bool | None:
-    """Whether the e-mail is verified; None where nothing is said and the settings are content with that."""
+    """Whether the e-mail is verified; None where this issuer says nothing and may do so."""
     said = claims.get("email_verified")
     if said is not None:
         # A text too, as Cognito has it.
         return said is True or (isinstance(said, str) and said.strip().lower() == "true")
-    if settings.oidc_email_verified_required:
+    if settings.oidc_issuer not in settings.oidc_unverified_issuers:
         raise ActionForbidden(
             "The sign-in provider does not say whether the e-mail address of this account is verified.",
-            hint="An administrator can have it send `email_verified`, or set NBHUB_OIDC_EMAIL_VERIFIED_REQUIRED=false.",
+            hint="An administrator can have it send `email_verified`, or name it in NBHUB_OIDC_UNVERIFIED_ISSUERS.",
         )
     return None
 

@@ -94,12 +94,12 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     oidc_trusted_clients: Annotated[
         Words, about("Further client ids whose access tokens are accepted, e.g. JupyterHub's.")
     ] = ()
-    oidc_email_verified_required: Annotated[
-        bool,
+    oidc_unverified_issuers: Annotated[
+        Words,
         about(
-            "Refuse accounts of which the provider does not say `email_verified`. Whatever it says but true is refused anyway."
+            "Issuers that may leave `email_verified` out, comma separated; what is said has to be true. Of whom it is left out an address alone makes no admin, no member of an organisation and no invited person."
         ),
-    ] = False
+    ] = ()
     admin_claim: Annotated[
         str, about("Claim that makes an admin, `path.to.claim=value`, e.g. `realm_access.roles=nbhub-admin`.")
     ] = ""

@@ -14,11 +14,12 @@ from models.domain.values import Caller, Subject
 from models.ledger import audit
 from models.records import sessions
 
-# An invited person has no issuer yet (see `models.access.principals`).
+# An invited person has no issuer yet (see `models.access.principals`), and is whoever proves to have the address.
 _ADOPT = """
         adopted AS (
           UPDATE person SET issuer = :issuer, subject = :subject, seen_at = now()
-           WHERE email = :email AND issuer = '' AND released_at IS NULL AND NOT EXISTS (SELECT 1 FROM known)
+           WHERE email = :email AND issuer = '' AND :verified AND released_at IS NULL
+             AND NOT EXISTS (SELECT 1 FROM known)
           RETURNING id, email),
 """
 
@@ -60,6 +61,12 @@ async def bind(identity: Identity) -> UUID:
         try:
             person = await _bind(identity, email)
         except asyncpg.UniqueViolationError:
+            if identity.email_verified is not True and await _is_invited(email):
+                raise ActionForbidden(
+                    f"Something was shared with {email}, and the sign-in provider does not say that it is verified.",
+                    hint="An administrator can have it say so (`email_verified`), or release the address.",
+                    code="EMAIL_INVITED",
+                ) from None
             raise ActionForbidden(
                 f"The e-mail address {email} belongs to another account here.",
                 hint="Ask an administrator to release it: POST /persons/release.",
@@ -67,6 +74,12 @@ async def bind(identity: Identity) -> UUID:
             ) from None
     await _keep_orgs(person, identity.orgs)
     return person
+
+
+async def _is_invited(email: str) -> bool:
+    return bool(
+        await rows("SELECT 1 FROM person WHERE email = :email AND issuer = '' AND released_at IS NULL", email=email)
+    )
 
 
 async def _unchanged(identity: Identity, email: str) -> UUID | None:
@@ -103,6 +116,7 @@ async def _bind(identity: Identity, email: str) -> UUID:
         issuer=identity.issuer,
         subject=identity.subject,
         email=email,
+        verified=identity.email_verified is True,
     )
     if found is None or found["email"] != email:
         raise ActionForbidden(

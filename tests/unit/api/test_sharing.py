@@ -93,7 +93,7 @@ async def test_what_waits_for_somebody_is_found_at_the_first_sign_in_and_inherit
     assert problems(await api.admin.post("/datasets", json=body)) == {"/owner"}
 
     async def signs_in(subject: str) -> list[str]:
-        person = await persons.bind(Identity(issuer="https://idp", subject=subject, email=email))
+        person = await persons.bind(Identity(issuer="https://idp", subject=subject, email=email, email_verified=True))
         caller = await persons.as_caller(person)
         api.bench.callers[subject] = caller
         return [one["_id"] for one in (await api.person(subject).get("/datasets")).json()]

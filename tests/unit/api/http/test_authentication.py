@@ -3,6 +3,7 @@
 from typing import Any
 
 import pytest
+from msgspec import structs
 
 from api.http.authentication import identity_of, says_all
 from models.domain.errors import ActionForbidden
@@ -15,6 +16,8 @@ SETTINGS = Settings(
     org_claim="orgs",
     org_domains=("example.org",),
 )
+
+TRUE = {"email_verified": True}
 
 
 @pytest.mark.parametrize(
@@ -35,7 +38,7 @@ SETTINGS = Settings(
     ],
 )
 def test_who_is_an_admin(claims: dict[str, Any], admin: bool) -> None:
-    assert identity_of({"sub": "s", **claims}, SETTINGS).admin is admin
+    assert identity_of(TRUE | {"sub": "s", **claims}, SETTINGS).admin is admin
 
 
 @pytest.mark.parametrize(
@@ -43,12 +46,12 @@ def test_who_is_an_admin(claims: dict[str, Any], admin: bool) -> None:
 )
 def test_an_admin_by_a_yes(said: object, admin: bool) -> None:
     settings = Settings(database_url="postgresql:///none", admin_claim="is_admin=true")
-    assert identity_of({"sub": "s", "is_admin": said}, settings).admin is admin
+    assert identity_of(TRUE | {"sub": "s", "is_admin": said}, settings).admin is admin
 
 
 def test_nobody_is_an_admin_without_a_setting() -> None:
     plain = Settings(database_url="postgresql:///none")
-    assert not identity_of({"sub": "s", "": "", "email": ""}, plain).admin
+    assert not identity_of(TRUE | {"sub": "s", "": "", "email": ""}, plain).admin
 
 
 @pytest.mark.parametrize(
@@ -74,7 +77,7 @@ def test_nobody_is_an_admin_without_a_setting() -> None:
     ],
 )
 def test_organisations(claims: dict[str, Any], orgs: tuple[str, ...]) -> None:
-    assert identity_of({"sub": "s", **claims}, SETTINGS).orgs == orgs
+    assert identity_of(TRUE | {"sub": "s", **claims}, SETTINGS).orgs == orgs
 
 
 @pytest.mark.parametrize(
@@ -95,7 +98,7 @@ def test_organisations(claims: dict[str, Any], orgs: tuple[str, ...]) -> None:
 )
 def test_what_cannot_be_read_is_refused_and_not_taken_for_nothing(claims: dict[str, Any]) -> None:
     with pytest.raises(ActionForbidden) as refused:
-        identity_of({"sub": "s", "email": "a@example.org", **claims}, SETTINGS)
+        identity_of(TRUE | {"sub": "s", "email": "a@example.org", **claims}, SETTINGS)
     assert refused.value.code == "CLAIM_UNREADABLE"
     assert "acme" not in refused.value.message + refused.value.hint
 
@@ -105,11 +108,18 @@ def test_what_cannot_be_read_is_refused_and_not_taken_for_nothing(claims: dict[s
     [
         *[(said, True) for said in (True, "true", "True", " true")],
         *[(said, False) for said in (False, "false", "False", "no", "", 0, 1, "1", "yes", [], [True], {"a": True})],
-        (None, None),
     ],
 )
-def test_only_true_means_that_an_email_is_verified(said: object, verified: bool | None) -> None:
+def test_only_true_means_that_an_email_is_verified(said: object, verified: bool) -> None:
     assert identity_of({"sub": "s", "email_verified": said}, SETTINGS).email_verified is verified
+
+
+def test_an_address_of_which_nothing_is_said_gives_nothing() -> None:
+    settings = structs.replace(SETTINGS, oidc_issuer="https://idp", oidc_unverified_issuers=("https://idp",))
+    found = identity_of({"sub": "s", "email": "root@example.org", "orgs": ["acme"]}, settings)
+    assert (found.email_verified, found.admin, found.orgs) == (None, False, ("acme",))
+    with pytest.raises(ActionForbidden, match="does not say"):
+        identity_of({"sub": "s"}, structs.replace(settings, oidc_issuer="https://other"))
 
 
 def test_what_is_missing_is_asked_for() -> None:
