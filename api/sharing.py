@@ -98,11 +98,12 @@ class AccessView(AnswerBody, frozen=True, kw_only=True):
 
 
 class WayView(AnswerBody, frozen=True, kw_only=True):
-    """One way in which a person has access."""
+    """One way in which a person has access. A group that one is not in and an organisation are named only to that
+    person and to admins."""
 
     type: PrincipalType
-    entity: str
     access: Access
+    entity: str | None = None
     expires_at: datetime | None = None
 
 
@@ -175,7 +176,7 @@ async def access(kind: str, identity: UUID, caller: Caller, page: Page, type: st
 async def explain(kind: str, identity: UUID, caller: Caller, email: str) -> ExplanationView:
     """Why a person has access, for those who may write the object."""
     shareable = await sharing.read(kind, identity, caller, Level.WRITE)
-    ways = await sharing.explain(shareable, email)
+    ways = await sharing.explain(shareable, email, caller)
     return ExplanationView(
         email=email,
         via=[_way_view(way) for way in ways],

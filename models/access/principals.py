@@ -23,11 +23,10 @@ class GroupRef(Struct, frozen=True, kw_only=True):
 
 
 class PersonRef(Struct, frozen=True, kw_only=True):
-    """A person as a principal; `waiting` for a first sign-in."""
+    """A person as a principal, signed in or not yet."""
 
     id: UUID
     email: str
-    waiting: bool
 
 
 class Principals(Struct, frozen=True, kw_only=True):
@@ -115,7 +114,7 @@ async def invite(emails: list[str]) -> list[PersonRef]:
 
 async def _persons(emails: list[str]) -> dict[str, PersonRef]:
     found = await rows(
-        """SELECT id, email, issuer = '' AS waiting FROM person
+        """SELECT id, email FROM person
             WHERE email = ANY(:emails::text[]) AND released_at IS NULL""",
         emails=emails,
     )

@@ -39,10 +39,10 @@ class AccessEntry(Struct, frozen=True, kw_only=True):
 
 
 class Way(Struct, frozen=True, kw_only=True):
-    """One way in which a person has access."""
+    """One way in which a person has access; a group or organisation that the asker may not see has no name."""
 
     type: str
-    entity: str
+    entity: str | None
     level: Level
     expires_at: datetime | None
 
@@ -153,7 +153,8 @@ async def keep_results(operation_id: UUID, shareable: Shareable, principals: Pri
         (
             "user",
             one.email,
-            "owner" if one.id == shareable.owner_id else "waiting" if one.waiting and outcome == "granted" else outcome,
+            # Whether the person has ever signed in is not the sharer's to know.
+            "owner" if one.id == shareable.owner_id else outcome,
         )
         for one in principals.persons
     ]
@@ -212,11 +213,17 @@ PLACES = {"user": 1, "group": 2, "org": 3}
 """In which order the types of principals are listed."""
 
 
-async def explain(shareable: Shareable, email: str) -> list[Way]:
-    """Every way in which a person has access: as the owner, directly, by a group, by an organisation."""
+async def explain(shareable: Shareable, email: str, caller: Caller) -> list[Way]:
+    """Every way in which a person has access: as the owner, directly, by a group, by an organisation.
+
+    Who is in a group is known to its members, and who is in an organisation to nobody but that person and admins.
+    """
     found = await rows(
         f"""
-        WITH subject AS (SELECT id, email FROM person WHERE email = :email AND released_at IS NULL),
+        WITH {CALLER},
+        subject AS (
+          SELECT p.id, p.email, caller.admin OR p.id = caller.person AS all_told, caller.person AS asker
+            FROM person p CROSS JOIN caller WHERE p.email = :email AND p.released_at IS NULL),
         way AS (
           SELECT 1 AS place, 'user' AS type, s.email AS entity, {Level.OWNER:d} AS level,
                  NULL::timestamptz AS expires_at
@@ -225,16 +232,19 @@ async def explain(shareable: Shareable, email: str) -> list[Way]:
           SELECT 1, 'user', s.email, g.level, g.expires_at
             FROM subject s JOIN access_grant g ON g.person = s.id AND g.object = :object WHERE {UNEXPIRED}
           UNION ALL
-          SELECT 2, 'group', u.name, g.level, g.expires_at
+          SELECT 2, 'group', CASE WHEN s.all_told OR EXISTS (
+                   SELECT FROM group_member o WHERE o.user_group = u.id AND o.person = s.asker) THEN u.name END,
+                 g.level, g.expires_at
             FROM subject s JOIN group_member m ON m.person = s.id
             JOIN user_group u ON u.id = m.user_group AND u.wish = 'present'
             JOIN access_grant g ON g.user_group = u.id AND g.object = :object WHERE {UNEXPIRED}
           UNION ALL
-          SELECT 3, 'org', g.org, g.level, g.expires_at
+          SELECT 3, 'org', CASE WHEN s.all_told THEN g.org END, g.level, g.expires_at
             FROM subject s JOIN person_org o ON o.person = s.id
             JOIN access_grant g ON g.org = o.org AND g.object = :object WHERE {UNEXPIRED})
         SELECT type, entity, level, expires_at FROM way ORDER BY place, entity COLLATE "C", level DESC LIMIT 1000
         """,
+        **values_of(caller),
         email=email,
         owner=shareable.owner_id,
         object=shareable.id,

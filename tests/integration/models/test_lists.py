@@ -79,7 +79,7 @@ SHARED = sharing.Shareable(
     name="",
     level=None,
 )
-PERSON = PersonRef(id=million.caller(STRANGER).id, email=million.caller(STRANGER).email, waiting=False)
+PERSON = PersonRef(id=million.caller(STRANGER).id, email=million.caller(STRANGER).email)
 SCOPES = {"server": identity("server", 7), "object": identity("dataset", 7), "group": identity("group", 7)}
 
 MOST_READ = {"admin": 1_500, "stranger": 1_500, "owner": 5_000, "member": 50_000}
@@ -264,7 +264,7 @@ READS: dict[str, Callable[[], Awaitable[object]]] = {
     "check_of_what_is_shared": lambda: sharing.read(
         "dataset", identity("dataset", 7), million.caller(MEMBER), Level.READ
     ),
-    "explain": lambda: sharing.explain(SHARED, million.caller(MEMBER).email),
+    "explain": lambda: sharing.explain(SHARED, million.caller(MEMBER).email, million.caller(STRANGER)),
     "released_person": lambda: sharing.revoke(SHARED, Principals(persons=[PERSON], groups=[], orgs=[]), Level.READ),
     "named": lambda: principals.find([], ["g7", str(identity("group", 8))], ["org1"], ()),
     "watched": lambda: server_watch.watched(None, 500),

@@ -69,7 +69,7 @@ async def test_a_share_tells_what_it_came_to_for_each(api: Api) -> None:
     results = (await api.alice.get(f"/operations/{operation['_id']}/results")).json()
     assert {one["entity"]: one["outcome"] for one in results} == {
         api.bob.email: "granted",
-        stranger: "waiting",
+        stranger: "granted",
         api.alice.email: "owner",
     }
     entries = (await api.bob.get(f"{path}/access", params={"type": "users"})).json()
@@ -81,6 +81,39 @@ async def test_a_share_tells_what_it_came_to_for_each(api: Api) -> None:
     explained = (await api.bob.get(f"{path}/access/explain", params={"email": api.bob.email})).json()
     assert explained["via"][0]["expires_at"].startswith(until[:19])
     assert problems(await api.bob.get(f"{path}/access", params={"type": "team"})) == {"type"}
+
+
+async def test_in_which_groups_and_organisations_somebody_is_stays_with_those_who_may_know(api: Api) -> None:
+    carol, org = await api.bench.join("carol"), unique("org")
+    await row("INSERT INTO person_org (id, person, org) VALUES (gen_random_uuid(), :id, :org)", id=carol.id, org=org)
+    group = await api.alice.group()
+    await api.alice.post(f"/groups/{group['_id']}/members", params={"memberEmail": carol.email})
+    made = await api.alice.dataset()
+    path = f"/datasets/{made['_id']}"
+    named = {"groupArray": group["_id"], "orgArray": [org]}
+    await api.alice.made(f"{path}/share", relation="write", userArray=api.bob.email, **named)
+
+    async def told(name: str) -> list[tuple[str, str | None]]:
+        explained = await api.person(name).got(f"{path}/access/explain", email=carol.email)
+        assert explained["access"] == "write"
+        return [(way["type"], way.get("entity")) for way in explained["via"]]
+
+    assert await told("bob") == [("group", None), ("org", None)]
+    assert await told("alice") == [("group", group["name"]), ("org", None)]
+    for name in ("carol", "admin"):
+        assert await told(name) == [("group", group["name"]), ("org", org)]
+
+
+async def test_a_share_does_not_tell_who_has_ever_signed_in(api: Api) -> None:
+    made = await api.alice.dataset()
+    never = f"{unique('never')}@example.org"
+    for verb, outcome in (("share", "granted"), ("revoke", "revoked")):
+        body = {"relation": "read", "userArray": [never, api.bob.email]}
+        operation = await api.alice.made(f"/datasets/{made['_id']}/{verb}", **body)
+        results = await api.alice.got(f"/operations/{operation['_id']}/results")
+        assert {one["entity"]: one for one in results} == {
+            email: {"type": "user", "entity": email, "outcome": outcome} for email in (never, api.bob.email)
+        }
 
 
 async def test_what_waits_for_somebody_is_found_at_the_first_sign_in_and_inherited_by_nobody(api: Api) -> None:

@@ -55,7 +55,7 @@ class Files:
     async def grant(self, identity: UUID, name: str, level: Level, expires_at: datetime | None = None) -> None:
         person = self.callers[name]
         owned = await sharing.read("dataset", identity, self.callers["admin"], Level.READ)
-        to = Principals(persons=[PersonRef(id=person.id, email=person.email, waiting=False)], groups=[], orgs=[])
+        to = Principals(persons=[PersonRef(id=person.id, email=person.email)], groups=[], orgs=[])
         await sharing.grant(owned, to, level, expires_at, self.callers["admin"])
 
     async def group(self, manager: str = "alice") -> UUID:
