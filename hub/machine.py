@@ -13,7 +13,7 @@ from pathlib import Path
 from hub import processes
 from hub.limits import kill_members, remove_cgroups
 from hub.processes import Process
-from hub.records import Failure, Record, Records
+from hub.records import Failure, Record, Records, ServerBusy
 from hub.redaction import redact
 
 # Marks every process of a server that has no sandbox to be found by.
@@ -51,13 +51,15 @@ class Machine:
         """End this server's process; return what still lives after a bounded time (empty: proven gone).
 
         With `up_to_generation`, later generations stay untouched and unreported, and none up to it will start again.
+        Raises `ServerBusy` for what lives without a record.
         """
         if up_to_generation is not None:
             with self.records.fence(server_id) as fence:
                 fence.raise_to(up_to_generation + 1)
         began = time.monotonic()
         seen: set[Process] = set()
-        cgroups: tuple[str, ...] = ()
+        # Also of a server that is gone already: a monitor that was killed left its cgroups.
+        last = self.records.last(server_id)
         asked: set[tuple[Process, signal.Signals]] = set()
         while True:
             record = self.records.living(server_id)
@@ -66,7 +68,8 @@ class Machine:
             # What was seen must be gone too, whatever is noted of it by then.
             if record is not None:
                 seen |= self._processes(record)
-                cgroups = record.cgroups
+                last = record
+            cgroups = last.cgroups if last is not None else ()
             alive = {process for process in seen if processes.is_alive(process)}
             if not alive and not self.records.is_alive(server_id):
                 self.records.forget(server_id)
@@ -74,7 +77,9 @@ class Machine:
                 return []
             waited = time.monotonic() - began
             if waited > _PROOF_SECONDS:
-                return [] if record is None else [record]
+                if last is None:
+                    raise ServerBusy(f"something of server {server_id} lives that no record names")
+                return [last]
             if waited < grace:
                 orders = [(process, signal.SIGTERM) for process in self._programs(record)]
             else:

@@ -281,6 +281,29 @@ async def test_ending_a_server_that_does_not_live_fences_all_the_same(records: R
         assert fence.lowest == 6
 
 
+async def test_the_cgroups_of_a_server_whose_monitor_was_killed_are_removed(records: Records, tmp_path: Path) -> None:
+    left = tmp_path / "cgroup"
+    left.mkdir()
+    records.write(record(os.getpid(), process=gone(), cgroups=(str(left),)))
+    assert records.living(ID) is None
+    assert await Machine(records).end(ID, up_to_generation=3) == []
+    assert not left.exists()
+
+
+async def test_what_lives_without_a_record_is_not_taken_for_gone(
+    records: Records, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("hub.machine._PROOF_SECONDS", 0.1)
+    holder = hold(tmp_path / "hub")
+    try:
+        with pytest.raises(ServerBusy, match="no record"):
+            await Machine(records).end(ID, up_to_generation=3, grace=0)
+    finally:
+        holder.kill()
+        holder.wait()
+    assert await Machine(records).end(ID, up_to_generation=3, grace=0) == []
+
+
 async def test_a_later_generation_is_left_alone(tmp_path: Path) -> None:
     records = Records(tmp_path)
     holder = hold(tmp_path)
