@@ -34,7 +34,7 @@ packages: setup ## Install what else the tests need of Debian, as root; otherwis
 	@$(BIN)/python -m stack.tools
 
 test-fast: packages ## Tests that need no more than PostgreSQL, in parallel
-	@$(BIN)/pytest -q -n 2 --dist loadfile tests/unit tests/contract tests/architecture $(ARGS)
+	@$(BIN)/pytest -q -n 2 --dist loadfile tests/unit tests/contract tests/architecture tests/checklist $(ARGS)
 
 test-slow: packages ## Tests on the real parts, one after another
 	@$(BIN)/pytest -q tests/workflows tests/integration tests/e2e $(ARGS)

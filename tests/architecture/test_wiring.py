@@ -140,7 +140,7 @@ def test_a_workflow_has_a_history(name: str) -> None:
         json.loads(path.read_text())["events"][0]["workflowExecutionStartedEventAttributes"]["workflowType"]["name"]
         for path in (PROJECT / "tests" / "histories").glob("*.json")
     }
-    assert name in recorded
+    assert name in recorded, f"tests/histories has none of {name}: make histories"
 
 
 @dataclass
