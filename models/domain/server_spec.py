@@ -18,8 +18,11 @@ ALGORITHM = "Ed25519"
 TYPE = "nbhub-spec+jwt"
 # Clocks of worker and hub may differ by this much before a spec counts as issued in the future.
 CLOCK_LEEWAY_SECONDS = 60
-# Room for a thousand mounts: a person may be in many groups.
-MAXIMUM_BYTES = 1024 * 1024
+# Room for the most that a template names and the most groups, under the longest names.
+MAXIMUM_BYTES = 4 * 1024 * 1024
+_REGISTRY = jws.JWSRegistry(algorithms=[ALGORITHM])
+# The library's own bound is smaller than orders are; `MAXIMUM_BYTES` is looked at first.
+_REGISTRY.max_payload_length = MAXIMUM_BYTES
 # Ids become file names of the hub's records.
 SERVER_ID = re.compile(r"[0-9A-Za-z][0-9A-Za-z-]{0,63}")
 
@@ -112,14 +115,14 @@ def _verified_payload(token: str, keys: Mapping[str, bytes]) -> bytes:
     if len(token) > MAXIMUM_BYTES:
         raise SpecInvalid("malformed", "the order to start this server is too large")
     try:
-        unverified = jws.extract_compact(token.encode("ascii"))
+        unverified = jws.extract_compact(token.encode("ascii"), registry=_REGISTRY)
         header = unverified.headers()
         if header.get("alg") != ALGORITHM or header.get("typ") != TYPE:
             raise SpecInvalid("malformed", "this is not a signed order to start a server")
         public_key = keys.get(str(header.get("kid")))
         if public_key is None:
             raise SpecInvalid("unknown-key", "the order to start this server is signed with an unknown key")
-        return jws.deserialize_compact(token, OKPKey.import_key(public_key), [ALGORITHM]).payload
+        return jws.deserialize_compact(token, OKPKey.import_key(public_key), registry=_REGISTRY).payload
     except BadSignatureError:
         raise SpecInvalid("bad-signature", "the signature of the order to start this server is wrong") from None
     except (JoseError, ValueError):

@@ -45,7 +45,7 @@ class OperationError(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class LeftOut(Struct, frozen=True, kw_only=True):
-    """Something of a template that the server's owner may not use."""
+    """Something of a template, or a group of the owner, that a server will not have."""
 
     kind: str
     id: str = msgspec.field(name="_id")

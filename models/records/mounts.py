@@ -21,10 +21,16 @@ from models.records.secrets import Placed
 from models.records.servers import ServerError
 
 NOT_USABLE = "The server's owner may not use it, or it is not there."
+TOO_MANY_GROUPS = "Its owner is in more groups than a server shows: leave some that are not needed."
+MOST_GROUPS = 200
+"""Directories of groups in one server. Anybody can put anybody into groups, so they must not keep a server from
+starting; with the most that a template names they fit into an order."""
+_MOST_LEFT_OUT = 300
 
 
 class Claim(Struct, frozen=True, kw_only=True):
-    """An object that a server may hold. `version` and `owner_id` name a module's file, `secret` a secret's place."""
+    """An object that a server may hold. `version` and `owner_id` name a module's file, `secret` a secret's place;
+    `place` counts the groups."""
 
     object: UUID
     kind: str
@@ -35,6 +41,7 @@ class Claim(Struct, frozen=True, kw_only=True):
     owner_id: UUID | None = None
     version: str = ""
     moving: bool = False
+    place: int = 0
     secret: Placed | None = None
 
 
@@ -73,24 +80,27 @@ _HAVE_DIRECTORIES = ", ".join(f"'{kind}'" for kind in DIRECTORIES)
 _USABLE = f"""
     usable AS (
       SELECT o.id AS object, o.kind, o.name, p.email AS owner, o.owner = s.owner AS own,
-             o.kind IN ({_HAVE_DIRECTORIES}) AND may.level >= {Level.WRITE:d} AS writes
+             o.kind IN ({_HAVE_DIRECTORIES}) AND may.level >= {Level.WRITE:d} AS writes, 0 AS place
         FROM server s CROSS JOIN {_OWNER}
         JOIN shareable o ON o.id = ANY(:ids::uuid[]) AND o.live AND o.ready
         JOIN person p ON p.id = o.owner
         CROSS JOIN LATERAL (SELECT {level_of("o")} AS level) may
        WHERE s.id = :server AND may.level IS NOT NULL
       UNION ALL
-      SELECT u.id, 'group', u.name, '', true, true
-        FROM server s JOIN group_member m ON m.person = s.owner
-        JOIN user_group u ON u.id = m.user_group AND u.wish = 'present' AND u.observed = 'present'
-       WHERE s.id = :server)
+      -- That of the template's file first, then the longest memberships: a new one takes no other's place.
+      (SELECT u.id, 'group', u.name, '', true, true, row_number() OVER (
+                ORDER BY starts_with(s.template_data ->> 'filePath', '/opt/groups/' || u.name || '/') IS TRUE DESC,
+                         m.created_at, u.id) AS place
+         FROM server s JOIN group_member m ON m.person = s.owner
+         JOIN user_group u ON u.id = m.user_group AND u.wish = 'present' AND u.observed = 'present'
+        WHERE s.id = :server ORDER BY place LIMIT {MOST_GROUPS + _MOST_LEFT_OUT}))
 """
 
 
 async def claim(server_id: UUID, generation: int, wanted: list[tuple[str, str]]) -> Claims | None:
     """Write down what a process of `generation` will hold: of the wanted objects (kind and id) those that the server's
-    owner may use, and the directories of the owner's groups. Also answers what had to be left out; None when
-    `generation` is no longer what is wished to run.
+    owner may use, and the directories of `MOST_GROUPS` of the owner's groups. Also answers what had to be left out;
+    None when `generation` is no longer what is wished to run.
 
     Repeating it for a generation adds and never removes: an earlier try may have been spawned. Raises `ModuleMoving`.
     """
@@ -108,7 +118,8 @@ async def claim(server_id: UUID, generation: int, wanted: list[tuple[str, str]])
             f"""
             WITH {_USABLE}
             INSERT INTO server_mount (id, server, object, kind, writes, generation)
-            SELECT gen_random_uuid(), :server, object, kind, writes, :generation::bigint FROM usable
+            SELECT gen_random_uuid(), :server, object, kind, writes, :generation::bigint
+              FROM usable WHERE place <= {MOST_GROUPS}
             ON CONFLICT (server, object) DO UPDATE
                SET writes = server_mount.writes OR excluded.writes, generation = excluded.generation, lost_at = NULL
             """,
@@ -121,16 +132,18 @@ async def claim(server_id: UUID, generation: int, wanted: list[tuple[str, str]])
     found = await rows(
         f"""
         WITH {_USABLE}
-        SELECT usable.object, usable.kind, usable.name, usable.owner, usable.own, usable.writes AND m.writes AS writes,
+        SELECT usable.object, usable.kind, usable.name, usable.owner, usable.own,
+               usable.place, coalesce(usable.writes AND m.writes, false) AS writes,
                module.owner AS owner_id, coalesce(module.module_version, '') AS version,
                coalesce(module.generation <> module.observed_generation, false) AS moving,
                CASE WHEN secret.id IS NOT NULL THEN jsonb_build_object(
                  'id', secret.id, 'name', secret.name, 'type', secret.type, 'mount_path', secret.mount_path,
                  'value_version', secret.value_version) END AS secret
-          FROM usable JOIN server_mount m ON m.server = :server AND m.object = usable.object
+          FROM usable LEFT JOIN server_mount m ON m.server = :server AND m.object = usable.object
           LEFT JOIN module ON usable.kind = 'module' AND module.id = usable.object
           LEFT JOIN secret ON usable.kind = 'secret' AND secret.id = usable.object
-         ORDER BY usable.object
+         WHERE m.id IS NOT NULL OR usable.place > {MOST_GROUPS}
+         ORDER BY usable.place, usable.object
         """,
         ids=identities,
         server=server_id,
@@ -145,8 +158,11 @@ async def claim(server_id: UUID, generation: int, wanted: list[tuple[str, str]])
 def _sorted_out(claims: list[Claim], wanted: list[tuple[str, str]]) -> Claims:
     """What of the wanted can be in one server, in the template's order, and why the rest cannot."""
     known = {(claim.kind, str(claim.object)): claim for claim in claims}
-    kept = [claim for claim in claims if claim.kind == "group"]
-    left_out = []
+    groups = [claim for claim in claims if claim.kind == "group"]
+    kept = [one for one in groups if one.place <= MOST_GROUPS]
+    left_out = [
+        LeftOut(kind="group", id=str(one.object), reason=TOO_MANY_GROUPS) for one in groups if one.place > MOST_GROUPS
+    ]
     for kind, identity in dict.fromkeys(wanted):
         claim = known.get((kind, identity))
         reason = NOT_USABLE if claim is None else _in_the_way(claim, kept, known)

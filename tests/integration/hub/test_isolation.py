@@ -131,3 +131,17 @@ def test_no_token_is_on_a_command_line(inside: Inside) -> None:
             assert token not in command.read_bytes()
         except (FileNotFoundError, ProcessLookupError):
             continue
+
+
+def test_a_server_with_the_most_that_it_may_hold_starts(hub: HubUnderTest) -> None:
+    """256 datasets, 256 modules of two mounts each, and 200 groups; the order is larger than 128,000 bytes."""
+    source = hub.roots["groups"] / "most"
+    source.mkdir()
+    spec = hub.spec(
+        mounts=tuple(
+            Mount(source=str(source), target=f"/opt/groups/{'名' * 30}{number}", read_only=False, object_id="0" * 36)
+            for number in range(968)
+        )
+    )
+    hub.spawn(spec)
+    hub.end(spec)

@@ -43,6 +43,23 @@ def test_what_was_signed_comes_back(make_spec: MakeSpec, keys: Keys) -> None:
     assert verify_spec(sign_spec(spec, keys[0], "1"), {"1": keys[1], "2": key_pair()[1]}) == spec
 
 
+def test_the_largest_order_comes_back(make_spec: MakeSpec, keys: Keys) -> None:
+    """256 datasets, 256 modules of two mounts each, and 200 groups, with the longest names."""
+    names = [f"{number:04d}{'名' * 124}--{'a' * 242}@example.org" for number in range(968)]
+    mounts = tuple(
+        Mount(
+            source=f"/data/{'d' * 200}/{name}",
+            target=f"/opt/datasets/{name}",
+            read_only=True,
+            object_id="0" * 36,
+            kind="dataset",
+        )
+        for name in names
+    )
+    spec = make_spec(mounts=mounts)
+    assert verify_spec(sign_spec(spec, keys[0], "1"), {"1": keys[1]}) == spec
+
+
 def test_a_changed_payload_is_refused(make_spec: MakeSpec, keys: Keys) -> None:
     header, payload, signature = sign_spec(make_spec(), keys[0], "1").split(".")
     content = json.loads(base64.urlsafe_b64decode(payload + "=="))
