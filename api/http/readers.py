@@ -5,15 +5,13 @@ What it lets through is an instance of the type. `reader_of` makes one when the 
 a type that msgspec is given on its own is compiled anew each time, and msgspec 0.22 frees some of them wrongly.
 """
 
-import math
 import re
 import unicodedata
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from enum import Enum
 from typing import Any
-from uuid import UUID
 
 from msgspec import UNSET, Struct, ValidationError, convert, inspect, structs
 
@@ -67,41 +65,39 @@ class Problems:
 
 
 class Reader(ABC):
-    """What one value has to be."""
+    """What one value has to be: of one kind of JSON, at first."""
 
-    @abstractmethod
+    kind: type = object
+    word = "a string"
+    """The kind, in words."""
+
     def read(self, value: object, path: str, problems: Problems) -> Any:
         """The value as its handler gets it; `UNSET` if there is a problem, which is added to `problems`."""
+        if type(value) is self.kind:
+            return self._read(value, path, problems)
+        problems.add(path, "type", f"must be {self.word}, not {json_kind(value)}")
+        return UNSET
 
     def read_parameter(self, text: str, name: str, problems: Problems) -> Any:
         """The same for one value of a query or a path, where everything is text."""
         return self.read(text, name, problems)
 
-    def takes(self, value: object) -> bool:
-        """Whether a value of this kind is meant for this reader, right or wrong."""
-        return True
-
-
-class _Anything(Reader):
-    def read(self, value: object, path: str, problems: Problems) -> object:
-        return value
+    @abstractmethod
+    def _read(self, value: Any, path: str, problems: Problems) -> Any:
+        """`read`, of a value of the kind."""
 
 
 class _Text(Reader):
     """A text. What msgspec's `Meta` cannot say is in its `extra`: see `api.http.fields`."""
 
+    kind = str
+
     def __init__(self, kind: inspect.StrType, rules: Mapping[str, Any]) -> None:
         self._least, self._most = kind.min_length or 0, kind.max_length
-        self._pattern = re.compile(kind.pattern) if kind.pattern else None
+        self.pattern = re.compile(kind.pattern) if kind.pattern else None
         self._rules = rules
 
-    def takes(self, value: object) -> bool:
-        return isinstance(value, str)
-
-    def read(self, value: object, path: str, problems: Problems) -> Any:
-        if not isinstance(value, str):
-            problems.add(path, "type", f"must be a string, not {json_kind(value)}")
-            return UNSET
+    def _read(self, value: str, path: str, problems: Problems) -> Any:
         try:
             return self._checked(value)
         except _Refused as refused:
@@ -132,7 +128,7 @@ class _Text(Reader):
             return _email(text)
         if self._rules.get("no_uuid") and parse_id(text.lower()) is not None:
             raise _Refused("format", f"{quoted(text)} must not look like the id of a record")
-        if self._pattern is not None and not self._pattern.fullmatch(text):
+        if self.pattern is not None and not self.pattern.fullmatch(text):
             raise _Refused("pattern", f"{quoted(text)} {self._rules['says']}")
         return text
 
@@ -164,11 +160,11 @@ def _is_utf8(text: str) -> bool:
 
 
 class _Boolean(Reader):
-    def read(self, value: object, path: str, problems: Problems) -> Any:
-        if isinstance(value, bool):
-            return value
-        problems.add(path, "type", f"must be true or false, not {json_kind(value)}")
-        return UNSET
+    kind = bool
+    word = "true or false"
+
+    def _read(self, value: bool, path: str, problems: Problems) -> bool:
+        return value
 
     def read_parameter(self, text: str, name: str, problems: Problems) -> Any:
         if text in ("true", "false"):
@@ -177,16 +173,15 @@ class _Boolean(Reader):
         return UNSET
 
 
-class _Number(Reader):
-    def __init__(self, kind: inspect.IntType | inspect.FloatType) -> None:
-        self._whole = isinstance(kind, inspect.IntType)
-        self._word = "a whole number" if self._whole else "a number"
+class _WholeNumber(Reader):
+    kind = int
+    word = "a whole number"
+
+    def __init__(self, kind: inspect.IntType) -> None:
         self._least, self._most = kind.ge, kind.le
 
-    def read(self, value: object, path: str, problems: Problems) -> Any:
-        if isinstance(value, bool) or not isinstance(value, int if self._whole else (int, float)):
-            problems.add(path, "type", f"must be {self._word}, not {json_kind(value)}")
-        elif self._least is not None and value < self._least:
+    def _read(self, value: int, path: str, problems: Problems) -> Any:
+        if self._least is not None and value < self._least:
             problems.add(path, "minimum", f"must be at least {self._least}")
         elif self._most is not None and value > self._most:
             problems.add(path, "maximum", f"must be at most {self._most}")
@@ -197,30 +192,20 @@ class _Number(Reader):
     def read_parameter(self, text: str, name: str, problems: Problems) -> Any:
         if re.fullmatch(r"-?[0-9]{1,18}", text, re.ASCII):
             return self.read(int(text), name, problems)
-        try:
-            number = math.nan if self._whole else float(text)
-        except ValueError:
-            number = math.nan
-        if math.isfinite(number):
-            return self.read(number, name, problems)
-        problems.add(name, "type", f"must be {self._word}, not {quoted(text)}")
+        problems.add(name, "type", f"must be {self.word}, not {quoted(text)}")
         return UNSET
 
 
 class _Choice(Reader):
+    kind = str
+
     def __init__(self, values: Mapping[str, object]) -> None:
         self._values = values
 
-    def takes(self, value: object) -> bool:
-        return isinstance(value, str)
-
-    def read(self, value: object, path: str, problems: Problems) -> Any:
-        if isinstance(value, str):
-            if value in self._values:
-                return self._values[value]
-            problems.add(path, "enum", f"must be one of {', '.join(self._values)}, not {quoted(value)}")
-        else:
-            problems.add(path, "type", f"must be a string, not {json_kind(value)}")
+    def _read(self, value: str, path: str, problems: Problems) -> Any:
+        if value in self._values:
+            return self._values[value]
+        problems.add(path, "enum", f"must be one of {', '.join(self._values)}, not {quoted(value)}")
         return UNSET
 
 
@@ -229,19 +214,15 @@ class _Instant(Struct, frozen=True):
 
 
 class _Moment(Reader):
+    kind = str
+
     def __init__(self, kind: inspect.DateTimeType) -> None:
         self._aware = kind.tz
 
-    def takes(self, value: object) -> bool:
-        return isinstance(value, str)
-
-    def read(self, value: object, path: str, problems: Problems) -> Any:
-        if not isinstance(value, str):
-            problems.add(path, "type", f"must be a string, not {json_kind(value)}")
-            return UNSET
+    def _read(self, value: str, path: str, problems: Problems) -> Any:
         try:
             moment = convert({"value": value}, _Instant).value
-        except ValidationError:
+        except (ValidationError, UnicodeEncodeError):
             problems.add(path, "format", f"{quoted(value)} is not a time such as 2030-01-31T12:00:00Z")
             return UNSET
         if self._aware and moment.tzinfo is None:
@@ -255,74 +236,65 @@ class _Moment(Reader):
             return UNSET
 
 
-class _Identity(Reader):
-    def takes(self, value: object) -> bool:
-        return isinstance(value, str)
+class _Many(Reader):
+    one: str
+    several: str
 
-    def read(self, value: object, path: str, problems: Problems) -> UUID | Any:
-        if not isinstance(value, str):
-            problems.add(path, "type", f"must be a string, not {json_kind(value)}")
-            return UNSET
-        found = parse_id(value)
-        if found is None:
-            problems.add(path, "format", f"{quoted(value)} is not the id of a record")
-            return UNSET
-        return found
-
-
-class _Array(Reader):
-    def __init__(self, entry: Reader, kind: Any, make: Callable[[list[Any]], Any]) -> None:
-        self._entry, self._make = entry, make
+    def __init__(self, kind: inspect.ListType | inspect.DictType) -> None:
         self._least, self._most = kind.min_length or 0, kind.max_length
 
-    def takes(self, value: object) -> bool:
-        return isinstance(value, list)
-
-    def read(self, value: object, path: str, problems: Problems) -> Any:
-        if not isinstance(value, list):
-            problems.add(path, "type", f"must be an array, not {json_kind(value)}")
-        elif self._most is not None and len(value) > self._most:
-            problems.add(path, "maxLength", f"must have at most {self._most} entries")
-        elif len(value) < self._least:
-            problems.add(path, "minLength", f"must have at least {self._least} entries")
+    def _is_of_size(self, size: int, path: str, problems: Problems) -> bool:
+        if self._most is not None and size > self._most:
+            problems.add(path, "maxLength", f"must have at most {self._most} {self.several}")
+        elif size < self._least:
+            least = self.one if self._least == 1 else f"at least {self._least} {self.several}"
+            problems.add(path, "minLength", f"must have {least}")
         else:
-            before = len(problems.found)
-            entries = [self._entry.read(one, f"{path}/{index}", problems) for index, one in enumerate(value)]
-            return self._make(entries) if len(problems.found) == before else UNSET
-        return UNSET
+            return True
+        return False
+
+
+class _Array(_Many):
+    kind, word = list, "an array"
+    one, several = "an entry", "entries"
+
+    def __init__(self, entry: Reader, kind: inspect.ListType) -> None:
+        super().__init__(kind)
+        self._entry = entry
+
+    def _read(self, value: list[object], path: str, problems: Problems) -> Any:
+        before = len(problems.found)
+        if not self._is_of_size(len(value), path, problems):
+            return UNSET
+        entries = [self._entry.read(one, f"{path}/{index}", problems) for index, one in enumerate(value)]
+        return entries if len(problems.found) == before else UNSET
 
     def read_parameter(self, text: str, name: str, problems: Problems) -> Any:
         return self._entry.read_parameter(text, name, problems)
 
 
-class _Members(Reader):
+class _Members(_Many):
     """An object with keys of the client's."""
 
+    kind, word = dict, "an object"
+    one, several = "a member", "members"
+
     def __init__(self, key: Reader, value: Reader, kind: inspect.DictType) -> None:
+        super().__init__(kind)
         self._key, self._value = key, value
-        self._least, self._most = kind.min_length or 0, kind.max_length
 
-    def takes(self, value: object) -> bool:
-        return isinstance(value, dict)
-
-    def read(self, value: object, path: str, problems: Problems) -> Any:
-        if not isinstance(value, dict):
-            problems.add(path, "type", f"must be an object, not {json_kind(value)}")
-        elif self._most is not None and len(value) > self._most:
-            problems.add(path, "maxLength", f"must have at most {self._most} members")
-        elif len(value) < self._least:
-            problems.add(path, "minLength", "must have a member" if self._least == 1 else "has too few members")
-        else:
-            before = len(problems.found)
-            members: dict[Any, Any] = {}
-            for name, one in value.items():
-                here = f"{path}/{printable(name)}"
-                key = self._key.read(name, here, problems)
-                if key in members:
-                    problems.add(here, "duplicate", f"{quoted(name)} is there twice")
-                members[key] = self._value.read(one, here, problems)
-            return members if len(problems.found) == before else UNSET
-        return UNSET
+    def _read(self, value: dict[str, object], path: str, problems: Problems) -> Any:
+        before = len(problems.found)
+        if not self._is_of_size(len(value), path, problems):
+            return UNSET
+        members: dict[Any, Any] = {}
+        for name, one in value.items():
+            here = f"{path}/{printable(name)}"
+            key = self._key.read(name, here, problems)
+            if key in members:
+                problems.add(here, "duplicate", f"{quoted(name)} is there twice")
+            members[key] = self._value.read(one, here, problems)
+        return members if len(problems.found) == before else UNSET
 
 
 class _Field(Struct, frozen=True):
@@ -339,8 +311,10 @@ _REFUSED = object()
 class _Object(Reader):
     """A struct."""
 
+    kind, word = dict, "an object"
+
     def __init__(self, kind: inspect.StructType, readers: "_Readers") -> None:
-        self._kind = kind.cls
+        self._struct = kind.cls
         defaults = {field.name: field.default for field in structs.fields(kind.cls)}
         self._fields = {}
         for field in kind.fields:
@@ -349,13 +323,7 @@ class _Object(Reader):
                 null = None if _takes_null(field.type) else _REFUSED
             self._fields[field.encode_name] = _Field(field.name, readers.of(field.type), field.required, null)
 
-    def takes(self, value: object) -> bool:
-        return isinstance(value, dict)
-
-    def read(self, value: object, path: str, problems: Problems) -> Any:
-        if not isinstance(value, dict):
-            problems.add(path, "type", f"must be an object, not {json_kind(value)}")
-            return UNSET
+    def _read(self, value: dict[str, object], path: str, problems: Problems) -> Any:
         before = len(problems.found)
         for name in value:
             if name not in self._fields:
@@ -377,27 +345,24 @@ class _Object(Reader):
         if len(problems.found) > before:
             return UNSET
         try:
-            return self._kind(**values)
+            return self._struct(**values)
         except ValueError as error:  # a rule over several fields, in `__post_init__`
             problems.add(path, "invalid", str(error))
             return UNSET
 
 
 class _Either(Reader):
-    """One of several kinds; each JSON value is meant for one of them, if for any."""
+    """One of several; each kind of JSON is meant for one of them, if for any."""
 
-    def __init__(self, choices: Sequence[Reader], words: Sequence[str]) -> None:
-        self._choices, self._words = choices, words
-
-    def takes(self, value: object) -> bool:
-        return any(one.takes(value) for one in self._choices)
+    def __init__(self, choices: Sequence[Reader]) -> None:
+        self._choices = {one.kind: one for one in choices}
+        self.word = " or ".join(one.word for one in choices)
 
     def read(self, value: object, path: str, problems: Problems) -> Any:
-        for choice in self._choices:
-            if choice.takes(value):
-                return choice.read(value, path, problems)
-        problems.add(path, "type", f"must be {' or '.join(self._words)}, not {json_kind(value)}")
-        return UNSET
+        choice = self._choices.get(type(value))
+        return super().read(value, path, problems) if choice is None else choice.read(value, path, problems)
+
+    _read = read
 
 
 class _Readers:
@@ -414,18 +379,14 @@ class _Readers:
                 return _Text(kind, rules or {})
             case inspect.BoolType():
                 return _Boolean()
-            case inspect.IntType() | inspect.FloatType():
-                return _Number(kind)
+            case inspect.IntType():
+                return _WholeNumber(kind)
             case inspect.EnumType(cls=cls):
                 return _Choice({str(one.value): one for one in cls if isinstance(one, Enum)})
             case inspect.DateTimeType():
                 return _Moment(kind)
-            case inspect.UUIDType():
-                return _Identity()
             case inspect.ListType():
-                return _Array(self.of(kind.item_type), kind, list)
-            case inspect.VarTupleType():
-                return _Array(self.of(kind.item_type), kind, tuple)
+                return _Array(self.of(kind.item_type), kind)
             case inspect.DictType():
                 return _Members(self.of(kind.key_type), self.of(kind.value_type), kind)
             case inspect.StructType(cls=cls):
@@ -434,18 +395,16 @@ class _Readers:
                 return self._structs[cls]
             case inspect.UnionType(types=types):
                 return self._either([one for one in types if not isinstance(one, inspect.NoneType)], rules)
-            case inspect.AnyType():
-                return _Anything()
         raise TypeError(f"no request is read as {kind}")
 
     def _either(self, kinds: Sequence[inspect.Type], rules: Mapping[str, Any] | None) -> Reader:
         if len(kinds) == 1:
             return self.of(kinds[0], rules)
-        bare = [_bare(one) for one in kinds]
-        if any(isinstance(one, inspect.StrType) and one.pattern for one in bare):
+        choices = [self.of(one) for one in kinds]
+        if any(isinstance(one, _Text) and one.pattern for one in choices):
             # While such a type lives, nothing happens; that depends on nobody ever freeing it.
             raise TypeError("msgspec 0.22 frees a union with a text that has a pattern wrongly, and the process dies")
-        return _Either([self.of(one) for one in kinds], [_WORDS.get(type(one), "a string") for one in bare])
+        return _Either(choices)
 
 
 def reader_of(annotation: Any) -> Reader:
@@ -455,21 +414,6 @@ def reader_of(annotation: Any) -> Reader:
 
 def _takes_null(kind: inspect.Type) -> bool:
     return isinstance(kind, inspect.UnionType) and kind.includes_none
-
-
-def _bare(kind: inspect.Type) -> inspect.Type:
-    return _bare(kind.type) if isinstance(kind, inspect.Metadata) else kind
-
-
-_WORDS: dict[type[inspect.Type], str] = {
-    inspect.ListType: "an array",
-    inspect.VarTupleType: "an array",
-    inspect.DictType: "an object",
-    inspect.StructType: "an object",
-    inspect.IntType: "a number",
-    inspect.FloatType: "a number",
-    inspect.BoolType: "a boolean",
-}
 
 
 def json_kind(value: object) -> str:

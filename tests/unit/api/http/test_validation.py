@@ -4,7 +4,6 @@ import unicodedata
 from collections.abc import AsyncIterator
 from datetime import datetime
 from typing import Annotated, Any
-from uuid import UUID
 
 import httpx
 import pytest
@@ -98,7 +97,6 @@ class Things(Controller):
         self,
         owner: FromQuery[str],
         status: FromQuery[OperationStatus | None] = None,
-        subject: FromQuery[UUID | None] = None,
         many: FromQuery[list[str] | None] = None,
         limit: FromQuery[int] = 10,
     ) -> dict[str, Any]:
@@ -161,6 +159,7 @@ def problems_of(response: httpx.Response) -> dict[str, str]:
         (b'{"name": "a\\u0000b", "public": true}', JSON, 422),
         (b'{"\\ud800\\u0000": 1, "name": "a", "public": true}', JSON, 422),
         (b'{"values": {"\\ud800": "x"}, "name": "a", "public": true}', JSON, 422),
+        (b'{"when": "\\ud800", "name": "a", "public": true}', JSON, 422),
         (b'{"calls": [{"id": "x", "arguments": ["\\u0000"]}], "name": "a", "public": true}', JSON, 422),
         (b'{"__proto__": {}, "name": "a", "public": true}', JSON, 422),
         (b"name=a", {"content-type": "application/x-www-form-urlencoded"}, 415),
@@ -312,7 +311,6 @@ async def test_a_body_may_be_left_out_where_it_is_optional(client: httpx.AsyncCl
         ("owner=a&owner=b", {"owner": "duplicate"}),
         ("owner=a%00b", {"owner": "format"}),
         ("owner=a&status=asleep", {"status": "enum"}),
-        ("owner=a&subject=1", {"subject": "format"}),
         ("owner=a&limit=ten", {"limit": "type"}),
         ("owner=a&limit=1.5", {"limit": "type"}),
         ("owner=a&limit=", {"limit": "type"}),
