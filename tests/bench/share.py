@@ -25,13 +25,12 @@ _AT_ONCE = 200
 async def grant_one(dataset: str, email: str) -> None:
     """What a naive design does for each person."""
     await row(
-        """WITH made AS (INSERT INTO person (id, issuer, subject, email) VALUES (gen_random_uuid(), 'naive', {}, {})
+        """WITH made AS (INSERT INTO person (id, issuer, subject, email) VALUES (gen_random_uuid(), 'naive', :email::text, :email)
                          RETURNING id)
            INSERT INTO access_grant (id, object, object_kind, person, level)
-           SELECT gen_random_uuid(), {}, 'dataset', id, 1 FROM made""",
-        email,
-        email,
-        UUID(dataset),
+           SELECT gen_random_uuid(), :dataset, 'dataset', id, 1 FROM made""",
+        email=email,
+        dataset=UUID(dataset),
     )
 
 

@@ -128,13 +128,13 @@ async def test_a_module_from_its_making_to_its_purge(
 
     await shelf.succeeds(identity, await shelf.trash(identity))
     await shelf.scene.at_rest(subject)
-    await row("UPDATE module SET trashed_at = now() - interval '8 days' WHERE id = {}", identity)
+    await row("UPDATE module SET trashed_at = now() - interval '8 days' WHERE id = :id", id=identity)
     janitor = f"janitor-module-{identity}"
     cleaned = await client.execute_workflow(JanitorWorkflow.run, id=janitor, task_queue=settings.temporal_task_queue)
     assert cleaned.purged == 1
     await shelf.scene.at_rest(subject)
     assert not (shelf.root / "binaries" / ".trash" / str(identity)).exists()
-    assert await rows("SELECT 1 FROM module_place WHERE module = {}", identity) == []
+    assert await rows("SELECT 1 FROM module_place WHERE module = :module", module=identity) == []
     with pytest.raises(RecordMissing):
         await modules.RECORDS.read_restorable(identity, shelf.owner)
 
@@ -193,7 +193,9 @@ async def names(scene: Scene, **named: list[UUID]) -> None:
         found.template_data, **{kind: [str(one) for one in ids] for kind, ids in named.items()}
     )
     text = msgspec.json.encode(changed).decode()
-    await row("UPDATE server SET template_data = {}::jsonb WHERE id = {}", text, scene.server)
+    await row(
+        "UPDATE server SET template_data = :template_data::jsonb WHERE id = :id", template_data=text, id=scene.server
+    )
 
 
 async def started(scene: Scene) -> OperationRecord:
@@ -293,7 +295,7 @@ async def test_a_secret_is_destroyed_with_its_value(
     assert ended.status is OperationStatus.SUCCEEDED
     assert scene.hub.living == {}, "who held it was stopped first"
     assert identity not in await worker.identities()
-    assert await row("SELECT 1 FROM secret WHERE id = {}", identity) is None
+    assert await row("SELECT 1 FROM secret WHERE id = :id", id=identity) is None
     await scene.at_rest(subject)
     await record("secret-delete", workflow_id(subject))
     await worker.close()
@@ -315,15 +317,16 @@ async def test_the_janitor_removes_what_requests_left_however_many_they_were(
         if subject != kept:
             await values.put(subject, "left behind", after=0)
     await row(
-        "UPDATE write_claim SET claimed_at = now() - interval '11 minutes' WHERE subject <> {} AND person = {}",
-        under_way,
-        scene.caller.id,
+        """UPDATE write_claim SET claimed_at = now() - interval '11 minutes'
+            WHERE subject <> :subject AND person = :person""",
+        subject=under_way,
+        person=scene.caller.id,
     )
     await pass_of_the_janitor(client, settings)
     there = set(await worker.identities())
     assert not there & set(left)
     assert {under_way, kept} <= there
-    claimed = await rows("SELECT subject FROM write_claim WHERE person = {}", scene.caller.id)
+    claimed = await rows("SELECT subject FROM write_claim WHERE person = :person", person=scene.caller.id)
     assert [one["subject"] for one in claimed] == [under_way]
     await worker.close()
 

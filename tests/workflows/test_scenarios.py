@@ -251,10 +251,7 @@ async def test_the_reconciler_leaves_what_it_does_not_know(scene: Scene, client:
 async def test_the_reconciler_wakes_what_was_forgotten(scene: Scene, client: Client, settings: Settings) -> None:
     async with Transaction():
         intent = await servers.intend(scene.server, Wish.RUNNING, scene.caller)
-    await row(
-        "UPDATE operation SET progressed_at = now() - interval '1 day' WHERE id = {}",
-        intent.operation,
-    )
+    await row("UPDATE operation SET progressed_at = now() - interval '1 day' WHERE id = :id", id=intent.operation)
     await client.execute_workflow(
         ReconcileWorkflow.run, id=f"reconcile-stalled-{scene.server}", task_queue=settings.temporal_task_queue
     )
@@ -266,12 +263,12 @@ async def test_the_janitor_removes_what_expired(
 ) -> None:
     await row(
         """INSERT INTO login_transaction (state_hash, cookie_hash, nonce, code_verifier, redirect_uri, expires_at)
-           VALUES ({}, {}, 'n', 'v', 'u', now() - interval '1 minute')""",
-        scene.server.bytes,
-        b"c",
+           VALUES (:state_hash, :cookie_hash, 'n', 'v', 'u', now() - interval '1 minute')""",
+        state_hash=scene.server.bytes,
+        cookie_hash=b"c",
     )
     identity = f"janitor-{scene.server}"
     await client.execute_workflow(JanitorWorkflow.run, id=identity, task_queue=settings.temporal_task_queue)
     # Which pass did it is open: the schedule's first one may have come at the same moment.
-    assert await row("SELECT 1 AS one FROM login_transaction WHERE state_hash = {}", scene.server.bytes) is None
+    assert await row("SELECT 1 FROM login_transaction WHERE state_hash = :state", state=scene.server.bytes) is None
     await record("janitor", identity)

@@ -82,7 +82,9 @@ async def case(scene: Scene, grace: Caller, settings: Settings) -> Case:
     found = await servers.read_visible(scene.server, scene.caller)
     named = msgspec.structs.replace(found.template_data, datasets=[str(identity)])
     await row(
-        "UPDATE server SET template_data = {}::jsonb WHERE id = {}", msgspec.json.encode(named).decode(), scene.server
+        "UPDATE server SET template_data = :template_data::jsonb WHERE id = :id",
+        template_data=msgspec.json.encode(named).decode(),
+        id=scene.server,
     )
     return case
 
@@ -121,7 +123,7 @@ async def test_what_was_long_in_the_trash_is_purged(
         operation = await datasets.RECORDS.trash(found, case.owner)
     await case.scene.wakes(case.subject, operation)
     await case.scene.at_rest(case.subject)
-    await row("UPDATE dataset SET trashed_at = now() - interval '8 days' WHERE id = {}", case.dataset)
+    await row("UPDATE dataset SET trashed_at = now() - interval '8 days' WHERE id = :id", id=case.dataset)
     identity = f"janitor-trash-{case.dataset}"
     cleaned = await client.execute_workflow(JanitorWorkflow.run, id=identity, task_queue=settings.temporal_task_queue)
     assert cleaned.purged == 1
@@ -130,7 +132,7 @@ async def test_what_was_long_in_the_trash_is_purged(
     assert not case.trash.exists()
     with pytest.raises(RecordMissing):
         await datasets.RECORDS.read_restorable(case.dataset, case.owner)
-    assert await row("SELECT 1 AS one FROM access_grant WHERE object = {}", case.dataset) is None
+    assert await row("SELECT 1 AS one FROM access_grant WHERE object = :object", object=case.dataset) is None
     await record("dataset-purge", workflow_id(case.subject))
 
 
@@ -203,7 +205,9 @@ async def test_a_start_says_what_it_leaves_out(case: Case) -> None:
 async def test_an_expired_share_is_taken_like_a_revoked_one(case: Case, client: Client, settings: Settings) -> None:
     await case.share(until=datetime.now(UTC) + timedelta(hours=1))
     await case.started()
-    await row("UPDATE access_grant SET expires_at = now() - interval '1 second' WHERE object = {}", case.dataset)
+    await row(
+        "UPDATE access_grant SET expires_at = now() - interval '1 second' WHERE object = :object", object=case.dataset
+    )
     with pytest.raises(RecordMissing):
         await datasets.read(case.dataset, case.scene.caller)
     identity = f"janitor-grants-{case.dataset}"
@@ -218,13 +222,15 @@ async def test_who_leaves_an_organisation_is_found_by_the_reconciler(
 ) -> None:
     org = f"org-{case.dataset.hex[-8:]}"
     person = case.scene.caller.id
-    await row("INSERT INTO person_org (id, person, org) VALUES (gen_random_uuid(), {}, {})", person, org)
+    await row(
+        "INSERT INTO person_org (id, person, org) VALUES (gen_random_uuid(), :person, :org)", person=person, org=org
+    )
     async with Transaction():
         shareable = await sharing.read("dataset", case.dataset, case.owner, Level.OWNER)
         await sharing.grant(shareable, await principals.find([], [], [org], ()), Level.WRITE, None, case.owner)
     await case.started()
     assert await case.scene.holds(case.dataset)
-    await row("DELETE FROM person_org WHERE person = {}", person)
+    await row("DELETE FROM person_org WHERE person = :person", person=person)
     for number in range(2):
         # The first pass warns, the second comes after the grace.
         await client.execute_workflow(
@@ -240,7 +246,7 @@ async def test_who_leaves_an_organisation_is_found_by_the_reconciler(
 async def test_a_group_from_its_making_to_its_end(
     scene: Scene, grace: Caller, settings: Settings, client: Client, record: Record
 ) -> None:
-    await row("UPDATE person SET initialized_at = now() WHERE id = ANY({}::uuid[])", [grace.id, scene.caller.id])
+    await row("UPDATE person SET initialized_at = now() WHERE id = ANY(:ids::uuid[])", ids=[grace.id, scene.caller.id])
     os.mkdir(Path(settings.notebook_location, str(scene.caller.id)))
     async with Transaction():
         identity, operation = await groups.create(f"team-{grace.id.hex[-6:]}", grace)
@@ -287,6 +293,6 @@ async def test_a_group_from_its_making_to_its_end(
     ]
     assert not directory.exists()
     assert name not in scene.hub.known_groups
-    assert await row("SELECT 1 AS one FROM group_member WHERE user_group = {}", identity) is None
+    assert await row("SELECT 1 AS one FROM group_member WHERE user_group = :user_group", user_group=identity) is None
     await scene.at_rest(subject)
     await record("group-delete", workflow_id(subject))

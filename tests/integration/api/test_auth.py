@@ -50,7 +50,9 @@ async def test_the_whole_way(hub: Place) -> None:
         assert (await browser.api.get("/authenticated", headers=bearer)).status_code == 200
     caller = await caller_of(hub, tokens["access_token"])
     assert (caller.admin, caller.orgs) == (False, ("biology",))
-    assert [one["org"] for one in await rows("SELECT org FROM person_org WHERE person = {}", caller.id)] == ["biology"]
+    assert [
+        one["org"] for one in await rows("SELECT org FROM person_org WHERE person = :person", person=caller.id)
+    ] == ["biology"]
 
 
 async def test_nothing_that_is_kept_is_a_token(hub: Place) -> None:
@@ -293,7 +295,9 @@ async def test_a_token_of_a_trusted_client_binds_its_person(hub: Place) -> None:
     answer = await hub.whoami(tokens["access_token"])
     assert (answer.status_code, answer.json()) == (200, "bob@example.org")
     person = await persons.find_by_email("bob@example.org")
-    assert [one["org"] for one in await rows("SELECT org FROM person_org WHERE person = {}", person)] == ["biology"]
+    assert [one["org"] for one in await rows("SELECT org FROM person_org WHERE person = :person", person=person)] == [
+        "biology"
+    ]
     assert error_of(await hub.whoami(str(tokens["id_token"])), 401) == "UNAUTHENTICATED"
     # The same person by the other way.
     async with hub.browser() as browser:
@@ -336,9 +340,9 @@ async def test_an_email_belongs_to_one_account_until_it_is_released(hub: Place) 
         server = Server(id=new_id(), owner=former, name="lab-00000000", template=new_id(), template_data="{}")
         await Server.insert(server)
         assert error_of(await release(admin), 409) == "IN_USE"
-        await row("DELETE FROM server WHERE owner = {}", former)
+        await row("DELETE FROM server WHERE owner = :owner", owner=former)
         assert (await release(admin)).status_code == 204
-        assert await row("SELECT 1 FROM audit WHERE action = 'person.release' AND subject = {}", former)
+        assert await row("SELECT 1 FROM audit WHERE action = 'person.release' AND subject = :subject", subject=former)
 
         caller = await caller_of(hub, (await browser.sign_in("alice@example.org"))["access_token"])
         assert caller.id != former
@@ -361,7 +365,7 @@ async def test_who_signs_in_for_the_first_time_twice_at_once_is_one_person(hub: 
     identity = Identity(issuer="https://new.example.org", subject="s", email="new@example.org", orgs=("a", "b"))
     found = await asyncio.gather(*(persons.bind(identity) for _ in range(16)))
     assert len(set(found)) == 1
-    assert len(await rows("SELECT 1 FROM person_org WHERE person = {}", found[0])) == 2
+    assert len(await rows("SELECT 1 FROM person_org WHERE person = :person", person=found[0])) == 2
 
 
 @pytest.mark.parametrize(
@@ -404,7 +408,7 @@ async def test_organisations_are_kept_as_they_change(hub: Place) -> None:
     person = await persons.bind(identity)
     for orgs in (("b", "c"), ("b", "c"), ()):
         await persons.bind(Identity(issuer="i", subject="s", email="a@example.org", orgs=orgs))
-        kept = await rows("SELECT org FROM person_org WHERE person = {} ORDER BY org", person)
+        kept = await rows("SELECT org FROM person_org WHERE person = :person ORDER BY org", person=person)
         assert tuple(one["org"] for one in kept) == orgs
 
 

@@ -76,7 +76,7 @@ async def release(hub: Place, email: str) -> int:
 
 async def orgs_of(email: str) -> set[str]:
     """The organisations that work in the background knows of."""
-    found = await rows("SELECT org FROM person_org WHERE person = {}", await persons.find_by_email(email))
+    found = await rows("SELECT org FROM person_org WHERE person = :person", person=await persons.find_by_email(email))
     return {one["org"] for one in found}
 
 

@@ -47,7 +47,7 @@ async def unrecorded(worker: Vault, before: set[Any]) -> list[Any]:
 
 
 async def claimed(api: Api) -> list[Any]:
-    return await rows("SELECT subject FROM write_claim WHERE person = {}", api.alice.caller.id)
+    return await rows("SELECT subject FROM write_claim WHERE person = :person", person=api.alice.caller.id)
 
 
 async def test_one_key_sent_many_times_at_once_makes_one_secret_and_one_value(api: Api, worker: Vault) -> None:
@@ -104,7 +104,7 @@ async def test_a_claim_that_was_given_up_is_not_recorded(
 
     async def held_up(self: Vault, *arguments: Any, **more: Any) -> int:
         version = await put(self, *arguments, **more)
-        await rows("UPDATE write_claim SET abandoned = true WHERE subject = {}", arguments[0])
+        await rows("UPDATE write_claim SET abandoned = true WHERE subject = :subject", subject=arguments[0])
         return version
 
     with monkeypatch.context() as patched:
@@ -140,7 +140,7 @@ async def test_a_value_for_a_secret_that_is_purged_meanwhile_is_found(
     put = Vault.put
 
     async def purged_meanwhile(self: Vault, *arguments: Any, **more: Any) -> int:
-        await rows("DELETE FROM secret WHERE id = {}", arguments[0])
+        await rows("DELETE FROM secret WHERE id = :id", id=arguments[0])
         return await put(self, *arguments, **more)
 
     with monkeypatch.context() as patched:

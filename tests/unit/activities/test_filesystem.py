@@ -38,7 +38,9 @@ class Place:
         if made is not None:
             await claims.note_made(claim.id, str(os.stat(made).st_ino))
         await row(
-            "UPDATE write_claim SET claimed_at = now() - make_interval(mins => {}) WHERE id = {}", minutes, claim.id
+            "UPDATE write_claim SET claimed_at = now() - make_interval(mins => :minutes) WHERE id = :id",
+            minutes=minutes,
+            id=claim.id,
         )
         return claim.id
 
@@ -48,15 +50,15 @@ class Place:
     async def audited(self) -> list[str]:
         found = await row(
             """SELECT coalesce(jsonb_agg(detail ->> 'name'), '[]') AS names FROM audit
-                WHERE actor = {} AND request_id = 'the-request' AND action = 'volume.create_file'""",
-            self.person.id,
+                WHERE actor = :actor AND request_id = 'the-request' AND action = 'volume.create_file'""",
+            actor=self.person.id,
         )
         assert found is not None
         names: list[str] = json.loads(found["names"])
         return names
 
     async def claimed(self) -> int:
-        found = await row("SELECT count(*) AS count FROM write_claim WHERE person = {}", self.person.id)
+        found = await row("SELECT count(*) AS count FROM write_claim WHERE person = :person", person=self.person.id)
         assert found is not None
         count: int = found["count"]
         return count

@@ -8,7 +8,7 @@ from tests.unit.activities.conftest import Scene
 
 
 async def running_for_a_while(scene: Scene) -> None:
-    await row("UPDATE server SET observed_at = now() - interval '1 minute' WHERE id = {}", scene.server)
+    await row("UPDATE server SET observed_at = now() - interval '1 minute' WHERE id = :id", id=scene.server)
 
 
 async def test_a_running_server_without_a_link_gets_one(scene: Scene) -> None:
@@ -19,7 +19,7 @@ async def test_a_running_server_without_a_link_gets_one(scene: Scene) -> None:
     await scene.run(scene.watching.observe_servers)
     made = await scene.seen()
     assert made.share_url
-    await row("UPDATE server SET share_expires_at = now() - interval '1 s' WHERE id = {}", scene.server)
+    await row("UPDATE server SET share_expires_at = now() - interval '1 s' WHERE id = :id", id=scene.server)
     await scene.run(scene.watching.observe_servers)
     made = await scene.seen()
     assert made.share_expires_at is not None

@@ -42,9 +42,7 @@ async def purge(api: Api, kind: str, identity: str) -> None:
 
 async def grants_left(identity: str) -> int:
     found = await row(
-        "SELECT count(*) AS count FROM access_grant WHERE object = {} OR user_group = {}",
-        UUID(identity),
-        UUID(identity),
+        "SELECT count(*) AS count FROM access_grant WHERE object = :id OR user_group = :id", id=UUID(identity)
     )
     assert found is not None
     count: int = found["count"]
@@ -99,7 +97,9 @@ async def test_a_member_added_while_the_group_is_deleted_does_not_stay(api: Api)
         assert not deleting.done()
         await groups.add_member(found, bob.id, bob.email, caller, None)
     await deleting
-    left = await row("SELECT count(*) AS count FROM group_member WHERE user_group = {}", UUID(group["_id"]))
+    left = await row(
+        "SELECT count(*) AS count FROM group_member WHERE user_group = :user_group", user_group=UUID(group["_id"])
+    )
     assert left == {"count": 0}
 
 

@@ -45,9 +45,9 @@ async def seen(process: str, *, ago: float) -> None:
     await row("DELETE FROM heartbeat WHERE role = 'worker'")
     await row(
         """INSERT INTO heartbeat (id, process, role, seen_at)
-           VALUES (gen_random_uuid(), {}, 'worker', now() - make_interval(secs => {}))""",
-        process,
-        float(ago),
+           VALUES (gen_random_uuid(), :process, 'worker', now() - make_interval(secs => :ago))""",
+        process=process,
+        ago=float(ago),
     )
 
 

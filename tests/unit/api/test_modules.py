@@ -29,7 +29,7 @@ async def updates_of(api: Api, module: Json) -> list[Json]:
 
 
 async def audited(module: Json) -> int:
-    found = await row("SELECT count(*) AS rows FROM audit WHERE subject = {}", UUID(module["_id"]))
+    found = await row("SELECT count(*) AS rows FROM audit WHERE subject = :subject", subject=UUID(module["_id"]))
     assert found is not None
     return int(found["rows"])
 
@@ -193,7 +193,9 @@ async def test_what_no_file_shows_is_changed_at_once(api: Api, change: Json) -> 
     assert answer.headers["etag"] == (await api.alice.get(path_of(made))).headers["etag"]
     assert await updates_of(api, made) == []
     assert len(api.bench.wakes.subjects) == 1
-    found = await row("SELECT detail FROM audit WHERE subject = {} AND action = 'module.update'", UUID(made["_id"]))
+    found = await row(
+        "SELECT detail FROM audit WHERE subject = :subject AND action = 'module.update'", subject=UUID(made["_id"])
+    )
     assert found is not None
     assert json.loads(found["detail"]) == {"fields": sorted(change)}
 
@@ -291,7 +293,9 @@ async def test_modules_are_shared_as_datasets_are(api: Api) -> None:
     made = await api.alice.module()
     path, org = path_of(made), unique("org")
     bob = api.bob.caller
-    await row("INSERT INTO person_org (id, person, org) VALUES (gen_random_uuid(), {}, {})", bob.id, org)
+    await row(
+        "INSERT INTO person_org (id, person, org) VALUES (gen_random_uuid(), :person, :org)", person=bob.id, org=org
+    )
     group = await api.alice.group()
     named = {"userArray": bob.email, "groupArray": group["_id"], "orgArray": [org]}
     shared = await api.alice.made(f"{path}/share", relation="write", **named)

@@ -45,7 +45,7 @@ async def open_one(
 
 
 async def run(operation: UUID) -> None:
-    await row("UPDATE operation SET status = 'running', started_at = now() WHERE id = {}", operation)
+    await row("UPDATE operation SET status = 'running', started_at = now() WHERE id = :id", id=operation)
 
 
 async def test_a_view_of_everything(bench: Bench, api: Api) -> None:
@@ -125,11 +125,11 @@ async def test_results_are_paged(bench: Bench, api: Api) -> None:
     operation = await open_one(bench)
     for type, entity in (("user", "b"), ("user", "a"), ("group", "z")):
         await row(
-            "INSERT INTO operation_result (id, operation, entity, type, outcome) VALUES ({}, {}, {}, {}, 'done')",
-            new_id(),
-            operation,
-            entity,
-            type,
+            """INSERT INTO operation_result (id, operation, entity, type, outcome)
+               VALUES (gen_random_uuid(), :operation, :entity, :type, 'done')""",
+            operation=operation,
+            entity=entity,
+            type=type,
         )
     first = await api.alice.get(f"/operations/{operation}/results?limit=2")
     rest = await api.alice.get(first.links["next"]["url"])
@@ -301,7 +301,9 @@ async def test_what_was_not_begun_is_taken_back(bench: Bench, api: Api) -> None:
     operation = await open_one(bench)
     answer = await api.alice.post(f"/operations/{operation}/cancel")
     assert (answer.status_code, answer.json()["status"]) == (200, "cancelled")
-    audited = await row("SELECT action FROM audit WHERE operation = {} ORDER BY id DESC LIMIT 1", operation)
+    audited = await row(
+        "SELECT action FROM audit WHERE operation = :operation ORDER BY id DESC LIMIT 1", operation=operation
+    )
     assert audited == {"action": "operation.cancel"}
     begun = await open_one(bench)
     await run(begun)

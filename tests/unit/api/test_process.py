@@ -69,10 +69,10 @@ async def signed_in(bench: Bench, url: str) -> AsyncIterator[httpx.AsyncClient]:
     token = new_id().hex
     await row(
         """INSERT INTO session (token_hash, person, orgs, expires_at, id_token_hash, sid)
-           VALUES ({}, {}, ARRAY[]::text[], now() + interval '1 hour', {}, 's')""",
-        hashlib.sha256(token.encode()).digest(),
-        bench.callers["alice"].id,
-        b"x",
+           VALUES (:token_hash, :person, ARRAY[]::text[], now() + interval '1 hour', :id_token_hash, 's')""",
+        token_hash=hashlib.sha256(token.encode()).digest(),
+        person=bench.callers["alice"].id,
+        id_token_hash=b"x",
     )
     async with httpx.AsyncClient(base_url=url, headers={"authorization": f"Bearer {token}"}, timeout=20) as client:
         yield client
@@ -125,10 +125,10 @@ async def test_a_stop_waits_for_no_stream(
 ) -> None:
     operation = new_id()
     await row(
-        "INSERT INTO operation (id, kind, subject, subject_kind, actor) VALUES ({}, 'x', {}, 'x', {})",
-        operation,
-        new_id(),
-        bench.callers["alice"].id,
+        "INSERT INTO operation (id, kind, subject, subject_kind, actor) VALUES (:id, 'x', :subject, 'x', :actor)",
+        id=operation,
+        subject=new_id(),
+        actor=bench.callers["alice"].id,
     )
     async with running(environment, url) as process:
         async with signed_in.stream("GET", f"/operations/{operation}/events") as stream:

@@ -32,11 +32,11 @@ async def recorded(api: Api, who: str = "alice") -> dict[str, int]:
     """How much there is of somebody's doing."""
     person = api.person(who).caller.id
     found = await row(
-        """SELECT (SELECT count(*) FROM secret WHERE owner = {}) AS secrets,
-                  (SELECT count(*) FROM operation WHERE actor = {}) AS operations,
-                  (SELECT count(*) FROM audit WHERE actor = {}) AS audit,
-                  (SELECT count(*) FROM idempotency WHERE person = {}) AS answers""",
-        *[person] * 4,
+        """SELECT (SELECT count(*) FROM secret WHERE owner = :person) AS secrets,
+                  (SELECT count(*) FROM operation WHERE actor = :person) AS operations,
+                  (SELECT count(*) FROM audit WHERE actor = :person) AS audit,
+                  (SELECT count(*) FROM idempotency WHERE person = :person) AS answers""",
+        person=person,
     )
     assert found is not None
     return dict(found)
@@ -456,7 +456,9 @@ async def test_a_part_of_a_name_is_found_in_any_case_of_any_script(api: Api) -> 
 async def test_a_narrowed_list_is_of_full_pages_whatever_one_may_use_it_by(api: Api) -> None:
     org, bob = unique("org"), api.bob.caller
     api.bench.callers["bob"] = msgspec.structs.replace(bob, orgs=(org,))
-    await row("INSERT INTO person_org (id, person, org) VALUES (gen_random_uuid(), {}, {})", bob.id, org)
+    await row(
+        "INSERT INTO person_org (id, person, org) VALUES (gen_random_uuid(), :person, :org)", person=bob.id, org=org
+    )
     group = await api.alice.group()
     await api.alice.post(f"/groups/{group['_id']}/members", params={"memberEmail": bob.email})
     ways = ({"userArray": bob.email}, {"groupArray": group["_id"]}, {"orgArray": org})
@@ -503,7 +505,8 @@ async def test_what_is_known_of_a_secret_is_changed_at_once(api: Api, change: Js
     assert (read.json(), read.headers["etag"]) == (made | change, answer.headers["etag"])
     assert api.bench.wakes.subjects == [*wakes, Subject("secret-access", UUID(made["_id"]))]
     found = await row(
-        "SELECT actor, detail FROM audit WHERE subject = {} AND action = 'secret.update'", UUID(made["_id"])
+        "SELECT actor, detail FROM audit WHERE subject = :subject AND action = 'secret.update'",
+        subject=UUID(made["_id"]),
     )
     assert found is not None
     names = {"secretName": "name"}
@@ -566,7 +569,9 @@ async def test_a_secret_is_shared_at_either_address(api: Api, spelling: str) -> 
     made = await api.alice.secret()
     path, org, bob = path_of(made), unique("org"), api.bob.caller
     share = spelling.format(made["_id"])
-    await row("INSERT INTO person_org (id, person, org) VALUES (gen_random_uuid(), {}, {})", bob.id, org)
+    await row(
+        "INSERT INTO person_org (id, person, org) VALUES (gen_random_uuid(), :person, :org)", person=bob.id, org=org
+    )
     group = await api.alice.group()
     named = {"userArray": [bob.email], "groupArray": group["name"], "orgArray": org}
     body = {"relation": "write", **named}

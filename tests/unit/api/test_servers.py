@@ -25,13 +25,12 @@ async def test_who_asks_for_a_link_is_told_what_makes_it(
 ) -> None:
     server = await api.alice.server(name=unique("Lab "))
     await row(
-        """UPDATE server SET observed = {}, wish = {}, started_once = {}, share_url = {},
-                  share_expires_at = now() - interval '1 s' WHERE id = {}""",
-        status,
-        status,
-        started_once,
-        url,
-        UUID(server["_id"]),
+        """UPDATE server SET observed = :status, wish = :status, started_once = :started_once, share_url = :url,
+                  share_expires_at = now() - interval '1 s' WHERE id = :id""",
+        status=status,
+        started_once=started_once,
+        url=url,
+        id=UUID(server["_id"]),
     )
     share = await api.alice.got(f"/servers/{server['_id']}/share")
     assert (share["url"], share["reason"]) == (None, reason)

@@ -140,13 +140,15 @@ async def test_what_is_granted_can_be_revoked_whoever_is_left(api: Api) -> None:
     made = await api.alice.dataset()
     path, org = f"/datasets/{made['_id']}", unique("org")
     bob = api.bob.caller
-    await row("INSERT INTO person_org (id, person, org) VALUES (gen_random_uuid(), {}, {})", bob.id, org)
+    await row(
+        "INSERT INTO person_org (id, person, org) VALUES (gen_random_uuid(), :person, :org)", person=bob.id, org=org
+    )
     await api.alice.made(f"{path}/share", relation="read", orgArray=org, userArray=bob.email)
     # The last member leaves, and a person gives the address up.
-    await row("DELETE FROM person_org WHERE org = {}", org)
+    await row("DELETE FROM person_org WHERE org = :org", org=org)
     await persons.release(bob.email, api.admin.caller)
     await api.alice.made(f"{path}/revoke", relation="read", orgArray=org, userArray=bob.email)
-    assert await row("SELECT 1 AS one FROM access_grant WHERE object = {}", UUID(made["_id"])) is None
+    assert await row("SELECT 1 AS one FROM access_grant WHERE object = :object", object=UUID(made["_id"])) is None
 
 
 async def test_who_was_released_comes_back_when_an_invitation_is_released(api: Api) -> None:
@@ -161,7 +163,7 @@ async def test_who_was_released_comes_back_when_an_invitation_is_released(api: A
         await persons.bind(identity)
     await persons.release(identity.email, admin)
     assert await persons.bind(identity) == person
-    again = await row("SELECT initialized_at FROM person WHERE id = {}", person)
+    again = await row("SELECT initialized_at FROM person WHERE id = :id", id=person)
     assert again == {"initialized_at": None}, "JupyterHub knows nobody of a new address"
 
 

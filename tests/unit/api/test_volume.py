@@ -108,8 +108,8 @@ async def test_a_file_is_made_at_home_and_listed(files: Files) -> None:
     listed = await api.get("/volume/files", params={"root": "notebooks", "path": "work"})
     assert listed.json() == [{"name": "\u00fc \u4e2d.txt", "path": "work", "root": "notebooks", "type": "file"}]
     found = await row(
-        "SELECT actor, action, subject_kind, detail FROM audit WHERE subject = {} ORDER BY id DESC LIMIT 1",
-        files.callers["alice"].id,
+        "SELECT actor, action, subject_kind, detail FROM audit WHERE subject = :subject ORDER BY id DESC LIMIT 1",
+        subject=files.callers["alice"].id,
     )
     assert found is not None
     assert (found["action"], found["subject_kind"]) == ("volume.create_file", "person")
@@ -196,9 +196,9 @@ async def test_a_right_that_is_taken_or_expired_is_none_at_once(files: Files) ->
     await files.grant(identity, "carol", Level.WRITE)
     assert (await api.get("/volume/files", params=query)).status_code == 200
     assert (await api.post("/volume/file", json=body)).status_code == 200
-    await row("DELETE FROM access_grant WHERE object = {}", identity)
+    await row("DELETE FROM access_grant WHERE object = :object", object=identity)
     assert (await api.get("/volume/files", params=query)).status_code == 404
-    await row("UPDATE dataset SET wish = 'trashed' WHERE id = {}", identity)
+    await row("UPDATE dataset SET wish = 'trashed' WHERE id = :id", id=identity)
     for caller in ("alice", "admin"):
         assert (await files.api.person(caller).get("/volume/files", params=query)).status_code == 404
         assert (await files.api.person(caller).post("/volume/file", json=body | {"name": "b"})).status_code == 404
@@ -209,15 +209,16 @@ async def test_permissions_of_a_group(files: Files, caller: str, status: int) ->
     """alice manages it, and bob is a member."""
     identity = await files.group()
     await row(
-        "INSERT INTO group_member (id, user_group, person, manager) VALUES (gen_random_uuid(), {}, {}, false)",
-        identity,
-        files.callers["bob"].id,
+        """INSERT INTO group_member (id, user_group, person, manager)
+           VALUES (gen_random_uuid(), :group, :person, false)""",
+        group=identity,
+        person=files.callers["bob"].id,
     )
     api, query = files.api.person(caller), {"root": "groups", "path": str(identity)}
     assert (await api.get("/volume/files", params=query)).status_code == status
     assert (await api.post("/volume/file", json=a_file("groups", path=str(identity)))).status_code == status
     assert (str(identity) in await names(api, root="groups")) == (status == 200)
-    await row("UPDATE user_group SET wish = 'purged' WHERE id = {}", identity)
+    await row("UPDATE user_group SET wish = 'purged' WHERE id = :id", id=identity)
     assert (await api.get("/volume/files", params=query)).status_code == 404
     assert str(identity) not in await names(api, root="groups")
 
@@ -438,7 +439,7 @@ async def test_a_key_makes_a_request_repeatable_and_keeps_no_content(files: File
     other = await api.post("/volume/file", json=body | {"content": "other"}, headers=key)
     assert set(problems_of(other)) == {"Idempotency-Key"}
     kept = await row(
-        "SELECT convert_from(body, 'UTF8') AS body FROM idempotency WHERE key = {}", key["idempotency-key"]
+        "SELECT convert_from(body, 'UTF8') AS body FROM idempotency WHERE key = :key", key=key["idempotency-key"]
     )
     assert kept is not None
     assert "canary" not in kept["body"]
@@ -458,7 +459,7 @@ async def die(*_: object, **__: object) -> None:
 
 
 async def audited(files: Files) -> int:
-    found = await row("SELECT count(*) AS count FROM audit WHERE actor = {}", files.callers["alice"].id)
+    found = await row("SELECT count(*) AS count FROM audit WHERE actor = :actor", actor=files.callers["alice"].id)
     assert found is not None
     count: int = found["count"]
     return count
@@ -485,7 +486,9 @@ async def test_a_request_that_was_cut_off_after_the_file_was_made_is_repeatable(
         assert (answer.status_code, answer.json()) == (200, body), answer.text
     assert await audited(files) == before + 1
     assert [one.name for one in files.home("alice").iterdir()] == ["new.txt"]
-    left = await row("SELECT count(*) AS count FROM write_claim WHERE person = {}", files.callers["alice"].id)
+    left = await row(
+        "SELECT count(*) AS count FROM write_claim WHERE person = :person", person=files.callers["alice"].id
+    )
     assert left == {"count": 0}
 
 

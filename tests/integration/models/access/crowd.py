@@ -28,33 +28,34 @@ async def make(datasets: int, persons: int, groups: int, *, groups_of_first: int
         await rows(
             """INSERT INTO person (id, issuer, subject, email)
                SELECT md5('person' || n)::uuid, 'crowd', n::text, 'p' || n || '@example.org'
-                 FROM generate_series(0, {}::int - 1) n""",
-            persons,
+                 FROM generate_series(0, :persons::int - 1) n""",
+            persons=persons,
         )
         await rows(
             """INSERT INTO user_group (id, name, observed) SELECT md5('group' || n)::uuid, 'g' || n, 'present'
-                 FROM generate_series(0, {}::int - 1) n""",
-            groups,
+                 FROM generate_series(0, :groups::int - 1) n""",
+            groups=groups,
         )
         await rows(
             """INSERT INTO group_member (id, user_group, person)
                SELECT gen_random_uuid(), md5('group' || n)::uuid, md5('person0')::uuid
-                 FROM generate_series(0, {}::int - 1) n""",
-            groups_of_first,
+                 FROM generate_series(0, :groups::int - 1) n""",
+            groups=groups_of_first,
         )
         await rows(
             """INSERT INTO group_member (id, user_group, person)
-               SELECT gen_random_uuid(), md5('group' || ((n + k) % {}::int))::uuid, md5('person' || n)::uuid
-                 FROM generate_series(1, {}::int - 1) n, generate_series(0, 2) k""",
-            groups,
-            persons,
+               SELECT gen_random_uuid(), md5('group' || ((n + k) % :groups::int))::uuid, md5('person' || n)::uuid
+                 FROM generate_series(1, :persons::int - 1) n, generate_series(0, 2) k""",
+            groups=groups,
+            persons=persons,
         )
         await rows(
             """INSERT INTO dataset (id, owner, name, observed)
-               SELECT md5('dataset' || n)::uuid, md5('person' || (1 + n % ({}::int - 1)))::uuid, 'd' || n, 'present'
-                 FROM generate_series(0, {}::int - 1) n""",
-            persons,
-            datasets,
+               SELECT md5('dataset' || n)::uuid, md5('person' || (1 + n % (:persons::int - 1)))::uuid,
+                      'd' || n, 'present'
+                 FROM generate_series(0, :datasets::int - 1) n""",
+            persons=persons,
+            datasets=datasets,
         )
         # In parts, each of which takes a slow machine no longer than the driver waits.
         for first in range(0, datasets, _PART):
@@ -62,15 +63,15 @@ async def make(datasets: int, persons: int, groups: int, *, groups_of_first: int
                 """
                 INSERT INTO access_grant (id, object, object_kind, person, user_group, org, level)
                 SELECT gen_random_uuid(), md5('dataset' || n)::uuid, 'dataset',
-                       CASE WHEN k < 7 THEN md5('person' || ((n * 7 + k) % {}::int))::uuid END,
-                       CASE WHEN k IN (7, 8) THEN md5('group' || ((n * 2 + k) % {}::int))::uuid END,
+                       CASE WHEN k < 7 THEN md5('person' || ((n * 7 + k) % :persons::int))::uuid END,
+                       CASE WHEN k IN (7, 8) THEN md5('group' || ((n * 2 + k) % :groups::int))::uuid END,
                        CASE WHEN k = 9 THEN 'org' || (n % 100) END, 1 + (n + k) % 2
-                  FROM generate_series({}::int, {}::int - 1) n, generate_series(0, 9) k
+                  FROM generate_series(:first::int, :last::int - 1) n, generate_series(0, 9) k
                 """,
-                persons,
-                groups,
-                first,
-                min(first + _PART, datasets),
+                persons=persons,
+                groups=groups,
+                first=first,
+                last=min(first + _PART, datasets),
             )
     for table in ("access_grant", "group_member", "user_group", "dataset", "person"):
         await rows(f"ANALYZE {table}")

@@ -77,13 +77,16 @@ class Stage:
         self.callers.append(caller)
         self.api.bench.callers[caller.email] = caller
         await row(
-            "INSERT INTO person (id, issuer, subject, email) VALUES ({}, 'test', {}, {})",
-            caller.id,
-            caller.email,
-            caller.email,
+            "INSERT INTO person (id, issuer, subject, email) VALUES (:id, 'test', :id::text, :email)",
+            id=caller.id,
+            email=caller.email,
         )
         for org in caller.orgs:
-            await row("INSERT INTO person_org (id, person, org) VALUES (gen_random_uuid(), {}, {})", caller.id, org)
+            await row(
+                "INSERT INTO person_org (id, person, org) VALUES (gen_random_uuid(), :person, :org)",
+                person=caller.id,
+                org=org,
+            )
 
     async def request(self, user: int, method: str, path: str, **more: Any) -> httpx.Response:
         return await self.api.person(self.callers[user].email).request(method, path, **more)
@@ -122,9 +125,9 @@ class Stage:
                     value = UUID(str(value))
                 await rows(
                     "UPDATE access_grant SET expires_at = now() - interval '1 s' "  # noqa: S608 - three constants
-                    f"WHERE object = {{}} AND {column} = {{}}",
-                    UUID(self.things[thing]),
-                    value,
+                    f"WHERE object = :object AND {column} = :principal",
+                    object=UUID(self.things[thing]),
+                    principal=value,
                 )
             case Join(group, user):
                 params = {"memberEmail": self.callers[user].email}

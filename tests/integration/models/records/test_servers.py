@@ -221,7 +221,7 @@ async def test_which_template_goes_with_its_server(
     async with Transaction():
         await servers.intend(server, Wish.DELETED, caller)
     await server_settling.settle_deleted(server)
-    left = await row("SELECT id FROM template WHERE id = {}", template)
+    left = await row("SELECT id FROM template WHERE id = :id", id=template)
     assert (left is None) is gone
 
 
@@ -232,7 +232,9 @@ async def test_a_server_that_stops_by_itself_stays_stopped(story: Story) -> None
     assert not await server_watch.note_vanished(story.server, 1, version - 1), "the row has changed since it was read"
     assert await server_watch.note_vanished(story.server, 1, version)
     assert await story.seen() == ("stopped", "stopped")
-    trail = await rows("SELECT action, actor_name FROM audit WHERE subject = {} ORDER BY id", story.server)
+    trail = await rows(
+        "SELECT action, actor_name FROM audit WHERE subject = :subject ORDER BY id", subject=story.server
+    )
     assert trail[-1] == {"action": "server.stopped_by_itself", "actor_name": "system"}
 
 
@@ -272,7 +274,7 @@ async def test_the_audit_trail_cannot_be_rewritten(story: Story) -> None:
     import asyncpg
 
     with pytest.raises(asyncpg.RaiseError, match="never changed"):
-        await row("UPDATE audit SET actor_name = 'x' WHERE subject = {}", story.server)
+        await row("UPDATE audit SET actor_name = 'x' WHERE subject = :subject", subject=story.server)
 
 
 async def test_a_template_tells_its_creators_servers_and_nobody_elses(connected: None) -> None:

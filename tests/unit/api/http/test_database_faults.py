@@ -41,8 +41,8 @@ class FaultsController(Controller):
     async def write(self, write: NamedDependency[Write]) -> Response[Any]:
         """A transaction."""
         async with write:
-            await row("SELECT id FROM person WHERE id = {} FOR UPDATE", write.caller.id)
-            await row("UPDATE person SET seen_at = now() WHERE id = {}", write.caller.id)
+            await row("SELECT id FROM person WHERE id = :id FOR UPDATE", id=write.caller.id)
+            await row("UPDATE person SET seen_at = now() WHERE id = :id", id=write.caller.id)
             write.done({"ok": True})
         return write.answer
 

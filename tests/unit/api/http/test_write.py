@@ -36,7 +36,7 @@ class NoteView(AnswerBody, frozen=True, kw_only=True):
 
 # A template row serves as the record: its name is what the test changes.
 MAKE = """INSERT INTO template (id, creator, name, type, application_type, hardware, server_name)
-          VALUES ({}, {}, {}, 'user', 'jupyterlab', 'small', 'x')"""
+          VALUES (:id, :creator, :name, 'user', 'jupyterlab', 'small', 'x')"""
 
 
 class NotesController(Controller):
@@ -47,7 +47,7 @@ class NotesController(Controller):
         """Make a note."""
         async with write:
             identity = new_id()
-            await row(MAKE, identity, write.caller.id, data.name)
+            await row(MAKE, id=identity, creator=write.caller.id, name=data.name)
             if data.name == "slow":
                 await asyncio.sleep(0.5)
             if data.name == "very slow":
@@ -65,11 +65,11 @@ class NotesController(Controller):
     ) -> Response[NoteView]:
         """Rename a note."""
         async with write:
-            found = await row("SELECT version FROM template WHERE id = {} FOR UPDATE", id)
+            found = await row("SELECT version FROM template WHERE id = :id FOR UPDATE", id=id)
             if found is None:
                 raise RecordMissing.of("note", id)
             write.require_match(found["version"])
-            await row("UPDATE template SET name = {}, version = version + 1 WHERE id = {}", data.name, id)
+            await row("UPDATE template SET name = :name, version = version + 1 WHERE id = :id", name=data.name, id=id)
             write.done(NoteView(id=str(id), name=data.name), version=found["version"] + 1)
         return write.answer
 
@@ -77,7 +77,7 @@ class NotesController(Controller):
     async def remove(self, id: FromPath[UUID], write: NamedDependency[Write]) -> Response[None]:
         """Delete a note."""
         async with write:
-            if await row("DELETE FROM template WHERE id = {} RETURNING id", id) is None:
+            if await row("DELETE FROM template WHERE id = :id RETURNING id", id=id) is None:
                 raise RecordMissing.of("note", id)
             write.done()
         return write.answer
@@ -147,7 +147,7 @@ def api(bench: Bench) -> Api:
 
 
 async def notes(name: str) -> int:
-    return len(await rows("SELECT id FROM template WHERE name = {}", name))
+    return len(await rows("SELECT id FROM template WHERE name = :name", name=name))
 
 
 def keyed(key: str, **more: str) -> dict[str, str]:
@@ -192,7 +192,7 @@ async def test_a_refused_write_leaves_nothing_and_may_be_repeated(api: Api) -> N
         for _ in range(2):
             assert (await api.alice.post("/notes", json={"name": name}, headers=keyed(key))).status_code == status
         assert await notes(name) == before
-        assert await rows("SELECT id FROM idempotency WHERE key = {}", key) == []
+        assert await rows("SELECT id FROM idempotency WHERE key = :key", key=key) == []
 
 
 async def test_two_at_once_are_one_write(api: Api) -> None:
@@ -237,7 +237,7 @@ async def test_two_keys_are_none(api: Api) -> None:
 async def test_a_key_is_forgotten_after_its_time(api: Api) -> None:
     name, key = new_id().hex, new_id().hex
     await api.alice.post("/notes", json={"name": name}, headers=keyed(key))
-    await row("UPDATE idempotency SET created_at = now() - interval '25 hours' WHERE key = {}", key)
+    await row("UPDATE idempotency SET created_at = now() - interval '25 hours' WHERE key = :key", key=key)
     assert (await api.alice.post("/notes", json={"name": name}, headers=keyed(key))).status_code == 200
     assert await notes(name) == 2
 
@@ -246,7 +246,7 @@ async def test_no_request_content_is_kept(api: Api) -> None:
     key = new_id().hex
     await api.alice.post("/work?", headers=keyed(key), content=b"")
     await api.alice.patch(f"/notes/{new_id()}", json={"name": "canary-7f3a"}, headers=keyed(key))
-    kept = await rows("SELECT i::text AS text FROM idempotency i WHERE key = {}", key)
+    kept = await rows("SELECT i::text AS text FROM idempotency i WHERE key = :key", key=key)
     assert kept
     assert "canary-7f3a" not in str(kept)
 
@@ -284,7 +284,7 @@ async def test_work_is_accepted_and_woken(bench: Bench, api: Api) -> None:
     assert answer.headers["location"] == f"/operations/{body['_id']}"
     assert (body["kind"], body["status"], body["actor"]) == ("server.start", "queued", api.alice.email)
     assert bench.wakes.subjects == [Subject("server", UUID(body["_id"]))]
-    audited = await row("SELECT request_id FROM audit WHERE operation = {}", UUID(body["_id"]))
+    audited = await row("SELECT request_id FROM audit WHERE operation = :operation", operation=UUID(body["_id"]))
     assert audited == {"request_id": answer.headers["x-request-id"]}
 
 
