@@ -45,10 +45,8 @@ class Expiry:
     async def _remove_grants(self) -> int:
         """What an expired grant gave is lost at its time; here the rows go and servers are looked at."""
         async with Transaction():
-            subjects = [Subject(f"{kind}-access", identity) for kind, identity in await sharing.remove_expired(_GRANTS)]
+            subjects = [Subject.access_of(kind, identity) for kind, identity in await sharing.remove_expired(_GRANTS)]
             for subject in subjects:
-                await operations.open_operation(
-                    f"{subject.kind.removesuffix('-access')}.expire", subject, owner=None, actor=None
-                )
+                await operations.open_operation(f"{subject.object_kind}.expire", subject, owner=None, actor=None)
         await wake_all(self._wake, subjects)
         return len(subjects)

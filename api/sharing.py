@@ -115,11 +115,6 @@ class ExplanationView(AnswerBody, frozen=True, kw_only=True):
     access: Access | None = None
 
 
-def access_subject(kind: str, identity: UUID) -> Subject:
-    """What the operations of shares and revokes are about: the effects of an object's grants."""
-    return Subject(f"{kind}-access", identity)
-
-
 async def share(write: Write, kind: str, identity: UUID, body: ShareBody, settings: Settings) -> Response[Any]:
     """Grant: true at the next request; the operation tells what it came to for each principal."""
     level, named = body.level(), body.named()
@@ -146,7 +141,7 @@ async def revoke(write: Write, kind: str, identity: UUID, body: RevokeBody, sett
 
 
 async def _accept(write: Write, shareable: Shareable, verb: str, found: principals.Principals, level: Level) -> None:
-    subject = access_subject(shareable.kind, shareable.id)
+    subject = Subject.access_of(shareable.kind, shareable.id)
     operation = await operations.open_operation(
         f"{shareable.kind}.{verb}",
         subject,

@@ -18,7 +18,7 @@ class AccessWorkflow(Looking):
     @workflow.run
     async def run(self, subject: Subject) -> None:
         """Work until no server holds what it may not. Gaining a grant stops nothing."""
-        kind = subject.kind.removesuffix("-access")
+        kind = subject.object_kind
         workflow.set_current_details(
             f"After a change of who may use a {kind}, servers that may no longer hold it stop."
         )

@@ -9,7 +9,6 @@ from functools import lru_cache
 from typing import Any, TypeVar
 
 import msgspec
-from piccolo.querystring import QueryString
 
 from models.database import transactions
 from models.domain.values import LARGEST_PAGE
@@ -33,23 +32,20 @@ def translated(statement: str) -> tuple[str, tuple[str, ...]]:
     return _PARAMETER.sub(numbered, statement), tuple(names)
 
 
-async def rows(statement: str, /, *parameters: object, **values: object) -> list[Row]:
+async def rows(statement: str, /, **values: object) -> list[Row]:
     """Run one statement and return its rows; raises `TypeError` unless each of its parameters, and no other, is given.
 
     It is part of the transaction of this task, if there is one. A parameter that is used as two types needs a cast.
     """
-    if parameters:
-        text, given = QueryString(statement, *parameters).compile_string()
-        return [dict(one) for one in await transactions.fetch(text, *given)]
     text, names = translated(statement)
     if values.keys() != set(names):
         raise TypeError(f"given {sorted(values)}, used {sorted(names)} in {' '.join(statement.split())}")
     return [dict(one) for one in await transactions.fetch(text, *(values[name] for name in names))]
 
 
-async def row(statement: str, /, *parameters: object, **values: object) -> Row | None:
+async def row(statement: str, /, **values: object) -> Row | None:
     """Run one statement and return its first row, if any; see `rows`."""
-    found = await rows(statement, *parameters, **values)
+    found = await rows(statement, **values)
     return found[0] if found else None
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from msgspec import Struct
 
 from models.domain.settings import Settings
+from models.domain.values import Subject
 
 
 class Root(StrEnum):
@@ -132,7 +133,7 @@ ROOTS = {directory.root: word for word, directory in DIRECTORIES.items()}
 """What the first component below a root is the id of."""
 
 WORK = {kind.word: kind.work for kind in KINDS.values()} | {
-    f"{kind.word}-access": Work(
+    f"{kind.word}{Subject.ACCESS}": Work(
         "AccessWorkflow", f"access-{kind.word}", f"Bring servers into line with who may use a {kind.word}"
     )
     for kind in KINDS.values()

@@ -1,6 +1,7 @@
 """The values that every package speaks of: states, identities and references."""
 
 from enum import StrEnum
+from typing import ClassVar
 from uuid import UUID
 
 from msgspec import Struct
@@ -56,6 +57,19 @@ class Subject(Struct, frozen=True):
 
     kind: str
     id: UUID
+
+    ACCESS: ClassVar[str] = "-access"
+    """How the kind of a subject ends that is about who may use an object: the effects of its grants."""
+
+    @classmethod
+    def access_of(cls, kind: str, identity: UUID) -> "Subject":
+        """What shares and revokes of an object of a kind are about."""
+        return cls(f"{kind}{cls.ACCESS}", identity)
+
+    @property
+    def object_kind(self) -> str:
+        """The kind of the record itself, also where this is about who may use it."""
+        return self.kind.removesuffix(self.ACCESS)
 
 
 class ModuleCall(Struct, frozen=True, forbid_unknown_fields=True):

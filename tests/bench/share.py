@@ -25,7 +25,8 @@ _AT_ONCE = 200
 async def grant_one(dataset: str, email: str) -> None:
     """What a naive design does for each person."""
     await row(
-        """WITH made AS (INSERT INTO person (id, issuer, subject, email) VALUES (gen_random_uuid(), 'naive', :email::text, :email)
+        """WITH made AS (INSERT INTO person (id, issuer, subject, email)
+                         VALUES (gen_random_uuid(), 'naive', :email::text, :email)
                          RETURNING id)
            INSERT INTO access_grant (id, object, object_kind, person, level)
            SELECT gen_random_uuid(), :dataset, 'dataset', id, 1 FROM made""",

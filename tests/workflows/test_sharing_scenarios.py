@@ -42,7 +42,7 @@ class Case:
 
     def __init__(self, scene: Scene, owner: Caller, directory: Path, dataset: UUID) -> None:
         self.scene, self.owner, self.dataset = scene, owner, dataset
-        self.subject, self.access = Subject("dataset", dataset), Subject("dataset-access", dataset)
+        self.subject, self.access = Subject("dataset", dataset), Subject.access_of("dataset", dataset)
         self.directory = directory / str(dataset)
         self.trash = directory / ".trash" / str(dataset)
 

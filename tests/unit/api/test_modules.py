@@ -300,7 +300,7 @@ async def test_modules_are_shared_as_datasets_are(api: Api) -> None:
     named = {"userArray": bob.email, "groupArray": group["_id"], "orgArray": [org]}
     shared = await api.alice.made(f"{path}/share", relation="write", **named)
     assert (shared["kind"], shared["subject"]) == ("module.share", made["_id"])
-    assert api.bench.wakes.subjects[-1] == Subject("module-access", UUID(made["_id"]))
+    assert api.bench.wakes.subjects[-1] == Subject.access_of("module", UUID(made["_id"]))
     results = await api.alice.got(f"/operations/{shared['_id']}/results")
     assert {one["entity"]: one["outcome"] for one in results} == dict.fromkeys(
         (bob.email, group["name"], org), "granted"

@@ -503,7 +503,7 @@ async def test_what_is_known_of_a_secret_is_changed_at_once(api: Api, change: Js
     assert (answer.status_code, answer.json()) == (200, made | change)
     read = await api.alice.get(path_of(made))
     assert (read.json(), read.headers["etag"]) == (made | change, answer.headers["etag"])
-    assert api.bench.wakes.subjects == [*wakes, Subject("secret-access", UUID(made["_id"]))]
+    assert api.bench.wakes.subjects == [*wakes, Subject.access_of("secret", UUID(made["_id"]))]
     found = await row(
         "SELECT actor, detail FROM audit WHERE subject = :subject AND action = 'secret.update'",
         subject=UUID(made["_id"]),
@@ -578,7 +578,7 @@ async def test_a_secret_is_shared_at_either_address(api: Api, spelling: str) -> 
     assert (await api.bob.post(share, json=body)).status_code == 404
     shared = await api.alice.made(share, **body)
     assert (shared["kind"], shared["subject"]) == ("secret.share", made["_id"])
-    assert api.bench.wakes.subjects[-1] == Subject("secret-access", UUID(made["_id"]))
+    assert api.bench.wakes.subjects[-1] == Subject.access_of("secret", UUID(made["_id"]))
     assert (await api.bob.post(share, json=body)).status_code == 403
     assert await api.bob.got(f"{path}/access") == [
         *sorted(

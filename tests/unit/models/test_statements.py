@@ -87,7 +87,6 @@ def runs(*packages: str) -> Iterator[Run]:
 
 
 RUNS = list(runs(*PACKAGES, "tests"))
-OWN = [one for one in RUNS if not one.path.startswith("tests/")]
 
 
 def made(run: Run) -> Iterator[tuple[str, set[str]]]:
@@ -121,10 +120,10 @@ _COMPOSED = {
     ("models/records/templates.py", "list_tags"),
     ("models/records/templates.py", "list_visible"),
 }
-OWN = [one for one in OWN if (one.path, one.function) not in _COMPOSED]
+_PREPARED = [one for one in RUNS if not one.path.startswith("tests/") and (one.path, one.function) not in _COMPOSED]
 
 
-@pytest.mark.parametrize("run", OWN, ids=str)
+@pytest.mark.parametrize("run", _PREPARED, ids=str)
 async def test_every_statement_is_prepared_and_given_what_it_uses(
     run: Run, connection: "asyncpg.Connection[asyncpg.Record]"
 ) -> None:
@@ -134,7 +133,7 @@ async def test_every_statement_is_prepared_and_given_what_it_uses(
         await connection.prepare(text)
 
 
-@pytest.mark.parametrize("run", OWN, ids=str)
+@pytest.mark.parametrize("run", RUNS, ids=str)
 def test_no_parameter_has_a_place_instead_of_a_name(run: Run) -> None:
     assert len(run.call.args) == 1
     texts = [node.value for node in ast.walk(run.call.args[0]) if isinstance(node, ast.Constant)]
