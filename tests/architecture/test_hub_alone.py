@@ -6,7 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-PROJECT = Path(__file__).parents[2]
+from tests.project import PROJECT
+
 # Executed by JupyterHub, which gives it a configuration; all that it imports is among the others.
 _CONFIGURATION = "hub.jupyterhub_config"
 

@@ -18,12 +18,13 @@ from models.domain.settings import Settings
 from models.domain.values import Caller, Subject, Wish
 from models.ledger import operations
 from models.ledger.operations import OperationRecord
-from models.records import servers, templates
+from models.records import servers
 from stack.supervisor import Stack
 from stack.vault_setup import role_of
 from tests.keys import key_pair
 from tests.people import make_person
 from tests.project import PROJECT
+from tests.servers import make_server
 from tests.workflows.simulated_hub import SimulatedHub
 from worker import make_worker
 from workflows.client import Workflows, connect, workflow_id
@@ -133,23 +134,7 @@ class Scene:
 @pytest.fixture
 async def scene(client: Client, settings: Settings) -> AsyncIterator[Scene]:
     caller = await make_person("ada")
-    template = await templates.create(
-        caller.id,
-        {
-            "name": "Difference engine",
-            "type": "user",
-            "application_type": "jupyterlab",
-            "hardware": "cpuSmall",
-            "server_name": "difference-engine",
-            "datasets": [],
-            "modules": [],
-            "secrets": [],
-            "tags": [],
-        },
-    )
-    found = await templates.read_visible(template, caller)
-    async with Transaction():
-        server = await servers.create(found.snapshot(), caller, made_with_template=True)
+    server = await make_server(caller)
     hub = SimulatedHub()
     vault = Vault.from_settings(settings)
     async with make_worker(client, settings, cast(JupyterHub, hub), cast(Truth, hub), vault):

@@ -15,12 +15,12 @@ from hub.secrets import handed_over, open_all
 from integrations.vault import Vault
 from models.domain.errors import HubRefused, HubThrottled, HubUnavailable, SpawnFailed, VaultUnavailable
 from models.domain.ids import new_id
-from models.domain.server_spec import ServerSpec
 from models.ledger.operations import LeftOut
 from models.records.secrets import Placed, SecretType
 from stack.supervisor import Stack
 from tests.integration.vault.conftest import MakeClient, Operator
 from tests.slow_link import SlowLink
+from tests.specs import make_spec
 
 Make = Callable[..., Awaitable[list[Placed]]]
 
@@ -95,19 +95,7 @@ async def test_each_secret_has_its_place_and_a_token(make: Make, living: Living,
     assert await living(handover) == 20
     assert all(one.token not in repr(handover.wrapped) + repr(handover.mounts) for one in handover.wrapped)
     # The hub takes it as it is.
-    spec = ServerSpec(
-        server_id="a",
-        hub_user="alice@example.org",
-        hub_name="lab",
-        generation=1,
-        person_id="p",
-        application="jupyterlab",
-        hardware="cpuSmall",
-        home="/opt/notebooks/p",
-        secrets=tuple(handover.mounts),
-        issued_at=1,
-        expires_at=2,
-    )
+    spec = make_spec(secrets=tuple(handover.mounts))
     opened = await open_all(handed_over(spec, handover.wrapped), vault.info.vault)
     variables = {name: f"value {name[5:]}" for name in (f"NAME_{number}" for number in range(0, 20, 3))}
     assert opened.variables == variables

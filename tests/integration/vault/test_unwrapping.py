@@ -21,10 +21,11 @@ from hub.secrets import MOST_FILES, OpenedSecrets, handed_over, open_all
 from hub.unwrap import ORDER_VARIABLE, SecretRefused
 from integrations.vault import Value, Vault
 from models.domain.ids import new_id
-from models.domain.server_spec import SecretMount, ServerSpec, WrappedSecret
+from models.domain.server_spec import SecretMount, WrappedSecret
 from stack.supervisor import Stack
 from tests.integration.vault.conftest import ENGINE, Operator, told
 from tests.integration.vault.impostor import Answer, Impostor, answers, http
+from tests.specs import make_spec
 
 VALUE = 'the-value-itself\n"quoted" \U0001f511 $HOME'
 UNWRAP, ENTER = (inspect.getsource(module) for module in (unwrapping, enter))
@@ -304,22 +305,6 @@ async def test_tokens_that_cannot_be_any(vault: Stack, wrap: Wrap, token: str) -
 # What the hub believes of it
 
 
-def spec_of(*secrets: SecretMount) -> ServerSpec:
-    return ServerSpec(
-        server_id="0197f3a2-7b3c-7c1a-9d55-2f6f3c0a1b2c",
-        hub_user="alice@example.org",
-        hub_name="lab",
-        generation=1,
-        person_id="p",
-        application="jupyterlab",
-        hardware="cpuSmall",
-        home="/opt/notebooks/alice",
-        secrets=secrets,
-        issued_at=1,
-        expires_at=2,
-    )
-
-
 def mount(identity: str = "a", kind: str = "raw", name: str = "x", target: str = "/opt/secret/x") -> SecretMount:
     return SecretMount(id=identity, kind=kind, name=name, target=target, path=f"secret/data/{identity}", version=1)
 
@@ -329,7 +314,15 @@ def tokens(*identities: str) -> list[Json]:
 
 
 def test_each_place_has_its_token() -> None:
-    places = handed_over(spec_of(mount("a"), mount("b", "env_var", "KEY", "")), tokens("b", "a"))
+    places = handed_over(
+        make_spec(
+            secrets=(
+                mount("a"),
+                mount("b", "env_var", "KEY", ""),
+            )
+        ),
+        tokens("b", "a"),
+    )
     assert [(place["id"], place["token"]) for place in places] == [("a", "hvs.a"), ("b", "hvs.b")]
     assert places[1] | {"token": ""} == {
         "id": "b",
@@ -340,12 +333,12 @@ def test_each_place_has_its_token() -> None:
         "version": 1,
         "token": "",
     }
-    assert handed_over(spec_of(), []) == []
+    assert handed_over(make_spec(), []) == []
 
 
 def test_a_variable_is_no_file() -> None:
     with pytest.raises(SecretRefused):
-        handed_over(spec_of(mount("a", "env_var", "KEY", "/opt/secret/a")), tokens("a"))
+        handed_over(make_spec(secrets=(mount("a", "env_var", "KEY", "/opt/secret/a"),)), tokens("a"))
 
 
 @pytest.mark.parametrize(
@@ -365,7 +358,15 @@ def test_a_variable_is_no_file() -> None:
 )
 def test_tokens_that_are_not_those_of_the_spec(wrapped: object) -> None:
     with pytest.raises(SecretRefused) as refused:
-        handed_over(spec_of(mount("a"), mount("b")), wrapped)
+        handed_over(
+            make_spec(
+                secrets=(
+                    mount("a"),
+                    mount("b"),
+                )
+            ),
+            wrapped,
+        )
     assert "hvs." not in str(refused.value)
 
 
@@ -415,14 +416,22 @@ def test_tokens_that_are_not_those_of_the_spec(wrapped: object) -> None:
 @pytest.mark.parametrize("kind", ["raw", "file", "other"])
 def test_places_that_are_not_a_secrets(kind: str, target: str) -> None:
     with pytest.raises(SecretRefused, match="no secret may be put at"):
-        handed_over(spec_of(mount("a"), mount("b", kind, target=target)), tokens("a", "b"))
+        handed_over(
+            make_spec(
+                secrets=(
+                    mount("a"),
+                    mount("b", kind, target=target),
+                )
+            ),
+            tokens("a", "b"),
+        )
 
 
 @pytest.mark.parametrize(
     "target", ["/opt/secret/x", "/run/secrets/x", "/opt/secret/a/b/c.d", "/opt/datasets2/x", "/srv/x"]
 )
 def test_places_that_are(target: str) -> None:
-    assert handed_over(spec_of(mount(target=target)), tokens("a"))[0]["target"] == target
+    assert handed_over(make_spec(secrets=(mount(target=target),)), tokens("a"))[0]["target"] == target
 
 
 @pytest.mark.parametrize(
@@ -434,7 +443,7 @@ def test_places_that_are(target: str) -> None:
 )
 def test_variables_that_programs_obey(name: str) -> None:
     with pytest.raises(SecretRefused, match="cannot be the variable"):
-        handed_over(spec_of(mount("a", "env_var", name, "")), tokens("a"))
+        handed_over(make_spec(secrets=(mount("a", "env_var", name, ""),)), tokens("a"))
 
 
 def test_tokens_do_not_show() -> None:

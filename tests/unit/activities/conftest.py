@@ -24,10 +24,11 @@ from models.domain.settings import Settings
 from models.domain.values import Caller, Subject, Wish
 from models.ledger import operations
 from models.ledger.operations import OperationRecord, Step
-from models.records import server_settling, servers, templates
+from models.records import server_settling, servers
 from models.records.servers import ServerRecord
 from tests.keys import key_pair
 from tests.people import make_person
+from tests.servers import make_server
 from tests.workflows.simulated_hub import SimulatedHub
 
 T = TypeVar("T")
@@ -86,24 +87,7 @@ async def scene(postgres: str, tmp_path: Path) -> AsyncIterator[Scene]:
     async with engine.pool(settings):
         caller = await make_person("ada")
         (tmp_path / str(caller.id)).mkdir()
-        template = await templates.create(
-            caller.id,
-            {
-                "name": "Difference engine",
-                "type": "user",
-                "application_type": "jupyterlab",
-                "hardware": "cpuSmall",
-                "server_name": "difference-engine",
-                "datasets": [],
-                "modules": [],
-                "secrets": [],
-                "tags": [],
-            },
-        )
-        async with Transaction():
-            server = await servers.create(
-                (await templates.read_visible(template, caller)).snapshot(), caller, made_with_template=True
-            )
+        server = await make_server(caller)
         api, truth = cast(JupyterHub, hub), cast(Truth, hub)
         starts, stops = Starts(api, truth, vault, settings, key_pair()[0]), Stops(api, truth)
         watching = Watching(truth, ShareLinks(api, settings), settings, wake)

@@ -19,7 +19,8 @@ from models.domain.values import OperationStatus, Subject, Wish
 from models.ledger import heartbeats, operations
 from models.ledger.heartbeats import Role
 from models.ledger.operations import LeftOut, OperationError
-from models.records import mounts, server_settling, servers, templates
+from models.records import mounts, server_settling, servers
+from tests.servers import make_server
 from tests.unit.api.bench import Api, Bench, end
 
 
@@ -49,7 +50,7 @@ async def run(operation: UUID) -> None:
 
 
 async def test_a_view_of_everything(bench: Bench, api: Api) -> None:
-    server = await make_server(bench)
+    server = await make_server(bench.callers["alice"])
     operation = await intend(bench, server, Wish.RUNNING)
     await mounts.note_left_out(operation, [LeftOut(kind="dataset", id="x", reason="not yours")])
     await operations.step(operation, "spawn", OperationStatus.RUNNING)
@@ -66,7 +67,7 @@ async def test_a_view_of_everything(bench: Bench, api: Api) -> None:
 
 
 async def test_a_failure_that_has_no_advice_gives_none(bench: Bench, api: Api) -> None:
-    server = await make_server(bench)
+    server = await make_server(bench.callers["alice"])
     operation = await intend(bench, server, Wish.RUNNING)
     await server_settling.settle_failed_start(server, 1, OperationError(code="SPAWN_FAILED", message="no"))
     body = (await api.alice.get(f"/operations/{operation}")).json()
@@ -248,24 +249,13 @@ async def test_the_stream_over_http(bench: Bench, api: Api) -> None:
 # --- cancelling --------------------------------------------------------------------------------------------
 
 
-async def make_server(bench: Bench) -> UUID:
-    alice = bench.callers["alice"]
-    async with Transaction():
-        template = await templates.create(
-            alice.id,
-            {"name": "t", "type": "user", "application_type": "jupyterlab", "hardware": "small", "server_name": "t"},
-        )
-        found = await templates.read_visible(template, alice)
-        return await servers.create(found.snapshot(), alice, made_with_template=True)
-
-
 async def intend(bench: Bench, server: UUID, wish: Wish) -> UUID:
     async with Transaction():
         return (await servers.intend(server, wish, bench.callers["alice"])).operation
 
 
 async def test_cancelling_a_start_stops_the_server(bench: Bench, api: Api) -> None:
-    server = await make_server(bench)
+    server = await make_server(bench.callers["alice"])
     start = await intend(bench, server, Wish.RUNNING)
     answer = await api.alice.post(f"/operations/{start}/cancel")
     assert (answer.status_code, answer.json()["_id"]) == (202, str(start))
@@ -278,7 +268,7 @@ async def test_cancelling_a_start_stops_the_server(bench: Bench, api: Api) -> No
 
 
 async def test_cancelling_a_start_that_was_overtaken_leaves_the_later_wish(bench: Bench, api: Api) -> None:
-    server = await make_server(bench)
+    server = await make_server(bench.callers["alice"])
     first = await intend(bench, server, Wish.RUNNING)
     await intend(bench, server, Wish.STOPPED)
     await intend(bench, server, Wish.RUNNING)
@@ -287,7 +277,7 @@ async def test_cancelling_a_start_that_was_overtaken_leaves_the_later_wish(bench
 
 
 async def test_a_stop_or_deletion_cannot_be_cancelled(bench: Bench, api: Api) -> None:
-    server = await make_server(bench)
+    server = await make_server(bench.callers["alice"])
     await intend(bench, server, Wish.RUNNING)
     for wish in (Wish.STOPPED, Wish.DELETED):
         answer = await api.alice.post(f"/operations/{await intend(bench, server, wish)}/cancel")

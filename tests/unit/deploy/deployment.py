@@ -4,7 +4,6 @@ import os
 import re
 import stat
 import subprocess
-import time
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +11,10 @@ import yaml
 
 from hub.settings import HubSettings, variable_of
 from models.domain.environment import settings_of
-from models.domain.server_spec import ServerSpec, sign_spec
+from models.domain.server_spec import sign_spec
 from models.domain.settings import Settings, table
 from tests.project import PROJECT
+from tests.specs import make_spec
 
 Json = dict[str, Any]
 DEPLOY = PROJECT / "deploy"
@@ -87,19 +87,7 @@ def worker_settings(secrets: Path, programs: Path) -> Settings:
 
 def signed(worker: Settings) -> str:
     """A spec as the worker signs it."""
-    now = int(time.time())
-    spec = ServerSpec(
-        server_id="s1",
-        hub_user="alice@example.org",
-        hub_name="s1",
-        generation=1,
-        person_id="p1",
-        application="lab",
-        hardware="small",
-        home="/data/notebooks/p1",
-        issued_at=now,
-        expires_at=now + 120,
-    )
+    spec = make_spec(server_id="s1")
     return sign_spec(spec, Path(worker.spec_signing_key_file).read_bytes(), worker.spec_key_id)
 
 

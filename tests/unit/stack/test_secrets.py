@@ -2,7 +2,6 @@
 
 import os
 import stat
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,6 +13,7 @@ from temporalio.api.common.v1 import Payload
 
 from models.domain.server_spec import ServerSpec, sign_spec, verify_spec
 from stack.secrets import Secrets, load_or_make, rotate, signing_key_file, spec_key_id, verifying_keys
+from tests.specs import make_spec
 from workflows.codec import EncryptionCodec
 
 
@@ -31,19 +31,7 @@ def values(secrets: Secrets) -> list[str]:
 
 def signed(directory: Path) -> tuple[ServerSpec, str]:
     """A spec, and that spec as it is signed now."""
-    now = int(time.time())
-    spec = ServerSpec(
-        server_id="s",
-        hub_user="u",
-        hub_name="n",
-        generation=1,
-        person_id="p",
-        application="jupyterlab",
-        hardware="cpuMedium",
-        home="/h",
-        issued_at=now,
-        expires_at=now + 60,
-    )
+    spec = make_spec()
     return spec, sign_spec(spec, signing_key_file(directory).read_bytes(), spec_key_id(directory))
 
 

@@ -15,6 +15,7 @@ from models.ledger import operations
 from models.ledger.operations import OperationError
 from models.records import server_settling, server_watch, servers, templates
 from tests.people import make_person
+from tests.servers import make_server, make_template
 
 FAILURE = OperationError(code="SPAWN_FAILED", message="the program is missing", hint="choose another type")
 
@@ -50,32 +51,6 @@ class Story:
 async def story(connected: None) -> Story:
     caller = await make_person()
     return Story(caller, await make_server(caller))
-
-
-async def make_server(caller: Caller, *, public: bool = False, together: bool = True) -> UUID:
-    template = await make_template(caller, public=public)
-    found = await templates.read_visible(template, caller)
-    async with Transaction():
-        return await servers.create(found.snapshot(), caller, made_with_template=together)
-
-
-async def make_template(caller: Caller, *, public: bool = False) -> UUID:
-    return await templates.create(
-        caller.id,
-        {
-            "name": "A lab",
-            "description": "",
-            "type": "user",
-            "application_type": "jupyterlab",
-            "hardware": "small",
-            "public": public,
-            "server_name": templates.slug("A lab"),
-            "datasets": [],
-            "modules": [],
-            "secrets": [],
-            "tags": ["x"],
-        },
-    )
 
 
 async def test_a_new_server_is_stopped_and_its_creation_is_an_operation(story: Story) -> None:

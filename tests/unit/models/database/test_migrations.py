@@ -12,8 +12,8 @@ import pytest
 
 from models.database.piccolo_app import APP_CONFIG
 from models.migrations.notebooks_hub_2026_11_26t07_55_00_000000_first import ID, REPLACES
+from tests.project import PROJECT
 
-PROJECT = Path(__file__).parents[3]
 Database = tuple[str, "asyncpg.Connection[asyncpg.Record]"]
 
 COLUMNS = """
