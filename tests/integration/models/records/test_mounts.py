@@ -11,8 +11,8 @@ from models.database.transactions import Transaction
 from models.domain.settings import Settings
 from models.domain.values import Wish
 from models.records import mounts, servers
-from tests.integration.models.records.test_servers import make_server
 from tests.people import make_person
+from tests.servers import make_server
 
 
 @pytest.fixture
