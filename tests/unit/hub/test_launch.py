@@ -104,13 +104,17 @@ async def test_a_fence_holds_at_the_last_moment(tmp_path: Path) -> None:
     # Raised between the plug-in's decision and the launch.
     await machine.end(ID, up_to_generation=3)
     assert "later start or stop" in launch(tmp_path)
+    # It says why, and is gone a moment later.
+    until(lambda: not machine.records.is_alive(ID))
     assert await machine.living() == []
 
 
 @pytest.mark.parametrize("changes", [{"program": "/none"}, {"directory": "/none"}])
 async def test_what_cannot_be_executed_leaves_nothing(tmp_path: Path, changes: dict[str, object]) -> None:
     assert "/none" in launch(tmp_path, **changes)
-    assert await Machine(Records(tmp_path)).living() == []
+    machine = Machine(Records(tmp_path))
+    until(lambda: not machine.records.is_alive(ID))
+    assert await machine.living() == []
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator
 from uuid import UUID
 
+import msgspec
 import pytest
 
 from models.database import engine
@@ -237,6 +238,34 @@ async def test_steps_are_told_once_and_end_with_their_operation(story: Story) ->
     assert all(step.ended_at for step in steps)
     await operations.step(operation, "Too late", OperationStatus.RUNNING)
     assert len((await operations.read(operation)).steps) == 2
+
+
+@pytest.mark.parametrize(("succeeds", "status"), [(True, "succeeded"), (False, "failed")])
+async def test_what_hindered_a_step_is_told_until_its_operation_succeeds(
+    story: Story, succeeds: bool, status: str
+) -> None:
+    await story.wish(Wish.RUNNING)
+    operation = story.opened[0]
+    await operations.step(operation, "Ask JupyterHub", OperationStatus.RUNNING, "It does not answer.", next_in=60)
+    (hindered,) = (await operations.read(operation)).steps
+    assert (hindered.status, hindered.detail, hindered.ended_at) == ("running", "It does not answer.", None)
+    assert hindered.troubled_since
+    assert hindered.next_try_at
+    if succeeds:
+        await server_settling.settle_running(story.server, 1, 1)
+    else:
+        await server_settling.settle_failed_start(story.server, 1, FAILURE)
+    ended = await operations.read(operation)
+    assert ended.steps == [
+        msgspec.structs.replace(
+            hindered,
+            status=status,
+            ended_at=ended.ended_at,
+            next_try_at=None,
+            detail=None if succeeds else hindered.detail,
+            troubled_since=None if succeeds else hindered.troubled_since,
+        )
+    ]
 
 
 async def test_what_makes_no_progress_is_found(story: Story) -> None:
