@@ -96,6 +96,7 @@ class Write:
         self.request_id: str = request.scope["state"].get("request_id", "")
         self._key: WriteKey | None = None
         self._claim: Claim | None = None
+        self._shares_claim = False
         self._transaction = Transaction()
         self._accepted: _Accepted | None = None
         self._answer: StoredAnswer | None = None
@@ -176,18 +177,22 @@ class Write:
             if held != identity:
                 earlier = await claims.resume(held)
                 if earlier is not None:
+                    self._shares_claim = True
                     return earlier
                 await idempotency.move(key, identity)
         return await claims.take(identity, kind, subject, self.caller.id, self.request_id, detail)
 
     async def _give_up(self, key: WriteKey | None, claim: Claim | None = None) -> None:
-        """The request failed: it may be sent again, also otherwise. The claim goes too where nothing was made."""
+        """The request failed: it may be sent again, also otherwise. The claim goes too where nothing was made.
+
+        Not where other requests of that key go on with the claim: what they make would belong to nobody.
+        """
+        if self._shares_claim:
+            return
         # What cannot be done now is done when it is repeated, or by the janitor.
         with contextlib.suppress(*DATABASE_ERRORS):
-            if key is not None:
+            if (claim is None or await claims.drop_own(claim)) and key is not None:
                 await idempotency.release(key)
-            if claim is not None:
-                await claims.drop(claim.id)
 
     async def _read_key(self) -> WriteKey | None:
         body, secret = await self._request.body(), self._services.settings.session_key.encode()

@@ -26,9 +26,10 @@ class Claim(Struct, frozen=True, kw_only=True):
     request_id: str | None
     detail: dict[str, Any]
     made: list[str]
+    claimed_at: datetime
 
 
-_COLUMNS = "id, kind, subject, person, request_id, detail, made"
+_COLUMNS = "id, kind, subject, person, request_id, detail, made, claimed_at"
 
 
 def _claim(found: Row) -> Claim:
@@ -39,9 +40,9 @@ async def take(
     claim_id: UUID, kind: str, subject: UUID, person_id: UUID, request_id: str, detail: dict[str, Any] | None = None
 ) -> Claim:
     """Claim something anew, within the caller's transaction."""
-    await row(
-        """INSERT INTO write_claim (id, kind, subject, person, request_id, detail, made)
-           VALUES (:id, :kind, :subject, :person, :request_id, :detail::jsonb, '{}')""",
+    (taken,) = await rows(
+        f"""INSERT INTO write_claim (id, kind, subject, person, request_id, detail, made)
+            VALUES (:id, :kind, :subject, :person, :request_id, :detail::jsonb, '{{}}') RETURNING {_COLUMNS}""",
         id=claim_id,
         kind=kind,
         subject=subject,
@@ -49,9 +50,7 @@ async def take(
         request_id=request_id,
         detail=to_json(detail),
     )
-    return Claim(
-        id=claim_id, kind=kind, subject=subject, person=person_id, request_id=request_id, detail=detail or {}, made=[]
-    )
+    return _claim(taken)
 
 
 async def resume(claim_id: UUID) -> Claim | None:
@@ -77,6 +76,16 @@ async def settle(claim_id: UUID) -> None:
     """What was claimed is recorded, within the caller's transaction; raises `StateConflict` when it was abandoned."""
     if await row("DELETE FROM write_claim WHERE id = :id AND NOT abandoned RETURNING id", id=claim_id) is None:
         raise StateConflict("The request took too long and was given up.", hint="Send it again.", code="CLAIM_LOST")
+
+
+async def drop_own(claim: Claim) -> bool:
+    """Nothing was made by the write that took this claim; False: another goes on with it since, or it is gone."""
+    dropped = await row(
+        "DELETE FROM write_claim WHERE id = :id AND claimed_at = :claimed_at RETURNING id",
+        id=claim.id,
+        claimed_at=claim.claimed_at,
+    )
+    return dropped is not None
 
 
 async def drop(claim_id: UUID) -> None:

@@ -146,9 +146,12 @@ async def test_a_notebook_runs_in_jupyterlab(alice: Member, page: Page) -> None:
     server = await alice.started(name="A lab for a browser")
     await visit(alice, page, server)
     await page.locator(".jp-LauncherCard[data-category=Notebook]").first.click()
+    # What is typed before is lost.
+    await expect(page.get_by_text("Python 3 (ipykernel) | Idle")).to_be_visible(timeout=60_000)
     cell = page.locator(".jp-Notebook .jp-InputArea-editor").first
     await cell.click()
     await page.keyboard.type("6 * 7")
+    await expect(cell).to_have_text("6 * 7")
     await page.keyboard.press("Shift+Enter")
     await expect(page.locator(".jp-OutputArea-output").first).to_have_text("42")
     await alice.succeeded(await alice.delete(server))

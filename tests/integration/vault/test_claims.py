@@ -9,7 +9,7 @@ import pytest
 
 from integrations.vault import Vault
 from models.database.sql import rows
-from models.domain.errors import VaultUnavailable
+from models.domain.errors import StateConflict, VaultUnavailable
 from models.records import secrets
 from stack.supervisor import Stack
 from stack.vault_setup import role_of
@@ -93,6 +93,34 @@ async def test_a_request_goes_on_where_an_earlier_one_was_cut_off(
     assert (await ask()).json() == answer.json()
     assert await unrecorded(worker, before) == []
     assert await claimed(api) == []
+
+
+async def test_a_request_that_is_refused_leaves_those_of_its_key_alone(
+    api: Api, worker: Vault, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = set(await worker.identities())
+    body, key = a_secret(), {"idempotency-key": unique("k")}
+    put, first, refused = Vault.put, asyncio.Event(), asyncio.Event()
+
+    async def in_turn(self: Vault, *arguments: Any, **more: Any) -> int:
+        if not first.is_set():
+            first.set()
+            await refused.wait()
+            return await put(self, *arguments, **more)
+        raise StateConflict("Others wrote it all the time.")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Vault, "put", in_turn)
+        making = asyncio.ensure_future(api.alice.post("/secrets", json=body, headers=key))
+        await first.wait()
+        answer = await api.alice.post("/secrets", json=body, headers=key)
+        assert answer.status_code == 409, answer.text
+        refused.set()
+        made = await making
+    assert made.status_code == 200, made.text
+    assert await unrecorded(worker, before) == []
+    assert await claimed(api) == []
+    assert (await api.alice.post("/secrets", json=body, headers=key)).json() == made.json()
 
 
 async def test_a_claim_that_was_given_up_is_not_recorded(

@@ -77,7 +77,7 @@ class Stage:
         self.callers.append(caller)
         self.api.bench.callers[caller.email] = caller
         await row(
-            "INSERT INTO person (id, issuer, subject, email) VALUES (:id, 'test', :id::text, :email)",
+            "INSERT INTO person (id, issuer, subject, email) VALUES (:id::uuid, 'test', :id::uuid::text, :email)",
             id=caller.id,
             email=caller.email,
         )
