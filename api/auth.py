@@ -1,10 +1,8 @@
 """Signing in and out, and who one is."""
 
-import contextlib
 import secrets
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any
-from uuid import UUID
 
 import msgspec
 import structlog
@@ -154,7 +152,8 @@ class AuthController(Controller):
         summary="Refresh tokens",
     )
     async def refresh(self, data: JSONBody[RefreshRequest], services: NamedDependency[Services]) -> Response[TokenView]:
-        """Exchange a refresh token for fresh tokens."""
+        """Exchange a refresh token for fresh tokens. One that was used before ends its session."""
+        await _refuse_what_was_used(services, data.refresh_token)
         tokens = await services.oidc.refresh(data.refresh_token)
         if tokens.id_token is None:
             raise IdentityUnknown("The sign-in provider gave no id token.", hint="Sign in again.")
@@ -268,28 +267,39 @@ async def _keep_session(
     identity = identity_of(claims, services.settings)
     person = await persons.bind(identity)
     fernet = Fernet(services.settings.session_key)
-    sid = await _login_of(fernet, person, refreshed) if refreshed is not None else None
     # A provider need not give a fresh refresh token: then the old one goes on.
     refresh_token = tokens.refresh_token or refreshed
-    await sessions.keep(
+    kept = await sessions.keep(
         sessions.digest(tokens.access_token),
         person_id=person,
         admin=identity.admin,
         orgs=identity.orgs,
         expires_at=datetime.now(UTC) + timedelta(seconds=tokens.lifetime),
         refresh_token_encrypted=fernet.encrypt(refresh_token.encode()) if refresh_token else None,
+        refresh_token_hash=sessions.digest(refresh_token) if refresh_token else None,
         id_token_hash=sessions.digest(id_token),
-        sid=sid or _sid(claims, id_token),
+        sid=_sid(claims, id_token),
+        refreshed_hash=sessions.digest(refreshed) if refreshed is not None else None,
     )
+    if refreshed is not None and not kept:
+        # It was good when the provider was asked.
+        await _refuse_what_was_used(services, refreshed)
 
 
-async def _login_of(fernet: Fernet, person: UUID, refresh_token: str) -> str | None:
-    """The login in which a refresh token was given out."""
-    for kept in await sessions.refresh_tokens(person):
-        with contextlib.suppress(InvalidToken):
-            if secrets.compare_digest(fernet.decrypt(kept.refresh_token_encrypted), refresh_token.encode()):
-                return kept.sid
-    return None
+async def _refuse_what_was_used(services: Services, refresh_token: str) -> None:
+    """Raise `IdentityUnknown` for a refresh token that was exchanged, or whose login has ended.
+
+    Whoever brings an exchanged one has stolen it, or was robbed: its login ends. Of one that had ended a browser may
+    know nothing yet, and the same login at the provider may have led to a new session since: that one stays.
+    """
+    login = await sessions.login_of(sessions.digest(refresh_token))
+    if login is None or login.live:
+        return
+    if not login.ended:
+        log.warning("refresh_token_replayed", person=str(login.person))
+        for encrypted in await sessions.end_login(login.person, login.sid):
+            await _revoke(services, encrypted)
+    raise IdentityUnknown("This refresh token was used before, or its session has ended.", hint="Sign in again.")
 
 
 async def _revoke(services: Services, encrypted: bytes) -> None:

@@ -56,6 +56,7 @@ class Session(Table, db=DB):
     orgs = Array(base_column=Text())
     expires_at = Timestamptz(index=True)
     refresh_token_encrypted = Bytea(null=True, default=None, secret=True)
+    refresh_token_hash = Bytea(null=True, default=None, index=True)
     id_token_hash = Bytea(null=True, default=None, index=True)
     sid = Text(null=True, default=None)
     created_at = Timestamptz(default=TimestamptzNow())

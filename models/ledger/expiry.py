@@ -6,8 +6,9 @@ from models.database.sql import rows
 _BATCH = 5000
 
 STATEMENTS = (
+    # By then a provider has forgotten a refresh token that nobody used; until then an ended one is known by its hash.
     """DELETE FROM session WHERE token_hash IN (
-         SELECT token_hash FROM session WHERE expires_at < now() - interval '1 day' LIMIT :limit) RETURNING 1""",
+         SELECT token_hash FROM session WHERE expires_at < now() - interval '60 days' LIMIT :limit) RETURNING 1""",
     """DELETE FROM login_transaction WHERE state_hash IN (
          SELECT state_hash FROM login_transaction WHERE expires_at < now() LIMIT :limit) RETURNING 1""",
     """DELETE FROM heartbeat WHERE id IN (

@@ -4,7 +4,8 @@ Tokens are found by their SHA-256 and never stored; the refresh token, which a l
 
 A session belongs to a login: that of its `sid`, which the provider gives or the first id token stands for, and which
 every refresh hands on. A session that ended keeps its row, without an id token, as long as the janitor keeps expired
-ones: a JWT that has been signed out would still be good by its signature alone.
+ones: a JWT that has been signed out would still be good by its signature alone, and so would be its refresh token at
+a provider that was away. A refresh token that was exchanged or ended is known by its hash, and its ciphertext is gone.
 """
 
 import hashlib
@@ -14,7 +15,8 @@ from uuid import UUID
 import msgspec
 from msgspec import Struct
 
-from models.database.sql import records, row, rows
+from models.database.sql import row, rows
+from models.database.transactions import Transaction
 from models.domain.errors import IdentityUnknown
 from models.domain.values import Caller
 
@@ -44,11 +46,13 @@ class SignedIn(Struct, frozen=True, kw_only=True):
         return Caller(id=self.person, email=self.email, admin=self.admin, orgs=tuple(self.orgs), token_hash=token_hash)
 
 
-class KeptRefresh(Struct, frozen=True, kw_only=True):
-    """A session's refresh token, and the login it belongs to."""
+class RefreshedLogin(Struct, frozen=True, kw_only=True):
+    """The login of a refresh token, which is `live`, or was exchanged for another, or all of its login has `ended`."""
 
+    person: UUID
     sid: str
-    refresh_token_encrypted: bytes
+    live: bool
+    ended: bool
 
 
 def digest(secret: str) -> bytes:
@@ -98,25 +102,46 @@ async def keep(
     id_token_hash: bytes,
     sid: str,
     refresh_token_encrypted: bytes | None = None,
-) -> None:
-    """Write a session, replacing one of the same token."""
-    await row(
-        """INSERT INTO session (token_hash, person, admin, orgs, expires_at, refresh_token_encrypted,
-                                id_token_hash, sid)
-           VALUES (:token, :person, :admin, :orgs::text[], :expires_at, :refresh_token, :id_token, :sid)
-           ON CONFLICT (token_hash) DO UPDATE SET person = excluded.person, admin = excluded.admin,
-              orgs = excluded.orgs, expires_at = excluded.expires_at, id_token_hash = excluded.id_token_hash,
-              sid = excluded.sid,
-              refresh_token_encrypted = coalesce(excluded.refresh_token_encrypted, session.refresh_token_encrypted)""",
-        token=token_hash,
-        person=person_id,
-        admin=admin,
-        orgs=list(orgs),
-        expires_at=expires_at,
-        refresh_token=refresh_token_encrypted,
-        id_token=id_token_hash,
-        sid=sid,
-    )
+    refresh_token_hash: bytes | None = None,
+    refreshed_hash: bytes | None = None,
+) -> bool:
+    """Write a session, replacing one of the same token; False if the refresh token that it came of is good no more.
+
+    It belongs to the login of that token, if it is known; otherwise to `sid`.
+    """
+    async with Transaction():
+        # A logout that came while the provider was asked is before this; one that comes now finds this session.
+        await _hold(person_id)
+        login = await login_of(refreshed_hash) if refreshed_hash is not None else None
+        if login is not None and not login.live:
+            return False
+        await row(
+            """INSERT INTO session (token_hash, person, admin, orgs, expires_at, refresh_token_encrypted,
+                                    refresh_token_hash, id_token_hash, sid)
+               VALUES (:token, :person, :admin, :orgs::text[], :expires_at, :refresh_token, :refresh_hash, :id_token,
+                       :sid)
+               ON CONFLICT (token_hash) DO UPDATE SET person = excluded.person, admin = excluded.admin,
+                  orgs = excluded.orgs, expires_at = excluded.expires_at, id_token_hash = excluded.id_token_hash,
+                  sid = excluded.sid,
+                  refresh_token_hash = coalesce(excluded.refresh_token_hash, session.refresh_token_hash),
+                  refresh_token_encrypted =
+                    coalesce(excluded.refresh_token_encrypted, session.refresh_token_encrypted)""",
+            token=token_hash,
+            person=person_id,
+            admin=admin,
+            orgs=list(orgs),
+            expires_at=expires_at,
+            refresh_token=refresh_token_encrypted,
+            refresh_hash=refresh_token_hash,
+            id_token=id_token_hash,
+            sid=sid if login is None else login.sid,
+        )
+        if refreshed_hash is not None and refreshed_hash != refresh_token_hash:
+            await row(
+                "UPDATE session SET refresh_token_encrypted = NULL WHERE refresh_token_hash = :hash",
+                hash=refreshed_hash,
+            )
+    return True
 
 
 _FIND = """
@@ -141,36 +166,48 @@ async def find(token_hash: bytes) -> SignedIn | None:
     return session
 
 
-async def refresh_tokens(person_id: UUID) -> list[KeptRefresh]:
-    """The refresh tokens of a person's sessions, the latest first."""
-    found = await rows(
-        """SELECT sid, refresh_token_encrypted FROM session
-            WHERE person = :person AND id_token_hash IS NOT NULL AND refresh_token_encrypted IS NOT NULL
-            ORDER BY created_at DESC LIMIT 100""",
-        person=person_id,
+async def login_of(refresh_token_hash: bytes) -> RefreshedLogin | None:
+    """The login in which a refresh token was given out; None for a token that is not known here."""
+    found = await row(
+        """SELECT person, sid, bool_or(refresh_token_encrypted IS NOT NULL) AS live,
+                  bool_and(id_token_hash IS NULL) AS ended
+             FROM session WHERE refresh_token_hash = :hash GROUP BY person, sid ORDER BY live DESC LIMIT 1""",
+        hash=refresh_token_hash,
     )
-    return records(found, KeptRefresh)
+    return None if found is None else msgspec.convert(found, RefreshedLogin)
 
 
 async def end(*, issuer: str, subject: str, id_token_hash: bytes, sid: str) -> list[bytes]:
     """End every session of the login that an id token stands for; their refresh tokens, encrypted."""
-    found = await rows(
-        """WITH theirs AS (
-             SELECT s.token_hash, s.sid, s.id_token_hash, s.refresh_token_encrypted
-               FROM session s JOIN person p ON p.id = s.person
-              WHERE p.issuer = :issuer AND p.subject = :subject AND s.id_token_hash IS NOT NULL
-                FOR UPDATE OF s)
-           UPDATE session s SET id_token_hash = NULL, refresh_token_encrypted = NULL
-             FROM theirs t
-            WHERE s.token_hash = t.token_hash
-              AND (t.sid = :sid OR t.sid IN (SELECT sid FROM theirs WHERE id_token_hash = :id_token))
-           RETURNING t.refresh_token_encrypted""",
-        issuer=issuer,
-        subject=subject,
-        sid=sid,
-        id_token=id_token_hash,
+    found = await row(
+        "SELECT id FROM person WHERE issuer = :issuer AND subject = :subject", issuer=issuer, subject=subject
     )
+    return [] if found is None else await end_login(found["id"], sid, id_token_hash)
+
+
+async def end_login(person_id: UUID, sid: str, id_token_hash: bytes | None = None) -> list[bytes]:
+    """End every session of a person's login, and of the one that has this id token; their refresh tokens, encrypted."""
+    async with Transaction():
+        await _hold(person_id)
+        found = await rows(
+            """WITH theirs AS (
+                 SELECT token_hash, sid, id_token_hash, refresh_token_encrypted FROM session
+                  WHERE person = :person AND id_token_hash IS NOT NULL)
+               UPDATE session s SET id_token_hash = NULL, refresh_token_encrypted = NULL
+                 FROM theirs t
+                WHERE s.token_hash = t.token_hash
+                  AND (t.sid = :sid OR t.sid IN (SELECT sid FROM theirs WHERE id_token_hash = :id_token::bytea))
+               RETURNING t.refresh_token_encrypted""",
+            person=person_id,
+            sid=sid,
+            id_token=id_token_hash,
+        )
     return [one["refresh_token_encrypted"] for one in found if one["refresh_token_encrypted"] is not None]
+
+
+async def _hold(person_id: UUID) -> None:
+    """Let no session of a person be made or ended by others before the end of this transaction."""
+    await row("SELECT 1 FROM person WHERE id = :person FOR NO KEY UPDATE", person=person_id)
 
 
 async def end_all(person_id: UUID) -> None:

@@ -8,6 +8,7 @@ from uuid import UUID
 import httpx
 import pytest
 
+from integrations.oidc import OidcClient, TokenAnswer
 from models.database.sql import row, rows
 from models.database.tables import Server
 from models.domain.errors import ActionForbidden
@@ -236,6 +237,47 @@ async def test_refresh_tokens_rotate(hub: Place) -> None:
         assert error_of(await browser.refresh("nonsense"), 401) == "UNAUTHENTICATED"
 
 
+async def test_a_refresh_token_that_is_used_again_ends_its_session_and_no_other(hub: Place) -> None:
+    async with hub.browser() as browser, hub.browser() as elsewhere:
+        other = await elsewhere.sign_in("alice@example.org")
+        first = await browser.sign_in("alice@example.org")
+        second = (await browser.refresh(first["refresh_token"])).json()
+        assert error_of(await browser.refresh(first["refresh_token"]), 401) == "UNAUTHENTICATED"
+        for one in (first, second):
+            assert error_of(await browser.whoami(one["access_token"]), 401) == "UNAUTHENTICATED"
+            assert error_of(await browser.refresh(one["refresh_token"]), 401) == "UNAUTHENTICATED"
+        assert (await elsewhere.whoami(other["access_token"])).status_code == 200
+        assert (await elsewhere.refresh(other["refresh_token"])).status_code == 200
+
+
+async def test_a_refresh_token_of_an_ended_session_ends_no_later_one(hub: Place) -> None:
+    async with hub.browser() as browser:
+        first = await browser.sign_in("alice@example.org")
+        await browser.sign_out(first["id_token"])
+        second = await browser.sign_in("alice@example.org")
+        # As another tab does, which does not know of the logout.
+        assert error_of(await browser.refresh(first["refresh_token"]), 401) == "UNAUTHENTICATED"
+        assert (await browser.whoami(second["access_token"])).status_code == 200
+        assert (await browser.refresh(second["refresh_token"])).status_code == 200
+
+
+async def test_a_logout_while_the_provider_is_asked_ends_what_is_refreshed(
+    hub: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with hub.browser() as browser:
+        tokens = await browser.sign_in("alice@example.org")
+        refresh = OidcClient.refresh
+
+        async def slow(client: OidcClient, refresh_token: str) -> TokenAnswer:
+            given = await refresh(client, refresh_token)
+            assert (await browser.sign_out(tokens["id_token"])).status_code == 200
+            return given
+
+        monkeypatch.setattr(OidcClient, "refresh", slow)
+        assert error_of(await browser.refresh(tokens["refresh_token"]), 401) == "UNAUTHENTICATED"
+    assert await rows("SELECT 1 FROM session WHERE id_token_hash IS NOT NULL") == []
+
+
 @pytest.mark.parametrize("by", ["first", "second", "third"])
 async def test_a_logout_ends_all_of_its_login_at_once(hub: Place, by: str) -> None:
     async with hub.browser() as browser, hub.browser() as elsewhere:
@@ -435,6 +477,8 @@ async def test_a_provider_that_is_restarted_remembers_and_its_absence_is_503(hub
             assert (await browser.whoami(tokens["access_token"])).status_code == 401
         finally:
             await hub.provider.start()
+        # And it stays true, though the provider was told nothing.
+        assert error_of(await browser.refresh(tokens["refresh_token"]), 401) == "UNAUTHENTICATED"
         async with hub.browser() as other:
             again = await other.sign_in("alice@example.org")
         hub.provider.stop()
