@@ -25,6 +25,7 @@ from joserfc.errors import JoseError, SecurityWarning
 from joserfc.jwk import Key, KeySet
 from msgspec import Struct
 
+from integrations.asked_tokens import AskedTokens
 from models.domain.errors import ActionForbidden, IdentityUnknown, ProviderUnavailable, RequestMalformed
 from models.domain.settings import Settings
 
@@ -139,6 +140,7 @@ class OidcClient:
         self._keys: KeySet | None = None
         self._keys_until = self._keys_asked = float("-inf")
         self._lock = asyncio.Lock()
+        self._asked_tokens = AskedTokens[Claims]()
 
     @classmethod
     def from_settings(cls, settings: Settings) -> Self:
@@ -247,13 +249,17 @@ class OidcClient:
 
         A JWT is checked by the provider's keys, any other by asking the provider (RFC 7662). Where that does not say
         all that is needed, the provider's userinfo is asked too; raises `ActionForbidden` where that cannot be read.
+        Tokens that the provider does not know are asked about in turn; raises `RequestThrottled` for too many.
         """
         if len(token) > LARGEST_TOKEN:
             raise _refused("it is too long")
         if token.count(".") != 2:
-            return await self._opaque_access_token(token, says_all)
+            return await self._asked_tokens.answer(token, lambda: self._opaque_access_token(token, says_all))
         claims = await self._jwt_access_token(token)
-        return claims if says_all(claims) else joined(claims, await self.userinfo(token, claims["sub"]))
+        if says_all(claims):
+            return claims
+        more = await self._asked_tokens.answer(token, lambda: self.userinfo(token, claims["sub"]), known=True)
+        return joined(claims, more)
 
     async def read_more(self, access_token: str, subject: str) -> Claims:
         """What the provider says of a person elsewhere than in the id token: in its userinfo, in a JWT access token."""

@@ -32,7 +32,7 @@ _REASONS = {
     413: "The body is too large.",
     415: "The body is not JSON.",
     422: "The request is not valid; `details` names every problem.",
-    429: "Too many requests.",
+    429: "Too many requests, or too many unknown tokens at once.",
     500: "A defect of this service.",
     503: "Something that this needs does not answer at the moment.",
 }
@@ -219,7 +219,7 @@ def _refusals(policy: Policy | None, handler: HTTPRouteHandler) -> set[int]:
     found = {422, 500, 503, *handler.opt.get("refusals", ())}
     if policy is not Policy.PUBLIC:
         # 403: also for an account that may not be used, or that asks about somebody else.
-        found |= {401, 403}
+        found |= {401, 403, 429}
     if policy is Policy.RECORD:
         found.add(404)
     if handler.parsed_data_field is not None:

@@ -262,12 +262,12 @@ async def test_an_opaque_token_needs_introspection_and_a_person(provider: FakePr
     ):
         provider.says("/introspect", answer)
         with pytest.raises(IdentityUnknown):
-            await oidc.read_access_token("opaque")
+            await oidc.read_access_token(str(answer))
     provider.says("/introspect", active)
     for status, body in ((200, {**info, "sub": "s-2"}), (401, {}), (403, {})):
         provider.says("/userinfo", body, status)
         with pytest.raises(IdentityUnknown):
-            await oidc.read_access_token("opaque")
+            await oidc.read_access_token(f"opaque {status}")
 
 
 async def test_a_refresh_token_is_no_access_token(provider: FakeProvider, oidc: OidcClient) -> None:

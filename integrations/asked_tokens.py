@@ -1,0 +1,97 @@
+"""Tokens of which only the provider knows whom they stand for: asked about in turn, and one that it refused not again.
+
+Anybody can send any number of tokens that nobody knows. Few of them are asked about at once, and those that the
+provider has accepted before do not wait for them. Everything is kept by hash, for a time, and so much of it.
+"""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from hashlib import sha256
+from typing import Generic, TypeVar
+
+from models.domain.errors import IdentityUnknown, RequestThrottled
+
+REFUSED_SECONDS = 5.0
+"""How long a refused token stays refused: longer than it takes to ask, and shorter than anybody notices."""
+KNOWN_SECONDS = 300.0
+MOST_REMEMBERED = 10_000
+MOST_ASKED = 4
+MOST_WAITING = 16
+
+Answer = TypeVar("Answer")
+
+
+class Remembered:
+    """Hashes, each for some seconds; where they become too many, the oldest are forgotten."""
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+        self._until: dict[bytes, float] = {}
+
+    def __contains__(self, digest: bytes) -> bool:
+        return self._until.get(digest, 0.0) > time.monotonic()
+
+    def __len__(self) -> int:
+        return len(self._until)
+
+    def add(self, digest: bytes) -> None:
+        """Remember from now on."""
+        self._until.pop(digest, None)
+        self._until[digest] = time.monotonic() + self._seconds
+        if len(self._until) > MOST_REMEMBERED:
+            del self._until[next(iter(self._until))]
+
+
+class AskedTokens(Generic[Answer]):
+    """The questions about tokens that are under way, and what became of the last ones."""
+
+    def __init__(self) -> None:
+        self.refused = Remembered(REFUSED_SECONDS)
+        self.known = Remembered(KNOWN_SECONDS)
+        self._asked: dict[bytes, asyncio.Task[Answer]] = {}
+        self._turns = asyncio.Semaphore(MOST_ASKED)
+        self._unknown: set[bytes] = set()
+
+    async def answer(self, token: str, ask: Callable[[], Awaitable[Answer]], *, known: bool = False) -> Answer:
+        """What `ask` answers of a token, asked once for all who bring it meanwhile. One that is `known` waits for none.
+
+        Raises what it raises: `IdentityUnknown` for some seconds without asking again, and `RequestThrottled` where too
+        many unknown tokens wait.
+        """
+        digest = sha256(token.encode()).digest()
+        if digest in self.refused:
+            raise IdentityUnknown("The token is not accepted: it was refused a moment ago.", hint="Sign in again.")
+        asked = self._asked.get(digest)
+        if asked is None:
+            if known or digest in self.known:
+                question = self._outcome(digest, ask)
+            elif len(self._unknown) < MOST_ASKED + MOST_WAITING:
+                self._unknown.add(digest)
+                question = self._in_turn(digest, ask)
+            else:
+                raise RequestThrottled("Too many unknown tokens are being looked at.", hint="Try again in a moment.")
+            asked = self._asked[digest] = asyncio.create_task(question)
+            asked.add_done_callback(lambda done: self._ended(digest, done))
+        # Whoever gives up does not end it for the others.
+        return await asyncio.shield(asked)
+
+    async def _in_turn(self, digest: bytes, ask: Callable[[], Awaitable[Answer]]) -> Answer:
+        async with self._turns:
+            return await self._outcome(digest, ask)
+
+    async def _outcome(self, digest: bytes, ask: Callable[[], Awaitable[Answer]]) -> Answer:
+        try:
+            answer = await ask()
+        except IdentityUnknown:
+            self.refused.add(digest)
+            raise
+        self.known.add(digest)
+        return answer
+
+    def _ended(self, digest: bytes, asked: "asyncio.Task[Answer]") -> None:
+        del self._asked[digest]
+        self._unknown.discard(digest)
+        if not asked.cancelled():
+            # Told to whoever still waits; nobody may.
+            asked.exception()

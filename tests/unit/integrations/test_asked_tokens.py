@@ -1,0 +1,139 @@
+"""What tokens that nobody knows cost the provider, and everybody else."""
+
+import asyncio
+
+import httpx
+import pytest
+
+from integrations import asked_tokens
+from integrations.asked_tokens import MOST_ASKED, MOST_REMEMBERED, MOST_WAITING, REFUSED_SECONDS, Remembered
+from integrations.oidc import OidcClient
+from models.domain.errors import IdentityUnknown, RequestThrottled
+from tests.unit.integrations.fake_provider import CLIENT, FakeProvider
+
+
+class Clock:
+    """The time by which tokens are remembered."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    clock = Clock()
+    monkeypatch.setattr(asked_tokens, "time", clock)
+    return clock
+
+
+class HeldProvider(FakeProvider):
+    """Knows the tokens in `good`, and answers about others only when it is let."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.good: set[str] = set()
+        self.let = asyncio.Event()
+        self.under_way = self.most = 0
+
+    async def handle(self, request: httpx.Request) -> httpx.Response:
+        if not request.url.path.endswith("/introspect"):
+            return await super().handle(request)
+        asked = httpx.QueryParams(request.content.decode())["token"]
+        self.asked.append(asked)
+        if asked in self.good:
+            return httpx.Response(
+                200,
+                json={
+                    **{"active": True, "client_id": CLIENT, "sub": "s-1"},
+                    **{"email": "alice@example.org", "token_type": "Bearer"},
+                },
+            )
+        self.under_way += 1
+        self.most = max(self.most, self.under_way)
+        await self.let.wait()
+        self.under_way -= 1
+        return httpx.Response(200, json={"active": False})
+
+
+@pytest.fixture
+def provider() -> HeldProvider:
+    return HeldProvider()
+
+
+async def test_a_refused_token_is_refused_for_seconds_without_asking_and_no_longer(
+    provider: HeldProvider, oidc: OidcClient, clock: Clock
+) -> None:
+    provider.let.set()
+    for _ in range(3):
+        with pytest.raises(IdentityUnknown):
+            await oidc.read_access_token("tomorrow's")
+    assert provider.asked.count("tomorrow's") == 1
+    # What others are told of is nobody else's.
+    provider.good = {"tomorrow's", "today's"}
+    assert (await oidc.read_access_token("today's"))["sub"] == "s-1"
+    clock.now += REFUSED_SECONDS - 0.1
+    with pytest.raises(IdentityUnknown):
+        await oidc.read_access_token("tomorrow's")
+    clock.now += 0.2
+    assert (await oidc.read_access_token("tomorrow's"))["sub"] == "s-1"
+    provider.good = set()
+    with pytest.raises(IdentityUnknown):
+        await oidc.read_access_token("tomorrow's")
+
+
+async def test_unknown_tokens_wait_for_each_other_and_delay_nobody_who_is_known(
+    provider: HeldProvider, oidc: OidcClient
+) -> None:
+    provider.good = {"alice's"}
+    await oidc.read_access_token("alice's")
+    crowd = [asyncio.create_task(oidc.read_access_token(f"unknown {number}")) for number in range(20)]
+    # Whoever is known is answered before any of them, as often as it is asked.
+    async with asyncio.timeout(5):
+        for _ in range(20):
+            assert (await oidc.read_access_token("alice's"))["sub"] == "s-1"
+    assert not any(one.done() for one in crowd)
+    provider.let.set()
+    refused = await asyncio.gather(*crowd, return_exceptions=True)
+    assert all(isinstance(one, IdentityUnknown) for one in refused)
+    assert provider.most == MOST_ASKED
+
+
+async def test_more_unknown_tokens_than_may_wait_are_told_to_come_back(
+    provider: HeldProvider, oidc: OidcClient
+) -> None:
+    await oidc.begin("https://ui.example.org/callback")
+    most = MOST_ASKED + MOST_WAITING
+    crowd = [asyncio.create_task(oidc.read_access_token(f"unknown {number}")) for number in range(most + 5)]
+    await asyncio.wait(crowd[most:])
+    assert [type(one.exception()) for one in crowd[most:]] == [RequestThrottled] * 5
+    assert not any(one.done() for one in crowd[:most])
+    provider.let.set()
+    assert [type(one) for one in await asyncio.gather(*crowd[:most], return_exceptions=True)] == [
+        IdentityUnknown
+    ] * most
+    # They left nothing behind that is in the way of the next.
+    provider.good = {"bob's"}
+    assert (await oidc.read_access_token("bob's"))["sub"] == "s-1"
+
+
+async def test_one_token_is_asked_about_once_for_all_who_bring_it_and_for_those_who_stay(
+    provider: HeldProvider, oidc: OidcClient
+) -> None:
+    first, *others = (asyncio.create_task(oidc.read_access_token("same")) for _ in range(20))
+    await asyncio.sleep(0)
+    first.cancel()
+    provider.let.set()
+    assert {type(one) for one in await asyncio.gather(*others, return_exceptions=True)} == {IdentityUnknown}
+    assert provider.asked.count("same") == 1
+
+
+def test_of_many_tokens_the_oldest_are_forgotten(clock: Clock) -> None:
+    remembered = Remembered(REFUSED_SECONDS)
+    for number in range(MOST_REMEMBERED + 10):
+        remembered.add(number.to_bytes(4, "big"))
+    assert len(remembered) == MOST_REMEMBERED
+    assert (0).to_bytes(4, "big") not in remembered
+    assert (MOST_REMEMBERED + 9).to_bytes(4, "big") in remembered
