@@ -11,7 +11,8 @@ from models.domain import crash_points
 from models.domain.settings import Settings
 from models.domain.values import OperationStatus, Subject
 from models.ledger import operations
-from models.records import mounts
+from models.records import lifecycles, mounts
+from models.records.lifecycles import Presence
 from models.records.mounts import LostMount
 
 STOP = "Stop servers that hold what their owners may no longer use"
@@ -40,7 +41,7 @@ class Access:
     @activity.defn
     async def settle_access(self, run: WorkflowRun) -> None:
         """No server holds what it may not: the shares and revokes that were worked on have succeeded."""
-        await operations.succeed_all(Subject(run.kind, run.subject))
+        await operations.succeed_all(Subject(run.kind, run.subject), run.run_id)
 
     @activity.defn
     async def withdraw(self, scope: AccessScope) -> Withdrawn:
@@ -50,7 +51,7 @@ class Access:
         `force` what hangs on an object goes away altogether, so its holders are stopped whatever the setting says.
         """
         await mounts.mark_lost(scope.kind, scope.object)
-        if self._settings.on_revoke == "defer" and not scope.force:
+        if self._settings.on_revoke == "defer" and not (scope.force and await _goes_away(scope)):
             return Withdrawn()
         subject = Subject(scope.subject_kind, scope.object) if scope.subject_kind and scope.object else None
         told, lost, next_in = False, list[LostMount](), _SOONEST
@@ -93,6 +94,14 @@ class Access:
     def _grace_ends(self) -> datetime:
         """What was lost before this moment is due."""
         return datetime.now(UTC) - timedelta(seconds=self._settings.revoke_grace)
+
+
+async def _goes_away(scope: AccessScope) -> bool:
+    """Whether the object itself is not wished to be there any more."""
+    if scope.object is None:
+        return False
+    plan = await lifecycles.read_plan(Subject(scope.subject_kind, scope.object))
+    return plan is None or plan.wish is not Presence.PRESENT
 
 
 def _seconds_until(lost: list[LostMount], grace_ends: datetime) -> float:

@@ -11,7 +11,7 @@ from integrations.jupyterhub import JupyterHub
 from models.domain import crash_points
 from models.domain.settings import Settings
 from models.domain.values import Subject
-from models.records import groups
+from models.records import groups, lifecycles
 from models.records.groups import Mirror
 
 _PAGE = 1000
@@ -28,6 +28,9 @@ class Groups:
     @activity.defn
     async def mirror_group(self, wish: ObjectWish) -> None:
         """Have JupyterHub's group of a group hold its members who have a JupyterHub user, or have none."""
+        plan = await lifecycles.read_plan(wish.subject)
+        if plan is None or plan.generation != wish.generation:
+            return
         mirror = await groups.mirror_of(wish.id)
         step = "Remove JupyterHub's group" if mirror is None else "Have JupyterHub's group hold its members"
         async with told(of_subject(wish.subject, step)):

@@ -30,7 +30,8 @@ class Persons:
 
     @activity.defn
     async def make_home(self, run: WorkflowRun) -> None:
-        """Make a person's home directory where it is missing."""
+        """Make a person's home directory where it is missing; raises `RecordMissing` for nobody's."""
+        await persons.email_of(run.subject)
         async with told(of_subject(Subject("person", run.subject), "Make the home directory")):
             # A file system may hang: never on the event loop.
             called = DIRECTORIES["person"].called
@@ -47,4 +48,4 @@ class Persons:
     async def settle_person(self, run: WorkflowRun) -> None:
         """The person's place is prepared: note it, and end the operations that were opened for it."""
         await persons.mark_initialized(run.subject)
-        await operations.succeed_all(Subject("person", run.subject))
+        await operations.succeed_all(Subject("person", run.subject), run.run_id)

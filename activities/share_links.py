@@ -8,6 +8,7 @@ from temporalio import activity
 from activities.messages import ServerWish
 from integrations.jupyterhub import JupyterHub
 from models.domain.settings import Settings
+from models.domain.values import Wish
 from models.records import server_settling
 
 # A link with less life left is made anew.
@@ -24,12 +25,12 @@ class ShareLinks:
     @activity.defn
     async def note_shares(self, wish: ServerWish) -> None:
         """Write down with whom a server is shared, with a link to share it that has some life left."""
-        await self.note(wish.server_id)
+        await self.note(wish.server_id, wish.generation)
 
-    async def note(self, server: UUID) -> None:
+    async def note(self, server: UUID, generation: int) -> None:
         """The same, for whoever looks at running servers."""
         plan = await server_settling.read_plan(server)
-        if plan is None:
+        if plan is None or (plan.wish, plan.generation) != (Wish.RUNNING, generation):
             return
         code = None
         if plan.share_expires_at is None or plan.share_expires_at < datetime.now(UTC) + _LEAST_LIFE:
@@ -38,5 +39,5 @@ class ShareLinks:
             )
         shared_with = await self._hub.shared_with(plan.hub_user, plan.hub_name)
         await server_settling.note_shared(
-            plan.server_id, code.url if code else None, code.expires_at if code else None, shared_with
+            plan.server_id, generation, code.url if code else None, code.expires_at if code else None, shared_with
         )

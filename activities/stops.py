@@ -1,7 +1,7 @@
 """Activities that end servers, with proof: a stop, what a failed start left behind, and a removal.
 
 Each is told which server to look after, reads the wish itself, and writes down what it saw. So each may
-be repeated, interrupted or come late.
+be repeated, interrupted or come late, and does nothing for another wish than the one that it is told of.
 """
 
 import asyncio
@@ -43,18 +43,20 @@ class Stops:
     async def stop_server(self, wish: ServerWish) -> Done:
         """See to it that no process of a server up to a generation lives, prove it, and say so."""
         plan = await server_settling.read_plan(wish.server_id)
-        if plan is None:
+        if plan is None or plan.settled or plan.unwanted != wish.generation:
             return Done(done=False)
-        await self._stop(plan, wish.generation)
+        if not await self._stop(plan, wish.generation):
+            return Done(done=False)
         return Done(done=await server_settling.settle_stopped(plan.server_id, wish.generation))
 
     @activity.defn
     async def fail_start(self, failed: FailedStart) -> Done:
         """Remove whatever a failed start left behind, prove it, and say that it failed."""
         plan = await server_settling.read_plan(failed.server_id)
-        if plan is None:
+        if plan is None or plan.settled or (plan.wish, plan.generation) != (Wish.RUNNING, failed.generation):
             return Done(done=False)
-        await self._stop(plan, failed.generation, CLEAR)
+        if not await self._stop(plan, failed.generation, CLEAR):
+            return Done(done=False)
         return Done(
             done=await server_settling.settle_failed_start(
                 failed.server_id, failed.generation, failed.error, failed.log
@@ -65,17 +67,19 @@ class Stops:
     async def delete_server(self, wish: ServerWish) -> Done:
         """Stop a server and remove it from JupyterHub, prove both, and remove its record."""
         plan = await server_settling.read_plan(wish.server_id)
-        if plan is None or plan.wish is not Wish.DELETED:
+        if plan is None or (plan.wish, plan.generation) != (Wish.DELETED, wish.generation):
             return Done(done=False)
-        await self._stop(plan, wish.generation)
+        if not await self._stop(plan, wish.generation):
+            return Done(done=False)
         async with told(of_operation(plan.operation, REMOVE), last=True):
             await self._remove(plan)
-        return Done(done=await server_settling.settle_deleted(plan.server_id))
+        return Done(done=await server_settling.settle_deleted(plan.server_id, plan.generation))
 
-    async def _stop(self, plan: ServerPlan, up_to: int, step: str = STOP) -> None:
+    async def _stop(self, plan: ServerPlan, up_to: int, step: str = STOP) -> bool:
         """Return once JupyterHub and the processes themselves show that nothing up to a generation lives.
 
-        Raises `ServerNotEnding` when they do not in time.
+        False: it may not be ended any more, as the wish was taken back. Raises `ServerNotEnding` when they do not in
+        time.
         """
         if plan.observed is not ServerStatus.STOPPED:
             await server_settling.observe(plan.server_id, plan.generation, ServerStatus.STOPPING)
@@ -89,7 +93,9 @@ class Stops:
                     self._active(plan, up_to), self._living(str(plan.server_id), up_to)
                 )
                 if old is None and not processes:
-                    return
+                    return True
+                if not await server_settling.may_end(plan.server_id, up_to):
+                    return False
                 if old is not None and asked_at is None:
                     # What the answer says is no proof; the next look is.
                     await self._hub.stop(plan.hub_user, plan.hub_name)

@@ -64,9 +64,9 @@ class Watching:
         others = [identity for identity in map(parse_id, alive) if identity is not None and identity not in rows]
         unwanted, unknown = await self._look_after(others, alive) if others else (0, 0)
         # What could not be made at the start, or has expired while the server runs.
-        for server in await server_watch.without_link(_LINKS):
+        for server, generation in await server_watch.without_link(_LINKS):
             with suppress(DomainError):
-                await self._links.note(server)
+                await self._links.note(server, generation)
         return Seen(watched=len(rows), vanished=len(vanished), unwanted=unwanted, unknown=unknown)
 
     async def _watched(self) -> dict[UUID, ObservedServer]:

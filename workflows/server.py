@@ -54,13 +54,13 @@ class ServerWorkflow(Looking):
         match plan.wish:
             case Wish.RUNNING:
                 if _has_older_business(plan):
-                    await self._stop(plan, plan.process_floor - 1)
+                    await self._stop(plan)
                 else:
                     if not plan.initialized:
                         await prepare(Subject("person", plan.owner_id))
                     await self._start(subject, plan, start_patience)
             case Wish.STOPPED:
-                await self._stop(plan, plan.generation)
+                await self._stop(plan)
             case Wish.DELETED:
                 await workflow.execute_activity_method(
                     Stops.delete_server, _wish(plan), **outside("Stop it, remove it from JupyterHub")
@@ -94,7 +94,7 @@ class ServerWorkflow(Looking):
             await self._note_shares(plan)
         elif error is None:
             # A later wish came, or a process of an earlier one is still there.
-            await self._stop(plan, plan.process_floor - 1)
+            await self._stop(plan)
 
     async def _spawn(self, plan: ServerPlan, patience: float) -> Done:
         options = outside("Start it and wait until it is ready")
@@ -102,10 +102,10 @@ class ServerWorkflow(Looking):
         options["start_to_close_timeout"] = options["schedule_to_close_timeout"] = timedelta(seconds=patience)
         return await workflow.execute_activity_method(Starts.spawn_server, _wish(plan), **options)
 
-    async def _stop(self, plan: ServerPlan, up_to: int) -> None:
+    async def _stop(self, plan: ServerPlan) -> None:
         await workflow.execute_activity_method(
             Stops.stop_server,
-            ServerWish(server_id=plan.server_id, generation=up_to),
+            ServerWish(server_id=plan.server_id, generation=plan.unwanted),
             **outside("Stop it and prove that no process lives"),
         )
 

@@ -297,13 +297,18 @@ async def begin(subject: Subject, workflow_id: str, run_id: str) -> None:
     )
 
 
-async def succeed_all(subject: Subject) -> None:
-    """End the operations of a subject that were being worked on; one that came later stays queued."""
+async def succeed_all(subject: Subject, run_id: str) -> None:
+    """End the operations of a subject on which a run works; one that came later stays queued.
+
+    Those of a wish are ended by what settles it.
+    """
     await row(
         """UPDATE operation SET status = 'succeeded', ended_at = now(), progressed_at = now(), version = version + 1
-            WHERE subject = :id AND subject_kind = :kind AND status = 'running'""",
+            WHERE subject = :id AND subject_kind = :kind AND status = 'running' AND run_id = :run_id
+              AND generation IS NULL""",
         id=subject.id,
         kind=subject.kind,
+        run_id=run_id,
     )
 
 

@@ -42,6 +42,11 @@ class ServerPlan(Struct, frozen=True, kw_only=True):
         """Whether there is nothing left to do."""
         return self.generation == self.observed_generation
 
+    @property
+    def unwanted(self) -> int:
+        """The highest generation of which no process is wanted."""
+        return self.process_floor - 1 if self.wish is Wish.RUNNING else self.generation
+
 
 _PLAN = """
         SELECT s.id AS server_id, s.owner AS owner_id, p.email AS hub_user, s.name AS hub_name,
@@ -89,6 +94,19 @@ async def observe(server_id: UUID, generation: int, status: ServerStatus) -> boo
         """UPDATE server SET observed = :status, observed_at = now(), version = version + 1
             WHERE id = :server AND generation = :generation RETURNING id""",
         status=str(status),
+        server=server_id,
+        generation=generation,
+    )
+    return found is not None
+
+
+async def may_end(server_id: UUID, generation: int) -> bool:
+    """Whether processes up to `generation` may be ended at this moment: they are not wanted any more, or are of a start
+    that is being given up."""
+    found = await row(
+        """SELECT 1 AS one FROM server WHERE id = :server
+              AND (:generation <= CASE WHEN wish = 'running' THEN process_floor - 1 ELSE generation END
+                   OR (:generation = generation AND observed_generation < generation))""",
         server=server_id,
         generation=generation,
     )
@@ -198,7 +216,7 @@ async def settle_failed_start(server_id: UUID, generation: int, error: Operation
     return found is not None
 
 
-async def settle_deleted(server_id: UUID) -> bool:
+async def settle_deleted(server_id: UUID, generation: int) -> bool:
     """It is proven that JupyterHub has nothing of the server any more: the record goes, a tombstone stays.
 
     The template goes too when it was made together with the server, is not public, and no other server
@@ -207,7 +225,7 @@ async def settle_deleted(server_id: UUID) -> bool:
     found = await row(
         f"""
         WITH seen AS (
-          DELETE FROM server WHERE id = :server AND wish = 'deleted'
+          DELETE FROM server WHERE id = :server AND wish = 'deleted' AND generation = :generation
           RETURNING id, owner, name, template, made_with_template),
         tombstone AS (
           INSERT INTO server_tombstone (id, hub_user, name)
@@ -221,6 +239,7 @@ async def settle_deleted(server_id: UUID) -> bool:
         SELECT id FROM seen
         """,
         server=server_id,
+        generation=generation,
     )
     return found is not None
 
@@ -255,16 +274,17 @@ async def revert(server_id: UUID, generation: int) -> UUID | None:
 
 
 async def note_shared(
-    server_id: UUID, url: str | None, expires_at: datetime | None, shared_with: dict[str, list[str]]
+    server_id: UUID, generation: int, url: str | None, expires_at: datetime | None, shared_with: dict[str, list[str]]
 ) -> None:
-    """Keep the share link and whom JupyterHub shares the server with, as of now."""
+    """Keep the share link and whom JupyterHub shares the server with, as of now, while it is wished to run."""
     await row(
         """UPDATE server SET share_url = coalesce(:url::text, share_url),
                   share_expires_at = coalesce(:expires_at::timestamptz, share_expires_at),
                   shared_with = :shared_with::jsonb, share_as_of = now()
-            WHERE id = :server""",
+            WHERE id = :server AND generation = :generation AND wish = 'running'""",
         url=url,
         expires_at=expires_at,
         shared_with=to_json(shared_with),
         server=server_id,
+        generation=generation,
     )

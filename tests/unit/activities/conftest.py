@@ -11,9 +11,11 @@ from temporalio.common import RetryPolicy
 from temporalio.testing import ActivityEnvironment
 
 from activities.messages import ServerWish
+from activities.records import Records
 from activities.share_links import ShareLinks
 from activities.starts import Starts
 from activities.stops import Stops
+from activities.waking import Wake
 from activities.watching import Watching
 from integrations.jupyterhub import JupyterHub
 from integrations.truth import Truth
@@ -38,10 +40,13 @@ class Scene:
     """One person with one server, a JupyterHub, and the activities between them."""
 
     def __init__(
-        self, hub: SimulatedHub, starts: Starts, stops: Stops, watching: Watching, caller: Caller, server: UUID
+        self, settings: Settings, hub: SimulatedHub, vault: Vault, wake: Wake, caller: Caller, server: UUID
     ) -> None:
-        self.hub, self.caller, self.server = hub, caller, server
-        self.starts, self.stops, self.watching = starts, stops, watching
+        self.settings, self.hub, self.wake, self.caller, self.server = settings, hub, wake, caller, server
+        api, truth = cast(JupyterHub, hub), cast(Truth, hub)
+        self.records, self.links = Records(settings), ShareLinks(api, settings)
+        self.starts, self.stops = Starts(api, truth, vault, settings, key_pair()[0]), Stops(api, truth)
+        self.watching = Watching(truth, self.links, settings, wake)
 
     async def wish(self, wish: Wish) -> ServerWish:
         """A wish, with its operation."""
@@ -88,8 +93,5 @@ async def scene(postgres: str, tmp_path: Path) -> AsyncIterator[Scene]:
         caller = await make_person("ada")
         (tmp_path / str(caller.id)).mkdir()
         server = await make_server(caller)
-        api, truth = cast(JupyterHub, hub), cast(Truth, hub)
-        starts, stops = Starts(api, truth, vault, settings, key_pair()[0]), Stops(api, truth)
-        watching = Watching(truth, ShareLinks(api, settings), settings, wake)
-        yield Scene(hub, starts, stops, watching, caller, server)
+        yield Scene(settings, hub, vault, wake, caller, server)
     await vault.close()

@@ -171,8 +171,8 @@ async def test_a_deletion_is_final(story: Story) -> None:
     assert await server_settling.revert(story.server, 2) is None
     with pytest.raises(StateConflict):
         await story.wish(Wish.RUNNING)
-    assert await server_settling.settle_deleted(story.server)
-    assert not await server_settling.settle_deleted(story.server), "a repeated settlement finds nothing to do"
+    assert await server_settling.settle_deleted(story.server, 2)
+    assert not await server_settling.settle_deleted(story.server, 2), "a repeated settlement finds nothing to do"
     assert await story.ends() == ["cancelled", "succeeded"]
     assert await server_watch.tombstones([story.server]) == {story.server}
     with pytest.raises(RecordMissing):
@@ -196,7 +196,7 @@ async def test_which_template_goes_with_its_server(
             await servers.create(found.snapshot(), caller, made_with_template=False)
     async with Transaction():
         await servers.intend(server, Wish.DELETED, caller)
-    await server_settling.settle_deleted(server)
+    await server_settling.settle_deleted(server, 1)
     left = await row("SELECT id FROM template WHERE id = :id", id=template)
     assert (left is None) is gone
 
