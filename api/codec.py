@@ -80,7 +80,9 @@ async def _decoded(request: Request[Any, Any, Any], settings: Settings) -> Respo
     payloads = await _read(request)
     if settings.payload_keys:
         try:
-            decoded = await EncryptionCodec.from_setting(settings.payload_keys).decode(payloads.payloads)
+            # The UI sends whatever it shows, also what nobody encrypts: search attributes, an operator's own signals.
+            codec = EncryptionCodec.from_setting(settings.payload_keys, accept_plain=True)
+            decoded = await codec.decode(payloads.payloads)
         except PayloadUnreadable as error:
             raise RequestMalformed(f"A payload cannot be decrypted: {error}.") from None
         payloads = Payloads(payloads=decoded)

@@ -24,7 +24,7 @@ async def connect(settings: Settings, *, lazy: bool = True) -> Client:
     return await Client.connect(
         settings.temporal_address,
         namespace=settings.temporal_namespace,
-        plugins=[plugin(settings.payload_keys)],
+        plugins=[plugin(settings.payload_keys, accept_plain=settings.payload_plain == "accept")],
         lazy=lazy,
     )
 

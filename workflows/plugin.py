@@ -29,7 +29,7 @@ from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner
 from models.domain import crash_points
 from models.domain.errors import DependencyUnavailable, DomainError, SpawnFailed
 from models.ledger.operations import OperationError
-from workflows.codec import EncryptionCodec
+from workflows.codec import REFUSED, EncryptionCodec
 
 # Pure values and typed names of activities: sharing them keeps one identity of each class on both sides.
 _PASSED_THROUGH = ("msgspec", "models", "activities", "integrations", "piccolo", "asyncpg", "httpx", "structlog")
@@ -55,6 +55,23 @@ class MsgspecPayloadConverter(EncodingPayloadConverter):
             raise RuntimeError(f"a payload is not a valid {getattr(type_hint, '__name__', type_hint)}") from None
 
 
+class RefusedPayloadConverter(EncodingPayloadConverter):
+    """Ends whatever wants a value of a payload that should have been encrypted."""
+
+    @property
+    def encoding(self) -> str:
+        """What the codec makes of such a payload."""
+        return REFUSED.decode()
+
+    def to_payload(self, value: Any) -> Payload | None:
+        """No value is written so."""
+        return None
+
+    def from_payload(self, payload: Payload, type_hint: type | None = None) -> NoReturn:
+        """Raise what fails a workflow or activity, so that it does not stand in the way of ours, and drops a signal."""
+        raise ApplicationError("a payload is not encrypted", type="PayloadPlain", non_retryable=True)
+
+
 class NotebooksHubPayloadConverter(CompositePayloadConverter):
     """The SDK's converters, with msgspec in place of its JSON."""
 
@@ -63,16 +80,20 @@ class NotebooksHubPayloadConverter(CompositePayloadConverter):
             *(
                 MsgspecPayloadConverter() if isinstance(converter, JSONPlainPayloadConverter) else converter
                 for converter in DefaultPayloadConverter.default_encoding_payload_converters
-            )
+            ),
+            RefusedPayloadConverter(),
         )
 
 
-def data_converter(payload_keys: str) -> DataConverter:
-    """How values become payloads. Failures are encrypted like everything else."""
+def data_converter(payload_keys: str, *, accept_plain: bool = False) -> DataConverter:
+    """How values become payloads. Failures are encrypted like everything else.
+
+    With keys, payloads that are not encrypted are refused unless they are accepted.
+    """
     return DataConverter(
         payload_converter_class=NotebooksHubPayloadConverter,
         failure_converter_class=DefaultFailureConverterWithEncodedAttributes,
-        payload_codec=EncryptionCodec.from_setting(payload_keys) if payload_keys else None,
+        payload_codec=EncryptionCodec.from_setting(payload_keys, accept_plain=accept_plain) if payload_keys else None,
     )
 
 
@@ -130,7 +151,7 @@ def raise_as_application_error(error: DomainError) -> NoReturn:
     ) from None
 
 
-def plugin(payload_keys: str) -> SimplePlugin:
+def plugin(payload_keys: str, *, accept_plain: bool = False) -> SimplePlugin:
     """The plug-in; give it to the client (workers take it from there) or to a replayer."""
 
     def runner(existing: WorkflowRunner | None) -> WorkflowRunner:
@@ -140,7 +161,7 @@ def plugin(payload_keys: str) -> SimplePlugin:
 
     return SimplePlugin(
         "NotebooksHubPlugin",
-        data_converter=data_converter(payload_keys),
+        data_converter=data_converter(payload_keys, accept_plain=accept_plain),
         interceptors=[ActivityInterceptor()],
         workflow_runner=runner,
     )

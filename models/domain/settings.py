@@ -38,6 +38,13 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
             secret=True,
         ),
     ] = ""
+    payload_plain: Annotated[
+        str,
+        Meta(pattern="^(refuse|accept)$"),
+        about(
+            "What becomes of payloads that are not encrypted, where there are keys. `accept` only while workflows run that were started without keys: whoever reaches Temporal could have workers do something."
+        ),
+    ] = "refuse"
     codec_token: Annotated[
         str,
         about(

@@ -6,7 +6,7 @@ import pytest
 from cryptography.fernet import Fernet
 from temporalio.api.common.v1 import Payload
 
-from workflows.codec import ENCODING, EncryptionCodec, PayloadUnreadable
+from workflows.codec import ENCODING, REFUSED, EncryptionCodec, PayloadUnreadable
 
 # Always the same, so that tests have the same names in every process.
 OLD = ("2025", base64.urlsafe_b64encode(bytes(range(32))).decode())
@@ -56,10 +56,12 @@ async def test_the_first_key_encrypts_and_every_key_decrypts() -> None:
     assert await after.decode([written_before, written_after]) == [PLAIN, PLAIN]
 
 
-async def test_what_was_never_encrypted_passes() -> None:
-    codec = EncryptionCodec([NEW])
-    sealed = await codec.encode([PLAIN])
-    assert await codec.decode([PLAIN, *sealed, Payload()]) == [PLAIN, PLAIN, Payload()]
+async def test_what_was_never_encrypted_is_refused_unless_it_is_accepted() -> None:
+    [sealed] = await EncryptionCodec([NEW]).encode([PLAIN])
+    refused = Payload(metadata={"encoding": REFUSED})
+    assert await EncryptionCodec([NEW]).decode([PLAIN, sealed, Payload()]) == [refused, PLAIN, refused]
+    accepting = EncryptionCodec([NEW], accept_plain=True)
+    assert await accepting.decode([PLAIN, sealed, Payload()]) == [PLAIN, PLAIN, Payload()]
 
 
 def sealed_with(key: tuple[str, str], **changes: bytes) -> Payload:

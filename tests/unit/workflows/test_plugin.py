@@ -124,6 +124,17 @@ async def test_without_keys_payloads_are_json_for_everybody() -> None:
     assert msgspec.json.decode(payload.data) == {"server_id": str(ID), "generation": 1}
 
 
+async def test_where_there_are_keys_a_plain_payload_has_no_value(converter: DataConverter) -> None:
+    with pytest.raises(ApplicationError, match="not encrypted") as raised:
+        await converter.decode([json('{"done": true}')], [Done])
+    assert raised.value.non_retryable
+    accepting = data_converter(f"1:{KEY}", accept_plain=True)
+    assert await accepting.decode([json('{"done": true}'), *await converter.encode([1])], [Done, int]) == [
+        Done(done=True),
+        1,
+    ]
+
+
 async def test_absent_is_not_null() -> None:
     assert [payload.data for payload in await data_converter("").encode([Patch(), Patch(name=None)])] == [
         b"{}",
@@ -144,10 +155,8 @@ def json(text: str) -> Payload:
         (f'{{"kind": "server", "id": "{ID}"}}', None, {"kind": "server", "id": str(ID)}),
     ],
 )
-async def test_old_and_new_workers_read_each_other(
-    converter: DataConverter, text: str, kind: type | None, value: object
-) -> None:
-    assert await converter.decode([json(text)], [kind] if kind else None) == [value]
+async def test_old_and_new_workers_read_each_other(text: str, kind: type | None, value: object) -> None:
+    assert await data_converter("").decode([json(text)], [kind] if kind else None) == [value]
 
 
 @pytest.mark.parametrize(
@@ -164,9 +173,9 @@ async def test_old_and_new_workers_read_each_other(
         ("", Done),
     ],
 )
-async def test_what_does_not_fit_is_refused_and_never_quoted(converter: DataConverter, text: str, kind: type) -> None:
+async def test_what_does_not_fit_is_refused_and_never_quoted(text: str, kind: type) -> None:
     with pytest.raises(RuntimeError) as raised:
-        await converter.decode([json(text)], [kind])
+        await data_converter("").decode([json(text)], [kind])
     logged = "".join(traceback.format_exception(raised.value))
     assert f"a payload is not a valid {kind.__name__}" in logged
     assert "s3cret" not in logged
