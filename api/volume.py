@@ -6,29 +6,43 @@ reached is told in `integrations.containment`.
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Coroutine
+import hashlib
+import time
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from email.utils import formatdate
+from functools import partial
+from pathlib import Path
 from typing import Annotated, Any, TypeVar
+from urllib.parse import quote
 from uuid import UUID
 
-from litestar import Controller, Response, get, post
+from litestar import Controller, Request, Response, get, post, put
 from litestar.di import NamedDependency
 from litestar.params import JSONBody, QueryParameter
+from litestar.response import Stream
 from msgspec import Meta, Struct
 
 from api.http.dependencies import own_email
+from api.http.errors import answer_for
+from api.http.etag import DOWNLOADED, Conditions
 from api.http.fields import EMAIL, AnswerBody, RequestBody
+from api.http.file_threads import PersonsThreads
 from api.http.pagination import Page
 from api.http.policy import Policy, needs
+from api.http.ranges import RangeUnsatisfiable, range_of
 from api.http.services import Services
+from api.http.validation import STREAMED, body_parts
 from api.http.write import Replayed, Write
 from integrations import lmod
 from integrations.containment import LONGEST_NAME, LONGEST_PATH, components
+from integrations.contents import Content, Draft, Version, version_at
 from integrations.filesystem import Entry, EntryType, Volumes, check_new_name
 from models.access.permissions import Level
 from models.domain.errors import (
     ActionForbidden,
     ContentTooLarge,
     ProblemDetail,
+    RangeRefused,
     RecordMissing,
     RequestInvalid,
     printable,
@@ -46,6 +60,10 @@ T = TypeVar("T")
 
 # How long a thread waits for a statement of its own request.
 _STATEMENT_SECONDS = 5.0
+# Of a file so much is in memory, for each request.
+_PART = 262_144
+# Seconds after which a long upload tells that it is still there, before the janitor takes it for cut off.
+_KEPT_EVERY = 60.0
 
 _ABOUT_PATH = "A directory relative to the root, whose first component is a record's `_id` but in `notebooks`."
 FileName = Annotated[
@@ -53,7 +71,7 @@ FileName = Annotated[
     Meta(min_length=1, max_length=LONGEST_NAME, extra={"text": "line"}, description="One name; needed."),
 ]
 FilePath = Annotated[str, Meta(max_length=LONGEST_PATH, description=f"{_ABOUT_PATH} Absent or empty: the root.")]
-Content = Annotated[str, Meta(description="What is in the file. Absent: nothing. Not for a directory.")]
+Text = Annotated[str, Meta(description="What is in the file. Absent: nothing. Not for a directory.")]
 
 
 class FileCreate(RequestBody, frozen=True, kw_only=True):
@@ -63,7 +81,7 @@ class FileCreate(RequestBody, frozen=True, kw_only=True):
     path: FilePath | None = None
     name: FileName | None = None
     type: Annotated[EntryType, Meta(description="Needed.")] | None = None
-    content: Content | None = None
+    content: Text | None = None
 
 
 class EntryView(AnswerBody, frozen=True, kw_only=True):
@@ -84,6 +102,7 @@ class FileView(AnswerBody, frozen=True, kw_only=True):
     root: Root
     type: EntryType
     content: str | None = None
+    size: int | None = None
 
 
 class NewFile(Struct, frozen=True, kw_only=True):
@@ -106,6 +125,16 @@ PathQuery = Annotated[
         max_length=LONGEST_PATH,
         description=_ABOUT_PATH,
         schema_extra={"pattern": f"^({_NAME}(/{_NAME})*)?$"},
+    ),
+]
+FilePathQuery = Annotated[
+    str,
+    QueryParameter(
+        name="path",
+        min_length=1,
+        max_length=LONGEST_PATH,
+        description="A file relative to the root; the first component is a record's `_id` but in `notebooks`.",
+        schema_extra={"pattern": f"^{_NAME}(/{_NAME})*$"},
     ),
 ]
 EmailQuery = Annotated[
@@ -144,17 +173,97 @@ class VolumeController(Controller):
         with contextlib.suppress(Replayed):
             await write.replay()
             _check_size(wanted, services.settings)
-            identity, below = _target(wanted, write.caller)
+            identity, below = _target(wanted.root, wanted.components, write.caller)
             await volumes.require(wanted.root, identity, write.caller, Level.WRITE)
             entry = NewEntry(root=wanted.root, record=identity, below=below, name=wanted.name, type=wanted.type.value)
             # The file comes first: whatever keeps it from being made is the answer, and nothing is recorded.
             async with write.claimed(volumes.CLAIM, identity, entry.detail()) as claim:
                 maker = ClaimedMaker(claim, asyncio.get_running_loop())
-                await services.file_threads.run(_make, services.settings, wanted, entry, maker)
+                await services.file_threads.of(write.caller.id).run(_make, services.settings, wanted, entry, maker)
             async with write:
                 await volumes.record_made(entry, write.caller, write.request_id)
                 write.done(FileView(name=view.name, path=view.path, root=view.root, type=view.type))
         return Response(view)
+
+    @put(
+        "/file",
+        opt=needs(Policy.RECORD)
+        | {STREAMED: "application/octet-stream", "largest_body": lambda settings: settings.max_upload_bytes},
+        operation_id="writeFile",
+        summary="Write the content of a file",
+    )
+    async def write_file(
+        self,
+        root: RootQuery,
+        path: FilePathQuery,
+        request: Request[Caller, Any, Any],
+        write: NamedDependency[Write],
+        services: NamedDependency[Services],
+    ) -> Response[FileView]:
+        """Make a file, or replace one as a whole: until the last byte is on the disk, the earlier one stays.
+
+        With `If-None-Match: *` nothing is replaced, with `If-Match` no other version. Links are neither followed nor
+        replaced; permissions to execute stay.
+        """
+        entry = _written(root, _query_components(path), write.caller)
+        conditions, threads = Conditions.of(request), services.file_threads.of(write.caller.id)
+        place = DIRECTORIES[ROOTS[root]].location(services.settings)
+        require = partial(volumes.require, root, entry.record, write.caller, Level.WRITE)
+        await require()
+        with _in_query():
+            await threads.run(_require_directory, services.settings, root, entry.record)
+            if "idempotency-key" not in request.headers:
+                # It may be known before the content is; a request that repeats another has its answer first.
+                conditions.require(*_state(await threads.run(version_at, place, entry.path, entry.name)))
+            async with write.claimed(volumes.CLAIM, entry.record, entry.detail(), streamed=True) as claim:
+                maker = ClaimedMaker(claim, asyncio.get_running_loop(), entry)
+                volume = Volumes(uid=services.settings.files_uid, gid=services.settings.files_gid)
+                draft = await threads.run(Draft, volume, place, entry.path, entry.name, maker)
+                try:
+                    maker.go_on_with(await write.hold_key(await _receive(request, draft, threads, write)))
+                    # Much may have changed since the first byte came.
+                    await require()
+                    version = await threads.run(draft.finish, lambda found: conditions.require(*_state(found)))
+                finally:
+                    await threads.run(draft.discard)
+        async with write:
+            await volumes.record_made(entry, write.caller, write.request_id)
+            view = FileView(
+                name=entry.name,
+                path=path.rpartition("/")[0],
+                root=root,
+                type=EntryType.FILE,
+                size=version.size,
+            )
+            write.done(view, tag=version.tag)
+        return write.answer
+
+    @get(
+        "/file",
+        opt=needs(Policy.RECORD) | DOWNLOADED,
+        operation_id="readFile",
+        summary="Read the content of a file",
+    )
+    async def read_file(
+        self,
+        root: RootQuery,
+        path: FilePathQuery,
+        request: Request[Caller, Any, Any],
+        caller: NamedDependency[Caller],
+        services: NamedDependency[Services],
+        email: EmailQuery = None,
+    ) -> Response[bytes]:
+        """The content as it is, or one range of it; always to be saved, never to be shown by a browser."""
+        names = _query_components(path)
+        home = await _home_of(caller, root, email)
+        identity, below = (home, names) if home is not None else _record_of(root, names)
+        await volumes.require(root, identity, caller, Level.READ)
+        threads = services.file_threads.of(caller.id)
+        with _in_query():
+            await threads.run(_require_directory, services.settings, root, identity)
+            place = DIRECTORIES[ROOTS[root]].location(services.settings)
+            content = await threads.run(Content, place, _path(identity, below))
+        return _answer_with(content, request, names[-1], threads)
 
     @get("/files", opt=needs(Policy.RECORD), operation_id="listFiles", summary="List files and directories")
     async def files(
@@ -177,13 +286,11 @@ class VolumeController(Controller):
             return page.answer(found, key=lambda one: (str(one.id),), view=_viewer_of_top(root))
         identity, below = (home, names) if home is not None else _record_of(root, names)
         await volumes.require(root, identity, caller, Level.READ)
-        try:
+        with _in_query():
             after = None if page.after is None else page.after[0]
-            entries = await services.file_threads.run(
+            entries = await services.file_threads.of(caller.id).run(
                 _list, services.settings, root, identity, below, after, page.limit + 1
             )
-        except RequestInvalid as refusal:
-            raise _of_query(refusal.details[0].message) from None
         return page.answer(entries, key=lambda one: (one.name,), view=_viewer_of_entries(root, path))
 
     @get(
@@ -212,13 +319,19 @@ class VolumeController(Controller):
 class ClaimedMaker:
     """Who makes a file for a claim, in a thread, and knows it again when the request is repeated."""
 
-    def __init__(self, claim: Claim, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, claim: Claim, loop: asyncio.AbstractEventLoop, replaces: NewEntry | None = None) -> None:
+        """Two who make what `replaces` something come one after the other."""
         self._claim, self._loop = claim.id, loop
+        self._target = None if replaces is None else _target_of(replaces)
         self.mark = claim.id.hex
+
+    def go_on_with(self, claim: Claim) -> None:
+        """Make it for another claim."""
+        self._claim = claim.id
 
     def note(self, identity: str) -> None:
         """Write down what is about to get its name."""
-        self._await(claims.note_made(self._claim, identity))
+        self._await(claims.note_made(self._claim, identity, self._target))
 
     def made(self, identity: str) -> bool:
         """Whether it was written down, by this request or by one that it repeats."""
@@ -255,20 +368,34 @@ def new_file(body: FileCreate) -> NewFile:
 
 def _check_size(wanted: NewFile, settings: Settings) -> None:
     if len(wanted.content) > settings.max_file_bytes:
-        raise ContentTooLarge(f"The content of a file may have at most {settings.max_file_bytes} bytes.")
-
-
-def _target(wanted: NewFile, caller: Caller) -> tuple[UUID, tuple[str, ...]]:
-    """The record in whose directory something is to be made, and where in it."""
-    if wanted.root is Root.NOTEBOOKS:
-        return caller.id, wanted.components
-    if not wanted.components:
-        raise ActionForbidden(
-            f"Nothing can be made right beneath {wanted.root}.", hint="Make a record, and it gets a directory there."
+        raise ContentTooLarge(
+            f"The content of a file may have at most {settings.max_file_bytes} bytes here.",
+            hint="`PUT /volume/file` takes larger ones.",
         )
-    if wanted.root is Root.MODULES and wanted.components[0] == lmod.MODULEFILES:
+
+
+def _written(root: Root, names: tuple[str, ...], caller: Caller) -> NewEntry:
+    """The file that is to be written, at a path below a root."""
+    *directory, name = names
+    try:
+        check_new_name(name)
+    except ValueError as error:
+        raise _of_query(str(error)) from None
+    identity, below = _target(root, tuple(directory), caller)
+    return NewEntry(root=root, record=identity, below=below, name=name, type=EntryType.FILE.value, written=True)
+
+
+def _target(root: Root, names: tuple[str, ...], caller: Caller) -> tuple[UUID, tuple[str, ...]]:
+    """The record in whose directory something is to be made, and where in it."""
+    if root is Root.NOTEBOOKS:
+        return caller.id, names
+    if not names:
+        raise ActionForbidden(
+            f"Nothing can be made right beneath {root}.", hint="Make a record, and it gets a directory there."
+        )
+    if root is Root.MODULES and names[0] == lmod.MODULEFILES:
         raise ActionForbidden("Module files are written by the service alone.", hint="Change the module instead.")
-    return _record_of(wanted.root, wanted.components)
+    return _record_of(root, names)
 
 
 def _record_of(root: Root, names: tuple[str, ...]) -> tuple[UUID, tuple[str, ...]]:
@@ -301,6 +428,17 @@ def _query_components(path: str) -> tuple[str, ...]:
         raise _of_query(str(error)) from None
 
 
+@contextlib.contextmanager
+def _in_query() -> Iterator[None]:
+    """What is wrong with a path is so in the query."""
+    try:
+        yield
+    except RequestInvalid as refusal:
+        if refusal.details[0].path not in ("/path", "/name"):
+            raise
+        raise _of_query(refusal.details[0].message) from None
+
+
 def _of_query(message: str) -> RequestInvalid:
     return RequestInvalid.of("path", "format", message, **{"in": "query"})
 
@@ -313,23 +451,97 @@ def _list(
     settings: Settings, root: Root, identity: UUID, below: tuple[str, ...], after: str | None, limit: int
 ) -> list[Entry]:
     """What is in a directory below that of a record or person."""
-    directory, found = DIRECTORIES[ROOTS[root]], Volumes()
+    location = _require_directory(settings, root, identity)
+    return Volumes().list_entries(location, _path(identity, below), after=after, limit=limit)
+
+
+def _require_directory(settings: Settings, root: Root, identity: UUID) -> Path:
+    """Where the directories of a root are; refuses where that of a record or person is none.
+
+    Of that one no request says the path: what is wrong with it is no fault of the path.
+    """
+    directory = DIRECTORIES[ROOTS[root]]
     location = directory.location(settings)
-    # Of that one no request says the path: what is wrong with it is no fault of the path.
-    found.require_directory(location, identity, directory.called)
-    return found.list_entries(location, _path(identity, below), after=after, limit=limit)
+    Volumes().require_directory(location, identity, directory.called)
+    return location
 
 
 def _make(settings: Settings, wanted: NewFile, entry: NewEntry, maker: ClaimedMaker) -> None:
     """Make what is wanted in a directory below that of a record or person."""
     made = Volumes(uid=settings.files_uid, gid=settings.files_gid)
-    directory, path = DIRECTORIES[ROOTS[wanted.root]], entry.path
-    location = directory.location(settings)
-    made.require_directory(location, entry.record, directory.called)
+    location, path = _require_directory(settings, wanted.root, entry.record), entry.path
     if wanted.type is EntryType.DIRECTORY:
         made.create_directory(location, path, wanted.name, maker)
     else:
         made.create_file(location, path, wanted.name, wanted.content, maker)
+
+
+def _target_of(entry: NewEntry) -> str:
+    """What stands for the place of an entry."""
+    return hashlib.sha256(f"{entry.root}/{entry.path}/{entry.name}".encode()).hexdigest()
+
+
+def _state(there: Version | None) -> tuple[str | None, int]:
+    return (None, 0) if there is None else (there.tag, there.modified)
+
+
+async def _receive(request: Request[Caller, Any, Any], draft: Draft, threads: PersonsThreads, write: Write) -> bytes:
+    """Write the body of a request into a draft; the digest of what it was."""
+    digest = hashlib.sha256()
+
+    def take(part: bytes) -> None:
+        digest.update(part)
+        draft.write(part)
+
+    due = time.monotonic() + _KEPT_EVERY
+    async for part in body_parts(request, _PART, _KEPT_EVERY):
+        await threads.run(take, part)
+        if time.monotonic() > due:
+            await write.keep_claim()
+            due = time.monotonic() + _KEPT_EVERY
+    return digest.digest()
+
+
+def _answer_with(
+    content: Content, request: Request[Caller, Any, Any], name: str, threads: PersonsThreads
+) -> Response[Any]:
+    """The answer that a request for a file gets: all of it, a part, or what keeps it from having one."""
+    conditions, version = Conditions.of(request), content.version
+    conditions.require_same(version.tag, version.modified)
+    headers = {
+        "ETag": version.tag,
+        "Last-Modified": formatdate(version.modified, usegmt=True),
+        "Accept-Ranges": "bytes",
+        # Together with `nosniff`: nobody's page is shown, or run, as one of this service.
+        "Content-Disposition": f"attachment; filename*=UTF-8''{quote(name, safe='')}",
+    }
+    if conditions.is_known(version.tag, version.modified):
+        return Response(None, status_code=304, headers=headers)
+    try:
+        part = range_of(request, version.size, version.tag)
+    except RangeUnsatisfiable:
+        refusal = RangeRefused(f"The file has {version.size} bytes, and none of those that were asked for.")
+        return answer_for(refusal, {"Content-Range": f"bytes */{version.size}"})
+    start, length = part or (0, version.size)
+    if part is not None:
+        headers["Content-Range"] = f"bytes {start}-{start + length - 1}/{version.size}"
+    headers["Content-Length"] = str(length)
+    return Stream(
+        _parts_of(content, start, length, threads),
+        status_code=200 if part is None else 206,
+        headers=headers,
+        media_type="application/octet-stream",
+    )
+
+
+async def _parts_of(content: Content, start: int, length: int, threads: PersonsThreads) -> AsyncIterator[bytes]:
+    while length:
+        part = await threads.run(content.read, start, min(length, _PART))
+        if not part:
+            # Too late for a refusal. An answer that ends too early is taken for broken, as it is.
+            return
+        start, length = start + len(part), length - len(part)
+        yield part
 
 
 def _viewer_of_top(root: Root) -> Callable[[TopEntry], EntryView]:

@@ -154,7 +154,7 @@ class Volumes:
         Links and all that is neither file nor directory are not shown, and neither are names that are not UTF-8: no
         request could say them. Raises `RecordMissing`, or `RequestInvalid` for `/path`.
         """
-        with opened(root) as descriptor, _directory(descriptor, path) as directory, os.scandir(directory) as entries:
+        with opened(root) as descriptor, directory_at(descriptor, path) as directory, os.scandir(directory) as entries:
             # Only a page is ever held, however large the directory is.
             return heapq.nsmallest(
                 limit, (entry for entry in map(_entry_of, entries) if entry and (after is None or entry.name > after))
@@ -166,10 +166,10 @@ class Volumes:
         Raises `RecordMissing`, `StateConflict` if the name is taken, unless by what the `maker` has made before, or
         `RequestInvalid` for `/path` or `/name`.
         """
-        _require_name(name)
-        unfinished = _unfinished(maker)
-        with opened(root) as descriptor, _directory(descriptor, path) as directory, _naming(name):
-            _require_free(directory, name)
+        require_name(name)
+        unfinished = unfinished_name(maker)
+        with opened(root) as descriptor, directory_at(descriptor, path) as directory, naming(name):
+            require_free(directory, name)
             flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
             with os.fdopen(os.open(unfinished, flags, mode=0o640, dir_fd=directory), "wb") as file:
                 try:
@@ -178,7 +178,7 @@ class Volumes:
                     file.flush()
                     os.fsync(file.fileno())
                     if maker is not None:
-                        maker.note(_identity(directory, unfinished))
+                        maker.note(identity_of(directory, unfinished))
                     with _unless_made(maker, directory, name):
                         # Unlike a rename, a link never replaces.
                         os.link(unfinished, name, src_dir_fd=directory, dst_dir_fd=directory, follow_symlinks=False)
@@ -189,10 +189,10 @@ class Volumes:
 
     def create_directory(self, root: Path, path: str, name: str, maker: Maker | None = None) -> None:
         """Make a directory in a directory; raises as `create_file` does."""
-        _require_name(name)
-        unfinished = _unfinished(maker)
-        with opened(root) as descriptor, _directory(descriptor, path) as directory, _naming(name):
-            _require_free(directory, name)
+        require_name(name)
+        unfinished = unfinished_name(maker)
+        with opened(root) as descriptor, directory_at(descriptor, path) as directory, naming(name):
+            require_free(directory, name)
             os.mkdir(unfinished, mode=0o750, dir_fd=directory)
             try:
                 # Owned by descriptor: what has the name by now may be a link to something else.
@@ -202,7 +202,7 @@ class Volumes:
                 finally:
                     os.close(made)
                 if maker is not None:
-                    maker.note(_identity(directory, unfinished))
+                    maker.note(identity_of(directory, unfinished))
                 with _unless_made(maker, directory, name):
                     removal.name_anew(directory, unfinished, name)
             finally:
@@ -215,13 +215,13 @@ class Volumes:
 
         Raises `RecordMissing` where the directory is gone, or `RequestInvalid` where it is something else by now.
         """
-        with opened(root) as descriptor, _directory(descriptor, path) as directory:
+        with opened(root) as descriptor, directory_at(descriptor, path) as directory:
             with os.scandir(directory) as entries:
                 left = [entry.name for entry in entries if entry.name.startswith(f"{UNFINISHED}{maker.mark}-")]
             for one in left:
                 removal.remove(directory, one)
             try:
-                return maker.made(_identity(directory, name))
+                return maker.made(identity_of(directory, name))
             except FileNotFoundError:
                 return False
 
@@ -234,12 +234,19 @@ class Volumes:
 @contextlib.contextmanager
 def opened(root: Path) -> Iterator[int]:
     """A descriptor of a root; what the file system refuses within becomes `VolumeUnavailable`."""
-    try:
+    with refusals_told(root):
         descriptor = os.open(root, os.O_RDONLY | os.O_DIRECTORY)
         try:
             yield descriptor
         finally:
             os.close(descriptor)
+
+
+@contextlib.contextmanager
+def refusals_told(root: Path) -> Iterator[None]:
+    """What the file system refuses beneath a root becomes `VolumeUnavailable`."""
+    try:
+        yield
     except OSError as error:
         raise VolumeUnavailable(
             f"The directory {root.name} cannot be used: {error.strerror}.", hint=_HINTS.get(error.errno or 0, "")
@@ -261,7 +268,7 @@ def _trash_of(root: Path, live: int) -> Iterator[int]:
 
 
 @contextlib.contextmanager
-def _directory(root: int, path: str) -> Iterator[int]:
+def directory_at(root: int, path: str) -> Iterator[int]:
     """A descriptor of the directory at a path that a request named."""
     try:
         descriptor = containment.open_directory(root, containment.components(path))
@@ -280,7 +287,7 @@ def _directory(root: int, path: str) -> Iterator[int]:
 
 
 @contextlib.contextmanager
-def _naming(name: str) -> Iterator[None]:
+def naming(name: str) -> Iterator[None]:
     """What keeps a new name out of a directory, as an error of the request."""
     try:
         yield
@@ -301,16 +308,17 @@ def _unless_made(maker: Maker | None, directory: int, name: str) -> Iterator[Non
     try:
         yield
     except FileExistsError:
-        if maker is None or not maker.made(_identity(directory, name)):
+        if maker is None or not maker.made(identity_of(directory, name)):
             raise
 
 
-def _identity(directory: int, name: str) -> str:
+def identity_of(directory: int, name: str) -> str:
     """What tells an entry of a directory from another that has its name later."""
     return str(os.stat(name, dir_fd=directory, follow_symlinks=False).st_ino)
 
 
-def _unfinished(maker: Maker | None) -> str:
+def unfinished_name(maker: Maker | None) -> str:
+    """A new name for what a maker has not finished."""
     return f"{UNFINISHED}{maker.mark if maker else ''}-{secrets.token_hex(8)}"
 
 
@@ -327,14 +335,15 @@ def check_new_name(name: str) -> None:
         raise ValueError(f"must not begin with '{UNFINISHED}': such files are being written, and never shown")
 
 
-def _require_name(name: str) -> None:
+def require_name(name: str) -> None:
+    """Refuse (`RequestInvalid` for `/name`) what `check_new_name` does."""
     try:
         check_new_name(name)
     except ValueError as error:
         raise RequestInvalid.of("/name", "format", str(error)) from None
 
 
-def _require_free(directory: int, name: str) -> None:
+def require_free(directory: int, name: str) -> None:
     """Refuse a name that is there in the other form of Unicode: to people, and on a Mac, the two are one."""
     for form in ("NFC", "NFD"):
         other = unicodedata.normalize(form, name)

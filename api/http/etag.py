@@ -1,14 +1,20 @@
-"""`ETag` and `If-Match` of single records, from the number of their version."""
+"""Entity tags of records, by the number of their version, and the conditions that requests make on versions."""
 
+from datetime import UTC
+from email.utils import parsedate_to_datetime
 from typing import Any
 
 from litestar import Request
 from litestar.handlers import HTTPRouteHandler
+from msgspec import Struct
 
 from models.domain.errors import RecordChanged
 
 VERSIONED = {"versioned": True}
 """The `opt` of a route about one record: reading it answers the `ETag`, changing it heeds `If-Match`."""
+
+DOWNLOADED = {"downloaded": True}
+"""The `opt` of a route that answers the content of a file, or a range of it, and heeds all conditions."""
 
 
 def is_versioned(handler: HTTPRouteHandler) -> bool:
@@ -26,12 +32,72 @@ def require_match(request: Request[Any, Any, Any], version: int) -> None:
 
     Call it with the version of a row that the transaction has locked, after the caller was authorised.
     """
-    given = request.headers.getall("if-match", [])
-    if not given:
-        return
-    tags = [tag.strip() for header in given for tag in header.split(",")]
+    match = _tags(request, "if-match")
     # A weak tag never matches here (RFC 9110, 13.1.1).
-    if "*" not in tags and etag_of(version) not in tags:
+    if match is not None and "*" not in match and etag_of(version) not in match:
         raise RecordChanged(
             "The record has changed since that version was read.", hint="Read it again and repeat the change."
         )
+
+
+class Conditions(Struct, frozen=True, kw_only=True):
+    """What a request makes depend on the version that is there (RFC 9110, 13); a tag of None: there is nothing."""
+
+    match: frozenset[str] | None
+    none_match: frozenset[str] | None
+    modified_since: float | None
+    unmodified_since: float | None
+
+    @classmethod
+    def of(cls, request: Request[Any, Any, Any]) -> "Conditions":
+        """Those of a request; a date that cannot be read is none."""
+        none_match = _tags(request, "if-none-match")
+        return cls(
+            match=_tags(request, "if-match"),
+            # Whether a tag is weak makes no difference here.
+            none_match=None if none_match is None else frozenset(one.removeprefix("W/") for one in none_match),
+            modified_since=_date(request, "if-modified-since"),
+            unmodified_since=_date(request, "if-unmodified-since"),
+        )
+
+    def require(self, tag: str | None, modified: int = 0) -> None:
+        """Raise `RecordChanged` if a change must not take place."""
+        self.require_same(tag, modified)
+        if self._is_named(tag):
+            raise _another()
+
+    def require_same(self, tag: str | None, modified: int = 0) -> None:
+        """Raise `RecordChanged` if the request is about another version than this."""
+        if self.match is not None:
+            if tag is None or not self.match & {"*", tag}:
+                raise _another()
+        elif self.unmodified_since is not None and tag is not None and modified > self.unmodified_since:
+            raise _another()
+
+    def is_known(self, tag: str, modified: int) -> bool:
+        """Whether the client of a GET has this version already."""
+        if self.none_match is not None:
+            return self._is_named(tag)
+        return self.modified_since is not None and modified <= self.modified_since
+
+    def _is_named(self, tag: str | None) -> bool:
+        return self.none_match is not None and tag is not None and bool(self.none_match & {"*", tag})
+
+
+def _tags(request: Request[Any, Any, Any], header: str) -> frozenset[str] | None:
+    given = request.headers.getall(header, [])
+    return frozenset(tag.strip() for one in given for tag in one.split(",")) if given else None
+
+
+def _date(request: Request[Any, Any, Any], header: str) -> float | None:
+    try:
+        found = parsedate_to_datetime(request.headers.get(header, ""))
+    except ValueError:
+        return None
+    return found.replace(tzinfo=found.tzinfo or UTC).timestamp()
+
+
+def _another() -> RecordChanged:
+    return RecordChanged(
+        "The file is not the version that the request asks for.", hint="Read it again and repeat the request."
+    )

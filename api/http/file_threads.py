@@ -1,7 +1,8 @@
-"""Runs blocking calls on the shared file system: in few threads of their own, and with a deadline.
+"""Runs blocking calls on the shared file system: in few threads of their own, with a deadline, a share for each person.
 
 A file system that hangs keeps its threads for as long as it hangs. So they are counted, and whoever finds none free in
-time is told that the file system is busy; the rest of the process goes on.
+time is told that the file system is busy; the rest of the process goes on. Nobody has more than a share of them at
+once, however slow the directories are that somebody has made: whoever asks for more waits for oneself.
 """
 
 import asyncio
@@ -9,6 +10,8 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import ParamSpec, TypeVar
+from uuid import UUID
+from weakref import WeakValueDictionary
 
 from models.domain.errors import VolumeUnavailable
 
@@ -19,21 +22,50 @@ T = TypeVar("T")
 class FileThreads:
     """The threads of one process."""
 
-    def __init__(self, threads: int = 8, seconds: float = 10.0) -> None:
+    def __init__(self, threads: int = 8, seconds: float = 10.0, share: int = 2) -> None:
+        """`share` is how many of the `threads` one person has at once, `seconds` how long a call may take."""
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="files")
         self._free = asyncio.Semaphore(threads)
-        self._seconds = seconds
+        self._seconds, self._share = seconds, share
+        self._shares: WeakValueDictionary[UUID, PersonsThreads] = WeakValueDictionary()
+
+    def of(self, person: UUID) -> "PersonsThreads":
+        """Those that a person may use. All of a person's requests share them."""
+        found = self._shares.get(person)
+        if found is None:
+            found = self._shares[person] = PersonsThreads(self._pool, self._free, self._seconds, self._share)
+        return found
+
+
+class PersonsThreads:
+    """The share of one person, which is there as long as anything of it waits or works."""
+
+    def __init__(self, pool: ThreadPoolExecutor, free: asyncio.Semaphore, seconds: float, share: int) -> None:
+        self._pool, self._free, self._seconds = pool, free, seconds
+        self._own = asyncio.Semaphore(share)
 
     async def run(self, call: Callable[P, T], *arguments: P.args, **named: P.kwargs) -> T:
         """The result of a call; raises `VolumeUnavailable` when it takes too long. It may go on and succeed then."""
         try:
             async with asyncio.timeout(self._seconds):
-                await self._free.acquire()
+                await self._take()
                 running = asyncio.get_running_loop().run_in_executor(self._pool, partial(call, *arguments, **named))
                 # The place is free when the thread is, which may be long after its caller gave up.
-                running.add_done_callback(lambda _: self._free.release())
+                running.add_done_callback(self._give_back)
                 return await asyncio.shield(running)
         except TimeoutError:
             raise VolumeUnavailable(
                 "The file system does not answer in time.", hint="Look whether the change has happened all the same."
             ) from None
+
+    async def _take(self) -> None:
+        await self._own.acquire()
+        try:
+            await self._free.acquire()
+        except BaseException:
+            self._own.release()
+            raise
+
+    def _give_back(self, _: object) -> None:
+        self._free.release()
+        self._own.release()

@@ -15,9 +15,10 @@ from litestar.openapi.spec import Components, SecurityScheme
 from msgspec import Struct
 
 from api.http.errors import ErrorEnvelope
-from api.http.etag import is_versioned
+from api.http.etag import DOWNLOADED, is_versioned
 from api.http.policy import Policy, handlers_of, needs, policy_of
 from api.http.text_schemas import describe_text, describe_texts
+from api.http.validation import STREAMED
 
 API_VERSION = "1.0.0"
 
@@ -28,14 +29,17 @@ _REASONS = {
     403: "The caller may not do this.",
     404: "There is no such thing, or none that the caller may see.",
     409: "The state of the thing, or a request at the same time, stands against it.",
-    412: "The record is no longer the version that `If-Match` names.",
+    412: "The record is no longer the version that `If-Match` names, or another condition does not hold.",
     413: "The body is too large.",
-    415: "The body is not JSON.",
+    415: "The body is not of the media type that is due.",
+    416: "Nothing of the range is there.",
     422: "The request is not valid; `details` names every problem.",
     429: "Too many requests, or too many unknown tokens at once.",
     500: "A defect of this service.",
     503: "Something that this needs does not answer at the moment.",
 }
+_BINARY = {"type": "string", "format": "binary"}
+_CONDITIONS = ("If-Match", "If-None-Match", "If-Modified-Since", "If-Unmodified-Since", "Range", "If-Range")
 _TAG = r'(W/)?"[!#-~]*"'
 _REQUEST_HEADERS = {
     name: {"name": name, "in": "header", "required": False, "description": description, "schema": schema}
@@ -49,6 +53,19 @@ _REQUEST_HEADERS = {
             "If-Match",
             "The `ETag` of the version to change.",
             {"type": "string", "pattern": rf"^(\*|{_TAG}(, *{_TAG})*)$"},
+        ),
+        (
+            "If-None-Match",
+            "The `ETag` of versions that the client has; `*`: any.",
+            {"type": "string", "pattern": rf"^(\*|{_TAG}(, *{_TAG})*)$"},
+        ),
+        ("If-Modified-Since", "The `Last-Modified` of the version that the client has.", {"type": "string"}),
+        ("If-Unmodified-Since", "The `Last-Modified` of the version that is asked for.", {"type": "string"}),
+        ("Range", "One range, as in `bytes=0-99`, `bytes=100-` or `bytes=-100`.", {"type": "string"}),
+        (
+            "If-Range",
+            "The `ETag` of the version that a range is asked of: of another, all is the answer.",
+            {"type": "string"},
         ),
         (
             "Prefer",
@@ -177,9 +194,23 @@ def _complete_operation(operation: dict[str, Any], method: str, handler: HTTPRou
             describe_text(parameter["schema"])
     if handler.parsed_data_field is not None:
         operation["requestBody"]["required"] = type(None) not in get_args(handler.parsed_data_field.annotation)
+    if STREAMED in handler.opt:
+        operation["requestBody"] = {"required": True, "content": {handler.opt[STREAMED]: {"schema": _BINARY}}}
+    if handler.opt.items() >= DOWNLOADED.items():
+        _describe_download(responses)
     _add_headers(operation, method, handler)
     if policy is Policy.PUBLIC:
         operation["security"] = []
+
+
+def _describe_download(responses: dict[str, Any]) -> None:
+    content = {"application/octet-stream": {"schema": _BINARY}}
+    version = {"ETag": _header("The version of the content."), "Last-Modified": _header("When it was changed.")}
+    part = {"Content-Range": _header("Which bytes these are, and of how many.")}
+    responses["200"] = {"description": "All of it.", "content": content, "headers": version}
+    responses["206"] = {"description": "A range of it.", "content": content, "headers": version | part}
+    responses["304"] = {"description": "The client has this version.", "headers": version}
+    responses["416"]["headers"] = {"Content-Range": _header("How many bytes there are.")}
 
 
 def _add_headers(operation: dict[str, Any], method: str, handler: HTTPRouteHandler) -> None:
@@ -197,6 +228,11 @@ def _add_headers(operation: dict[str, Any], method: str, handler: HTTPRouteHandl
             responses["200"].setdefault("headers", {})["ETag"] = _header(
                 "The version of the record.", required=method == "GET"
             )
+    if STREAMED in handler.opt:
+        understood += ["If-Match", "If-None-Match"]
+        responses["200"].setdefault("headers", {})["ETag"] = _header("The version of the content.")
+    if handler.opt.items() >= DOWNLOADED.items():
+        understood += _CONDITIONS
     if _takes(handler, "page"):
         about = 'The next page, with `rel="next"`; absent on the last one.'
         responses["200"].setdefault("headers", {})["Link"] = _header(about, required=False)
@@ -222,8 +258,12 @@ def _refusals(policy: Policy | None, handler: HTTPRouteHandler) -> set[int]:
         found |= {401, 403, 429}
     if policy is Policy.RECORD:
         found.add(404)
-    if handler.parsed_data_field is not None:
+    if handler.parsed_data_field is not None or STREAMED in handler.opt:
         found |= {400, 413, 415}
+    if STREAMED in handler.opt:
+        found.add(412)
+    if handler.opt.items() >= DOWNLOADED.items():
+        found |= {412, 416}
     if _takes(handler, "write"):
         found.add(409)
         if is_versioned(handler):

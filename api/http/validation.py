@@ -7,17 +7,20 @@ whether the ids in the path can exist (404). What was read is put where Litestar
 """
 
 import asyncio
+import contextlib
 import json
 import math
 import re
-from collections.abc import Iterable, Iterator
+import time
+from collections.abc import AsyncIterator, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
 from typing import Any, NoReturn, get_args
 from urllib.parse import parse_qsl
 
 from litestar import Request
-from litestar.exceptions import ClientException
+from litestar.exceptions import InternalServerException
+from litestar.exceptions.http_exceptions import RequestEntityTooLarge
 from litestar.handlers import HTTPRouteHandler
 from litestar.params import ParameterKwarg
 from litestar.typing import FieldDefinition
@@ -39,6 +42,9 @@ from models.domain.ids import parse_id
 LARGEST_INTEGER = 2**63 - 1
 MOST_AT_ONCE = 65_536
 """Bytes of the largest body that is read on the event loop: others wait for it no longer than a few milliseconds."""
+
+STREAMED = "streamed"
+"""The `opt` of a route that reads its body itself, by `body_parts`: the media type that the body has to have."""
 
 MOST_VALUES = 200_000
 """Values that a body may have: several times as many as any that is meant. A large body is large by its texts."""
@@ -81,9 +87,13 @@ def prepare_readers(handlers: Iterable[HTTPRouteHandler]) -> None:
 
 async def check_request(request: Request[Any, Any, Any]) -> None:
     """Litestar's `before_request` hook of the whole application."""
-    # Read in any case: a body that nobody asked for may be too large all the same.
-    raw = await _read_body(request)
     reader: RequestReader = request.route_handler.opt[_READER]
+    raw = b""
+    if STREAMED in request.route_handler.opt:
+        _require_stream(request)
+    else:
+        # Read in any case: a body that nobody asked for may be too large all the same.
+        raw = await _read_body(request)
     problems = Problems()
     scope = ScopeState.from_scope(request.scope)
     try:
@@ -104,13 +114,51 @@ async def check_request(request: Request[Any, Any, Any]) -> None:
 
 
 async def _read_body(request: Request[Any, Any, Any]) -> bytes:
-    try:
+    with _cut_off_told():
         return await request.body()
-    except ClientException:
-        raise
-    except Exception as error:
+
+
+async def body_parts(request: Request[Any, Any, Any], size: int, seconds: float) -> AsyncIterator[bytes]:
+    """The body as it comes, in parts of about `size` bytes or of as many `seconds`.
+
+    Raises `ContentTooLarge`, or `RequestMalformed` where the request was cut off.
+    """
+    part, due = bytearray(), time.monotonic() + seconds
+    try:
+        with _cut_off_told():
+            async for more in request.stream():
+                part += more
+                if len(part) >= size or time.monotonic() > due:
+                    yield bytes(part)
+                    part, due = bytearray(), time.monotonic() + seconds
+    except RequestEntityTooLarge:
+        raise _file_too_large(request) from None
+    yield bytes(part)
+
+
+@contextlib.contextmanager
+def _cut_off_told() -> Iterator[None]:
+    try:
+        yield
+    except InternalServerException as error:
         # Litestar calls it an error of the server that the client went away; nobody reads the answer.
         raise RequestMalformed("The request ended before its body did.") from error
+
+
+def _file_too_large(request: Request[Any, Any, Any]) -> ContentTooLarge:
+    largest = request.route_handler.resolve_request_max_body_size()
+    return ContentTooLarge(f"A file may have at most {largest} bytes.")
+
+
+def _require_stream(request: Request[Any, Any, Any]) -> None:
+    """What can be known of a body before any of it is read."""
+    largest = request.route_handler.resolve_request_max_body_size()
+    if largest is not None and (request.content_length or 0) > largest:
+        raise _file_too_large(request)
+    wanted = request.route_handler.opt[STREAMED]
+    if request.content_type[0].lower() != wanted:
+        raise MediaTypeUnsupported(f"The body has to be {wanted}.")
+    _require_plain(request)
 
 
 async def _body(request: Request[Any, Any, Any], raw: bytes, reader: RequestReader, problems: Problems) -> object:
@@ -132,6 +180,10 @@ def _require_json(request: Request[Any, Any, Any]) -> None:
         raise MediaTypeUnsupported("The body has to be application/json.")
     if options.get("charset", "utf-8").lower() not in ("utf-8", "utf8", "us-ascii"):
         raise MediaTypeUnsupported("The body has to be UTF-8.")
+    _require_plain(request)
+
+
+def _require_plain(request: Request[Any, Any, Any]) -> None:
     if request.headers.get("content-encoding", "identity").lower() != "identity":
         raise MediaTypeUnsupported("A compressed body is not read here.")
 

@@ -95,8 +95,10 @@ class Write:
         self.caller = request.user
         self.request_id: str = request.scope["state"].get("request_id", "")
         self._key: WriteKey | None = None
+        self._held: WriteKey | None = None
         self._claim: Claim | None = None
         self._shares_claim = False
+        self._content_digest: bytes | None = None
         self._transaction = Transaction()
         self._accepted: _Accepted | None = None
         self._answer: StoredAnswer | None = None
@@ -112,9 +114,9 @@ class Write:
         """Refuse (412) if the client has named other versions of the record with `If-Match`."""
         require_match(self._request, version)
 
-    def done(self, body: object = None, *, version: int | None = None) -> None:
-        """The write is complete: 200 with `body`, 204 without. `version` becomes the `ETag`."""
-        self._answer = _answer(200 if body is not None else 204, body, version=version)
+    def done(self, body: object = None, *, version: int | None = None, tag: str | None = None) -> None:
+        """The write is complete: 200 with `body`, 204 without. `version`, or `tag` as it is, becomes the `ETag`."""
+        self._answer = _answer(200 if body is not None else 204, body, version=version, tag=tag)
 
     def accepts(
         self,
@@ -148,39 +150,76 @@ class Write:
                 raise Replayed(stored)
 
     @contextlib.asynccontextmanager
-    async def claimed(self, kind: str, subject: UUID, detail: dict[str, Any] | None = None) -> AsyncIterator[Claim]:
+    async def claimed(
+        self, kind: str, subject: UUID, detail: dict[str, Any] | None = None, *, streamed: bool = False
+    ) -> AsyncIterator[Claim]:
         """Claim what is made within, durably, before it is made; or go on with the claim of an earlier try.
 
-        Raises `Replayed` if the write took place before.
+        Raises `Replayed` if the write took place before. If the body is `streamed`, which request it was is known
+        afterwards: `hold_key` then.
         """
-        key = await self._read_key()
+        key = None if streamed else await self._read_key()
         async with Transaction():
             await _limit_waiting()
-            claim = await self._take(key, kind, subject, detail)
-        self._claim = claim
+            identity = new_id()
+            self._claim = None if key is None else await self._earlier(key, identity)
+            if self._claim is None:
+                self._claim = await claims.take(identity, kind, subject, self.caller.id, self.request_id, detail)
+        self._held = key
         crash_points.reach("api.claimed")
         try:
-            yield claim
+            yield self._claim
         except BaseException as error:
             # What may have been made all the same is left to be found.
             refused = isinstance(error, DomainError) and not isinstance(error, DependencyUnavailable)
-            await self._give_up(key, claim if refused else None)
+            await self._give_up(self._held, self._claim if refused else None)
             raise
         crash_points.reach("api.made")
 
-    async def _take(self, key: WriteKey | None, kind: str, subject: UUID, detail: dict[str, Any] | None) -> Claim:
-        identity = new_id()
-        if key is not None:
-            held = await idempotency.hold(key, identity, hours=self._services.settings.idempotency_hours)
-            if isinstance(held, StoredAnswer):
-                raise Replayed(held)
-            if held != identity:
-                earlier = await claims.resume(held)
-                if earlier is not None:
-                    self._shares_claim = True
-                    return earlier
-                await idempotency.move(key, identity)
-        return await claims.take(identity, kind, subject, self.caller.id, self.request_id, detail)
+    async def keep_claim(self) -> None:
+        """Tell that what is made takes its time; raises `StateConflict` if the claim was given up meanwhile."""
+        assert self._claim is not None
+        kept = await claims.resume(self._claim.id)
+        if kept is None:
+            raise claims.lost()
+        self._claim = kept
+
+    async def hold_key(self, content: bytes) -> Claim:
+        """Hold the key of a request whose body was streamed, by the digest of its content, before it takes effect.
+
+        The claim to go on with: that of an earlier try, if there is one. Raises `Replayed` as `claimed` does.
+        """
+        assert self._claim is not None
+        own, self._content_digest = self._claim, content
+        key = await self._read_key()
+        if key is None:
+            return own
+        try:
+            async with Transaction():
+                await _limit_waiting()
+                earlier = await self._earlier(key, own.id)
+        except Replayed:
+            await claims.drop(own.id)
+            raise
+        if earlier is None:
+            self._held = key
+        else:
+            # What is left of our own, should this be cut off, is the janitor's.
+            self._claim = earlier
+        return self._claim
+
+    async def _earlier(self, key: WriteKey, identity: UUID) -> Claim | None:
+        """The claim of an earlier try with a key, which is held for `identity` if there is none."""
+        held = await idempotency.hold(key, identity, hours=self._services.settings.idempotency_hours)
+        if isinstance(held, StoredAnswer):
+            raise Replayed(held)
+        if held == identity:
+            return None
+        earlier = await claims.resume(held)
+        if earlier is None:
+            await idempotency.move(key, identity)
+        self._shares_claim = earlier is not None
+        return earlier
 
     async def _give_up(self, key: WriteKey | None, claim: Claim | None = None) -> None:
         """The request failed: it may be sent again, also otherwise. The claim goes too where nothing was made.
@@ -195,7 +234,10 @@ class Write:
                 await idempotency.release(key)
 
     async def _read_key(self) -> WriteKey | None:
-        body, secret = await self._request.body(), self._services.settings.session_key.encode()
+        secret = self._services.settings.session_key.encode()
+        body = self._content_digest
+        if body is None:
+            body = await self._request.body()
         if len(body) <= MOST_AT_ONCE:
             return write_key(self._request, body, secret)
         return await asyncio.to_thread(write_key, self._request, body, secret)
@@ -337,10 +379,14 @@ def preferred_wait(request: Request[Any, Any, Any], default: float) -> float:
     return default
 
 
-def _answer(status: int, body: object, *, version: int | None = None, location: str | None = None) -> StoredAnswer:
+def _answer(
+    status: int, body: object, *, version: int | None = None, tag: str | None = None, location: str | None = None
+) -> StoredAnswer:
     headers = {}
     if version is not None:
-        headers["ETag"] = etag_of(version)
+        tag = etag_of(version)
+    if tag is not None:
+        headers["ETag"] = tag
     if location is not None:
         headers["Location"] = location
     return StoredAnswer(status=status, headers=headers, body=b"" if status == 204 else msgspec.json.encode(body))

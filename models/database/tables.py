@@ -328,6 +328,8 @@ class WriteClaim(Table, db=DB):
     request_id = Text(null=True, default=None)
     detail = JSONB(null=True, default=None)
     made = Array(base_column=Text())
+    # What is being put in the place of something else, as a digest: one claim at a time.
+    target = Text(null=True, default=None, unique=True)
     abandoned = Boolean(default=False)
     claimed_at = Timestamptz(default=TimestamptzNow(), index=True)
 

@@ -10,6 +10,7 @@
     ├── RecordChanged             412  a stale If-Match
     ├── ContentTooLarge           413
     ├── MediaTypeUnsupported      415
+    ├── RangeRefused              416
     ├── RequestThrottled          429
     ├── DependencyUnavailable     503
     │   ├── HubUnavailable
@@ -152,6 +153,12 @@ class MediaTypeUnsupported(DomainError):
     """The body is not in a format that is read here."""
 
     status, name, code = 415, "UnsupportedMediaTypeError", "MEDIA_TYPE"
+
+
+class RangeRefused(DomainError):
+    """Nothing of the range of bytes that was asked for is there."""
+
+    status, name, code = 416, "RangeNotSatisfiableError", "RANGE"
 
 
 class RequestThrottled(DomainError):

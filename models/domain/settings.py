@@ -185,8 +185,11 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     share_link_lifetime: Annotated[int, Meta(ge=60), about("Seconds that a server's share link lives.")] = 86_400
     max_body_bytes: Annotated[int, Meta(ge=1024), about("Largest request body.")] = 1_048_576
     max_file_bytes: Annotated[int, Meta(ge=0), about("Largest content of a file made by `POST /volume/file`.")] = (
-        10_485_760
+        1_048_576
     )
+    max_upload_bytes: Annotated[
+        int, Meta(ge=0), about("Largest file written by `PUT /volume/file`, which is never in memory as a whole.")
+    ] = 5_368_709_120
     log_format: Annotated[
         str, Meta(pattern="^(auto|json|console)$"), about("`json`, `console`, or `auto`: console on a terminal.")
     ] = "auto"

@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+import asyncpg
 import msgspec
 from msgspec import Struct
 
@@ -61,9 +62,23 @@ async def resume(claim_id: UUID) -> Claim | None:
     return None if found is None else _claim(found)
 
 
-async def note_made(claim_id: UUID, name: str) -> None:
-    """Write down what is about to get its place."""
-    await row("UPDATE write_claim SET made = array_append(made, :name::text) WHERE id = :id", name=name, id=claim_id)
+async def note_made(claim_id: UUID, name: str, target: str | None = None) -> None:
+    """Write down what is about to get its place. Where that may be another's, `target` stands for the place.
+
+    Raises `StateConflict` while another claim puts something there.
+    """
+    try:
+        await row(
+            """UPDATE write_claim SET made = array_append(made, :name::text), target = coalesce(:target::text, target)
+                WHERE id = :id""",
+            name=name,
+            target=target,
+            id=claim_id,
+        )
+    except asyncpg.UniqueViolationError:
+        raise StateConflict(
+            "Another request is changing the same thing.", hint="Repeat the request in a moment."
+        ) from None
 
 
 async def was_made(claim_id: UUID, name: str) -> bool:
@@ -73,9 +88,14 @@ async def was_made(claim_id: UUID, name: str) -> bool:
 
 
 async def settle(claim_id: UUID) -> None:
-    """What was claimed is recorded, within the caller's transaction; raises `StateConflict` when it was abandoned."""
+    """What was claimed is recorded, within the caller's transaction; raises `lost` when it was abandoned."""
     if await row("DELETE FROM write_claim WHERE id = :id AND NOT abandoned RETURNING id", id=claim_id) is None:
-        raise StateConflict("The request took too long and was given up.", hint="Send it again.", code="CLAIM_LOST")
+        raise lost()
+
+
+def lost() -> StateConflict:
+    """A claim is nobody's any more."""
+    return StateConflict("The request took too long and was given up.", hint="Send it again.", code="CLAIM_LOST")
 
 
 async def drop_own(claim: Claim) -> bool:

@@ -34,6 +34,8 @@ class NewEntry(Struct, frozen=True, kw_only=True):
     below: tuple[str, ...]
     name: str
     type: str
+    written: bool = False
+    """Its content is written, also in place of an earlier one."""
 
     @property
     def path(self) -> str:
@@ -42,7 +44,13 @@ class NewEntry(Struct, frozen=True, kw_only=True):
 
     def detail(self) -> dict[str, object]:
         """What a claim keeps of it."""
-        return {"root": str(self.root), "below": list(self.below), "name": self.name, "type": self.type}
+        detail: dict[str, object] = {
+            "root": str(self.root),
+            "below": list(self.below),
+            "name": self.name,
+            "type": self.type,
+        }
+        return {**detail, "written": True} if self.written else detail
 
     @classmethod
     def of(cls, claim: Claim) -> "NewEntry":
@@ -51,9 +59,9 @@ class NewEntry(Struct, frozen=True, kw_only=True):
 
 
 async def record_made(made: NewEntry, actor: Caller, request_id: str | None) -> None:
-    """Write down that somebody has made a file or directory, within the caller's transaction."""
+    """Write down that somebody has made a file or directory, or written one, within the caller's transaction."""
     await audit.record(
-        "volume.create_file",
+        "volume.write_file" if made.written else "volume.create_file",
         Subject(ROOTS[made.root], made.record),
         actor,
         request_id=request_id,

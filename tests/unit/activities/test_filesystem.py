@@ -107,3 +107,12 @@ async def test_a_directory_that_is_gone_is_no_obstacle(place: Place) -> None:
     place.home.rmdir()
     await place.look()
     assert await place.claimed() == 0
+
+
+async def test_an_upload_whose_server_died_leaves_the_old_file_alone(place: Place) -> None:
+    (place.home / "file").write_text("old")
+    identity = await place.claim("file", None)
+    (place.home / f".nbhub-unfinished-{identity.hex}-0123").write_text("half of the new one")
+    await place.look()
+    assert [one.name for one in place.home.iterdir()] == ["file"]
+    assert ((place.home / "file").read_text(), await place.claimed()) == ("old", 0)

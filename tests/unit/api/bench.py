@@ -203,13 +203,13 @@ class Api:
     """An application, and the people who ask it: `await api.alice.get("/servers")`."""
 
     def __init__(self, bench: Bench, app: Litestar) -> None:
-        self.bench, self._app = bench, app
+        self.bench, self.app = bench, app
         self.nobody = Client(app)
         self.alice, self.bob, self.admin = map(self.person, ("alice", "bob", "admin"))
 
     def person(self, name: str) -> Client:
         """One of the bench's callers."""
-        return Client(self._app, self.bench.callers, name)
+        return Client(self.app, self.bench.callers, name)
 
 
 @contextlib.asynccontextmanager

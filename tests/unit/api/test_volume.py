@@ -7,7 +7,6 @@ import os
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 from uuid import UUID
 
@@ -19,64 +18,13 @@ from api.health import Probes, run_checks
 from api.http.file_threads import FileThreads
 from api.volume import VolumeController
 from integrations.filesystem import Volumes
-from models.access import sharing
 from models.access.permissions import Level
-from models.access.principals import PersonRef, Principals
 from models.database.sql import row
 from models.domain.errors import VolumeUnavailable
 from models.domain.ids import new_id
-from models.records import datasets, groups
-from tests.unit.api.bench import Bench, Client
-
-LARGEST = 200_000
-ROOTS = ("notebooks", "datasets", "groups", "modules")
-
-
-class Files:
-    """Four roots, their records and their people."""
-
-    def __init__(self, bench: Bench, place: Path) -> None:
-        self.bench = bench
-        self.place = place
-        self.callers = bench.callers
-        self.api = bench.api([VolumeController])
-
-    def home(self, caller: str) -> Path:
-        return self.place / "notebooks" / str(self.callers[caller].id)
-
-    async def dataset(self, owner: str = "alice", **granted: Level) -> UUID:
-        """A dataset with its directory, and who may use it how."""
-        identity, _ = await datasets.create(self.callers[owner].id, new_id().hex, "", self.callers[owner])
-        (self.place / "datasets" / str(identity)).mkdir()
-        for name, level in granted.items():
-            await self.grant(identity, name, level)
-        return identity
-
-    async def grant(self, identity: UUID, name: str, level: Level, expires_at: datetime | None = None) -> None:
-        person = self.callers[name]
-        owned = await sharing.read("dataset", identity, self.callers["admin"], Level.READ)
-        to = Principals(persons=[PersonRef(id=person.id, email=person.email)], groups=[], orgs=[])
-        await sharing.grant(owned, to, level, expires_at, self.callers["admin"])
-
-    async def group(self, manager: str = "alice") -> UUID:
-        identity, _ = await groups.create(new_id().hex, self.callers[manager])
-        (self.place / "groups" / str(identity)).mkdir()
-        return identity
-
-
-@pytest.fixture
-async def files(bench: Bench, tmp_path: Path) -> Files:
-    locations = {f"{name[:-1]}_location": str(tmp_path / name) for name in ROOTS}
-    for name in ROOTS:
-        (tmp_path / name).mkdir()
-    settings = msgspec.structs.replace(bench.settings, max_file_bytes=LARGEST, max_body_bytes=65_536, **locations)
-    for name in ("carol", "dave"):
-        await bench.join(name)
-    services = dataclasses.replace(bench.services, settings=settings, file_threads=FileThreads(2, 0.5))
-    made = Files(dataclasses.replace(bench, settings=settings, services=services), tmp_path)
-    for name in made.callers:
-        made.home(name).mkdir()
-    return made
+from models.records import datasets
+from tests.unit.api.bench import Client
+from tests.unit.api.files import LARGEST, Files
 
 
 def a_file(root: str = "notebooks", **fields: Any) -> dict[str, Any]:
@@ -614,7 +562,7 @@ async def test_a_call_that_fails_after_its_caller_gave_up_is_nobodys_error() -> 
         time.sleep(0.2)
         raise KeyError
 
-    threads = FileThreads(1, 0.05)
+    threads = FileThreads(1, 0.05).of(new_id())
     for _ in range(2):
         with pytest.raises(VolumeUnavailable):
             await threads.run(late)
@@ -624,7 +572,7 @@ async def test_results_and_errors_of_calls_come_through() -> None:
     def twice(value: int, *, plus: int) -> int:
         return 2 * value + plus
 
-    threads = FileThreads(1)
+    threads = FileThreads(1).of(new_id())
     calls: list[Callable[[], int]] = [lambda: 1 // 0]
     with pytest.raises(ZeroDivisionError):
         await threads.run(calls[0])
