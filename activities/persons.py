@@ -40,9 +40,9 @@ class Persons:
     @activity.defn
     async def make_hub_user(self, run: WorkflowRun) -> None:
         """Make a person's JupyterHub user where it is missing."""
-        email = await persons.email_of(run.subject)
+        hub_user = await persons.hub_user_of(run.subject)
         async with told(of_subject(Subject("person", run.subject), "Make the JupyterHub user")):
-            await self._hub.ensure_user(email)
+            await self._hub.ensure_user(hub_user)
 
     @activity.defn
     async def settle_person(self, run: WorkflowRun) -> None:

@@ -9,7 +9,7 @@ from activities.messages import ServerWish
 from integrations.jupyterhub import JupyterHub
 from models.domain.settings import Settings
 from models.domain.values import Wish
-from models.records import server_settling
+from models.records import persons, server_settling
 
 # A link with less life left is made anew.
 _LEAST_LIFE = timedelta(hours=1)
@@ -38,6 +38,7 @@ class ShareLinks:
                 plan.hub_user, plan.hub_name, self._settings.share_link_lifetime, self._settings.browser_hub_url
             )
         shared_with = await self._hub.shared_with(plan.hub_user, plan.hub_name)
+        shared_with["users"] = await persons.known_as(shared_with["users"])
         await server_settling.note_shared(
             plan.server_id, generation, code.url if code else None, code.expires_at if code else None, shared_with
         )

@@ -208,6 +208,17 @@ class AuthController(Controller):
         """The user name: the e-mail in lower case."""
         return _json_text(caller.email)
 
+    @get(
+        "/whoami/jupyterhub",
+        opt=needs(Policy.SIGNED_IN),
+        operation_id="whoAmIInJupyterHub",
+        summary="Who one is in JupyterHub",
+        media_type=MediaType.JSON,
+    )
+    async def whoami_in_jupyterhub(self, caller: NamedDependency[Caller]) -> str:
+        """The name of one's JupyterHub user: it stays when the e-mail changes, and is nobody else's ever."""
+        return _json_text(await persons.hub_user_of(caller.id))
+
     @post(
         "/persons/release",
         opt=needs(Policy.ADMIN) | {"refusals": (404, 409)},

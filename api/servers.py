@@ -221,7 +221,7 @@ def _view(server: ServerRecord, settings: Settings) -> ServerView:
         template_data=view_of(server.template_data),
         application_type=server.template_data.application_type,
         # JupyterHub's own spelling: a server knows itself by this prefix and no other.
-        url=f"{settings.browser_hub_url}/user/{quote(server.owner, safe='@~')}/{server.name}/",
+        url=f"{settings.browser_hub_url}/user/{quote(server.hub_user, safe='@~')}/{server.name}/",
         operation=server.operation,
         access_ends_at=None
         if server.lost_at is None or settings.on_revoke == "defer"

@@ -1,7 +1,8 @@
 """JupyterHub's sign-in: the OpenID Connect provider says that somebody signed in, our API says who that is.
 
 The rules of identity (verified e-mail, who holds an address, who was released) live in the API alone. So this
-hands the access token to `GET /whoami` and takes the name that comes back.
+hands the access token to `GET /whoami/jupyterhub` and takes the name that comes back: it is not the e-mail, which may
+be given to somebody else.
 """
 
 import json
@@ -32,7 +33,7 @@ class NotebooksHubAuthenticator(GenericOAuthenticator):  # type: ignore[misc]  #
         """Ask the API whose access token this is."""
         try:
             name = await self.httpfetch(
-                f"{self.api_url}/whoami",
+                f"{self.api_url}/whoami/jupyterhub",
                 label="Asking the API who this is",
                 headers={"Authorization": f"Bearer {token_info['access_token']}", "Accept": "application/json"},
                 request_timeout=_REQUEST_SECONDS,

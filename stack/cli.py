@@ -347,13 +347,13 @@ def _hub_token(arguments: argparse.Namespace) -> int:
 
 async def _hub_token_of(arguments: argparse.Namespace) -> str:
     from stack import answers
+    from stack.sign_in import hub_user
     from stack.supervisor import hub_token
 
-    # JupyterHub would make a user of anybody.
-    await _signed_in(arguments)
+    tokens = await _signed_in(arguments)
     layout = _layout(arguments.directory)
     with answers.expected(layout):
-        return await hub_token(layout, arguments.email)
+        return await hub_token(layout, await hub_user(layout.url("api"), tokens.access_token))
 
 
 def _demo(arguments: argparse.Namespace) -> int:

@@ -91,3 +91,12 @@ async def api_tokens(api_url: str, email: str) -> Tokens:
         if answer.status_code != 200:
             raise SignInFailed(f"/auth/token answers {answer.status_code}: {answer.text[:300]}")
         return msgspec.json.decode(answer.content, type=Tokens)
+
+
+async def hub_user(api_url: str, access_token: str) -> str:
+    """The name in JupyterHub of whoever has an access token."""
+    async with httpx.AsyncClient(timeout=30) as client:
+        answer = await client.get(f"{api_url}/whoami/jupyterhub", headers={"Authorization": f"Bearer {access_token}"})
+        answer.raise_for_status()
+        name: str = answer.json()
+        return name

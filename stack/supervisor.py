@@ -32,7 +32,7 @@ from stack.parts import Part
 from stack.process import ManagedProcess, describe, end_leftover
 from stack.programs import Program
 from stack.progress import Progress
-from stack.sign_in import Tokens, api_tokens
+from stack.sign_in import Tokens, api_tokens, hub_user
 from stack.state import MARK, Claim, Ended, Info, RunProgram, StackFailed, State, processes_of, write_state
 from stack.vault_setup import open_vault
 
@@ -166,7 +166,7 @@ class Stack:
 
     async def hub_token(self, email: str) -> str:
         """A JupyterHub token of a development user, with the rights of a browser session."""
-        return await hub_token(self.layout, email)
+        return await hub_token(self.layout, await hub_user(self.info.api, await self.token(email)))
 
     @property
     def api(self) -> str:
@@ -494,13 +494,13 @@ async def make_database(layout: Layout, name: str) -> None:
         await connection.close()
 
 
-async def hub_token(layout: Layout, email: str) -> str:
-    """A JupyterHub token of a person, who becomes known there if need be. It lives for an hour."""
+async def hub_token(layout: Layout, user: str) -> str:
+    """A JupyterHub token of a user, who becomes known there if need be. It lives for an hour."""
     admin = secrets.load_or_make(layout.keys).hub_admin_token
     base = httpx.URL(layout.url("hub_proxy"))
     headers = {"Authorization": f"token {admin}"}
     async with httpx.AsyncClient(base_url=base, headers=headers, timeout=15) as client:
-        path = f"/hub/api/users/{quote(email, safe='')}"
+        path = f"/hub/api/users/{quote(user, safe='')}"
         made = await client.post(path)
         if made.status_code not in (201, 409):
             made.raise_for_status()

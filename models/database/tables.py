@@ -22,13 +22,15 @@ from models.database.engine import DB
 class Person(Table, db=DB):
     """Who has signed in, or was invited: then the issuer is empty, until the first sign-in with the e-mail.
 
-    An e-mail belongs to one person at a time; `released_at` gives it up.
+    An e-mail belongs to one person at a time; `released_at` gives it up. `hub_user`, the name in JupyterHub, belongs to
+    this person for ever: PostgreSQL makes it of the id with the row.
     """
 
     id = UUID(primary_key=True, default=None)
     issuer = Text()
     subject = Text()
     email = Varchar(length=320)
+    hub_user = Text()
     released_at = Timestamptz(null=True, default=None)
     created_at = Timestamptz(default=TimestamptzNow())
     seen_at = Timestamptz(default=TimestamptzNow())

@@ -213,9 +213,9 @@ async def _changed(
 
 
 _MIRRORS = """
-    SELECT u.id, u.name, ARRAY(SELECT p.email FROM group_member m JOIN person p ON p.id = m.person
+    SELECT u.id, u.name, ARRAY(SELECT p.hub_user FROM group_member m JOIN person p ON p.id = m.person
                                 WHERE m.user_group = u.id AND p.initialized_at IS NOT NULL AND p.released_at IS NULL
-                                ORDER BY p.email) AS users
+                                ORDER BY p.hub_user) AS users
       FROM user_group u
 """
 

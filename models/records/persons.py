@@ -164,12 +164,31 @@ async def find_by_email(email: str) -> UUID | None:
 
 
 async def email_of(person_id: UUID) -> str:
-    """A person's e-mail, which is the name in JupyterHub; raises `RecordMissing`."""
+    """A person's e-mail; raises `RecordMissing`."""
     found = await row("SELECT email FROM person WHERE id = :person", person=person_id)
     if found is None:
         raise RecordMissing.of("person", person_id)
     email: str = found["email"]
     return email
+
+
+async def hub_user_of(person_id: UUID) -> str:
+    """A person's name in JupyterHub; raises `RecordMissing`."""
+    found = await row("SELECT hub_user FROM person WHERE id = :person", person=person_id)
+    if found is None:
+        raise RecordMissing.of("person", person_id)
+    hub_user: str = found["hub_user"]
+    return hub_user
+
+
+async def known_as(hub_users: list[str]) -> list[str]:
+    """The e-mails of JupyterHub's users; one whom nobody here is stays as it is."""
+    found = await rows(
+        """SELECT coalesce(p.email, given.name) AS email
+             FROM unnest(:names::text[]) AS given(name) LEFT JOIN person p ON p.hub_user = given.name ORDER BY email""",
+        names=hub_users,
+    )
+    return [one["email"] for one in found]
 
 
 async def mark_initialized(person_id: UUID) -> None:

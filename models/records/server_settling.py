@@ -49,7 +49,7 @@ class ServerPlan(Struct, frozen=True, kw_only=True):
 
 
 _PLAN = """
-        SELECT s.id AS server_id, s.owner AS owner_id, p.email AS hub_user, s.name AS hub_name,
+        SELECT s.id AS server_id, s.owner AS owner_id, p.hub_user, s.name AS hub_name,
                s.template_data AS template, s.wish, s.generation, s.observed, s.observed_generation,
                s.process_generation, s.process_floor, p.initialized_at IS NOT NULL AS initialized, s.share_expires_at,
                o.id AS operation
@@ -229,7 +229,7 @@ async def settle_deleted(server_id: UUID, generation: int) -> bool:
           RETURNING id, owner, name, template, made_with_template),
         tombstone AS (
           INSERT INTO server_tombstone (id, hub_user, name)
-          SELECT seen.id, p.email, seen.name FROM seen JOIN person p ON p.id = seen.owner
+          SELECT seen.id, p.hub_user, seen.name FROM seen JOIN person p ON p.id = seen.owner
           ON CONFLICT (id) DO NOTHING),
         released AS ({RELEASE}),
         template_gone AS (

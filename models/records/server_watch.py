@@ -29,7 +29,7 @@ class ObservedServer(Struct, frozen=True, kw_only=True):
 
 
 _OBSERVED = """
-    SELECT s.id, p.email AS hub_user, s.name AS hub_name, s.wish, s.generation, s.observed,
+    SELECT s.id, p.hub_user, s.name AS hub_name, s.wish, s.generation, s.observed,
            s.observed_generation, s.process_generation, s.process_floor, s.version
       FROM server s JOIN person p ON p.id = s.owner
 """

@@ -56,11 +56,12 @@ class ServerError(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class ServerRecord(Struct, frozen=True, kw_only=True):
-    """A server as stored, with its owner's e-mail and the operation in progress."""
+    """A server as stored, with its owner's e-mail and name in JupyterHub, and the operation in progress."""
 
     id: UUID
     owner_id: UUID
     owner: str
+    hub_user: str
     name: str
     template: UUID
     template_data: TemplateData
@@ -99,9 +100,9 @@ class Intent(Struct, frozen=True, kw_only=True):
 
 
 _SELECT = """
-    SELECT s.id, s.owner AS owner_id, p.email AS owner, s.name, s.template, s.template_data, s.wish, s.generation,
-           s.observed, s.observed_generation, s.started_once, s.last_error, s.share_url, s.share_expires_at,
-           s.shared_with, s.share_as_of, s.created_at, s.version,
+    SELECT s.id, s.owner AS owner_id, p.email AS owner, p.hub_user, s.name, s.template, s.template_data, s.wish,
+           s.generation, s.observed, s.observed_generation, s.started_once, s.last_error, s.share_url,
+           s.share_expires_at, s.shared_with, s.share_as_of, s.created_at, s.version,
            (SELECT o.id FROM operation o WHERE o.subject = s.id AND o.status IN ('queued', 'running')
              ORDER BY o.id DESC LIMIT 1) AS operation,
            (SELECT min(m.lost_at) FROM server_mount m WHERE m.server = s.id) AS lost_at

@@ -66,6 +66,11 @@ class Member:
         assert response.status_code in expected, f"{method} {path}: {response.status_code} {response.text}"
         return response.json() if response.content else None
 
+    async def hub_user(self) -> str:
+        """The name in JupyterHub."""
+        name: str = await self.call("GET", "/whoami/jupyterhub")
+        return name
+
     async def make_server(self, **fields: Any) -> Json:
         """A stopped server with a template of its own."""
         server: Json = await self.call("POST", "/servers", json={**TEMPLATE, **fields})

@@ -13,6 +13,7 @@ import httpx
 import pytest
 
 from hub import processes
+from stack.sign_in import hub_user
 from stack.state import processes_of as processes_of_stack
 from stack.state import read_state, supervisor_of
 from stack.supervisor import Stack
@@ -83,7 +84,7 @@ async def test_tokens_are_printed(detached: Path) -> None:
         me = await client.get(f"{found['api']}/whoami", headers={"Authorization": f"Bearer {token}"})
         assert me.json() == "bob@example.org"
         user = await client.get(f"{found['jupyterhub']}/hub/api/user", headers={"Authorization": f"token {hub_token}"})
-        assert user.json()["name"] == "bob@example.org"
+        assert user.json()["name"] == await hub_user(found["api"], token)
 
 
 async def test_nobody_gets_a_token_for_a_stranger(detached: Path) -> None:

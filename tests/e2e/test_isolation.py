@@ -67,12 +67,13 @@ async def test_a_users_own_token_neither_starts_nor_mounts(
     alice: Member, stack: Stack, server: Json, hub_token: Callable[[str], Awaitable[str]]
 ) -> None:
     headers = {"Authorization": f"token {await hub_token(alice.email)}"}
+    name = await alice.hub_user()
     options = {"spec": "forged", "mounts": [{"source": "/etc", "target": "/opt/datasets/x", "read_only": False}]}
     async with httpx.AsyncClient(base_url=stack.info.jupyterhub, headers=headers, timeout=30) as hub:
-        for path in (f"/hub/api/users/{alice.email}/servers/mine", f"/hub/api/users/{alice.email}/server"):
+        for path in (f"/hub/api/users/{name}/servers/mine", f"/hub/api/users/{name}/server"):
             response = await hub.post(path, json={"display_name": "x", "user_options": options})
             assert response.status_code in (403, 404), response.text
-        me = (await hub.get(f"/hub/api/users/{alice.email}")).json()
+        me = (await hub.get(f"/hub/api/users/{name}")).json()
         assert set(me.get("servers") or {}) <= {server["name"]}
         # Nor can it read what the worker signed for the server.
         assert "spec" not in str(me)

@@ -34,11 +34,11 @@ async def test_a_user_renamed_in_jupyterhub_can_restart_and_delete(
 ) -> None:
     server = await carol.started()
     (before,) = processes_of(server)
-    renamed = await hub.patch(f"/users/{carol.email}", json={"name": f"renamed-{server['_id'][-12:]}"})
+    renamed = await hub.patch(f"/users/{await carol.hub_user()}", json={"name": f"renamed-{server['_id'][-12:]}"})
     assert renamed.status_code == 200, renamed.text
     if comes_back:
         # As when the person signs in again.
-        assert (await hub.post(f"/users/{carol.email}")).status_code == 201
+        assert (await hub.post(f"/users/{await carol.hub_user()}")).status_code == 201
     stop, start = await carol.wish(server, "stop"), await carol.wish(server, "start")
     await carol.succeeded(stop)
     await carol.succeeded(start)
@@ -50,7 +50,7 @@ async def test_a_user_renamed_in_jupyterhub_can_restart_and_delete(
 
 async def test_a_server_whose_user_was_renamed_is_stopped_and_started(carol: Member, hub: httpx.AsyncClient) -> None:
     server = await carol.started()
-    await hub.patch(f"/users/{carol.email}", json={"name": f"renamed-{server['_id'][-12:]}"})
+    await hub.patch(f"/users/{await carol.hub_user()}", json={"name": f"renamed-{server['_id'][-12:]}"})
     await carol.succeeded(await carol.wish(server, "stop"))
     assert processes_of(server) == []
     await carol.succeeded(await carol.wish(server, "start"))

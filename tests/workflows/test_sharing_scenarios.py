@@ -21,7 +21,7 @@ from models.domain.settings import Settings
 from models.domain.values import Caller, OperationStatus, ServerStatus, Subject, Wish
 from models.ledger import operations
 from models.ledger.operations import OperationRecord
-from models.records import datasets, groups, servers
+from models.records import datasets, groups, persons, servers
 from tests.people import make_person
 from tests.workflows.conftest import Scene
 from workflows.client import workflow_id
@@ -251,16 +251,16 @@ async def test_a_group_from_its_making_to_its_end(
     async with Transaction():
         identity, operation = await groups.create(f"team-{grace.id.hex[-6:]}", grace)
     subject = Subject("group", identity)
-    name = f"nbhub-{identity}"
+    name, grace_there = f"nbhub-{identity}", await persons.hub_user_of(grace.id)
     assert (await scene.wakes(subject, operation)).status is OperationStatus.SUCCEEDED
-    assert scene.hub.known_groups[name].users == [grace.email]
+    assert scene.hub.known_groups[name].users == [grace_there]
     directory = Path(settings.group_location) / str(identity)
     assert directory.is_dir()
     async with Transaction():
         group = await groups.read_managed(identity, grace)
         operation = await groups.add_member(group, scene.caller.id, scene.caller.email, grace, None)
     assert (await scene.wakes(subject, operation)).status is OperationStatus.SUCCEEDED
-    assert scene.hub.known_groups[name].users == sorted([grace.email, scene.caller.email])
+    assert scene.hub.known_groups[name].users == sorted([grace_there, await persons.hub_user_of(scene.caller.id)])
     await scene.at_rest(subject)
     await record("group-add-member", workflow_id(subject))
 
@@ -270,7 +270,7 @@ async def test_a_group_from_its_making_to_its_end(
         ReconcileWorkflow.run, id=f"reconcile-group-{identity}", task_queue=settings.temporal_task_queue
     )
     await scene.at_rest(subject)
-    assert scene.hub.known_groups[name].users == sorted([grace.email, scene.caller.email])
+    assert scene.hub.known_groups[name].users == sorted([grace_there, await persons.hub_user_of(scene.caller.id)])
 
     await scene.ended(await scene.wish(Wish.RUNNING))
     await scene.at_rest()

@@ -1,6 +1,6 @@
 """What other providers write, from a real one: verified as a text, organisations as objects, signed userinfo.
 
-Each is seen by both ways: the API's own sign-in, and JupyterHub's, which brings the access token to `GET /whoami`.
+Each is seen by both ways: the API's own sign-in, and JupyterHub's, which brings the access token to the API.
 """
 
 import shutil

@@ -66,7 +66,8 @@ async def test_a_server_is_made_with_a_template_of_its_own(api: Api) -> None:
     made = answer.json()
     assert answer.status_code == 200, answer.text
     assert (made["status"], made["owner"], made["applicationType"]) == ("stopped", api.alice.email, "jupyterlab")
-    assert made["url"].endswith(f"/user/{api.alice.email}/{made['name']}/")
+    name = await api.alice.got("/whoami/jupyterhub")
+    assert made["url"].endswith(f"/user/{name}/{made['name']}/")
     assert made["name"].startswith("my-lab-")
     template = await api.alice.got("/template", templateId=made["templateId"])
     assert template == made["templateData"]

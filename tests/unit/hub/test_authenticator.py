@@ -53,7 +53,7 @@ async def who(answers: Answers) -> Any:
 
 
 async def test_the_api_says_who_it_is() -> None:
-    assert await who({"/whoami": (200, "alice@example.org")}) == {"name": "alice@example.org"}
+    assert await who({"/whoami/jupyterhub": (200, "alice-0a1b2c3d4e5f")}) == {"name": "alice-0a1b2c3d4e5f"}
 
 
 @pytest.mark.parametrize(
@@ -68,7 +68,7 @@ async def test_the_api_says_who_it_is() -> None:
 )
 async def test_without_its_word_nobody_comes_in(status: int, content: Any, expected: int, said: str) -> None:
     with pytest.raises(web.HTTPError) as refusal:
-        await who({"/whoami": (status, content)})
+        await who({"/whoami/jupyterhub": (status, content)})
     assert refusal.value.status_code == expected
     assert said in str(refusal.value.get_message())
 

@@ -1,5 +1,6 @@
 """What fields take, in any route: e-mail addresses, descriptions, and refusals in words for people."""
 
+import re
 from urllib.parse import quote
 
 import pytest
@@ -86,6 +87,7 @@ async def test_a_person_of_an_unusual_address_is_shared_with_and_signs_in(api: A
     api.bench.callers["unusual"] = await persons.as_caller(person)
     unusual = api.person("unusual")
     assert unusual.email == email
+    assert re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*", await unusual.got("/whoami/jupyterhub"))
     assert [one["_id"] for one in (await unusual.get("/datasets")).json()] == [made["_id"]]
     assert (await api.alice.got(f"{path}/access/explain", email=spelled))["email"] == email
     group = await api.alice.group()

@@ -29,6 +29,7 @@ CONSTRAINTS = """
     SELECT conrelid::regclass || ' ' || conname || ' ' || pg_get_constraintdef(oid) FROM pg_constraint
      WHERE connamespace = $1::regnamespace AND contype IN ('p', 'u') AND conname <> 'migration_pkey'
 """
+HUB_USERS = "SELECT right(id::text, 1), hub_user FROM person"
 INDEXES = "SELECT replace(indexdef, $1 || '.', '') FROM pg_indexes WHERE schemaname = $1 AND tablename <> 'migration'"
 
 
@@ -138,6 +139,31 @@ async def test_a_database_of_some_of_the_earlier_steps_is_left_as_it_is(database
     assert "Traceback" not in ended.stderr
     assert ID not in await recorded(database)
     assert await database[1].fetchval("SELECT email FROM person") == "ada@example.org"
+
+
+async def test_people_keep_the_name_in_jupyterhub_under_which_their_servers_run(database: Database) -> None:
+    """But for those whose address somebody else had: the former holder's browser is still signed in under it."""
+    address, connection = database
+    step = "2026-11-26T13:37:10:767193"
+    ended = run(address, "piccolo.main", "migrations", "backwards", "notebooks_hub", step, "--auto_agree")
+    assert ended.returncode == 0, ended.stderr
+    await connection.executemany(
+        """INSERT INTO person (id, issuer, subject, email, released_at)
+           VALUES ($1, $2, $1::uuid::text, $3, CASE WHEN $4 THEN now() END)""",
+        [
+            ("019aaaaa-0000-7000-8000-00000000000a", "idp", "ada@example.org", False),
+            ("019aaaaa-0000-7000-8000-00000000000b", "idp", "bob@example.org", True),
+            ("019aaaaa-0000-7000-8000-00000000000c", "idp", "bob@example.org", False),
+            ("019aaaaa-0000-7000-8000-00000000000d", "", "invited@example.org", False),
+        ],
+    )
+    assert migrate(address).returncode == 0
+    assert {row["right"]: row["hub_user"] for row in await connection.fetch(HUB_USERS)} == {
+        "a": "ada@example.org",
+        "b": "bob-00000000000b",
+        "c": "bob-00000000000c",
+        "d": "invited-00000000000d",
+    }
 
 
 @pytest.fixture
