@@ -36,13 +36,13 @@ def main() -> int:
     """Serve until told to stop; the exit code tells whether it could."""
     try:
         settings = Settings.from_environment()
+        app = create_app(settings)
     except SettingsInvalid as error:
         sys.stderr.write(f"{error}\n")
         return 2
     logging.configure(settings)
     runtime.log_like_the_rest()
     sys.setswitchinterval(SWITCH_SECONDS)
-    app = create_app(settings)
     config = uvicorn.Config(
         app,
         host=settings.api_host,

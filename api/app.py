@@ -39,12 +39,14 @@ from api.operations import OperationsController
 from api.secrets import SecretsController
 from api.servers import ServersController
 from api.templates import TemplatesController
+from api.usage import UsageController
 from api.volume import VolumeController
 from integrations.oidc import OidcClient
 from integrations.vault import Vault
 from models.database.engine import pool
 from models.domain.profiles import load_profiles
 from models.domain.settings import Settings
+from models.ledger.quotas import limits_of
 from workflows.client import Workflows, connect
 
 # A request that the database keeps waiting is answered (503) after so many seconds: before clients give up.
@@ -68,13 +70,15 @@ HANDLERS: tuple[ControllerRouterHandler, ...] = (
     *secrets.ROUTES,
     ServersController,
     TemplatesController,
+    UsageController,
     VolumeController,
     docs_page,
 )
 
 
 def create_app(settings: Settings) -> Litestar:
-    """The application. Nothing is connected to before it starts."""
+    """The application. Nothing is connected to before it starts. Raises `SettingsInvalid`."""
+    limits_of(settings.quotas)
     return assemble(HANDLERS, settings=settings, lifespan=[_clients(settings)], middleware=[Authentication()])
 
 

@@ -115,7 +115,7 @@ class GroupsController(Controller):
         """Add a person, who need not have signed in yet. True at the next request."""
         async with write:
             found = await groups.read_managed(id, write.caller)
-            (person,) = await principals.invite([email])
+            (person,) = await principals.invite([email], write.caller.id)
             operation = await groups.add_member(found, person.id, email, write.caller, write.request_id)
             write.accepts(operation, wakes=Subject(KIND, id), wait=SHORT_WAIT)
         return write.answer

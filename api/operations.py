@@ -15,7 +15,7 @@ from litestar.response.sse import ServerSentEventMessage
 
 from api.http.authentication import token_expiry
 from api.http.etag import VERSIONED, etag_of
-from api.http.operation_events import OperationEvents
+from api.http.operation_events import OperationEvents, Stream
 from api.http.operation_view import OperationView, view_of
 from api.http.pagination import Page
 from api.http.policy import Policy, needs
@@ -26,7 +26,7 @@ from models.domain.errors import RecordMissing
 from models.domain.ids import parse_id
 from models.domain.settings import Settings
 from models.domain.values import Caller, OperationStatus, Subject
-from models.ledger import operations
+from models.ledger import operations, quotas
 from models.ledger.operations import ResultRecord
 from models.records import cancellation
 
@@ -100,14 +100,20 @@ class OperationsController(Controller):
         The data is the operation, the id its version; a client that comes back is told only what it missed.
         """
         await operations.read_visible(id, caller)
+        expires_at, events = await token_expiry(request), services.operation_events
+        limit = quotas.limits_of(services.settings.quotas)[quotas.EVENT_STREAMS]
+        used = events.streams_of(caller.id)
+        if used >= limit > 0 and not caller.admin:
+            raise quotas.exceeded(quotas.EVENT_STREAMS, limit, used=used, wanted=used + 1)
         return ServerSentEvent(
             follow(
                 id,
                 caller,
-                services.operation_events,
+                events,
                 services.settings,
                 last_event_id=last_event_id,
-                expires_at=await token_expiry(request),
+                expires_at=expires_at,
+                stream=events.open_stream(caller.id),
             )
         )
 
@@ -141,10 +147,11 @@ async def follow(
     *,
     last_event_id: str | None = None,
     expires_at: datetime | None = None,
+    stream: Stream | None = None,
 ) -> AsyncIterator[ServerSentEventMessage]:
     """The messages of one stream. It reads anew at each change, so it also ends when the caller may see no more."""
     sent = last_event_id
-    with events.watch(operation) as changed:
+    with events.watch(operation, stream) as changed:
         while not events.closing:
             changed.clear()
             try:

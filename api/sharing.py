@@ -123,7 +123,7 @@ async def share(write: Write, kind: str, identity: UUID, body: ShareBody, settin
         if body.expires_at is not None and body.expires_at <= datetime.now(UTC):
             raise RequestInvalid.of("/expires_at", "past", "must be in the future")
         shareable = await sharing.read(kind, identity, write.caller, Level.OWNER, hold=True)
-        found = await principals.find(*named, settings.known_orgs)
+        found = await principals.find(*named, settings.known_orgs, by=write.caller.id)
         await sharing.grant(shareable, found, level, body.expires_at, write.caller)
         await _accept(write, shareable, "share", found, level)
     return write.answer
@@ -134,7 +134,7 @@ async def revoke(write: Write, kind: str, identity: UUID, body: RevokeBody, sett
     level, named = body.level(), body.named()
     async with write:
         shareable = await sharing.read(kind, identity, write.caller, Level.OWNER)
-        found = await principals.find(*named, settings.known_orgs, granted=shareable.id)
+        found = await principals.find(*named, settings.known_orgs, granted=shareable.id, by=write.caller.id)
         await sharing.revoke(shareable, found, level)
         await _accept(write, shareable, "revoke", found, level)
     return write.answer

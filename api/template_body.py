@@ -119,7 +119,8 @@ async def new_template(body: TemplateCreate, caller: Caller, profiles: Profiles,
         "secrets": body.secrets or [],
         "tags": _distinct(body.tags or []),
     }
-    if body.type == FEATURED and settings.featured_by_admins_only and not caller.admin:
+    restricted = settings.featured_by_admins_only or settings.featured_templates_by_admins_only
+    if body.type == FEATURED and restricted and not caller.admin:
         problems.append(ProblemDetail(path="/type", code="admin", message="only admins make featured templates here"))
     _check_file(profiles, body.application_type, body.file_path, problems)
     if problems:

@@ -91,19 +91,17 @@ def answer_for(error: DomainError, headers: dict[str, str] | None = None) -> Res
         headers["Retry-After"] = str(max(1, math.ceil(error.retry_after)))
     if isinstance(error, IdentityUnknown):
         headers.setdefault("WWW-Authenticate", "Bearer")
-    details = None
-    if isinstance(error, RequestInvalid):
-        details = [
-            ErrorDetail(path=detail.path, code=detail.code, message=detail.message, info=detail.info)
-            for detail in error.details
-        ]
+    details = [
+        ErrorDetail(path=detail.path, code=detail.code, message=detail.message, info=detail.info)
+        for detail in error.details
+    ]
     body = ErrorBody(
         statusCode=error.status,
         name=error.name,
         message=error.message,
         code=error.code,
         hint=error.hint or None,
-        details=details,
+        details=details or None,
     )
     # An error is never worth keeping in a cache.
     headers.setdefault("Cache-Control", "no-store")

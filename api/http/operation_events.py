@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Iterator
 from uuid import UUID
+from weakref import WeakSet
 
 import asyncpg
 import structlog
@@ -27,6 +28,13 @@ LOOK_EVERY = 2.0
 RECONNECT_AFTER = 2.0
 
 
+class Stream:
+    """One that a person has open. Of some no message is ever read: those just go out of memory."""
+
+    def __init__(self, person: UUID) -> None:
+        self.person = person
+
+
 class OperationEvents:
     """The watchers of one API process."""
 
@@ -34,6 +42,7 @@ class OperationEvents:
         self._settings = settings
         self._watchers: dict[UUID, set[asyncio.Event]] = {}
         self._versions: dict[UUID, int] = {}
+        self._streams: WeakSet[Stream] = WeakSet()
         self.closing = False
 
     @contextlib.asynccontextmanager
@@ -54,18 +63,33 @@ class OperationEvents:
             self._tell(operation)
 
     @contextlib.contextmanager
-    def watch(self, operation: UUID) -> Iterator[asyncio.Event]:
-        """An event that is set at each change of the operation; whoever waits clears it and reads."""
+    def watch(self, operation: UUID, stream: "Stream | None" = None) -> Iterator[asyncio.Event]:
+        """An event that is set at each change of the operation; whoever waits clears it and reads.
+
+        The `stream` for which it is has ended with it.
+        """
         event = asyncio.Event()
         self._watchers.setdefault(operation, set()).add(event)
         try:
             yield event
         finally:
+            if stream is not None:
+                self._streams.discard(stream)
             remaining = self._watchers[operation]
             remaining.discard(event)
             if not remaining:
                 del self._watchers[operation]
                 self._versions.pop(operation, None)
+
+    def streams_of(self, person: UUID) -> int:
+        """How many streams a person has open here."""
+        return sum(stream.person == person for stream in self._streams)
+
+    def open_stream(self, person: UUID) -> "Stream":
+        """A stream that counts to a person until it has been watched for, or is dropped."""
+        stream = Stream(person)
+        self._streams.add(stream)
+        return stream
 
     async def end_of(self, operation: UUID, seconds: float) -> OperationRecord | None:
         """The operation once it has ended, or None if it does not end within that time."""

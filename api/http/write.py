@@ -11,11 +11,12 @@ A handler takes the dependency `write` and does everything inside it, authorisat
             write.accepts(intent.operation, wakes=Subject("server", id))
         return write.answer
 
-Entering opens the transaction (no lock is waited for longer than 2 s: 409) and claims the `Idempotency-Key`.
-If the write took place before, its answer is sent and the block never runs: that is why a record is looked up
+Entering opens the transaction (no lock is waited for longer than 2 s: 409) and claims the `Idempotency-Key`. If
+the write took place before, its answer is sent and the block never runs: that is why a record is looked up
 inside, where a repeated DELETE must not find its 404. Inside, await nothing but queries. Any exception undoes
-all of it, the claim too. Leaving stores the answer in the same transaction and commits; then the workflow is
-woken, and if it was, the request waits for the operation's end as long as the client prefers. Exactly one of
+all of it, the claim too. Leaving refuses what is above the caller's quotas (409 or 429), stores the answer in
+the same transaction and commits; then the workflow is woken, and if it was, the request waits for the
+operation's end as long as the client prefers. Exactly one of
 
     write.done(body, version=…)                   a write that needed no workflow: 200, or 204 without a body
     write.accepts(operation, wakes=…, …)          one that does: 202, or the final answer if the work ends in time
@@ -58,7 +59,7 @@ from models.domain import crash_points
 from models.domain.errors import DependencyUnavailable, DomainError, RequestInvalid
 from models.domain.ids import new_id
 from models.domain.values import Caller, OperationStatus, Subject
-from models.ledger import claims, idempotency, operations
+from models.ledger import claims, idempotency, operations, quotas
 from models.ledger.claims import Claim
 from models.ledger.idempotency import StoredAnswer, WriteKey
 from models.ledger.operations import OperationRecord
@@ -100,6 +101,7 @@ class Write:
         self._shares_claim = False
         self._content_digest: bytes | None = None
         self._transaction = Transaction()
+        self._used: dict[str, int] = {}
         self._accepted: _Accepted | None = None
         self._answer: StoredAnswer | None = None
 
@@ -251,6 +253,8 @@ class Write:
                 stored = await idempotency.claim(key, hours=self._services.settings.idempotency_hours)
                 if stored is not None:
                     raise Replayed(stored)
+            if not self.caller.admin:
+                self._used = await quotas.used_by(self.caller.id)
         except BaseException as error:
             await self._transaction.__aexit__(type(error), error, error.__traceback__)
             raise
@@ -281,6 +285,8 @@ class Write:
 
     async def _settle(self) -> bool:
         """Fix the answer and store it with the write; whether there is nothing left to wait for."""
+        if not self.caller.admin:
+            await quotas.require(self.caller.id, self._used, quotas.limits_of(self._services.settings.quotas))
         ended = True
         operation = None
         if self._accepted is not None:

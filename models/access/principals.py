@@ -44,8 +44,9 @@ async def find(
     configured_orgs: tuple[str, ...],
     *,
     granted: UUID | None = None,
+    by: UUID | None = None,
 ) -> Principals:
-    """The named principals, within the caller's transaction.
+    """The named principals, within the transaction of whom they are named `by`.
 
     Raises `RequestInvalid` naming each that is unknown, and each that is `Malformed`.
     Organisations that an object was `granted` to are known, also when nobody is in them any more.
@@ -61,7 +62,7 @@ async def find(
         raise RequestInvalid(problems)
     # By id, because a group may be named by its id and by its name.
     distinct = {found_groups[name].id: found_groups[name] for name in groups}
-    return Principals(persons=await invite(users), groups=list(distinct.values()), orgs=list(dict.fromkeys(orgs)))
+    return Principals(persons=await invite(users, by), groups=list(distinct.values()), orgs=list(dict.fromkeys(orgs)))
 
 
 def _problems(kind: str, named: list[str], known: Container[str], reason: str) -> Iterator[ProblemDetail]:
@@ -91,8 +92,8 @@ def _well_formed(named: list[str]) -> list[str]:
     return [one for one in named if not isinstance(one, Malformed)]
 
 
-async def invite(emails: list[str]) -> list[PersonRef]:
-    """The persons of some e-mails, made where nobody has signed in with one yet."""
+async def invite(emails: list[str], by: UUID | None = None) -> list[PersonRef]:
+    """The persons of some e-mails, made (invited `by` somebody) where nobody has signed in with one yet."""
     if not emails:
         return []
     wanted = list(dict.fromkeys(emails))
@@ -101,12 +102,13 @@ async def invite(emails: list[str]) -> list[PersonRef]:
     if missing:
         identities = [new_id() for _ in missing]
         await rows(
-            """INSERT INTO person (id, issuer, subject, email)
-               SELECT given.id, '', given.id::text, given.email
+            """INSERT INTO person (id, issuer, subject, email, invited_by)
+               SELECT given.id, '', given.id::text, given.email, :by::uuid
                  FROM unnest(:ids::uuid[], :emails::text[]) AS given(id, email)
                ON CONFLICT DO NOTHING""",
             ids=identities,
             emails=missing,
+            by=by,
         )
         found |= await _persons(missing)
     return [found[email] for email in wanted]

@@ -32,6 +32,7 @@ class Person(Table, db=DB):
     email = Varchar(length=320)
     hub_user = Text()
     released_at = Timestamptz(null=True, default=None)
+    invited_by = UUID(null=True, default=None)
     created_at = Timestamptz(default=TimestamptzNow())
     seen_at = Timestamptz(default=TimestamptzNow())
     initialized_at = Timestamptz(null=True, default=None)
@@ -198,8 +199,12 @@ class Secret(Shared, Table, db=DB):
 
 
 class UserGroup(Wished, Table, db=DB):
-    """People under one name, with a directory of their own. `generation` also counts changes of its members."""
+    """People under one name, with a directory of their own. `generation` also counts changes of its members.
 
+    It counts to the quota of its `creator`, whoever manages it.
+    """
+
+    creator = UUID(null=True, default=None, index=True)
     name = Text()
 
 
@@ -210,6 +215,7 @@ class GroupMember(Table, db=DB):
     user_group = UUID()
     person = UUID()
     manager = Boolean(default=False)
+    added_by = UUID(null=True, default=None, index=True)
     created_at = Timestamptz(default=TimestamptzNow())
 
 

@@ -38,6 +38,13 @@ def parse_origin(text: str) -> str:
     return text
 
 
+def parse_quota(text: str) -> str:
+    """A name with a number; raises ValueError for anything else."""
+    if not re.fullmatch(r"[a-z_]+=[0-9]{0,9}", text):
+        raise ValueError(f"{text!r} is no quota, such as servers=100")
+    return text
+
+
 def about(meaning: str = "", **extra: object) -> Meta:
     """What a field's annotation says of it.
 

@@ -7,6 +7,7 @@
     ├── ActionForbidden           403
     ├── RecordMissing             404
     ├── StateConflict             409
+    │   └── QuotaReached              a person has as many of something as a setting allows
     ├── RecordChanged             412  a stale If-Match
     ├── ContentTooLarge           413
     ├── MediaTypeUnsupported      415
@@ -80,6 +81,7 @@ class DomainError(Exception):
         super().__init__(message)
         self.message = message
         self.hint = hint
+        self.details: list[ProblemDetail] = []
         if code is not None:
             self.code = code
 
@@ -90,11 +92,12 @@ class RequestInvalid(DomainError):
     status, name, code = 422, "UnprocessableEntityError", "VALIDATION_FAILED"
 
     def __init__(self, details: Iterable[ProblemDetail], message: str = "") -> None:
-        self.details = details = list(islice(details, MOST_PROBLEMS))
+        details = list(islice(details, MOST_PROBLEMS))
         text = message or "The request is not valid: " + "; ".join(
             f"{detail.path or '/'} {detail.message}" for detail in details[:5]
         )
         super().__init__(text)
+        self.details = details
 
     @classmethod
     def of(cls, path: str, code: str, message: str, **info: object) -> "RequestInvalid":
@@ -135,6 +138,12 @@ class StateConflict(DomainError):
     """The object is in a state in which this cannot be done."""
 
     status, name, code = 409, "ConflictError", "CONFLICT"
+
+
+class QuotaReached(StateConflict):
+    """A person has as many of something as one person may have."""
+
+    code = "QUOTA_REACHED"
 
 
 class RecordChanged(DomainError):

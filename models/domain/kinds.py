@@ -65,6 +65,10 @@ class Kind(Struct, frozen=True):
     """Templates name it, in the field of its plural, and servers hold it."""
     trashed: bool = False
     """What is deleted of it stays in the trash for a while, and can be restored."""
+    owned_by: str = "owner"
+    """The column of the person whose quota one of it counts to; empty: nobody's."""
+    most: int = 1000
+    """Of how many a person may be that, unless the settings say otherwise; 0: as many as one likes."""
 
     @property
     def plural(self) -> str:
@@ -75,13 +79,14 @@ class Kind(Struct, frozen=True):
 KINDS = {
     kind.word: kind
     for kind in (
-        Kind("server", "server", Work("ServerWorkflow", "server", "Make a server what is wished of it")),
+        Kind("server", "server", Work("ServerWorkflow", "server", "Make a server what is wished of it"), most=200),
         Kind(
             "person",
             "person",
             Work("UserWorkflow", "user", "Prepare a person's place"),
             wished=False,
             directory=Directory(Root.NOTEBOOKS, "home directory", "notebook_location"),
+            owned_by="",
         ),
         Kind(
             "dataset",
@@ -113,6 +118,7 @@ KINDS = {
             "user_group",
             Work("GroupWorkflow", "group", "Make a group what is wished of it"),
             directory=Directory(Root.GROUPS, "directory of this group", "group_location"),
+            owned_by="creator",
         ),
     )
 }

@@ -10,7 +10,7 @@ from typing import Annotated
 from msgspec import Meta, Struct
 
 from models.domain.emails import parse_domain, parse_email
-from models.domain.environment import Words, about, parse_origin, read, settings_of, shown
+from models.domain.environment import Words, about, parse_origin, parse_quota, read, settings_of, shown
 
 LONGEST_WRAPPING = 1800.0
 """Seconds that the workers' policy in Vault allows a wrapped secret to wait."""
@@ -159,6 +159,16 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     featured_by_admins_only: Annotated[
         bool, about("Only admins may make modules featured, and templates of type `featured`.")
     ] = False
+    featured_templates_by_admins_only: Annotated[
+        bool, about("Only admins may make templates of type `featured`, whoever may make modules featured.")
+    ] = True
+    quotas: Annotated[
+        Words,
+        about(
+            "How many of something one person may have, `servers=20,running_servers=5`; 0: any number. `GET /me/usage` has all names; the rest has defaults (docs/operations.md). Admins have no quotas.",
+            form=parse_quota,
+        ),
+    ] = ()
     on_revoke: Annotated[
         str,
         Meta(pattern="^(stop|defer)$"),

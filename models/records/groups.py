@@ -106,7 +106,7 @@ async def create(name: str, caller: Caller, *, request_id: str | None = None) ->
     """Wish for a group of which the caller is manager and first member; its id and the operation."""
     identity = new_id()
     try:
-        await UserGroup.insert(UserGroup(id=identity, name=name))
+        await UserGroup.insert(UserGroup(id=identity, creator=caller.id, name=name))
     except asyncpg.UniqueViolationError:
         raise _name_taken(name) from None
     await row(
@@ -145,10 +145,11 @@ async def delete(group: GroupRecord, caller: Caller, request_id: str | None) -> 
 async def add_member(group: GroupRecord, person_id: UUID, email: str, caller: Caller, request_id: str | None) -> UUID:
     """Add a person to a locked group; the operation. Adding a member again changes nothing and succeeds."""
     await row(
-        """INSERT INTO group_member (id, user_group, person) VALUES (gen_random_uuid(), :group, :person)
-           ON CONFLICT DO NOTHING""",
+        """INSERT INTO group_member (id, user_group, person, added_by)
+           VALUES (gen_random_uuid(), :group, :person, :by) ON CONFLICT DO NOTHING""",
         group=group.id,
         person=person_id,
+        by=caller.id,
     )
     return await _changed(group, "add_member", caller, request_id, {"member": email})
 

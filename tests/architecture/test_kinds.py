@@ -72,6 +72,7 @@ INDEXES = (
     ("wished", "(observed_at) WHERE (generation <> observed_generation)", "what is unsettled"),
     ("shared", f"(owner, id DESC) {PRESENT}", "the newest of an owner"),
     ("shared", f"(id DESC) {PRESENT}", "the newest of all"),
+    ("shared", "(owner)", "what counts to a quota"),
     ("trashed", "(trashed_at) WHERE (wish = 'trashed'::text)", "what is in the trash"),
 )
 

@@ -368,6 +368,7 @@ _BY_HAND = {
     "finds what is unsettled": _index("note_unsettled", "(observed_at) WHERE generation <> observed_generation"),
     "finds the newest of an owner": _index("note_owner_newest", "(owner, id DESC) WHERE wish = 'present'"),
     "finds the newest of all": _index("note_newest", "(id DESC) WHERE wish = 'present'"),
+    "finds what counts to a quota": _index("note_quota", "(owner)"),
     "finds what is in the trash": _index("note_trash", "(trashed_at) WHERE wish = 'trashed'"),
     "the view shareable, which a migration makes, has no branch of the kind note": _VIEW,
 }

@@ -24,7 +24,7 @@ from models.access.permissions import Level
 from models.access.principals import PersonRef, Principals
 from models.database import transactions
 from models.domain.errors import RecordMissing
-from models.ledger import operations
+from models.ledger import operations, quotas
 from models.records import datasets, groups, lifecycles, mounts, server_watch
 from tests.integration.models import million
 from tests.integration.models.million import ADMIN, MEMBER, OWNER, STRANGER, identity
@@ -273,6 +273,7 @@ READS: dict[str, Callable[[], Awaitable[object]]] = {
     "settled_mirrors": lambda: groups.settled_mirrors(None, 500),
     "stalled": lambda: operations.stalled(30, 500),
     "expired_trash": lambda: lifecycles.expired_trash(datetime.now(UTC), 500),
+    "used": lambda: quotas.used_by(million.caller(STRANGER).id),
     "expired_grants": lambda: sharing.remove_expired(500),
     "lost": lambda: mounts.lost("all", None, 500),
     **{f"lost_of_{scope}": partial(mounts.lost, scope, of, 500) for scope, of in SCOPES.items()},

@@ -139,3 +139,42 @@ async def test_a_stop_waits_for_no_stream(
                 assert "event: operation" in [line async for line in lines]
         async with asyncio.timeout(5):
             await process.wait()
+
+
+async def test_a_person_has_so_many_streams_open_and_no_more(
+    bench: Bench, environment: dict[str, str], url: str, signed_in: httpx.AsyncClient
+) -> None:
+    operation = new_id()
+    await row(
+        "INSERT INTO operation (id, kind, subject, subject_kind, actor) VALUES (:id, 'x', :subject, 'x', :actor)",
+        id=operation,
+        subject=new_id(),
+        actor=bench.callers["alice"].id,
+    )
+    environment["NBHUB_QUOTAS"] = "event_streams=2"
+    path = f"/operations/{operation}/events"
+
+    async def usage() -> int:
+        found: int = (await signed_in.get("/me/usage")).json()["event_streams"]["used"]
+        return found
+
+    async with running(environment, url):
+        async with signed_in.stream("GET", path) as first, signed_in.stream("GET", path) as second:
+            assert (first.status_code, second.status_code) == (200, 200)
+            refused = await signed_in.get(path)
+            assert (refused.status_code, refused.json()["error"]["code"]) == (429, "THROTTLED")
+            assert await usage() == 2
+        async with asyncio.timeout(20):
+            while await usage():
+                await asyncio.sleep(0.05)
+        async with signed_in.stream("GET", path) as third:
+            assert third.status_code == 200
+
+
+async def test_a_quota_of_nothing_is_said_at_the_start(environment: dict[str, str]) -> None:
+    environment["NBHUB_QUOTAS"] = "serves=2"
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "api"), cwd=PROJECT, env=environment, stderr=asyncio.subprocess.PIPE
+    )
+    _, said = await process.communicate()
+    assert (process.returncode, b"there is no serves" in said) == (2, True)

@@ -207,11 +207,12 @@ async def test_only_an_admin_gives_a_template_to_somebody_else(api: Api) -> None
 
 
 async def test_who_makes_a_featured_template_is_a_setting(bench: Bench) -> None:
-    strict, open_to_all = bench.api(featured_by_admins_only=True), bench.api(featured_by_admins_only=False)
+    open_to_all = bench.api(featured_templates_by_admins_only=False)
     body = TEMPLATE | {"type": "featured"}
     for path in ("/template", "/servers"):
-        assert problems(await strict.alice.post(path, json=body)) == {"/type"}
-        assert (await strict.admin.post(path, json=body)).status_code == 200
+        for strict in (bench.api(), bench.api(featured_templates_by_admins_only=False, featured_by_admins_only=True)):
+            assert problems(await strict.alice.post(path, json=body)) == {"/type"}
+            assert (await strict.admin.post(path, json=body)).status_code == 200
         assert (await open_to_all.alice.post(path, json=body)).status_code == 200
 
 
