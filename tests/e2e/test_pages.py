@@ -47,6 +47,6 @@ async def test_a_person_signs_in_to_jupyterhub_and_finds_no_way_around_us(
     await page.goto(f"{stack.info.jupyterhub}/hub/home")
     await sign_in(page, alice.email)
     await page.wait_for_url(f"{stack.info.jupyterhub}/hub/**")
-    await expect(page.get_by_text(alice.email).first).to_be_visible(timeout=_SECONDS)
+    await expect(page.get_by_text(await alice.hub_user()).first).to_be_visible(timeout=_SECONDS)
     assert await page.get_by_role("link", name="Start My Server").count() == 0
     await page.close()

@@ -11,6 +11,7 @@ from integrations.truth import Failure
 from models.domain.errors import HubUnavailable, ServerNotEnding
 from models.domain.values import OperationStatus, ServerStatus, Wish
 from models.ledger.operations import OperationError
+from models.records import persons
 from tests.unit.activities.conftest import Scene
 
 FAILURE = OperationError(code="SPAWN_FAILED", message="the program is missing")
@@ -63,7 +64,7 @@ async def test_who_waits_for_a_server_that_does_not_end_is_told_what_is_in_the_w
     assert step.detail is not None
     assert step.detail.startswith(told)
     assert "Ask an operator to look" in step.detail
-    assert scene.caller.email in step.detail
+    assert await persons.hub_user_of(scene.caller.id) in step.detail
     assert step.troubled_since is not None
     assert step.next_try_at is not None
     # It goes on by itself once the fault is mended, and then there is no word of it any more.
