@@ -14,6 +14,9 @@ ENCODING = b"binary/encrypted"
 _KEY_ID = "encryption-key-id"
 REFUSED = b"refused/plain"
 """The encoding of what a payload becomes that should have been encrypted: no value can be read of it."""
+# The one payload of Temporal's own that workflows get: that an activity was cancelled before a worker had it. (What it
+# writes of search attributes, memos and headers does not come through a codec.)
+_OF_TEMPORAL = Payload(metadata={"encoding": b"json/plain"}, data=b'"ACTIVITY_ID_NOT_STARTED"')
 
 
 class PayloadUnreadable(Exception):
@@ -60,7 +63,7 @@ class EncryptionCodec(PayloadCodec):
     def _decode(self, payload: Payload) -> Payload:
         if payload.metadata.get("encoding") != ENCODING:
             # An error here would be taken for a worker without the right key: the task would be tried again for ever.
-            return payload if self._accept_plain else Payload(metadata={"encoding": REFUSED})
+            return payload if self._accept_plain or payload == _OF_TEMPORAL else Payload(metadata={"encoding": REFUSED})
         key_id = payload.metadata.get(_KEY_ID, b"").decode(errors="replace")
         fernet = self._keys.get(key_id)
         if fernet is None:

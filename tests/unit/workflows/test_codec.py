@@ -60,6 +60,8 @@ async def test_what_was_never_encrypted_is_refused_unless_it_is_accepted() -> No
     [sealed] = await EncryptionCodec([NEW]).encode([PLAIN])
     refused = Payload(metadata={"encoding": REFUSED})
     assert await EncryptionCodec([NEW]).decode([PLAIN, sealed, Payload()]) == [refused, PLAIN, refused]
+    by_temporal = Payload(metadata={"encoding": b"json/plain"}, data=b'"ACTIVITY_ID_NOT_STARTED"')
+    assert await EncryptionCodec([NEW]).decode([by_temporal]) == [by_temporal]
     accepting = EncryptionCodec([NEW], accept_plain=True)
     assert await accepting.decode([PLAIN, sealed, Payload()]) == [PLAIN, PLAIN, Payload()]
 
