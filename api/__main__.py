@@ -7,6 +7,7 @@ import uvicorn
 from litestar import Litestar
 
 from api.app import create_app
+from api.http.connections import PatientProtocol, patient
 from models.domain import logging
 from models.domain.environment import SettingsInvalid
 from models.domain.process import leave
@@ -15,6 +16,8 @@ from workflows import runtime
 
 # Threads talk to Vault and to file systems. When they have something to do, the event loop gets its turn this soon.
 SWITCH_SECONDS = 0.0005
+# The server's own turns in a second.
+TICKS = 10
 # Open requests get this long when the process is told to stop.
 SHUTDOWN_SECONDS = 8
 
@@ -25,6 +28,14 @@ class Server(uvicorn.Server):
     def __init__(self, app: Litestar, config: uvicorn.Config) -> None:
         super().__init__(config)
         self._app = app
+
+    async def on_tick(self, counter: int) -> bool:
+        """Look at each connection, once a second."""
+        if counter % TICKS == 0:
+            for connection in list(self.server_state.connections):
+                if isinstance(connection, PatientProtocol):
+                    connection.look()
+        return await super().on_tick(counter)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Stop; clients of streams come back to another process with the id of their last event."""
@@ -55,6 +66,8 @@ def main() -> int:
         timeout_graceful_shutdown=SHUTDOWN_SECONDS,
         timeout_keep_alive=30,
         ws="none",
+        http=patient(settings.client_patience),
+        limit_concurrency=settings.max_connections,
     )
     server = Server(app, config)
     server.run()

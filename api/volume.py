@@ -26,7 +26,7 @@ from api.http.dependencies import own_email
 from api.http.errors import answer_for
 from api.http.etag import DOWNLOADED, Conditions
 from api.http.fields import EMAIL, AnswerBody, RequestBody
-from api.http.file_threads import PersonsThreads
+from api.http.file_threads import Transfer
 from api.http.pagination import Page
 from api.http.policy import Policy, needs
 from api.http.ranges import RangeUnsatisfiable, range_of
@@ -206,26 +206,27 @@ class VolumeController(Controller):
         replaced; permissions to execute stay.
         """
         entry = _written(root, _query_components(path), write.caller)
-        conditions, threads = Conditions.of(request), services.file_threads.of(write.caller.id)
+        conditions = Conditions.of(request)
         place = DIRECTORIES[ROOTS[root]].location(services.settings)
         require = partial(volumes.require, root, entry.record, write.caller, Level.WRITE)
         await require()
+        transfer = services.file_threads.of(write.caller.id).begin_transfer()
         with _in_query():
-            await threads.run(_require_directory, services.settings, root, entry.record)
+            await transfer.run(_require_directory, services.settings, root, entry.record)
             if "idempotency-key" not in request.headers:
                 # It may be known before the content is; a request that repeats another has its answer first.
-                conditions.require(*_state(await threads.run(version_at, place, entry.path, entry.name)))
+                conditions.require(*_state(await transfer.run(version_at, place, entry.path, entry.name)))
             async with write.claimed(volumes.CLAIM, entry.record, entry.detail(), streamed=True) as claim:
                 maker = ClaimedMaker(claim, asyncio.get_running_loop(), entry)
                 volume = Volumes(uid=services.settings.files_uid, gid=services.settings.files_gid)
-                draft = await threads.run(Draft, volume, place, entry.path, entry.name, maker)
+                draft = await transfer.run(Draft, volume, place, entry.path, entry.name, maker)
                 try:
-                    maker.go_on_with(await write.hold_key(await _receive(request, draft, threads, write)))
+                    maker.go_on_with(await write.hold_key(await _receive(request, draft, transfer, write)))
                     # Much may have changed since the first byte came.
                     await require()
-                    version = await threads.run(draft.finish, lambda found: conditions.require(*_state(found)))
+                    version = await transfer.run(draft.finish, lambda found: conditions.require(*_state(found)))
                 finally:
-                    await threads.run(draft.discard)
+                    await transfer.run(draft.discard)
         async with write:
             await volumes.record_made(entry, write.caller, write.request_id)
             view = FileView(
@@ -258,12 +259,12 @@ class VolumeController(Controller):
         home = await _home_of(caller, root, email)
         identity, below = (home, names) if home is not None else _record_of(root, names)
         await volumes.require(root, identity, caller, Level.READ)
-        threads = services.file_threads.of(caller.id)
+        transfer = services.file_threads.of(caller.id).begin_transfer()
         with _in_query():
-            await threads.run(_require_directory, services.settings, root, identity)
+            await transfer.run(_require_directory, services.settings, root, identity)
             place = DIRECTORIES[ROOTS[root]].location(services.settings)
-            content = await threads.run(Content, place, _path(identity, below))
-        return _answer_with(content, request, names[-1], threads)
+            content = await transfer.run(Content, place, _path(identity, below))
+        return _answer_with(content, request, names[-1], transfer)
 
     @get("/files", opt=needs(Policy.RECORD), operation_id="listFiles", summary="List files and directories")
     async def files(
@@ -485,7 +486,7 @@ def _state(there: Version | None) -> tuple[str | None, int]:
     return (None, 0) if there is None else (there.tag, there.modified)
 
 
-async def _receive(request: Request[Caller, Any, Any], draft: Draft, threads: PersonsThreads, write: Write) -> bytes:
+async def _receive(request: Request[Caller, Any, Any], draft: Draft, transfer: Transfer, write: Write) -> bytes:
     """Write the body of a request into a draft; the digest of what it was."""
     digest = hashlib.sha256()
 
@@ -495,16 +496,14 @@ async def _receive(request: Request[Caller, Any, Any], draft: Draft, threads: Pe
 
     due = time.monotonic() + _KEPT_EVERY
     async for part in body_parts(request, _PART, _KEPT_EVERY):
-        await threads.run(take, part)
+        await transfer.run(take, part)
         if time.monotonic() > due:
             await write.keep_claim()
             due = time.monotonic() + _KEPT_EVERY
     return digest.digest()
 
 
-def _answer_with(
-    content: Content, request: Request[Caller, Any, Any], name: str, threads: PersonsThreads
-) -> Response[Any]:
+def _answer_with(content: Content, request: Request[Caller, Any, Any], name: str, transfer: Transfer) -> Response[Any]:
     """The answer that a request for a file gets: all of it, a part, or what keeps it from having one."""
     conditions, version = Conditions.of(request), content.version
     conditions.require_same(version.tag, version.modified)
@@ -527,16 +526,16 @@ def _answer_with(
         headers["Content-Range"] = f"bytes {start}-{start + length - 1}/{version.size}"
     headers["Content-Length"] = str(length)
     return Stream(
-        _parts_of(content, start, length, threads),
+        _parts_of(content, start, length, transfer),
         status_code=200 if part is None else 206,
         headers=headers,
         media_type="application/octet-stream",
     )
 
 
-async def _parts_of(content: Content, start: int, length: int, threads: PersonsThreads) -> AsyncIterator[bytes]:
+async def _parts_of(content: Content, start: int, length: int, transfer: Transfer) -> AsyncIterator[bytes]:
     while length:
-        part = await threads.run(content.read, start, min(length, _PART))
+        part = await transfer.run(content.read, start, min(length, _PART))
         if not part:
             # Too late for a refusal. An answer that ends too early is taken for broken, as it is.
             return

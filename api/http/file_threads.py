@@ -11,9 +11,12 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import ParamSpec, TypeVar
 from uuid import UUID
-from weakref import WeakValueDictionary
+from weakref import WeakSet, WeakValueDictionary
 
-from models.domain.errors import VolumeUnavailable
+from models.domain.errors import RequestThrottled, VolumeUnavailable
+
+MOST_TRANSFERS = 8
+"""Contents of files that one person sends and gets at once: each keeps a connection for as long as it takes."""
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -43,6 +46,17 @@ class PersonsThreads:
     def __init__(self, pool: ThreadPoolExecutor, free: asyncio.Semaphore, seconds: float, share: int) -> None:
         self._pool, self._free, self._seconds = pool, free, seconds
         self._own = asyncio.Semaphore(share)
+        self._transfers: WeakSet[Transfer] = WeakSet()
+
+    def begin_transfer(self) -> "Transfer":
+        """What to run the calls of one content with; raises `RequestThrottled` where as many are under way as may."""
+        if len(self._transfers) >= MOST_TRANSFERS:
+            raise RequestThrottled(
+                f"{MOST_TRANSFERS} files of yours are on their way.", hint="Wait for one of them.", retry_after=5
+            )
+        transfer = Transfer(self)
+        self._transfers.add(transfer)
+        return transfer
 
     async def run(self, call: Callable[P, T], *arguments: P.args, **named: P.kwargs) -> T:
         """The result of a call; raises `VolumeUnavailable` when it takes too long. It may go on and succeed then."""
@@ -69,3 +83,14 @@ class PersonsThreads:
     def _give_back(self, _: object) -> None:
         self._free.release()
         self._own.release()
+
+
+class Transfer:
+    """A content on its way to or from a person, as long as somebody holds this."""
+
+    def __init__(self, threads: PersonsThreads) -> None:
+        self._threads = threads
+
+    async def run(self, call: Callable[P, T], *arguments: P.args, **named: P.kwargs) -> T:
+        """As the person's threads do."""
+        return await self._threads.run(call, *arguments, **named)

@@ -261,9 +261,9 @@ def _refusals(policy: Policy | None, handler: HTTPRouteHandler) -> set[int]:
     if handler.parsed_data_field is not None or STREAMED in handler.opt:
         found |= {400, 413, 415}
     if STREAMED in handler.opt:
-        found.add(412)
+        found |= {412, 429}
     if handler.opt.items() >= DOWNLOADED.items():
-        found |= {412, 416}
+        found |= {412, 416, 429}
     if _takes(handler, "write"):
         found.add(409)
         if is_versioned(handler):

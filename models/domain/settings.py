@@ -193,6 +193,16 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         about("Prefix of the JupyterHub groups that mirror ours; all groups with it are ours."),
     ] = "nbhub-"
     share_link_lifetime: Annotated[int, Meta(ge=60), about("Seconds that a server's share link lives.")] = 86_400
+    max_connections: Annotated[
+        int, Meta(ge=10), about("Connections that one API process has at once; further requests are told to come back.")
+    ] = 500
+    client_patience: Annotated[
+        float,
+        Meta(ge=1),
+        about(
+            "Seconds that a client has for a request's head, and for every 4 KiB of its body or of the answer; then its connection is ended."
+        ),
+    ] = 10.0
     max_body_bytes: Annotated[int, Meta(ge=1024), about("Largest request body.")] = 1_048_576
     max_file_bytes: Annotated[int, Meta(ge=0), about("Largest content of a file made by `POST /volume/file`.")] = (
         1_048_576

@@ -1,12 +1,16 @@
 """The bench of this directory's tests."""
 
+import os
+import socket
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import httpx
 import pytest
 
 from tests.unit.api.bench import Api, Bench, bench_settings, open_bench
 from tests.unit.api.files import Files, open_files
+from tests.unit.api.processes import client_of
 
 
 @pytest.fixture
@@ -25,3 +29,30 @@ def api(bench: Bench) -> Api:
 @pytest.fixture
 async def files(bench: Bench, tmp_path: Path) -> Files:
     return await open_files(bench, tmp_path)
+
+
+@pytest.fixture
+def url() -> str:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return f"http://127.0.0.1:{probe.getsockname()[1]}"
+
+
+@pytest.fixture
+def environment(bench: Bench, tmp_path: Path, url: str) -> dict[str, str]:
+    nowhere = "127.0.0.1:9"
+    return {
+        "PATH": os.environ["PATH"],
+        "NBHUB_DATABASE_URL": bench.settings.database_url,
+        "NBHUB_SESSION_KEY": bench.settings.session_key,
+        "NBHUB_API_PORT": url.rpartition(":")[2],
+        "NBHUB_TEMPORAL_ADDRESS": nowhere,
+        "NBHUB_OIDC_ISSUER": f"http://{nowhere}",
+        "NBHUB_CRASH_POINTS": str(tmp_path),
+    }
+
+
+@pytest.fixture
+async def signed_in(bench: Bench, url: str) -> AsyncIterator[httpx.AsyncClient]:
+    async with await client_of(bench.callers["alice"], url) as client:
+        yield client

@@ -4,6 +4,7 @@ import asyncio
 import errno
 import os
 import stat
+import threading
 from collections.abc import AsyncIterator, Awaitable, Callable
 from email.utils import formatdate
 from pathlib import Path
@@ -12,6 +13,7 @@ from typing import Any, cast
 import httpx
 import pytest
 
+from api.http.file_threads import FileThreads
 from api.volume import VolumeController
 from integrations.contents import Draft
 from models.access.permissions import Level
@@ -510,3 +512,40 @@ async def test_no_descriptor_of_a_content_stays_open(files: Files) -> None:
         await put(app.alice, "file")
         await put(app.alice, "file", if_none_match="*")
     assert len(os.listdir("/proc/self/fd")) <= before
+
+
+async def test_transfers_of_one_person_keep_nobody_elses_out(files: Files) -> None:
+    come, begun = asyncio.Event(), asyncio.Semaphore(0)
+
+    async def slowly() -> Parts:
+        yield b"x"
+        begun.release()
+        await come.wait()
+        yield b"y"
+
+    under_way = [asyncio.create_task(put(files.api.alice, f"file{number}", slowly())) for number in range(8)]
+    for _ in under_way:
+        await begun.acquire()
+    for refused in (await put(files.api.alice, "file"), await get(files.api.alice, "file0")):
+        assert (refused.status_code, refused.headers["retry-after"]) == (429, "5")
+    # Smaller requests of hers, and all of others, are answered.
+    assert (await files.api.alice.get("/volume/files?root=notebooks")).json() == []
+    assert (await put(files.api.bob, "file")).status_code == 200
+    come.set()
+    assert {one.status_code for one in await asyncio.gather(*under_way)} == {200}
+    assert (await put(files.api.alice, "file")).status_code == 200
+    for _ in range(9):
+        assert (await get(files.api.alice, "file")).status_code == 200
+
+
+async def test_one_persons_slow_directories_keep_nobody_from_the_threads() -> None:
+    threads = FileThreads(4, 5, share=2)
+    go_on, slow = threading.Event(), threads.of(new_id())
+    hanging = [asyncio.create_task(slow.run(go_on.wait)) for _ in range(10)]
+    # As many of others as there are threads left, again and again.
+    for _ in range(3):
+        others = [threads.of(new_id()).run(lambda: "answered") for _ in range(4)]
+        assert await asyncio.gather(*others) == ["answered"] * 4
+    assert not any(one.done() for one in hanging)
+    go_on.set()
+    assert all(await asyncio.gather(*hanging))

@@ -1,13 +1,8 @@
 """The API as a process: what is committed survives its death, and it stops quickly when told to."""
 
 import asyncio
-import contextlib
-import hashlib
-import os
 import signal
-import socket
 import sys
-from collections.abc import AsyncIterator
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
@@ -19,63 +14,9 @@ from models.domain.ids import new_id
 from tests.project import PROJECT
 from tests.slow_link import SlowLink
 from tests.unit.api.bench import Bench
+from tests.unit.api.processes import running
 
 TEMPLATE = {"name": "lab", "description": "", "type": "user", "applicationType": "jupyterlab", "public": False}
-
-
-@contextlib.asynccontextmanager
-async def running(environment: dict[str, str], url: str) -> AsyncIterator[asyncio.subprocess.Process]:
-    """A process of the API that answers."""
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "api", cwd=PROJECT, env=environment, stdout=asyncio.subprocess.DEVNULL
-    )
-    try:
-        async with asyncio.timeout(60), httpx.AsyncClient() as client:
-            while True:
-                with contextlib.suppress(httpx.TransportError):
-                    if (await client.get(f"{url}/version")).status_code == 200:
-                        break
-                await asyncio.sleep(0.1)
-        yield process
-    finally:
-        if process.returncode is None:
-            process.kill()
-            await process.wait()
-
-
-@pytest.fixture
-def url() -> str:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return f"http://127.0.0.1:{probe.getsockname()[1]}"
-
-
-@pytest.fixture
-def environment(bench: Bench, tmp_path: Path, url: str) -> dict[str, str]:
-    nowhere = "127.0.0.1:9"
-    return {
-        "PATH": os.environ["PATH"],
-        "NBHUB_DATABASE_URL": bench.settings.database_url,
-        "NBHUB_SESSION_KEY": bench.settings.session_key,
-        "NBHUB_API_PORT": url.rpartition(":")[2],
-        "NBHUB_TEMPORAL_ADDRESS": nowhere,
-        "NBHUB_OIDC_ISSUER": f"http://{nowhere}",
-        "NBHUB_CRASH_POINTS": str(tmp_path),
-    }
-
-
-@pytest.fixture
-async def signed_in(bench: Bench, url: str) -> AsyncIterator[httpx.AsyncClient]:
-    token = new_id().hex
-    await row(
-        """INSERT INTO session (token_hash, person, orgs, expires_at, id_token_hash, sid)
-           VALUES (:token_hash, :person, ARRAY[]::text[], now() + interval '1 hour', :id_token_hash, 's')""",
-        token_hash=hashlib.sha256(token.encode()).digest(),
-        person=bench.callers["alice"].id,
-        id_token_hash=b"x",
-    )
-    async with httpx.AsyncClient(base_url=url, headers={"authorization": f"Bearer {token}"}, timeout=20) as client:
-        yield client
 
 
 async def test_death_after_the_commit_loses_nothing(
