@@ -12,8 +12,9 @@ from urllib.parse import urlsplit
 
 from litestar import Litestar, Request, Response
 from litestar.config.cors import CORSConfig
+from litestar.enums import ScopeType
 from litestar.routes import HTTPRoute
-from litestar.types import ControllerRouterHandler, Middleware
+from litestar.types import ASGIApp, ControllerRouterHandler, Middleware, Receive, Scope, Send
 
 from api import datasets, groups, modules, secrets
 from api.auth import AuthController
@@ -137,7 +138,7 @@ def assemble(
         if "largest_body" in handler.opt:
             handler.request_max_body_size = handler.opt["largest_body"](settings)
     # Outermost, so that answers to unknown addresses are logged too.
-    app.asgi_handler = log_requests(app.asgi_handler)
+    app.asgi_handler = log_requests(_ui_at_codec(app.asgi_handler, settings))
     return app
 
 
@@ -152,10 +153,34 @@ async def before_request(request: Request[Any, Any, Any]) -> Response[None] | No
     return None
 
 
+_CODEC = "/codec/"
+
+
+def _ui_at_codec(app: ASGIApp, settings: Settings) -> ASGIApp:
+    """Have the Temporal web UI's pages read answers of the codec and no others, and nobody else's pages those.
+
+    What comes from a page that may not is answered as if it came from none: the browser then keeps the answer from it.
+    """
+    ui = origin_of(settings.temporal_ui_url).encode() if settings.temporal_ui_url else b""
+    elsewhere = ui.decode() in settings.cors_origins
+
+    async def handle(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == ScopeType.HTTP:
+            at_codec = scope["path"].startswith(_CODEC)
+            scope["headers"] = [
+                (name, value)
+                for name, value in scope["headers"]
+                if name != b"origin" or (value == ui if at_codec else value != ui or elsewhere)
+            ]
+        await app(scope, receive, send)
+
+    return handle
+
+
 def _cors(settings: Settings) -> CORSConfig | None:
     origins = list(settings.cors_origins)
-    if settings.codec_token and settings.temporal_ui_url:
-        # The Temporal web UI asks for payloads to be decrypted from the browser.
+    if settings.temporal_ui_url:
+        # It asks for payloads to be decrypted from the browser; `_ui_at_codec` sees to it that it gets no more.
         origins.append(origin_of(settings.temporal_ui_url))
     if not origins:
         return None

@@ -1,7 +1,8 @@
 """Decrypts payloads for people who look at workflows in the Temporal web UI.
 
-The UI's codec endpoint is `{public_url}/codec/{codec_token}`: the browser cannot send our tokens, so the address
-itself is the capability, and nothing here logs addresses. Admins may use `/codec/decode` with their own token.
+The UI's codec endpoint is `{public_url}/codec`: it sends the access token with which an operator signed in to it, and
+only an admin's will do. A UI without sign-in, as the development server's, has `{public_url}/codec/{codec_token}` where
+the settings have such a token: the address itself is the capability then, and nothing here logs addresses.
 """
 
 import asyncio
@@ -52,12 +53,7 @@ class CodecController(Controller):
     ) -> Response[bytes]:
         """Encrypt what is sent from the UI, for whoever holds the address."""
         _require_token(token, settings)
-        payloads = await _read(request)
-        if settings.payload_keys:
-            payloads = Payloads(
-                payloads=await EncryptionCodec.from_setting(settings.payload_keys).encode(payloads.payloads)
-            )
-        return _answer(payloads)
+        return await _encoded(request, settings)
 
     @post("/decode", opt=needs(Policy.ADMIN), status_code=200)
     async def decode_as_admin(
@@ -68,6 +64,16 @@ class CodecController(Controller):
     ) -> Response[bytes]:
         """Decrypt for an admin."""
         return await _decoded(request, settings)
+
+    @post("/encode", opt=needs(Policy.ADMIN), status_code=200)
+    async def encode_as_admin(
+        self,
+        request: Request[Any, Any, Any],
+        settings: NamedDependency[Settings],
+        preserve_storage_refs: StorageRefs = None,
+    ) -> Response[bytes]:
+        """Encrypt what an admin sends from the UI."""
+        return await _encoded(request, settings)
 
 
 def _require_token(token: str, settings: Settings) -> None:
@@ -86,6 +92,14 @@ async def _decoded(request: Request[Any, Any, Any], settings: Settings) -> Respo
         except PayloadUnreadable as error:
             raise RequestMalformed(f"A payload cannot be decrypted: {error}.") from None
         payloads = Payloads(payloads=decoded)
+    return _answer(payloads)
+
+
+async def _encoded(request: Request[Any, Any, Any], settings: Settings) -> Response[bytes]:
+    payloads = await _read(request)
+    if settings.payload_keys:
+        encoded = await EncryptionCodec.from_setting(settings.payload_keys).encode(payloads.payloads)
+        payloads = Payloads(payloads=encoded)
     return _answer(payloads)
 
 

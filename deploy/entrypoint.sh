@@ -5,7 +5,6 @@ set -eu
 
 for name in \
   API_CLIENT_SECRET \
-  CODEC_TOKEN \
   HUB_CLIENT_SECRET \
   KC_BOOTSTRAP_ADMIN_PASSWORD \
   KC_DB_PASSWORD \
@@ -13,7 +12,9 @@ for name in \
   NOTEBOOKS_DB_PASSWORD \
   POSTGRES_PWD \
   SQL_PASSWORD \
-  TEMPORAL_DB_PASSWORD; do
+  TEMPORAL_AUTH_CLIENT_SECRET \
+  TEMPORAL_DB_PASSWORD \
+  TEMPORAL_UI_CLIENT_SECRET; do
   file=$(printenv "${name}_FILE" || true)
   [ -n "$file" ] || continue
   value=$(cat -- "$file")

@@ -9,7 +9,7 @@ cd -- "$directory"
 mkdir -p spec-signing-keys spec-keys
 
 for name in postgres-password nbhub-db-password temporal-db-password keycloak-db-password \
-  keycloak-admin-password api-client-secret hub-client-secret hub-worker-token hub-proxy-token codec-token \
+  keycloak-admin-password api-client-secret hub-client-secret temporal-ui-client-secret hub-worker-token hub-proxy-token \
   vault-api-secret-id vault-worker-secret-id; do
   [ -s "$name" ] || openssl rand -hex 32 | keep "$name"
 done

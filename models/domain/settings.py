@@ -30,7 +30,12 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     temporal_address: Annotated[str, about("Temporal's frontend, `host:port`.")] = "127.0.0.1:7233"
     temporal_namespace: Annotated[str, about("Temporal namespace of the workflows.")] = "default"
     temporal_task_queue: Annotated[str, about("Task queue that the workers poll.")] = "notebooks-hub"
-    temporal_ui_url: Annotated[str, about("Base URL of the Temporal web UI, for the links in operations.")] = ""
+    temporal_ui_url: Annotated[
+        str,
+        about(
+            "Base URL of the Temporal web UI: operations link to it, and its pages may ask the codec (`/codec`) to decrypt payloads."
+        ),
+    ] = ""
     payload_keys: Annotated[
         str,
         about(
@@ -48,7 +53,7 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     codec_token: Annotated[
         str,
         about(
-            "Capability in the path of the codec endpoint for the Temporal web UI (`/codec/{token}`). Empty: only admins' bearer tokens are accepted.",
+            "Development only, for a Temporal web UI without sign-in: whoever knows this has payloads decrypted, at `/codec/{token}`. Empty: only an admin's access token is accepted, at `/codec`.",
             secret=True,
         ),
     ] = ""

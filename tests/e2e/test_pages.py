@@ -28,6 +28,28 @@ async def test_a_workflow_reads_as_a_story_in_the_temporal_ui(
     await alice.succeeded(await alice.delete(server))
 
 
+# Fetches from within a page, as the Temporal web UI does with the token that it passes on.
+_ASK = """async ([url, token]) => {
+    const headers = {"Content-Type": "application/json", ...(token && {Authorization: `Bearer ${token}`})}
+    try { return (await fetch(url, {method: "POST", headers, body: '{"payloads": []}'})).status } catch { return null }
+}"""
+
+
+async def test_the_temporal_uis_pages_have_payloads_decrypted_with_an_admins_token_alone(
+    alice: Member, admin: Member, stack: Stack, browser: Browser
+) -> None:
+    decode, servers = f"{stack.info.api}/codec/decode", f"{stack.info.api}/servers"
+    tokens = [await stack.token(one.email) for one in (admin, alice)]
+    page = await browser.new_page()
+    await page.goto(stack.info.temporal_ui)
+    asked = [await page.evaluate(_ASK, [decode, token]) for token in (*tokens, "", "made up")]
+    assert asked == [200, 403, 401, 401]
+    assert await page.evaluate(_ASK, [servers, tokens[0]]) is None, "the browser keeps other answers from this page"
+    await page.goto(f"{stack.info.jupyterhub}/hub/login")
+    assert await page.evaluate(_ASK, [decode, tokens[0]]) is None, "nor are these for another page"
+    await page.close()
+
+
 async def test_the_documentation_asks_nobody_else(stack: Stack, browser: Browser) -> None:
     page = await browser.new_page()
     asked: list[str] = []

@@ -1,4 +1,4 @@
-"""The codec endpoint: whoever holds the address decrypts, everybody else finds nothing."""
+"""The codec endpoint: an admin's token decrypts, in development the address as well; everybody else gets nothing."""
 
 import base64
 import json
@@ -7,6 +7,7 @@ import pytest
 from cryptography.fernet import Fernet
 
 from api.codec import CodecController
+from api.servers import ServersController
 from tests.unit.api.bench import Api, Bench
 
 TOKEN = "t" * 40
@@ -31,6 +32,50 @@ async def test_round_trip(bench: Bench) -> None:
         assert (opened.status_code, opened.json()) == (200, {"payloads": [PLAIN]})
     passed = await api.admin.post(f"/codec/{TOKEN}/decode", json={"payloads": [PLAIN, *sealed["payloads"]]})
     assert passed.json() == {"payloads": [PLAIN, PLAIN]}
+
+
+async def test_an_admin_alone_has_payloads_decrypted_and_encrypted(bench: Bench) -> None:
+    api = codec(bench, token="")
+    sealed = (await api.admin.post("/codec/encode", json={"payloads": [PLAIN]})).json()
+    assert base64.b64decode(sealed["payloads"][0]["metadata"]["encoding"]) == b"binary/encrypted"
+    assert (await api.admin.post("/codec/decode?preserveStorageRefs=true", json=sealed)).json() == {"payloads": [PLAIN]}
+    for path in ("/codec/decode", "/codec/encode"):
+        assert (await api.nobody.post(path, json=sealed)).status_code == 401
+        assert (await api.alice.post(path, json=sealed)).status_code == 403
+
+
+UI, PEOPLES_UI = "https://temporal.example.org", "https://hub.example.org"
+
+
+@pytest.mark.parametrize(
+    ("origin", "path", "read"),
+    [
+        (UI, "/codec/decode", True),
+        (PEOPLES_UI, "/codec/decode", False),
+        ("https://evil.example.org", "/codec/decode", False),
+        ("null", "/codec/decode", False),
+        (f"{UI}.evil.org", "/codec/decode", False),
+        (UI, "/servers", False),
+        (UI, "/codecs/decode", False),
+        (UI, "//codec/decode", False),
+        (PEOPLES_UI, "/servers", True),
+    ],
+)
+async def test_the_temporal_uis_pages_read_the_codec_and_nothing_else(
+    bench: Bench, origin: str, path: str, read: bool
+) -> None:
+    api = bench.api(
+        [CodecController, ServersController], temporal_ui_url=f"{UI}/", cors_origins=(PEOPLES_UI,), payload_keys=""
+    )
+    asked = {
+        "origin": origin,
+        "access-control-request-method": "POST",
+        "access-control-request-headers": "authorization,content-type,x-namespace",
+    }
+    preflight = await api.admin.options(path, headers=asked)
+    assert (preflight.headers.get("access-control-allow-origin") == origin) == read
+    answer = await api.admin.post(path, headers={"origin": origin}, json={})
+    assert (answer.headers.get("access-control-allow-origin") == origin) == read
 
 
 async def test_without_the_address_there_is_nothing(bench: Bench) -> None:

@@ -36,9 +36,9 @@ CAPABILITIES = {
     "vault": {"CHOWN", "KILL", "SETGID", "SETUID"},
 }
 # Settings that nobody can give in deploy/.env: for tests, for development, built into the image.
-WITHHELD = {"NBHUB_CRASH_POINTS", "NBHUB_HUB_ADMIN_TOKEN", "NBHUB_COMMIT"}
+WITHHELD = {"NBHUB_CRASH_POINTS", "NBHUB_HUB_ADMIN_TOKEN", "NBHUB_CODEC_TOKEN", "NBHUB_COMMIT"}
 # What sounds like a secret and is none.
-NO_SECRETS = {"NBHUB_SECRETS_UNWRAPPED_BY", "NBHUB_SECRET_MOUNT_PREFIXES"}
+NO_SECRETS = {"NBHUB_SECRETS_UNWRAPPED_BY", "NBHUB_SECRET_MOUNT_PREFIXES", "TEMPORAL_CODEC_PASS_ACCESS_TOKEN"}
 
 
 def schema_problems(compose: Json) -> Iterator[str]:
@@ -199,10 +199,10 @@ HOLDERS = {
     "keycloak-admin-password": {"keycloak"},
     "database-url": {"migrate", "api", "worker"},
     "payload-keys": {"api", "worker"},
-    "codec-token": {"api", "temporal-ui"},
     "session-key": {"api"},
     "api-client-secret": {"api", "keycloak"},
     "hub-client-secret": {"jupyterhub", "keycloak"},
+    "temporal-ui-client-secret": {"temporal-ui", "keycloak"},
     "hub-worker-token": {"worker", "jupyterhub"},
     "hub-proxy-token": {"jupyterhub"},
     "spec-signing-keys": {"worker"},

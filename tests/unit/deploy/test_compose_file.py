@@ -59,7 +59,7 @@ ENDED = {"condition": "service_completed_successfully"}
         (reference_problems, _service("api", secrets=["nothing"]), "nothing: of no secrets"),
         (reference_problems, _service("api", volumes=["other:/data"]), "other: of no volumes"),
         (reference_problems, _service("api", volumes=["./deploy/none:/data:ro"]), "./deploy/none is missing"),
-        (reference_problems, _service("temporal-ui", networks=["temporal"]), "operators: nobody's networks"),
+        (reference_problems, _service("postgres", networks=["nowhere"]), "nowhere: of no networks"),
         (reference_problems, _service("api", depends_on={"db": {"condition": "service_healthy"}}), "no service"),
         (reference_problems, _service("api", depends_on={"migrate": {"condition": "service_healthy"}}), "never comes"),
         (lifecycle_problems, _without("worker", "healthcheck"), "worker: a health check"),
@@ -91,7 +91,7 @@ ENDED = {"condition": "service_completed_successfully"}
         (environment_problems, _environment("api", NBHUB_SESSION_KEY="x"), "given in the open"),
         (environment_problems, _environment("api", NBHUB_PUBLIC_URL="${WHERE}"), "WHERE is not in"),
         (environment_problems, _service("api", secrets=[]), "session-key is not mounted"),
-        (environment_problems, _service("vault", secrets=["codec-token"]), "codec-token is not used"),
+        (environment_problems, _service("vault", secrets=["session-key"]), "session-key is not used"),
         (environment_problems, _service("worker", volumes=["data:/data"]), "spec-signing-keys is not mounted"),
         (
             isolation_problems,

@@ -32,7 +32,7 @@ def test_a_missing_secret_is_made_and_the_others_stay(tmp_path: Path) -> None:
     script = str(DEPLOY / "make-secrets.sh")
     run(script, str(tmp_path))
     before = contents(tmp_path)
-    (tmp_path / "codec-token").unlink()
+    (tmp_path / "hub-proxy-token").unlink()
     (tmp_path / "vault-api-secret-id").unlink()
     (tmp_path / "database-url").write_text("damaged")
     (tmp_path / "spec-keys" / "1.pem").write_text("damaged")
@@ -41,7 +41,7 @@ def test_a_missing_secret_is_made_and_the_others_stay(tmp_path: Path) -> None:
     run(script, str(tmp_path))
 
     after = contents(tmp_path)
-    assert {name for name in before if before[name] != after[name]} == {"codec-token", "vault-api-secret-id"}
+    assert {name for name in before if before[name] != after[name]} == {"hub-proxy-token", "vault-api-secret-id"}
     assert modes(tmp_path) == ({0o600}, {0o700})
 
 

@@ -47,11 +47,17 @@ def test_api_and_provider_share_the_client_secrets_and_addresses(made: Path) -> 
     clients = {client["clientId"]: client for client in realm["clients"]}
 
     assert "users" not in realm
-    assert set(clients) == {api.oidc_client_id, hub.oidc_client_id} == {api.oidc_client_id, *api.oidc_trusted_clients}
+    ui = COMPOSE["services"]["temporal-ui"]["environment"]
+    expected = {api.oidc_client_id, hub.oidc_client_id, ui["TEMPORAL_AUTH_CLIENT_ID"]}
+    assert set(clients) == expected == {api.oidc_client_id, *api.oidc_trusted_clients}
     assert api.oidc_client_secret != hub.oidc_client_secret
     assert api.oidc_issuer == hub.oidc_issuer
     assert api.oidc_issuer.endswith(f"/realms/{realm['realm']}")
     assert api.admin_claim == f"realm_access.roles={realm['roles']['realm'][0]['name']}"
     placeholders = set(re.findall(r"\$\{(\w+)\}", json.dumps(realm)))
     assert placeholders <= {name.removesuffix("_FILE") for name in keycloak}
-    assert {client["secret"] for client in clients.values()} == {"${API_CLIENT_SECRET}", "${HUB_CLIENT_SECRET}"}
+    assert {client["secret"] for client in clients.values()} == {
+        "${API_CLIENT_SECRET}",
+        "${HUB_CLIENT_SECRET}",
+        "${TEMPORAL_UI_CLIENT_SECRET}",
+    }
