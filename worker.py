@@ -88,7 +88,7 @@ def make_worker(client: Client, settings: Settings, hub: JupyterHub, truth: Trut
         Starts(hub, truth, vault, settings, signing_key),
         Stops(hub, truth),
         links,
-        Persons(hub, settings),
+        Persons(hub, settings, wake),
         Groups(hub, settings, wake),
         Filesystem(settings),
         Modulefiles(settings),

@@ -22,6 +22,12 @@ class WorkflowRun(Struct, frozen=True, kw_only=True):
     kind: str = ""
 
 
+class PersonSeen(Struct, frozen=True, kw_only=True):
+    """Whether a person has released the e-mail, and so is to have nothing in JupyterHub."""
+
+    released: bool = False
+
+
 class PlanSeen(Struct, frozen=True, kw_only=True):
     """The plan of a server, if there is one, and how long its start may take in seconds, waiting included."""
 

@@ -14,12 +14,14 @@ from litestar.params import JSONBody, QueryParameter
 
 from api.http.authentication import identity_of, says_all
 from api.http.fields import EMAIL, AnswerBody, RequestBody
+from api.http.operation_view import OperationView
 from api.http.policy import Policy, needs
 from api.http.services import Services
+from api.http.write import Write
 from integrations.oidc import Claims, TokenAnswer, joined
 from models.domain.errors import DependencyUnavailable, IdentityUnknown, RequestInvalid, RequestMalformed
 from models.domain.settings import Settings
-from models.domain.values import Caller
+from models.domain.values import Caller, Subject
 from models.records import persons, sessions
 from models.records.sessions import BegunLogin
 
@@ -221,16 +223,23 @@ class AuthController(Controller):
 
     @post(
         "/persons/release",
-        opt=needs(Policy.ADMIN) | {"refusals": (404, 409)},
-        status_code=204,
+        opt=needs(Policy.ADMIN) | {"refusals": (404,)},
+        status_code=202,
         operation_id="releaseEmail",
         summary="Release an e-mail address",
     )
     async def release(
-        self, email: Annotated[str, QueryParameter(format=EMAIL)], caller: NamedDependency[Caller]
-    ) -> None:
-        """Let another account sign in with an e-mail address. It inherits nothing of the person who had it."""
-        await persons.release(email, caller)
+        self, email: Annotated[str, QueryParameter(format=EMAIL)], write: NamedDependency[Write]
+    ) -> Response[OperationView]:
+        """Let another account sign in with an e-mail address, from now on. It inherits nothing of who had it.
+
+        The operation ends when that person's servers are stopped and the JupyterHub user is gone, with its sign-ins,
+        tokens, groups and shares. The person keeps everything else, and has it after a sign-in with another address.
+        """
+        async with write:
+            person, operation = await persons.release(email, write.caller, write.request_id)
+            write.accepts(operation, wakes=Subject("person", person))
+        return write.answer
 
 
 def _json_text(text: str) -> str:

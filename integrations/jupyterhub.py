@@ -156,9 +156,19 @@ class JupyterHub:
                     return _server(other.name, model)
         return None
 
+    async def active(self, user: str) -> list[str] | None:
+        """Names of a user's servers that are not stopped; None: there is no such user."""
+        servers = await self._servers(user)
+        return None if servers is None else [one.name for one in servers.values() if _server(user, one).active]
+
     async def ensure_user(self, user: str) -> None:
         """Make the user, unless there is one."""
         await self._ask("POST", self._user(user), accept=(409,))
+
+    async def remove_user(self, user: str) -> None:
+        """Ask for the user to be removed, with tokens, sign-ins, memberships and shares. Look at `active` for whether
+        it was: servers that run are in the way."""
+        await self._ask("DELETE", self._user(user), accept=(400, 404))
 
     async def start(self, user: str, name: str, display_name: str, options: dict[str, Any]) -> None:
         """Ask for a start. That it was accepted says nothing of the outcome.

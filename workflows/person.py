@@ -1,4 +1,4 @@
-"""Prepares a person's place: the JupyterHub user and the home directory."""
+"""Prepares a person's place, the JupyterHub user and the home directory; after a release takes the user away."""
 
 from temporalio import workflow
 
@@ -10,7 +10,7 @@ from workflows.options import outside, records
 
 @workflow.defn
 class UserWorkflow(Looking):
-    """Prepares a person's place."""
+    """Prepares a person's place, or ends what JupyterHub has of one whose e-mail was released."""
 
     @workflow.run
     async def run(self, subject: Subject) -> None:
@@ -19,10 +19,18 @@ class UserWorkflow(Looking):
         await self.keep(subject)
 
     async def look(self, subject: Subject) -> bool:
-        """Prepare what is asked for so far."""
-        await workflow.execute_activity_method(Persons.begin_person, run_of(subject), **records("Read what is asked"))
-        await prepare(subject)
-        return True
+        """Do what is asked for so far."""
+        run = run_of(subject)
+        seen = await workflow.execute_activity_method(Persons.begin_person, run, **records("Read what is asked"))
+        if seen is None or not seen.released:
+            await prepare(subject)
+            return True
+        workflow.set_current_details("The e-mail was released: servers and the JupyterHub user of the person end.")
+        await workflow.execute_activity_method(Persons.stop_servers, run, **outside("Stop the person's servers"))
+        gone = await workflow.execute_activity_method(
+            Persons.remove_hub_user, run, **outside("Remove the JupyterHub user and prove it")
+        )
+        return gone.done
 
 
 async def prepare(person: Subject) -> None:

@@ -232,6 +232,12 @@ class VolumeUnavailable(DependencyUnavailable):
     code = "VOLUME_UNAVAILABLE"
 
 
+class HubUserStays(DependencyUnavailable):
+    """A JupyterHub user that is to be removed is still there, or servers of it are."""
+
+    code = "JUPYTERHUB_USER_STAYS"
+
+
 class HubRefused(DomainError):
     """JupyterHub understood the request and refuses it; asking again would not help."""
 

@@ -1,18 +1,20 @@
 """Persons: who has signed in, by which e-mail they are known, and to which organisations they belong."""
 
+from datetime import datetime
 from uuid import UUID
 
 import asyncpg
 from msgspec import Struct
 
-from models.database.sql import row, rows
+from models.database.sql import row, rows, to_json
 from models.database.transactions import Transaction
 from models.domain.emails import EmailInvalid, parse_email
-from models.domain.errors import ActionForbidden, RecordMissing, StateConflict
+from models.domain.errors import ActionForbidden, RecordMissing
 from models.domain.ids import new_id
-from models.domain.values import Caller, Subject
-from models.ledger import audit
-from models.records import sessions
+from models.domain.values import Caller, Subject, Wish
+from models.ledger import operations
+from models.records import servers, sessions
+from models.records.servers import ServerError
 
 # An invited person has no issuer yet (see `models.access.principals`), and is whoever proves to have the address.
 _ADOPT = """
@@ -191,26 +193,85 @@ async def known_as(hub_users: list[str]) -> list[str]:
     return [one["email"] for one in found]
 
 
-async def mark_initialized(person_id: UUID) -> None:
-    """Note that a person's home and JupyterHub user were made."""
-    await row("UPDATE person SET initialized_at = coalesce(initialized_at, now()) WHERE id = :person", person=person_id)
+async def settle(person_id: UUID, run_id: str, *, released: bool) -> bool:
+    """A person's home and JupyterHub user were made, or for one who has `released` the e-mail, the user was removed.
 
-
-async def release(email: str, caller: Caller) -> None:
-    """Give an e-mail up, so that another account may sign in with it and inherits nothing.
-
-    Raises `RecordMissing`, or `StateConflict` while its person has servers: their JupyterHub user has that name.
+    Ends the operations on which a run works: a preparation is cancelled by a release, and a release by the person's
+    coming back. False, and nothing, where it is the other way round by now.
     """
+    found = await row(
+        """
+        WITH seen AS (
+          UPDATE person SET initialized_at = CASE WHEN NOT :released::boolean THEN coalesce(initialized_at, now()) END
+           WHERE id = :person AND (released_at IS NOT NULL) = :released RETURNING id),
+        unshared AS (
+          UPDATE server s SET share_url = NULL, share_expires_at = NULL, shared_with = NULL, version = version + 1
+            FROM seen WHERE s.owner = seen.id AND :released AND s.share_url IS NOT NULL),
+        ended AS (
+          UPDATE operation o SET ended_at = now(), progressed_at = now(), version = o.version + 1,
+                 status = CASE WHEN (o.kind = 'person.release') = :released THEN 'succeeded' ELSE 'cancelled' END
+            FROM seen WHERE o.subject = seen.id AND o.subject_kind = 'person' AND o.status = 'running'
+             AND o.run_id = :run_id)
+        SELECT id FROM seen
+        """,
+        person=person_id,
+        run_id=run_id,
+        released=released,
+    )
+    return found is not None
+
+
+async def release(email: str, caller: Caller, request_id: str | None = None) -> tuple[UUID, UUID]:
+    """Give an e-mail up, so that another account may sign in with it and inherits nothing; within the caller's
+    transaction.
+
+    The person whose it was and the operation, which ends when that person's servers and JupyterHub user are gone.
+    Raises `RecordMissing`.
+    """
+    # An invitation holds an address too, and may stand in the way of whoever comes back with it.
+    found = await row(
+        "UPDATE person SET released_at = now() WHERE email = :email AND released_at IS NULL RETURNING id", email=email
+    )
+    if found is None:
+        raise RecordMissing("Nobody has this e-mail address here.")
+    person: UUID = found["id"]
+    await sessions.end_all(person)
+    operation = await operations.open_operation(
+        "person.release", Subject("person", person), owner=person, actor=caller, request_id=request_id
+    )
+    return person, operation
+
+
+async def is_released(person_id: UUID) -> bool:
+    """Whether a person has released the e-mail and not come back with another."""
+    found = await row("SELECT 1 FROM person WHERE id = :person AND released_at IS NOT NULL", person=person_id)
+    return found is not None
+
+
+async def stop_servers(person_id: UUID, limit: int) -> list[Subject]:
+    """Wish the servers of a person who has released the e-mail stopped; those of which something may still live, at
+    most `limit`."""
+    error = ServerError(
+        code="OWNER_RELEASED",
+        message="The owner's e-mail address was released, so the server was stopped.",
+        hint="The owner can start it after a sign-in with another address.",
+        at=datetime.now().astimezone(),
+    )
     async with Transaction():
-        # An invitation holds an address too, and may stand in the way of whoever comes back with it.
-        found = await row("SELECT id FROM person WHERE email = :email AND released_at IS NULL", email=email)
-        if found is None:
-            raise RecordMissing("Nobody has this e-mail address here.")
-        person: UUID = found["id"]
-        used = await rows("SELECT name FROM server WHERE owner = :person LIMIT 5", person=person)
-        if used:
-            names = ", ".join(one["name"] for one in used)
-            raise StateConflict(f"The person has servers: {names}.", hint="Delete these servers first.", code="IN_USE")
-        await row("UPDATE person SET released_at = now() WHERE id = :person", person=person)
-        await sessions.end_all(person)
-        await audit.record("person.release", Subject("person", person), caller)
+        found = await rows(
+            """SELECT s.id, s.wish FROM server s JOIN person p ON p.id = s.owner
+                WHERE s.owner = :person AND p.released_at IS NOT NULL
+                  AND (s.observed <> 'stopped' OR s.generation <> s.observed_generation)
+                ORDER BY s.id LIMIT :limit FOR UPDATE OF s""",
+            person=person_id,
+            limit=limit,
+        )
+        running = [one["id"] for one in found if one["wish"] == Wish.RUNNING]
+        for server in running:
+            await servers.intend(server, Wish.STOPPED, None)
+        await row(
+            "UPDATE server SET last_error = :error::jsonb WHERE id = ANY(:servers::uuid[])",
+            error=to_json(error),
+            servers=running,
+        )
+    return [Subject("server", one["id"]) for one in found]

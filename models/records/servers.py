@@ -204,7 +204,8 @@ async def intend(server_id: UUID, wish: Wish, caller: Caller | None, *, request_
     """Wish a server to be running, stopped or deleted, within the caller's transaction; no caller: the system does.
 
     A wish that repeats the one in flight joins its operation; one that is already met succeeds at once.
-    Raises `StateConflict` when the server is being deleted, `RecordMissing` when it is gone.
+    Raises `StateConflict` when the server is being deleted, or its owner has released the e-mail and is to run none;
+    `RecordMissing` when it is gone.
     """
     found = await row(
         """SELECT s.owner, s.wish, s.generation, s.observed_generation,
@@ -219,6 +220,12 @@ async def intend(server_id: UUID, wish: Wish, caller: Caller | None, *, request_
         return Intent(operation=found["operation"], settled=False)
     if found["wish"] == Wish.DELETED:
         raise StateConflict("The server is being deleted.", hint="Make a new server from the template.")
+    if wish is Wish.RUNNING and await _owner_is_released(found["owner"]):
+        raise StateConflict(
+            "The e-mail address of the server's owner was released.",
+            hint="The owner can start it after a sign-in with another address.",
+            code="OWNER_RELEASED",
+        )
     subject = Subject("server", server_id)
     kind = {Wish.RUNNING: "server.start", Wish.STOPPED: "server.stop", Wish.DELETED: "server.delete"}[wish]
     if found["wish"] == wish:
@@ -249,3 +256,9 @@ async def intend(server_id: UUID, wish: Wish, caller: Caller | None, *, request_
         kind, subject, owner=found["owner"], actor=caller, wish=wish, generation=generation, request_id=request_id
     )
     return Intent(operation=operation, settled=False)
+
+
+async def _owner_is_released(owner: UUID) -> bool:
+    """Whether a server's owner is. It stays so for the transaction: a release waits, and then finds what was wished."""
+    found = await row("SELECT released_at FROM person WHERE id = :owner FOR SHARE", owner=owner)
+    return found is not None and found["released_at"] is not None

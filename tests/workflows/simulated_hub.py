@@ -59,6 +59,19 @@ class SimulatedHub:
         self._answer()
         self.users.add(user)
 
+    async def active(self, user: str) -> list[str] | None:
+        self._answer()
+        if user not in self.users:
+            return None
+        return [name for (owner, name), server in self.known.items() if owner == user and server.active]
+
+    async def remove_user(self, user: str) -> None:
+        self._answer()
+        assert not await self.active(user), "JupyterHub removes no user of whom a server runs"
+        if not self.ignores_removals:
+            self.users.discard(user)
+            self.known = {key: server for key, server in self.known.items() if key[0] != user}
+
     async def server(self, user: str, name: str) -> HubServer:
         self._answer()
         self.looked += 1

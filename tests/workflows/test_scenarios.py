@@ -3,17 +3,19 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 from pathlib import Path
+from uuid import UUID
 
 import pytest
 from temporalio.client import Client
 
 from models.database.sql import row
 from models.database.transactions import Transaction
-from models.domain.errors import RecordMissing
+from models.domain.errors import RecordMissing, StateConflict
 from models.domain.settings import Settings
 from models.domain.values import OperationStatus, ServerStatus, Subject, Wish
 from models.ledger import operations
 from models.records import persons, servers
+from models.records.persons import Identity
 from tests.workflows.conftest import Scene
 from workflows.client import Workflows, workflow_id
 from workflows.janitor import JanitorWorkflow
@@ -99,7 +101,7 @@ async def test_a_start_that_cannot_succeed_tells_why(scene: Scene, record: Recor
 async def test_a_start_with_a_home_that_cannot_be_used_says_so_and_mends_nothing_itself(
     scene: Scene, settings: Settings, tmp_path: Path, how: str
 ) -> None:
-    await persons.mark_initialized(scene.caller.id)
+    await persons.settle(scene.caller.id, "run", released=False)
     home = Path(settings.notebook_location) / str(scene.caller.id)
     if how == "linked":
         home.symlink_to(tmp_path)
@@ -204,6 +206,65 @@ async def test_a_person_is_prepared_twice_at_once(
     assert await persons.find_by_email(scene.caller.email) == scene.caller.id
     await client.get_workflow_handle(workflow_id(subject)).result()
     await record("user-initialize", workflow_id(subject))
+
+
+async def released(scene: Scene) -> tuple[Subject, UUID]:
+    """The scene's person gives the e-mail up; the operation."""
+    async with Transaction():
+        person, operation = await persons.release(scene.caller.email, scene.caller)
+    return Subject("person", person), operation
+
+
+async def test_a_release_ends_servers_and_user_in_jupyterhub(scene: Scene, record: Record) -> None:
+    """Retried until it is proven; the records stay."""
+    await scene.ended(await scene.wish(Wish.RUNNING))
+    await scene.at_rest()
+    name = await persons.hub_user_of(scene.caller.id)
+    assert name in scene.hub.users
+    subject, operation = await released(scene)
+    found = await scene.wakes(subject, operation)
+    assert (found.kind, found.status) == ("person.release", OperationStatus.SUCCEEDED)
+    assert [step.name for step in found.steps] == ["Stop the person's servers", "Remove the JupyterHub user"]
+    assert scene.hub.living == {}
+    assert name not in scene.hub.users
+    seen = await servers.read_visible(scene.server, scene.caller)
+    assert (seen.wish, seen.status) == (Wish.STOPPED, ServerStatus.STOPPED)
+    assert seen.last_error is not None
+    assert (seen.last_error.code, seen.share_url) == ("OWNER_RELEASED", None)
+    with pytest.raises(StateConflict, match="was released"):
+        await scene.wish(Wish.RUNNING)
+    await scene.at_rest(subject)
+    await record("person-release", workflow_id(subject))
+
+
+async def test_a_release_waits_for_a_jupyterhub_that_is_away(scene: Scene) -> None:
+    await scene.ended(await scene.wish(Wish.RUNNING))
+    await scene.at_rest()
+    await scene.ended(await scene.wish(Wish.STOPPED))
+    scene.hub.away = True
+    subject, operation = await released(scene)
+    waiting = asyncio.create_task(scene.wakes(subject, operation))
+    await scene.step(operation, "Remove the JupyterHub user")
+    scene.hub.away = False
+    assert (await waiting).status is OperationStatus.SUCCEEDED
+    assert scene.hub.users == set()
+
+
+async def test_who_comes_back_during_a_release_keeps_the_user_in_jupyterhub(scene: Scene) -> None:
+    await scene.ended(await scene.wish(Wish.RUNNING))
+    await scene.at_rest()
+    await scene.ended(await scene.wish(Wish.STOPPED))
+    scene.hub.away = True
+    subject, operation = await released(scene)
+    waiting = asyncio.create_task(scene.wakes(subject, operation))
+    await scene.step(operation, "Remove the JupyterHub user")
+    other = Identity(issuer="test", subject=scene.caller.email, email=f"new-{scene.caller.email}")
+    assert await persons.bind(other) == scene.caller.id
+    scene.hub.away = False
+    assert (await waiting).status is OperationStatus.CANCELLED
+    assert scene.hub.users == {await persons.hub_user_of(scene.caller.id)}
+    await scene.at_rest(subject)
+    assert (await scene.ended(await scene.wish(Wish.RUNNING))).status is OperationStatus.SUCCEEDED
 
 
 async def test_the_reconciler_sees_what_stopped_by_itself(

@@ -25,6 +25,7 @@ from models.domain.profiles import load_profiles
 from models.domain.settings import Settings
 from stack import programs, tools
 from stack.sign_in import sign_in
+from tests.unit.api.bench import RecordedWakes
 
 CALLBACK = "https://ui.example.org/callback"
 OTHER_CALLBACK = "https://ui.example.org/other?from=hub"
@@ -218,7 +219,7 @@ async def place(postgres: str, provider: Provider, **changes: Any) -> AsyncItera
     services = Services(
         settings=settings,
         profiles=load_profiles(None),
-        workflows=cast(Any, None),
+        workflows=cast(Any, RecordedWakes()),
         operation_events=OperationEvents(settings),
         oidc=oidc,
         vault=Vault.from_settings(settings),

@@ -286,7 +286,7 @@ async def test_holders_are_stopped_against_the_setting_only_of_what_goes_away(
 
 async def test_nobodys_home_is_made_for_nobody(scene: Scene, tmp_path_factory: pytest.TempPathFactory) -> None:
     objects = Objects(scene, tmp_path_factory.mktemp("roots"))
-    persons = Persons(cast(JupyterHub, objects.hub), objects.settings)
+    persons = Persons(cast(JupyterHub, objects.hub), objects.settings, scene.wake)
     stranger = WorkflowRun(subject=uuid4(), workflow_id="workflow", run_id="run")
     with pytest.raises(RecordMissing):
         await scene.run(persons.make_home, stranger)

@@ -155,7 +155,7 @@ async def test_who_was_released_comes_back_when_an_invitation_is_released(api: A
     made = await api.alice.dataset()
     identity = Identity(issuer="https://idp", subject=unique("s"), email=f"{unique('back')}@example.org")
     person = await persons.bind(identity)
-    await persons.mark_initialized(person)
+    await persons.settle(person, "run", released=False)
     admin = api.admin.caller
     await persons.release(identity.email, admin)
     await api.alice.made(f"/datasets/{made['_id']}/share", relation="read", userArray=identity.email)

@@ -106,6 +106,8 @@ CALLS: dict[str, Call] = {
     "server": lambda script: client(script).server(USER, NAME),
     "knows": lambda script: client(script).knows(USER, NAME),
     "elsewhere": lambda script: client(script).elsewhere(USER, NAME),
+    "active": lambda script: client(script).active(USER),
+    "remove_user": lambda script: client(script).remove_user(USER),
     "ensure_user": lambda script: client(script).ensure_user(USER),
     "start": lambda script: client(script).start(USER, NAME, "Lab", {}),
     "progress": lambda script: all_progress(client(script)),
@@ -119,7 +121,7 @@ CALLS: dict[str, Call] = {
     "shared_with": lambda script: client(script).shared_with(USER, NAME),
 }
 # Those that read what a successful answer holds.
-READERS = [name for name in CALLS if name not in ("ensure_user", "start", "progress", "stop", "remove")]
+READERS = [name for name in CALLS if name not in ("ensure_user", "remove_user", "start", "progress", "stop", "remove")]
 
 SILENCES: dict[str, Exception] = {
     "refused": httpx.ConnectError("refused"),
@@ -458,6 +460,16 @@ async def test_a_user_is_made_once(status: int) -> None:
     script = Script(httpx.Response(status, json={"name": USER}))
     await client(script).ensure_user(USER)
     assert script.asked == ["POST /hub/api/users/alice%40example.org"]
+
+
+@pytest.mark.parametrize("status", [204, 400, 404])
+async def test_a_users_removal_is_asked_for_and_proven_by_a_look(status: int) -> None:
+    script = Script(refusal(status), user(lab={"ready": True}, other={"stopped": True}), refusal(404))
+    hub = client(script)
+    await hub.remove_user(USER)
+    assert await hub.active(USER) == ["lab"]
+    assert await hub.active(USER) is None
+    assert script.asked[0] == "DELETE /hub/api/users/alice%40example.org"
 
 
 @pytest.mark.parametrize("status", [202, 204, 400, 404])
