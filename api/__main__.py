@@ -61,8 +61,9 @@ def main() -> int:
         access_log=False,
         log_config=None,
         server_header=False,
-        # Addresses of proxies are nobody's to claim: nothing here depends on the peer's address.
-        proxy_headers=False,
+        # What a peer says of whom it speaks for is believed of these alone.
+        proxy_headers=bool(settings.trusted_proxies),
+        forwarded_allow_ips=list(settings.trusted_proxies),
         timeout_graceful_shutdown=SHUTDOWN_SECONDS,
         timeout_keep_alive=30,
         ws="none",

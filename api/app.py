@@ -31,6 +31,7 @@ from api.http.headers import add_headers
 from api.http.logging import log_requests
 from api.http.operation_events import OperationEvents
 from api.http.policy import check_policy, handlers_of, require_policies
+from api.http.rates import Rates, check_address, check_person
 from api.http.services import Services
 from api.http.validation import check_request, prepare_readers
 from api.http.write import Replayed, handle_replayed
@@ -101,6 +102,7 @@ def _clients(settings: Settings) -> Lifespan:
                 operation_events=events,
                 oidc=oidc,
                 vault=vault,
+                rates=Rates(settings),
             )
             yield
 
@@ -148,8 +150,10 @@ async def before_request(request: Request[Any, Any, Any]) -> Response[None] | No
         # The framework's own answer knows but the methods of whichever handler of the address came first.
         methods = request.app.state.methods[request.scope["path_template"]]
         return Response(None, status_code=204, headers={"Allow": ", ".join(methods)})
+    await check_address(request)
     await check_request(request)
     check_policy(request)
+    await check_person(request)
     return None
 
 
@@ -212,6 +216,9 @@ def _cors(settings: Settings) -> CORSConfig | None:
             "Last-Modified",
             "Link",
             "Location",
+            "RateLimit-Limit",
+            "RateLimit-Remaining",
+            "RateLimit-Reset",
             "Retry-After",
             "X-Request-Id",
         ],

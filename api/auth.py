@@ -16,6 +16,7 @@ from api.http.authentication import identity_of, says_all
 from api.http.fields import EMAIL, AnswerBody, RequestBody
 from api.http.operation_view import OperationView
 from api.http.policy import Policy, needs
+from api.http.rates import AUTH, limited
 from api.http.services import Services
 from api.http.write import Write
 from integrations.oidc import Claims, TokenAnswer, joined
@@ -89,7 +90,7 @@ class AuthController(Controller):
 
     @post(
         "/auth/authorize",
-        opt=needs(Policy.PUBLIC),
+        opt=needs(Policy.PUBLIC) | limited(AUTH),
         status_code=200,
         operation_id="beginSignIn",
         summary="Begin a sign-in",
@@ -109,7 +110,7 @@ class AuthController(Controller):
 
     @post(
         "/auth/token",
-        opt=needs(Policy.PUBLIC) | {"refusals": (401, 403)},
+        opt=needs(Policy.PUBLIC) | limited(AUTH) | {"refusals": (401, 403)},
         status_code=200,
         operation_id="completeSignIn",
         summary="Complete a sign-in",
@@ -148,7 +149,7 @@ class AuthController(Controller):
 
     @post(
         "/auth/refresh",
-        opt=needs(Policy.PUBLIC) | {"refusals": (401, 403)},
+        opt=needs(Policy.PUBLIC) | limited(AUTH) | {"refusals": (401, 403)},
         status_code=200,
         operation_id="refreshTokens",
         summary="Refresh tokens",
@@ -165,7 +166,7 @@ class AuthController(Controller):
 
     @post(
         "/auth/logout",
-        opt=needs(Policy.PUBLIC) | {"refusals": (401,)},
+        opt=needs(Policy.PUBLIC) | limited(AUTH) | {"refusals": (401,)},
         status_code=200,
         operation_id="signOut",
         summary="Sign out",

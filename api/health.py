@@ -27,6 +27,7 @@ from api.http.errors import ErrorEnvelope
 from api.http.fields import EMAIL, AnswerBody
 from api.http.openapi import API_VERSION
 from api.http.policy import Policy, needs
+from api.http.rates import HEALTH, limited
 from api.http.services import Services
 from integrations.filesystem import Volumes
 from models.domain.errors import DependencyUnavailable, DomainError, RecordMissing
@@ -89,7 +90,7 @@ class HealthController(Controller):
 
     @get(
         "/healthcheck",
-        opt=needs(Policy.PUBLIC) | {"refusals": (401, 403, 404)},
+        opt=needs(Policy.PUBLIC) | limited(HEALTH) | {"refusals": (401, 403, 404)},
         operation_id="checkHealth",
         responses={503: ResponseSpec(UNHEALTHY, generate_examples=False, description="A part has failed.")},
         summary="Health of the service",

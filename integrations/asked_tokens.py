@@ -53,20 +53,24 @@ class AskedTokens(Generic[Answer]):
         self._turns = asyncio.Semaphore(MOST_ASKED)
         self._unknown: set[bytes] = set()
 
-    async def answer(self, token: str, ask: Callable[[], Awaitable[Answer]], *, known: bool = False) -> Answer:
-        """What `ask` answers of a token, asked once for all who bring it meanwhile. One that is `known` waits for none.
+    async def answer(
+        self, token: str, ask: Callable[[], Awaitable[Answer]], admit: Callable[[], None] | None = None
+    ) -> Answer:
+        """What `ask` answers of a token, asked once for all who bring it meanwhile.
 
-        Raises what it raises: `IdentityUnknown` for some seconds without asking again, and `RequestThrottled` where too
-        many unknown tokens wait.
+        One that nobody knows yet waits for its turn, if `admit` raises nothing; without that it is known. Raises what
+        `ask` raises: `IdentityUnknown` for some seconds without asking again, and `RequestThrottled` where too many
+        unknown tokens wait.
         """
         digest = sha256(token.encode()).digest()
         if digest in self.refused:
             raise IdentityUnknown("The token is not accepted: it was refused a moment ago.", hint="Sign in again.")
         asked = self._asked.get(digest)
         if asked is None:
-            if known or digest in self.known:
+            if admit is None or digest in self.known:
                 question = self._outcome(digest, ask)
             elif len(self._unknown) < MOST_ASKED + MOST_WAITING:
+                admit()
                 self._unknown.add(digest)
                 question = self._in_turn(digest, ask)
             else:

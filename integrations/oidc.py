@@ -244,21 +244,24 @@ class OidcClient:
             raise _refused("it does not say when it was issued")
         return claims
 
-    async def read_access_token(self, token: str, *, says_all: Callable[[Claims], bool] = has_email) -> Claims:
+    async def read_access_token(
+        self, token: str, *, says_all: Callable[[Claims], bool] = has_email, admit: Callable[[], None] = lambda: None
+    ) -> Claims:
         """The claims of an access token of this provider, a JWT or not; raises `IdentityUnknown`.
 
         A JWT is checked by the provider's keys, any other by asking the provider (RFC 7662). Where that does not say
         all that is needed, the provider's userinfo is asked too; raises `ActionForbidden` where that cannot be read.
-        Tokens that the provider does not know are asked about in turn; raises `RequestThrottled` for too many.
+        Tokens that the provider does not know are asked about in turn, if `admit` raises nothing; raises
+        `RequestThrottled` for too many.
         """
         if len(token) > LARGEST_TOKEN:
             raise _refused("it is too long")
         if token.count(".") != 2:
-            return await self._asked_tokens.answer(token, lambda: self._opaque_access_token(token, says_all))
+            return await self._asked_tokens.answer(token, lambda: self._opaque_access_token(token, says_all), admit)
         claims = await self._jwt_access_token(token)
         if says_all(claims):
             return claims
-        more = await self._asked_tokens.answer(token, lambda: self.userinfo(token, claims["sub"]), known=True)
+        more = await self._asked_tokens.answer(token, lambda: self.userinfo(token, claims["sub"]))
         return joined(claims, more)
 
     async def read_more(self, access_token: str, subject: str) -> Claims:

@@ -13,6 +13,7 @@ from litestar import Request
 from litestar.middleware import ASGIMiddleware
 from litestar.types import ASGIApp, Receive, Scope, Send
 
+from api.http.rates import REFUSED, address_of
 from integrations.oidc import LARGEST_TOKEN
 from models.domain.emails import EmailInvalid, parse_email
 from models.domain.errors import ActionForbidden, IdentityUnknown
@@ -38,7 +39,11 @@ class Authentication(ASGIMiddleware):
 
 
 async def authenticate(request: Request[Any, Any, Any]) -> Caller:
-    """The caller of a request; raises `IdentityUnknown`, or `ActionForbidden` for an account that may not be used."""
+    """The caller of a request.
+
+    Raises `IdentityUnknown`, `RequestThrottled` for too many unknown tokens, or `ActionForbidden` for an account that
+    may not be used.
+    """
     token = bearer_token(request)
     token_hash = sessions.digest(token)
     session = await sessions.find(token_hash)
@@ -47,7 +52,16 @@ async def authenticate(request: Request[Any, Any, Any]) -> Caller:
         return session.caller(token_hash)
     services = request.app.state.services
     settings = services.settings
-    claims = await services.oidc.read_access_token(token, says_all=lambda claims: says_all(claims, settings))
+    rates, address = services.rates, address_of(request)
+    try:
+        claims = await services.oidc.read_access_token(
+            token,
+            says_all=lambda claims: says_all(claims, settings),
+            admit=lambda: rates.require(REFUSED, address),
+        )
+    except IdentityUnknown:
+        await rates.spend(REFUSED, address)
+        raise
     identity = identity_of(claims, settings)
     person = await persons.bind(identity)
     request.scope["state"][_EXPIRY] = _expiry(claims)

@@ -89,6 +89,10 @@ def answer_for(error: DomainError, headers: dict[str, str] | None = None) -> Res
     headers = dict(headers or {})
     if isinstance(error, DependencyUnavailable | RequestThrottled):
         headers["Retry-After"] = str(max(1, math.ceil(error.retry_after)))
+    if isinstance(error, RequestThrottled) and error.limit is not None:
+        headers["RateLimit-Limit"] = str(error.limit)
+        headers["RateLimit-Remaining"] = "0"
+        headers["RateLimit-Reset"] = str(max(1, math.ceil(error.reset)))
     if isinstance(error, IdentityUnknown):
         headers.setdefault("WWW-Authenticate", "Bearer")
     details = [

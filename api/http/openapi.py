@@ -40,6 +40,11 @@ _REASONS = {
 }
 _BINARY = {"type": "string", "format": "binary"}
 _CONDITIONS = ("If-Match", "If-None-Match", "If-Modified-Since", "If-Unmodified-Since", "Range", "If-Range")
+_RATE_HEADERS = {
+    "Limit": "Requests that may come at once, where requests are counted.",
+    "Remaining": "Those that are left: none.",
+    "Reset": "Seconds after which as many may come again.",
+}
 _TAG = r'(W/)?"[!#-~]*"'
 _REQUEST_HEADERS = {
     name: {"name": name, "in": "header", "required": False, "description": description, "schema": schema}
@@ -253,6 +258,8 @@ def _header(description: str, *, required: bool = True, type: str = "string") ->
 def _refusals(policy: Policy | None, handler: HTTPRouteHandler) -> set[int]:
     # 422: a query parameter that there is not, in any case.
     found = {422, 500, 503, *handler.opt.get("refusals", ())}
+    if "rate" in handler.opt:
+        found.add(429)
     if policy is not Policy.PUBLIC:
         # 403: also for an account that may not be used, or that asks about somebody else.
         found |= {401, 403, 429}
@@ -280,4 +287,9 @@ def _refusal(status: int) -> dict[str, Any]:
         answer["headers"] = {"WWW-Authenticate": _header("How to show who one is: `Bearer`.")}
     if status in (429, 503):
         answer["headers"] = {"Retry-After": _header("Seconds after which to try again.", type="integer")}
+    if status == 429:
+        answer["headers"] |= {
+            f"RateLimit-{name}": _header(description, required=False, type="integer")
+            for name, description in _RATE_HEADERS.items()
+        }
     return answer

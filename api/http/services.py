@@ -6,6 +6,7 @@ from typing import Any
 
 from api.http.file_threads import FileThreads
 from api.http.operation_events import OperationEvents
+from api.http.rates import Rates
 from api.http.shared_look import SharedLook
 from integrations.oidc import OidcClient
 from integrations.vault import Vault
@@ -24,6 +25,7 @@ class Services:
     operation_events: OperationEvents
     oidc: OidcClient
     vault: Vault
+    rates: Rates
     file_threads: FileThreads = field(default_factory=FileThreads)
     health: SharedLook[Any] = field(default_factory=SharedLook)
     # Vault may answer many writes at the same moment. Few are recorded at once, so that others get their turn.

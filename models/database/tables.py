@@ -370,3 +370,10 @@ class Heartbeat(Table, db=DB):
     seen_at = Timestamptz(default=TimestamptzNow())
 
     heartbeat_process = Unique([process, role])
+
+
+class RequestRate(Table, db=DB):
+    """Until when whoever asks has used up the requests that may come at once; see `models.ledger.rates`."""
+
+    key = Text(primary_key=True, default=None)
+    whole_at = Timestamptz()

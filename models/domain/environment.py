@@ -3,6 +3,7 @@
 import os
 import re
 from collections.abc import Callable, Mapping
+from ipaddress import ip_address, ip_network
 from pathlib import Path
 from typing import Any, TypeVar, get_type_hints
 
@@ -36,6 +37,11 @@ def parse_origin(text: str) -> str:
     if not re.fullmatch(r"https?://[a-z0-9.\[\]:_-]+", text):
         raise ValueError(f"{text!r} is no origin, such as https://ui.example.org")
     return text
+
+
+def parse_network(text: str) -> str:
+    """An address or a network of addresses; raises ValueError for anything else, such as a name or `*`."""
+    return str(ip_network(text)) if "/" in text else str(ip_address(text))
 
 
 def parse_quota(text: str) -> str:

@@ -171,13 +171,20 @@ class RangeRefused(DomainError):
 
 
 class RequestThrottled(DomainError):
-    """Too many requests; `retry_after` is in seconds."""
+    """Too many requests; `retry_after` is in seconds.
+
+    Where they are counted, `limit` may come at once, and again so many in `reset` seconds.
+    """
 
     status, name, code = 429, "TooManyRequestsError", "THROTTLED"
 
-    def __init__(self, message: str, *, retry_after: float = 1, hint: str = "") -> None:
+    def __init__(
+        self, message: str, *, retry_after: float = 1, limit: int | None = None, reset: float = 0, hint: str = ""
+    ) -> None:
         super().__init__(message, hint=hint)
         self.retry_after = retry_after
+        self.limit = limit
+        self.reset = reset
 
 
 class DependencyUnavailable(DomainError):

@@ -10,7 +10,7 @@ from typing import Annotated
 from msgspec import Meta, Struct
 
 from models.domain.emails import parse_domain, parse_email
-from models.domain.environment import Words, about, parse_origin, parse_quota, read, settings_of, shown
+from models.domain.environment import Words, about, parse_network, parse_origin, parse_quota, read, settings_of, shown
 
 LONGEST_WRAPPING = 1800.0
 """Seconds that the workers' policy in Vault allows a wrapped secret to wait."""
@@ -172,6 +172,27 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         about(
             "How many of something one person may have, `servers=20,running_servers=5`; 0: any number. `GET /me/usage` has all names; the rest has defaults (docs/operations.md). Admins have no quotas.",
             form=parse_quota,
+        ),
+    ] = ()
+    auth_per_minute: Annotated[
+        int,
+        Meta(ge=0),
+        about("Requests to `/auth/*` that one address may make in a minute, all at once; 0: any number."),
+    ] = 600
+    health_per_minute: Annotated[
+        int, Meta(ge=0), about("Requests to `/healthcheck` that one address may make in a minute; 0: any number.")
+    ] = 600
+    refused_per_minute: Annotated[
+        int, Meta(ge=0), about("Tokens of one address that may be refused in a minute; 0: any number.")
+    ] = 300
+    writes_per_minute: Annotated[
+        int, Meta(ge=0), about("Requests of one person in a minute that change something; 0: any number.")
+    ] = 1200
+    trusted_proxies: Annotated[
+        Words,
+        about(
+            "Addresses or networks of proxies in front of the API, comma separated: of them `X-Forwarded-For` is believed. Without it everybody behind a proxy counts as one address.",
+            form=parse_network,
         ),
     ] = ()
     on_revoke: Annotated[

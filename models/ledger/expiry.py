@@ -11,13 +11,15 @@ STATEMENTS = (
          SELECT token_hash FROM session WHERE expires_at < now() - interval '60 days' LIMIT :limit) RETURNING 1""",
     """DELETE FROM login_transaction WHERE state_hash IN (
          SELECT state_hash FROM login_transaction WHERE expires_at < now() LIMIT :limit) RETURNING 1""",
+    """DELETE FROM request_rate WHERE key IN (
+         SELECT key FROM request_rate WHERE whole_at < now() LIMIT :limit) RETURNING 1""",
     """DELETE FROM heartbeat WHERE id IN (
          SELECT id FROM heartbeat WHERE seen_at < now() - interval '1 day' LIMIT :limit) RETURNING 1""",
 )
 
 
 async def remove_expired(idempotency_hours: float) -> int:
-    """Remove expired sessions, sign-ins, heartbeats and idempotency rows; how many."""
+    """Remove expired sessions, sign-ins, rates, heartbeats and idempotency rows; how many."""
     removed = 0
     for statement in STATEMENTS:
         removed += len(await rows(statement, limit=_BATCH))

@@ -18,6 +18,7 @@ from api.app import assemble
 from api.auth import AuthController
 from api.http.authentication import Authentication
 from api.http.operation_events import OperationEvents
+from api.http.rates import Rates
 from api.http.services import Services
 from integrations.oidc import OidcClient
 from integrations.vault import Vault
@@ -223,6 +224,7 @@ async def place(postgres: str, provider: Provider, **changes: Any) -> AsyncItera
         operation_events=OperationEvents(settings),
         oidc=oidc,
         vault=Vault.from_settings(settings),
+        rates=Rates(settings),
     )
     app = assemble([AuthController], settings=settings, middleware=[Authentication()])
     app.state.services = services

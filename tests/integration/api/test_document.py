@@ -8,16 +8,22 @@ from pathlib import Path
 
 import pytest
 
+from api.http.rates import AUTH, HEALTH, REFUSED, WRITES
+from models.ledger.quotas import limits_of
 from stack.supervisor import Stack
 from tests.project import PROJECT
 
+# More is asked for here than any one person may, by one person at one address.
+UNLIMITED = {f"NBHUB_{rate.upper()}_PER_MINUTE": "0" for rate in (AUTH, HEALTH, REFUSED, WRITES)} | {
+    "NBHUB_QUOTAS": ",".join(f"{name}=0" for name in limits_of(()))
+}
 CONFIGURATION = Path(__file__).with_name("schemathesis.toml")
 
 
 @pytest.fixture
 async def api(tmp_path: Path) -> AsyncIterator[Stack]:
     """The API with all that it asks itself; nobody does the work that it accepts."""
-    async with Stack(tmp_path, only=("postgres", "oidc", "vault", "api")) as stack:
+    async with Stack(tmp_path, only=("postgres", "oidc", "vault", "api"), settings=UNLIMITED) as stack:
         yield stack
 
 

@@ -18,6 +18,7 @@ from litestar.types import ASGIApp, ControllerRouterHandler, Receive, Scope, Sen
 
 from api.app import HANDLERS, assemble
 from api.http.operation_events import OperationEvents
+from api.http.rates import Rates
 from api.http.services import Services
 from integrations.vault import Vault
 from models.database.engine import pool
@@ -98,7 +99,9 @@ class Bench:
         if settings:
             changed = msgspec.structs.replace(self.settings, **settings)
             bench = dataclasses.replace(
-                self, settings=changed, services=dataclasses.replace(self.services, settings=changed)
+                self,
+                settings=changed,
+                services=dataclasses.replace(self.services, settings=changed, rates=Rates(changed)),
             )
         app = assemble(handlers, settings=bench.settings, middleware=[HeaderIdentity(self.callers)])
         app.state.services = bench.services
@@ -225,6 +228,7 @@ async def open_bench(settings: Settings) -> AsyncIterator[Bench]:
             operation_events=events,
             oidc=cast(Any, None),
             vault=Vault.from_settings(settings),
+            rates=Rates(settings),
         )
         async with events.running():
             yield Bench(settings=settings, services=services, callers={}, wakes=wakes)

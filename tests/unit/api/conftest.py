@@ -1,7 +1,6 @@
 """The bench of this directory's tests."""
 
 import os
-import socket
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -10,7 +9,7 @@ import pytest
 
 from tests.unit.api.bench import Api, Bench, bench_settings, open_bench
 from tests.unit.api.files import Files, open_files
-from tests.unit.api.processes import client_of
+from tests.unit.api.processes import client_of, free_url
 
 
 @pytest.fixture
@@ -33,9 +32,7 @@ async def files(bench: Bench, tmp_path: Path) -> Files:
 
 @pytest.fixture
 def url() -> str:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return f"http://127.0.0.1:{probe.getsockname()[1]}"
+    return free_url()
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import hashlib
+import socket
 import sys
 from collections.abc import AsyncIterator
 
@@ -12,6 +13,13 @@ from models.database.sql import row
 from models.domain.ids import new_id
 from models.domain.values import Caller
 from tests.project import PROJECT
+
+
+def free_url() -> str:
+    """Where nobody listens yet."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return f"http://127.0.0.1:{probe.getsockname()[1]}"
 
 
 @contextlib.asynccontextmanager

@@ -3,6 +3,7 @@
 import asyncio
 import signal
 import sys
+from collections.abc import AsyncIterator
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
@@ -10,11 +11,13 @@ import httpx
 import pytest
 
 from models.database.sql import row
+from models.domain.environment import SettingsInvalid
 from models.domain.ids import new_id
+from models.domain.settings import Settings
 from tests.project import PROJECT
 from tests.slow_link import SlowLink
 from tests.unit.api.bench import Bench
-from tests.unit.api.processes import running
+from tests.unit.api.processes import free_url, running
 
 TEMPLATE = {"name": "lab", "description": "", "type": "user", "applicationType": "jupyterlab", "public": False}
 
@@ -119,3 +122,58 @@ async def test_a_quota_of_nothing_is_said_at_the_start(environment: dict[str, st
     )
     _, said = await process.communicate()
     assert (process.returncode, b"there is no serves" in said) == (2, True)
+
+
+async def test_two_processes_count_together_how_fast_somebody_asks(
+    environment: dict[str, str], url: str, signed_in: httpx.AsyncClient
+) -> None:
+    other = free_url()
+    environment |= {"NBHUB_WRITES_PER_MINUTE": "2", "NBHUB_REFUSED_PER_MINUTE": "2"}
+    elsewhere = {**environment, "NBHUB_API_PORT": other.rpartition(":")[2]}
+    async with running(environment, url), running(elsewhere, other):
+        for path in ("/groups", f"{other}/groups"):
+            made = await signed_in.post(path, json={"name": new_id().hex}, headers={"prefer": "wait=0"})
+            assert made.status_code == 202, made.text
+        for path in ("/groups", f"{other}/groups"):
+            refused = await signed_in.post(path, json={"name": new_id().hex})
+            assert (refused.status_code, refused.headers["ratelimit-limit"]) == (429, "2")
+            assert 0 < int(refused.headers["retry-after"]) <= 31
+        for path in ("/groups", f"{other}/groups"):
+            assert (await signed_in.get(path)).status_code == 200
+
+
+@pytest.fixture
+async def uncounted(bench: Bench) -> AsyncIterator[None]:
+    """All processes of tests are asked from one address."""
+    await row("DELETE FROM request_rate")
+    yield
+    await row("DELETE FROM request_rate")
+
+
+@pytest.mark.usefixtures("uncounted")
+@pytest.mark.parametrize(
+    ("trusted", "too_many"),
+    [
+        # What a client says for whom nobody vouches: all of it is of one address.
+        ("", [False, False, True, True, True]),
+        ("192.0.2.1,198.51.100.0/24", [False, False, True, True, True]),
+        # A proxy says at the end who asked it. What stands before that is the client's own tale.
+        ("127.0.0.1", [False, False, True, False, False]),
+        ("10.0.0.0/8,127.0.0.0/8", [False, False, True, False, False]),
+    ],
+)
+async def test_who_asks_is_told_by_trusted_proxies_alone(
+    environment: dict[str, str], url: str, trusted: str, too_many: list[bool]
+) -> None:
+    environment |= {"NBHUB_HEALTH_PER_MINUTE": "2", "NBHUB_TRUSTED_PROXIES": trusted}
+    here, there = "203.0.113.9", "2001:db8::9"
+    told = [here, f"198.51.100.7, {here}", f"{there}, {here}", there, f"{here}, {there}"]
+    async with running(environment, url), httpx.AsyncClient(base_url=url, timeout=20) as client:
+        answers = [await client.get("/healthcheck", headers={"x-forwarded-for": one}) for one in told]
+    assert [one.status_code == 429 for one in answers] == too_many
+
+
+def test_only_addresses_are_trusted() -> None:
+    for trusted in ("*", "proxy.example.org", "10.0.0.1/8", "10.0.0.0/33", "unix:"):
+        with pytest.raises(SettingsInvalid, match="NBHUB_TRUSTED_PROXIES"):
+            Settings.from_environment({"NBHUB_DATABASE_URL": "x", "NBHUB_TRUSTED_PROXIES": trusted})

@@ -15,6 +15,7 @@ from litestar.di import NamedDependency
 
 from api.health import HealthController
 from api.http.policy import Policy, needs
+from api.http.rates import Rates
 from api.http.write import Write
 from models.database import engine
 from models.database.engine import lent_connection, pool
@@ -64,8 +65,11 @@ async def link(own_database: str) -> AsyncIterator[SlowLink]:
 async def own(own_database: str, bench: Bench, link: SlowLink, monkeypatch: pytest.MonkeyPatch) -> Bench:
     """The bench, on the database behind the link; the pool is the test's."""
     path = urlsplit(own_database).path
+    # Nothing is counted here: what happens to a write is to happen to it alone.
     settings = msgspec.structs.replace(
-        bench.settings, database_url=f"postgresql://nbhub@127.0.0.1:{link.port}{path}?sslmode=disable"
+        bench.settings,
+        database_url=f"postgresql://nbhub@127.0.0.1:{link.port}{path}?sslmode=disable",
+        writes_per_minute=0,
     )
     connection = await asyncpg.connect(own_database)
     alice = bench.callers["alice"]
@@ -76,7 +80,7 @@ async def own(own_database: str, bench: Bench, link: SlowLink, monkeypatch: pyte
     await connection.close()
     monkeypatch.setattr(engine.DB, "pool", None)
     return dataclasses.replace(
-        bench, settings=settings, services=dataclasses.replace(bench.services, settings=settings)
+        bench, settings=settings, services=dataclasses.replace(bench.services, settings=settings, rates=Rates(settings))
     )
 
 

@@ -9,6 +9,7 @@ import json
 import logging
 import sys
 from collections.abc import Iterator
+from types import SimpleNamespace
 from typing import Any, cast
 
 import structlog
@@ -16,6 +17,7 @@ from litestar import Litestar
 
 from api.app import HANDLERS, assemble
 from api.http.policy import handlers_of
+from api.http.rates import Rates
 from models.domain.ids import new_id
 from models.domain.settings import Settings
 from models.domain.values import Caller
@@ -65,8 +67,10 @@ def _fields(annotation: Any) -> tuple[str, ...]:
 
 def _app() -> Litestar:
     caller = Caller(id=new_id(), email="alice@example.org", admin=True)
-    settings = Settings(database_url="postgresql:///unused")
-    return assemble(HANDLERS, settings=settings, middleware=[HeaderIdentity({"alice": caller})])
+    settings = Settings(database_url="postgresql:///unused", auth_per_minute=0)
+    app = assemble(HANDLERS, settings=settings, middleware=[HeaderIdentity({"alice": caller})])
+    app.state.services = SimpleNamespace(rates=Rates(settings))
+    return app
 
 
 async def send(app: Litestar, method: str, path: str, body: bytes) -> tuple[int, bytes]:
