@@ -116,7 +116,16 @@ def identity_of(claims: Mapping[str, Any], settings: Settings) -> Identity:
         email_verified=verified,
         admin=_is_admin(claims, vouched, settings),
         orgs=_orgs(claims, vouched, settings),
+        issued_at=_issued_at(claims),
     )
+
+
+def _issued_at(claims: Mapping[str, Any]) -> datetime | None:
+    """When the provider issued a token, if it says so: introspection need not (RFC 7662)."""
+    try:
+        return datetime.fromtimestamp(claims["iat"], UTC)
+    except (KeyError, TypeError, ValueError, OverflowError, OSError):
+        return None
 
 
 def _email(claims: Mapping[str, Any]) -> str:

@@ -9,7 +9,7 @@ from msgspec import Struct
 from models.database.sql import row, rows, to_json
 from models.database.transactions import Transaction
 from models.domain.emails import EmailInvalid, parse_email
-from models.domain.errors import ActionForbidden, RecordMissing
+from models.domain.errors import ActionForbidden, IdentityUnknown, RecordMissing
 from models.domain.ids import new_id
 from models.domain.values import Caller, Subject, Wish
 from models.ledger import operations
@@ -27,7 +27,7 @@ _ADOPT = """
 
 
 class Identity(Struct, frozen=True, kw_only=True):
-    """What a validated token says of a person."""
+    """What a validated token says of a person. One that was issued before a release of the e-mail ended with it."""
 
     issuer: str
     subject: str
@@ -35,12 +35,14 @@ class Identity(Struct, frozen=True, kw_only=True):
     email_verified: bool | None = None
     admin: bool = False
     orgs: tuple[str, ...] = ()
+    issued_at: datetime | None = None
 
 
 async def bind(identity: Identity) -> UUID:
     """The person of an identity, made at the first sign-in, with the organisations that it has now.
 
-    Raises `ActionForbidden` for an e-mail that is not verified, not of an accepted form, or another person's.
+    Raises `ActionForbidden` for an e-mail that is not verified, not of an accepted form, or another person's;
+    `IdentityUnknown` for a token from before a release.
     """
     if identity.email_verified is False:
         raise ActionForbidden(
@@ -106,12 +108,14 @@ async def _bind(identity: Identity, email: str) -> UUID:
           UPDATE person SET seen_at = now(), released_at = NULL,
                  email = CASE WHEN released_at IS NULL THEN email ELSE :email END,
                  initialized_at = CASE WHEN released_at IS NULL THEN initialized_at END
-           WHERE issuer = :issuer AND subject = :subject RETURNING id, email),
+           WHERE issuer = :issuer AND subject = :subject AND coalesce(released_at < :issued_at::timestamptz, true)
+          RETURNING id, email),
         {_ADOPT}
         made AS (
           INSERT INTO person (id, issuer, subject, email)
           SELECT :id, :issuer, :subject, :email WHERE NOT EXISTS (SELECT 1 FROM known UNION ALL SELECT 1 FROM adopted)
-          ON CONFLICT (issuer, subject) DO UPDATE SET seen_at = now() RETURNING id, email)
+          ON CONFLICT (issuer, subject) DO UPDATE SET seen_at = now() WHERE person.released_at IS NULL
+          RETURNING id, email)
         SELECT id, email FROM known UNION ALL SELECT id, email FROM adopted UNION ALL SELECT id, email FROM made
         """,
         id=new_id(),
@@ -119,8 +123,11 @@ async def _bind(identity: Identity, email: str) -> UUID:
         subject=identity.subject,
         email=email,
         verified=identity.email_verified is True,
+        issued_at=identity.issued_at,
     )
-    if found is None or found["email"] != email:
+    if found is None:
+        raise IdentityUnknown("This token is from before a release of the account's e-mail.", hint="Sign in again.")
+    if found["email"] != email:
         raise ActionForbidden(
             "The e-mail address of this account has changed since its first sign-in here.",
             hint="Ask an administrator to release the old address: POST /persons/release.",

@@ -397,6 +397,26 @@ async def test_a_release_ends_the_sessions_of_the_person(hub: Place) -> None:
         assert await persons.find_by_email("alice@example.org") is None
 
 
+async def test_a_token_from_before_a_release_does_not_undo_it(hub: Place) -> None:
+    """One that another service was given: of those that we gave out the sessions have ended."""
+
+    async def token() -> str:
+        return str((await hub.provider.tokens_of("jupyterhub", "alice@example.org"))["access_token"])
+
+    async with hub.browser() as chief:
+        old = await token()
+        assert (await hub.whoami(old)).status_code == 200
+        admin = {"Authorization": f"Bearer {(await chief.sign_in('admin@example.org'))['access_token']}"}
+        released = await chief.api.post("/persons/release", params={"email": "alice@example.org"}, headers=admin)
+        assert released.status_code == 202
+        for _ in range(2):
+            assert error_of(await hub.whoami(old), 401) == "UNAUTHENTICATED"
+        assert await persons.find_by_email("alice@example.org") is None
+        # Tokens tell the second in which they were issued.
+        await row("UPDATE person SET released_at = released_at - interval '2 s' WHERE email = 'alice@example.org'")
+        assert (await hub.whoami(await token())).json() == "alice@example.org"
+
+
 async def test_who_signs_in_for_the_first_time_twice_at_once_is_one_person(hub: Place) -> None:
     identity = Identity(issuer="https://new.example.org", subject="s", email="new@example.org", orgs=("a", "b"))
     found = await asyncio.gather(*(persons.bind(identity) for _ in range(16)))
