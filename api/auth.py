@@ -156,8 +156,8 @@ class AuthController(Controller):
     )
     async def refresh(self, data: JSONBody[RefreshRequest], services: NamedDependency[Services]) -> Response[TokenView]:
         """Exchange a refresh token for fresh tokens. One that was used before ends its session."""
-        await _refuse_what_was_used(services, data.refresh_token)
-        tokens = await services.oidc.refresh(data.refresh_token)
+        known = await _is_known(services, data.refresh_token)
+        tokens = await services.oidc.refresh(data.refresh_token, known=known)
         if tokens.id_token is None:
             raise IdentityUnknown("The sign-in provider gave no id token.", hint="Sign in again.")
         claims = await services.oidc.read_id_token(tokens.id_token, nonce=None)
@@ -304,18 +304,19 @@ async def _keep_session(
     )
     if refreshed is not None and not kept:
         # It was good when the provider was asked.
-        await _refuse_what_was_used(services, refreshed)
+        await _is_known(services, refreshed)
 
 
-async def _refuse_what_was_used(services: Services, refresh_token: str) -> None:
-    """Raise `IdentityUnknown` for a refresh token that was exchanged, or whose login has ended.
+async def _is_known(services: Services, refresh_token: str) -> bool:
+    """Whether a refresh token was given out here; raises `IdentityUnknown` for one that is good no more.
 
-    Whoever brings an exchanged one has stolen it, or was robbed: its login ends. Of one that had ended a browser may
-    know nothing yet, and the same login at the provider may have led to a new session since: that one stays.
+    That was exchanged, or its login has ended. Whoever brings an exchanged one has stolen it, or was robbed: its login
+    ends. Of one that had ended a browser may know nothing yet, and the same login at the provider may have led to a new
+    session since: that one stays.
     """
     login = await sessions.login_of(sessions.digest(refresh_token))
     if login is None or login.live:
-        return
+        return login is not None
     if not login.ended:
         log.warning("refresh_token_replayed", person=str(login.person))
         for encrypted in await sessions.end_login(login.person, login.sid):

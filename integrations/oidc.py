@@ -141,6 +141,7 @@ class OidcClient:
         self._keys_until = self._keys_asked = float("-inf")
         self._lock = asyncio.Lock()
         self._asked_tokens = AskedTokens[Claims]()
+        self._asked_refreshes = AskedTokens[TokenAnswer]()
 
     @classmethod
     def from_settings(cls, settings: Settings) -> Self:
@@ -187,8 +188,16 @@ class OidcClient:
             )
         return _decoded(answer, TokenAnswer)
 
-    async def refresh(self, refresh_token: str) -> TokenAnswer:
-        """Fresh tokens; raises `IdentityUnknown` if the refresh token is no longer accepted."""
+    async def refresh(self, refresh_token: str, *, known: bool = False) -> TokenAnswer:
+        """Fresh tokens; raises `IdentityUnknown` if the refresh token is no longer accepted.
+
+        One that is not `known` is asked about in turn; raises `RequestThrottled` for too many.
+        """
+        if known:
+            return await self._refreshed(refresh_token)
+        return await self._asked_refreshes.answer(refresh_token, lambda: self._refreshed(refresh_token), lambda: None)
+
+    async def _refreshed(self, refresh_token: str) -> TokenAnswer:
         form = {"grant_type": "refresh_token", "refresh_token": refresh_token}
         answer = await self._post((await self._discover()).token_endpoint, form)
         if answer.is_client_error:

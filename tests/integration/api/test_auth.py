@@ -266,8 +266,8 @@ async def test_a_logout_while_the_provider_is_asked_ends_what_is_refreshed(
         tokens = await browser.sign_in("alice@example.org")
         refresh = OidcClient.refresh
 
-        async def slow(client: OidcClient, refresh_token: str) -> TokenAnswer:
-            given = await refresh(client, refresh_token)
+        async def slow(client: OidcClient, refresh_token: str, *, known: bool) -> TokenAnswer:
+            given = await refresh(client, refresh_token, known=known)
             assert (await browser.sign_out(tokens["id_token"])).status_code == 200
             return given
 

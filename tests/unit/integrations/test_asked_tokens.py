@@ -36,26 +36,30 @@ class HeldProvider(FakeProvider):
         super().__init__()
         self.good: set[str] = set()
         self.let = asyncio.Event()
+        self.busy = asyncio.Event()
         self.under_way = self.most = 0
 
     async def handle(self, request: httpx.Request) -> httpx.Response:
-        if not request.url.path.endswith("/introspect"):
+        form = httpx.QueryParams(request.content.decode())
+        asked = form.get("token") or form.get("refresh_token")
+        if asked is None:
             return await super().handle(request)
-        asked = httpx.QueryParams(request.content.decode())["token"]
         self.asked.append(asked)
         if asked in self.good:
             return httpx.Response(
                 200,
                 json={
                     **{"active": True, "client_id": CLIENT, "sub": "s-1"},
-                    **{"email": "alice@example.org", "token_type": "Bearer"},
+                    **{"email": "alice@example.org", "token_type": "Bearer", "access_token": "fresh"},
                 },
             )
         self.under_way += 1
         self.most = max(self.most, self.under_way)
+        if self.under_way == MOST_ASKED:
+            self.busy.set()
         await self.let.wait()
         self.under_way -= 1
-        return httpx.Response(200, json={"active": False})
+        return httpx.Response(400 if "refresh_token" in form else 200, json={"active": False})
 
 
 @pytest.fixture
@@ -92,6 +96,7 @@ async def test_unknown_tokens_wait_for_each_other_and_delay_nobody_who_is_known(
     crowd = [asyncio.create_task(oidc.read_access_token(f"unknown {number}")) for number in range(20)]
     # Whoever is known is answered before any of them, as often as it is asked.
     async with asyncio.timeout(5):
+        await provider.busy.wait()
         for _ in range(20):
             assert (await oidc.read_access_token("alice's"))["sub"] == "s-1"
     assert not any(one.done() for one in crowd)
@@ -99,6 +104,25 @@ async def test_unknown_tokens_wait_for_each_other_and_delay_nobody_who_is_known(
     refused = await asyncio.gather(*crowd, return_exceptions=True)
     assert all(isinstance(one, IdentityUnknown) for one in refused)
     assert provider.most == MOST_ASKED
+
+
+async def test_unknown_refresh_tokens_wait_for_each_other_and_delay_none_that_was_given_out_here(
+    provider: HeldProvider, oidc: OidcClient
+) -> None:
+    provider.good = {"alice's"}
+    crowd = [asyncio.create_task(oidc.refresh(f"unknown {number}")) for number in range(20)]
+    async with asyncio.timeout(5):
+        await provider.busy.wait()
+        for _ in range(20):
+            assert (await oidc.refresh("alice's", known=True)).access_token == "fresh"
+    assert not any(one.done() for one in crowd)
+    provider.let.set()
+    refused = await asyncio.gather(*crowd, return_exceptions=True)
+    assert all(isinstance(one, IdentityUnknown) for one in refused)
+    assert provider.most == MOST_ASKED
+    with pytest.raises(IdentityUnknown):
+        await oidc.refresh("unknown 7")
+    assert provider.asked.count("unknown 7") == 1
 
 
 async def test_more_unknown_tokens_than_may_wait_are_told_to_come_back(
