@@ -16,6 +16,12 @@ done
 [ -s payload-keys ] || fernet_key | sed 's/^/1:/' | keep payload-keys
 [ -s session-key ] || fernet_key | keep session-key
 [ -s spec-signing-keys/current ] || spec_key 1
+for name in temporal-ca-cert temporal-server-cert temporal-server-key temporal-client-cert temporal-client-key; do
+  if [ ! -s "$name" ]; then
+    temporal_certificates
+    break
+  fi
+done
 # These follow from the others.
 public_spec_key "$(cat spec-signing-keys/current)"
 printf 'postgresql://nbhub:%s@postgres:5432/nbhub\n' "$(cat nbhub-db-password)" | keep database-url

@@ -23,6 +23,24 @@ spec_key() {
 }
 public_spec_key() { openssl pkey -in "spec-signing-keys/$1.pem" -pubout | keep "spec-keys/$1.pem"; }
 
+# temporal_certificates: Temporal's and its clients', and by whom to know them. The key that vouches for them is not kept:
+# when they are needed anew, all are made anew.
+temporal_certificates() {
+  made=$(mktemp -d)
+  trap 'rm -rf -- "$made"' EXIT
+  new="openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -sha256 -days 3650"
+  $new -subj "/CN=Notebooks Hub, Temporal" -addext keyUsage=critical,keyCertSign -keyout "$made/ca-key" -out "$made/ca-cert"
+  for who in server client; do
+    # The server is a client of itself.
+    [ "$who" = client ] && use=clientAuth || use=serverAuth,clientAuth
+    $new -CA "$made/ca-cert" -CAkey "$made/ca-key" -subj "/CN=temporal-$who" -addext basicConstraints=critical,CA:FALSE \
+      -addext subjectAltName=DNS:temporal -addext "extendedKeyUsage=$use" -keyout "$made/$who-key" -out "$made/$who-cert"
+  done
+  for one in ca-cert server-cert server-key client-cert client-key; do
+    keep "temporal-$one" <"$made/$one"
+  done
+}
+
 # own: nobody else may read what is in this directory.
 own() {
   chmod -R u=rwX,go= .

@@ -7,6 +7,7 @@ from urllib.parse import quote
 import structlog
 from temporalio.client import Client
 from temporalio.common import WorkflowIDConflictPolicy, WorkflowIDReusePolicy
+from temporalio.service import TLSConfig
 
 from models.domain.kinds import WORK
 from models.domain.settings import Settings
@@ -24,8 +25,20 @@ async def connect(settings: Settings, *, lazy: bool = True) -> Client:
     return await Client.connect(
         settings.temporal_address,
         namespace=settings.temporal_namespace,
+        tls=_tls(settings),
         plugins=[plugin(settings.payload_keys, accept_plain=settings.payload_plain == "accept")],
         lazy=lazy,
+    )
+
+
+def _tls(settings: Settings) -> TLSConfig | bool:
+    if not settings.temporal_tls_ca and not settings.temporal_tls_cert:
+        return False
+    return TLSConfig(
+        server_root_ca_cert=settings.temporal_tls_ca.encode() or None,
+        domain=settings.temporal_tls_server_name or None,
+        client_cert=settings.temporal_tls_cert.encode() or None,
+        client_private_key=settings.temporal_tls_key.encode() or None,
     )
 
 

@@ -10,7 +10,17 @@ from typing import Annotated
 from msgspec import Meta, Struct
 
 from models.domain.emails import parse_domain, parse_email
-from models.domain.environment import Words, about, parse_network, parse_origin, parse_quota, read, settings_of, shown
+from models.domain.environment import (
+    SettingsInvalid,
+    Words,
+    about,
+    parse_network,
+    parse_origin,
+    parse_quota,
+    read,
+    settings_of,
+    shown,
+)
 
 LONGEST_WRAPPING = 1800.0
 """Seconds that the workers' policy in Vault allows a wrapped secret to wait."""
@@ -29,6 +39,20 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     database_pool_size: Annotated[int, Meta(ge=1, le=200), about("Connections that one process keeps.")] = 10
     temporal_address: Annotated[str, about("Temporal's frontend, `host:port`.")] = "127.0.0.1:7233"
     temporal_namespace: Annotated[str, about("Temporal namespace of the workflows.")] = "default"
+    temporal_tls_ca: Annotated[
+        str,
+        about(
+            "Certificates (PEM) of those who vouch for Temporal's; given, or with a certificate, TLS is used.",
+            secret=True,
+        ),
+    ] = ""
+    temporal_tls_cert: Annotated[
+        str, about("Certificate (PEM) by which Temporal knows this process, with its key.", secret=True)
+    ] = ""
+    temporal_tls_key: Annotated[str, about("The private key (PEM) of that certificate.", secret=True)] = ""
+    temporal_tls_server_name: Annotated[
+        str, about("Name in Temporal's certificate. Default: the host of the address.")
+    ] = ""
     temporal_task_queue: Annotated[str, about("Task queue that the workers poll.")] = "notebooks-hub"
     temporal_ui_url: Annotated[
         str,
@@ -248,7 +272,10 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] | None = None) -> "Settings":
         """Read the settings; raises `SettingsInvalid` naming every variable that is wrong or missing."""
-        return read(cls, _variable, environment)
+        settings = read(cls, _variable, environment)
+        if bool(settings.temporal_tls_cert) != bool(settings.temporal_tls_key):
+            raise SettingsInvalid("NBHUB_TEMPORAL_TLS_CERT and NBHUB_TEMPORAL_TLS_KEY are given together or not at all")
+        return settings
 
     @property
     def known_orgs(self) -> tuple[str, ...]:

@@ -191,6 +191,7 @@ def confinement_problems(compose: Json) -> Iterator[str]:
 
 BESIDE_SERVERS = {"keycloak", "api", "worker", "vault", "vault-setup"}
 """Who shares a network with JupyterHub, and so with people's programs: nobody whom it does not need."""
+CLIENTS_OF_TEMPORAL = {"temporal-namespace", "temporal-ui", "api", "worker"}
 HOLDERS = {
     "postgres-password": {"postgres"},
     "nbhub-db-password": {"postgres"},
@@ -199,6 +200,11 @@ HOLDERS = {
     "keycloak-admin-password": {"keycloak"},
     "database-url": {"migrate", "api", "worker"},
     "payload-keys": {"api", "worker"},
+    "temporal-ca-cert": {"temporal", *CLIENTS_OF_TEMPORAL},
+    "temporal-server-cert": {"temporal"},
+    "temporal-server-key": {"temporal"},
+    "temporal-client-cert": CLIENTS_OF_TEMPORAL,
+    "temporal-client-key": CLIENTS_OF_TEMPORAL,
     "session-key": {"api"},
     "api-client-secret": {"api", "keycloak"},
     "hub-client-secret": {"jupyterhub", "keycloak"},
@@ -224,6 +230,9 @@ def isolation_problems(compose: Json) -> Iterator[str]:
     beside = {name for name, service in services.items() if "vault" in service["networks"]}
     if beside != {"vault", "vault-setup", "jupyterhub", "api", "worker"}:
         yield f"in the network of Vault: {sorted(beside)}"
+    beside = {name for name, service in services.items() if "temporal" in service["networks"]}
+    if beside != {"temporal", *CLIENTS_OF_TEMPORAL}:
+        yield f"in the network of Temporal: {sorted(beside)}"
     if list(services["vault"]["networks"]) != ["vault"]:
         yield "vault: reached by another way"
     for name in ("database", "hub", "temporal", "vault"):

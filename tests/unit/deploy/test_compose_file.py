@@ -105,6 +105,8 @@ ENDED = {"condition": "service_completed_successfully"}
         (isolation_problems, _service("api", ports=["${BIND_ADDRESS:-127.0.0.1}:8002:8002"]), "api: cannot be started"),
         (isolation_problems, _service("temporal-ui", networks=["temporal", "front"]), "reach temporal-ui"),
         (isolation_problems, _service("worker", networks=["database", "temporal"]), "no way to worker"),
+        (isolation_problems, _service("keycloak", networks=["front", "temporal"]), "in the network of Temporal"),
+        (isolation_problems, _service("postgres", secrets=["temporal-client-key"]), "temporal-client-key: held by"),
         (
             isolation_problems,
             _service("jupyterhub", secrets=["vault-worker-secret-id"]),

@@ -54,8 +54,8 @@ def test_secrets_stay_out_of_git_and_out_of_images() -> None:
 
 SECRET_LOOKING = (
     re.compile(r"BEGIN [A-Z ]*PRIVATE KEY"),
-    # Long, with digits and without the look of a word.
-    re.compile(r"\b(?=[A-Za-z0-9+_-]*\d)(?=[A-Za-z0-9+_-]*[A-Za-z])[A-Za-z0-9+_-]{28,}=*"),
+    # Long, with digits and without the look of a word or a variable's name.
+    re.compile(r"\b(?!(?:[A-Z]+\d?_)+[A-Z]+\b)(?=[A-Za-z0-9+_-]*\d)(?=[A-Za-z0-9+_-]*[A-Za-z])[A-Za-z0-9+_-]{28,}=*"),
     re.compile(r"(?i)\b(password|passwd|secret|token)\b\"?(:|[ \t]*=)[ \t]*[\"']?\w{4,}"),
     re.compile(r"://[^/\s:@$%{]+:[^/\s@$%{]+@"),
     re.compile(r"\b(hvs|s|ghp|xox[bp])\.[A-Za-z0-9]{16,}"),
