@@ -15,7 +15,7 @@ from models.domain.settings import Settings
 from workflows import runtime
 
 # Threads talk to Vault and to file systems. When they have something to do, the event loop gets its turn this soon.
-SWITCH_SECONDS = 0.0005
+SWITCH_SECONDS = 0.0001
 # The server's own turns in a second.
 TICKS = 10
 # Open requests get this long when the process is told to stop.

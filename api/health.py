@@ -39,6 +39,9 @@ from models.records import persons
 
 log = structlog.get_logger(__name__)
 
+# Read once: it is in a file.
+_VERSION = metadata.version("notebooks-hub")
+
 DEADLINE_SECONDS = 2.0
 _VAULT_SERVES = (200, 429, 472, 473)  # active, or a standby that forwards
 
@@ -121,7 +124,7 @@ class HealthController(Controller):
     )
     def version(self, settings: NamedDependency[Settings]) -> Version:
         """The version of the service and of its API."""
-        return Version(version=metadata.version("notebooks-hub"), api=API_VERSION, commit=settings.commit or None)
+        return Version(version=_VERSION, api=API_VERSION, commit=settings.commit or None)
 
 
 async def _person(request: Request[Any, Any, Any], email: str | None) -> UUID | None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from models.domain.process import leave
 from stack.supervisor import Stack
-from tests.bench import permissions, secrets, share, start
+from tests.bench import bodies, permissions, secrets, share, start
 
 
 async def run(pairs: int, users: int) -> None:
@@ -23,10 +23,13 @@ async def run(pairs: int, users: int) -> None:
     print("secrets: GET /version while a slow Vault keeps 100 of them, against the idle one", flush=True)
     with tempfile.TemporaryDirectory(prefix="nbhub-bench-") as directory:
         kept = await secrets.measure(Path(directory))
+    print("bodies: a gigabyte there and back; GET /version under hostile bodies, against the idle one", flush=True)
+    with tempfile.TemporaryDirectory(prefix="nbhub-bench-") as directory:
+        carried = await bodies.measure(Path(directory))
     print("permissions: a check and a list against their numbers", flush=True)
     slopes = await permissions.measure()
     result = {"start_ratio": ratio, "resident_mb": memory, "share": shared, "secrets": kept, "permissions": slopes}
-    print(json.dumps(result))
+    print(json.dumps(result | {"bodies": carried}))
 
 
 def main() -> None:
