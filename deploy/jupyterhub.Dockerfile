@@ -23,7 +23,7 @@ COPY models/domain ./models/domain
 
 FROM python:3.11.14-slim-trixie AS run
 RUN apt-get update \
- && apt-get install --yes --no-install-recommends bubblewrap libseccomp2 libstdc++6 lmod \
+ && apt-get install --yes --no-install-recommends bubblewrap libseccomp2 libstdc++6 lmod slirp4netns \
  && rm -rf /var/lib/apt/lists/*
 RUN groupadd --gid 1000 nbhub \
  && useradd --uid 1000 --gid 1000 --no-create-home --home-dir /nonexistent --shell /usr/sbin/nologin nbhub \

@@ -1,7 +1,7 @@
 """Servers of this machine, each in a bubblewrap sandbox that shows it only what its order names.
 
-For one machine of people who trust each other: the network is shared. What a server cannot do: see another
-home, the hub's files or another server's processes; gain a capability; make a read-only mount writable.
+What a server cannot do: see another home, the hub's files or another server's processes; gain a capability; make a
+read-only mount writable; reach a port of the machine but the hub's, or another server, unless the network is shared.
 """
 
 import os
@@ -10,7 +10,8 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from hub.launch import ARGUMENTS_FD, FILTER_FD, FIRST_FILE_FD, REPORTS_FD, LaunchPlan
+from hub.launch import ARGUMENTS_FD, FILTER_FD, FIRST_FILE_FD, INFO_FD, READY_FD, REPORTS_FD, LaunchPlan
+from hub.network import NetworkMissing, network_for
 from hub.order import Order, OrderRefused, check_mount_targets, check_program, file_on_machine, resolve_source
 from hub.program import DASHBOARD, INSIDE, SEARCH_PATH, SINGLEUSER, program_for
 from hub.recorded import RecordedSpawner
@@ -93,6 +94,13 @@ class BubblewrapSpawner(RecordedSpawner):
             raise OrderRefused(
                 "sandbox-missing", f"No server is started without a filter of system calls: {problem}"
             ) from None
+        try:
+            network = network_for(settings)
+        except NetworkMissing as problem:
+            raise OrderRefused("network-missing", str(problem)) from None
+        if network is not None:
+            # Where it is in there; the rest of the address stays.
+            self.hub_connect_url = network.hub_url
         if order.hardware.gpu:
             raise OrderRefused("hardware-refused", "sandboxes of this machine have no GPU: choose other hardware")
         check_program(order, SEARCH_PATH)
@@ -126,13 +134,14 @@ class BubblewrapSpawner(RecordedSpawner):
                 home=home,
                 mounts=mounts,
                 files=(
-                    *accounts(settings.data_dir),
+                    *files_of_etc(settings.data_dir, network.name_servers if network is not None else ()),
                     *((file, str(INSIDE / file.name)) for file in (DASHBOARD, SINGLEUSER)),
                 ),
                 readable=(Path(sys.prefix), Path(sys.base_prefix), *map(Path, settings.system_directories)),
                 memory_bytes=order.hardware.memory_bytes,
                 variables=order.secrets.variables,
                 secret_files=tuple(order.secrets.files),
+                own_network=network is not None,
             ),
             system_calls=system_calls,
             files=tuple(order.secrets.files.values()),
@@ -140,6 +149,7 @@ class BubblewrapSpawner(RecordedSpawner):
             environment={**self.get_env(), **ENVIRONMENT, **program.environment},
             directory="/",
             limits=self.limits(order),
+            network=network,
         )
 
 
@@ -161,6 +171,7 @@ def sandbox_arguments(
     memory_bytes: int,
     variables: Mapping[str, str],
     secret_files: Sequence[str],
+    own_network: bool,
 ) -> tuple[str, ...]:
     """Return bubblewrap's arguments: an allow-list of what is visible, and no way out of it.
 
@@ -174,6 +185,7 @@ def sandbox_arguments(
         # That is the server's monitor and not the hub.
         "--die-with-parent",
         *("--json-status-fd", str(REPORTS_FD), "--seccomp", str(FILTER_FD)),
+        *(("--unshare-net", "--info-fd", str(INFO_FD), "--block-fd", str(READY_FD)) if own_network else ()),
         *("--proc", "/proc", "--dev", "/dev", "--size", size, "--tmpfs", _SHARED_MEMORY),
         # Before what follows, which may lie in the machine's own directory of this name.
         *("--size", size, "--tmpfs", _TEMPORARY),
@@ -204,8 +216,8 @@ def sandbox_arguments(
     return (*arguments, "--remount-ro", "/dev", "--remount-ro", "/", "--chdir", str(HOME))
 
 
-def accounts(data_dir: Path) -> tuple[tuple[Path, str], ...]:
-    """Return the files of the sandboxes' one account, made on demand, and where they are inside.
+def files_of_etc(data_dir: Path, name_servers: Sequence[str] = ()) -> tuple[tuple[Path, str], ...]:
+    """Return the sandboxes' own files of /etc, made on demand, and where they are inside: those of their one account.
 
     Running sandboxes show them, so what is right is not written again: they would be empty for a moment.
     """
@@ -216,6 +228,8 @@ def accounts(data_dir: Path) -> tuple[tuple[Path, str], ...]:
         "group": f"{USER}:x:{USER_ID}:\n",
         "profile": _PROFILE,
     }
+    if name_servers:
+        entries["resolv.conf"] = "".join(f"nameserver {server}\n" for server in name_servers)
     for name, text in entries.items():
         file = directory / name
         if not file.exists() or file.read_text() != text:

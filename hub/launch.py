@@ -2,8 +2,8 @@
 
 It leaves the hub's process tree, takes the server's lock, writes the record durably and only then starts the program,
 as its child: it stays outside, as `hub.monitor`, and keeps the lock. So whoever dies meanwhile, a process that runs is
-one that a record names. What goes wrong is written to standard output; nothing there, and its end, means that the
-program was executed.
+one that a record names. Where the server has a network of its own, `hub.relay` is started beside the program. What goes
+wrong is written to standard output; nothing there, and its end, means that the program was executed.
 """
 
 import ctypes
@@ -20,17 +20,20 @@ from typing import NoReturn
 
 import msgspec
 
-from hub import monitor, processes
+from hub import monitor, processes, relay
 from hub.limits import Limits, enter_cgroups, make_cgroups
+from hub.network import Network
 from hub.records import GenerationFenced, Record, Records, ServerBusy
 
 # Where the program finds what it inherits; bubblewrap is told these numbers. Files begin at the last.
-REPORTS_FD, ARGUMENTS_FD, FILTER_FD, FIRST_FILE_FD = 10, 11, 12, 13
+REPORTS_FD, INFO_FD, READY_FD, ARGUMENTS_FD, FILTER_FD, FIRST_FILE_FD = 10, 11, 12, 13, 14, 15
 _PR_SET_PDEATHSIG, _PR_SET_CHILD_SUBREAPER = 1, 36
 # `keyctl(2)`, which the C library has no function for: its number, and the operation.
 _KEYCTL = {"x86_64": 250, "s390x": 280, "ppc64le": 271}.get(platform.machine(), 219)
 _JOIN_SESSION_KEYRING = 1
 _LONGEST_PROBLEM = 4096
+# With the standard library alone: small, and quick to start.
+_PYTHON = (sys.executable, "-I", "-S")
 _FIRST_VICTIM = 900
 
 
@@ -61,6 +64,8 @@ class LaunchPlan(msgspec.Struct, frozen=True, kw_only=True):
     environment: dict[str, str]
     directory: str
     limits: Limits
+    # Its own; else the machine's.
+    network: Network | None = None
 
     def __repr__(self) -> str:
         return f"LaunchPlan({self.server_id!r}, generation {self.generation})"
@@ -103,13 +108,20 @@ def _launch(plan: LaunchPlan) -> None:
     make_cgroups(plan.limits)
     log = _above(above, records.open_log(plan.server_id))
     (output, written), (reports, reported), (executed, problems) = (_pipe(above) for _ in range(3))
+    programs = {1: written, 2: written, REPORTS_FD: reported}
+    relays = {1: written, 2: written}
+    if plan.network is not None:
+        (info, informed), (begins, ready) = (_pipe(above) for _ in range(2))
+        programs |= {INFO_FD: informed, READY_FD: begins}
+        listener = relay.listening((relay.LOOPBACK, plan.port)).detach()
+        relays |= {relay.LISTENER_FD: _above(above, listener), relay.INFO_FD: info, relay.READY_FD: ready}
     # What the program leaves behind when it ends becomes a child of this process.
     _control(_PR_SET_CHILD_SUBREAPER, 1)
     here = os.getpid()
     program = os.fork()
     if program == 0:
         try:
-            _become_program(plan, here, written, reported)
+            _become_program(plan, here, programs)
         except (OSError, ValueError) as problem:
             os.write(problems, str(problem).encode())
         os._exit(1)
@@ -117,35 +129,55 @@ def _launch(plan: LaunchPlan) -> None:
     if told := os.read(executed, _LONGEST_PROBLEM):
         os.waitpid(program, 0)
         raise OSError(told.decode())
-    _become_monitor(plan, program, lock=lock, status=status, log=log, output=output, reports=reports)
+    relaying = 0
+    if plan.network is not None:
+        relaying = os.fork()
+        if relaying == 0:
+            try:
+                _become_relay(plan, plan.network, here, program, relays)
+            except OSError as problem:
+                os.write(written, f"{problem}\n".encode())
+            os._exit(1)
+    _become_monitor(plan, program, relaying, lock=lock, status=status, log=log, output=output, reports=reports)
 
 
-def _become_program(plan: LaunchPlan, monitored_by: int, output: int, reports: int) -> NoReturn:
+def _become_program(plan: LaunchPlan, monitored_by: int, inherited: dict[int, int]) -> NoReturn:
     """Execute the program, which ends with the process that is to be its monitor."""
-    _control(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != monitored_by:
-        raise OSError("the launcher was ended")
+    _end_with(monitored_by)
     os.setsid()
     above = _above_all(plan)
     _join_keyring_of_its_own()
     enter_cgroups(plan.limits)
     _limit_this_process(plan.limits)
     os.chdir(plan.directory)
-    nothing = _above(above, os.open(os.devnull, os.O_RDONLY))
-    inherited = {0: nothing, 1: output, 2: output, REPORTS_FD: reports}
-    inherited[ARGUMENTS_FD] = _memory_file(above, "\0".join(plan.hidden_arguments).encode())
-    inherited[FILTER_FD] = _memory_file(above, plan.system_calls)
+    inherited |= {
+        ARGUMENTS_FD: _memory_file(above, "\0".join(plan.hidden_arguments).encode()),
+        FILTER_FD: _memory_file(above, plan.system_calls),
+    }
     for number, content in enumerate(plan.files, FIRST_FILE_FD):
         inherited[number] = _memory_file(above, content.encode())
-    for target, source in inherited.items():
-        os.dup2(source, target, inheritable=True)
+    _inherit(above, inherited)
     # Python ignores it for itself, and a program would inherit that.
     signal.signal(signal.SIGPIPE, signal.SIG_DFL)
     os.execve(plan.program, plan.arguments, plan.environment)  # noqa: S606 -- what this module is for
 
 
+def _become_relay(
+    plan: LaunchPlan, network: Network, monitored_by: int, program: int, inherited: dict[int, int]
+) -> NoReturn:
+    """Execute the relay, whose work counts as the server's, and which ends with the monitor."""
+    _end_with(monitored_by)
+    enter_cgroups(plan.limits)
+    os.chdir("/")
+    _inherit(_above_all(plan), inherited)
+    command = [*_PYTHON, str(relay.__file__), str(program), str(plan.port), network.hub_host, str(network.hub_port)]
+    if network.slirp4netns:
+        command += [network.slirp4netns, " ".join(network.name_servers), " ".join(network.closed)]
+    os.execve(command[0], command, {})  # noqa: S606 -- what this module is for
+
+
 def _become_monitor(
-    plan: LaunchPlan, program: int, *, lock: int, status: int, log: int, output: int, reports: int
+    plan: LaunchPlan, program: int, relaying: int, *, lock: int, status: int, log: int, output: int, reports: int
 ) -> NoReturn:
     """Keep what tells of the server's life, and nothing else of what this process was told: secrets are not kept."""
     nothing = os.open(os.devnull, os.O_RDWR)
@@ -154,8 +186,21 @@ def _become_monitor(
     for target, source in kept.items():
         os.dup2(source, target, inheritable=True)
     os.chdir("/")
-    command = [sys.executable, "-I", "-S", str(monitor.__file__), str(program), *plan.limits.cgroups]
+    command = [*_PYTHON, str(monitor.__file__), str(program), str(relaying), *plan.limits.cgroups]
     os.execve(command[0], command, {})  # noqa: S606 -- what this module is for
+
+
+def _end_with(parent: int) -> None:
+    """Have this process killed when its parent ends."""
+    _control(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:
+        raise OSError("the launcher was ended")
+
+
+def _inherit(above: int, inherited: dict[int, int]) -> None:
+    """Leave these open, by their numbers, for the program that this process becomes; it reads no input."""
+    for target, source in {0: _above(above, os.open(os.devnull, os.O_RDONLY)), **inherited}.items():
+        os.dup2(source, target, inheritable=True)
 
 
 def _control(option: int, value: int) -> None:
@@ -201,7 +246,7 @@ def _memory_file(above: int, content: bytes) -> int:
 
 def _above_all(plan: LaunchPlan) -> int:
     """Return a number above all those that have a meaning here."""
-    return max(FIRST_FILE_FD + len(plan.files), monitor.REPORTS_FD + 1)
+    return max(FIRST_FILE_FD + len(plan.files), monitor.REPORTS_FD + 1, relay.READY_FD + 1)
 
 
 def _pipe(above: int) -> list[int]:

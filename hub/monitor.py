@@ -1,9 +1,10 @@
 """Stays outside of a server for as long as anything of it lives, and holds the lock that says so.
 
-`monitor.py PID CGROUP…`: `hub.launch` becomes this once it has started the server's program as its child PID, in
-cgroups of the server's own. The lock, and
-whatever else tells whether the server lives, is here and not in the server: nobody lets go of it from inside. What the
-server leaves behind when its program ends becomes a child of this process, which ends only when it has none.
+`monitor.py PID RELAY CGROUP…`: `hub.launch` becomes this once it has started the server's program as its child PID, in
+cgroups of the server's own, and beside it the RELAY of its network, if it has one, else 0. The lock, and whatever else
+tells whether the server lives, is here and not in the server: nobody lets go of it from inside. What the server leaves
+behind when its program ends becomes a child of this process, which ends only when it has none. A server whose relay has
+ended can be reached by nobody, and is ended too.
 
 SIGTERM ends all of the server at once. This file runs with the standard library alone, so that it is small, and holds
 nothing of what the launcher was told.
@@ -76,8 +77,9 @@ class Log:
 class Monitor:
     """Watches over one program and whatever it starts."""
 
-    def __init__(self, pid: int, cgroups: list[str]) -> None:
+    def __init__(self, pid: int, relay: int, cgroups: list[str]) -> None:
         self._pid = pid
+        self._relay = relay
         self._cgroups = cgroups
         self._log = Log(LOG_FD)
         self._report = b""
@@ -120,6 +122,9 @@ class Monitor:
                 if reaped == self._pid:
                     code = os.waitstatus_to_exitcode(status)
                     self._code = code if code >= 0 else 128 - code
+                elif reaped == self._relay and not self._asked_to_end and self._code is None:
+                    # It said why, if it could.
+                    self._code = 1
         return self._asked_to_end or self._code is not None
 
     def _end_all(self) -> None:
@@ -196,4 +201,4 @@ def _children() -> set[int]:
 
 
 if __name__ == "__main__":
-    Monitor(int(sys.argv[1]), sys.argv[2:]).run()
+    Monitor(int(sys.argv[1]), int(sys.argv[2]), sys.argv[3:]).run()

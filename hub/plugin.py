@@ -31,6 +31,7 @@ _STATUS = {
     "hardware-refused": 422,
     "launch-failed": 500,
     "limits-missing": 422,
+    "network-missing": 422,
     "mount-missing": 422,
     "profile-unknown": 422,
     "program-missing": 422,

@@ -1,6 +1,7 @@
 """What JupyterHub's side is told by its environment: `NBHUB_HUB_<FIELD>`, plus three names shared with the rest."""
 
 from collections.abc import Callable, Mapping
+from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
 from typing import Annotated
 
@@ -10,6 +11,7 @@ from models.domain.environment import Words, about, read, shown
 
 SPAWNERS = ("bubblewrap", "local", "kube", "docker")
 LIMITS = ("cgroup", "none")
+NETWORKS = ("closed", "internet", "host")
 # Not of JupyterHub's side alone, so without the `HUB_` prefix.
 _SHARED = {
     "api_url": "NBHUB_API_URL",
@@ -32,6 +34,14 @@ def _one_of(words: tuple[str, ...]) -> Callable[[str], str]:
         return word
 
     return checked
+
+
+def _network(text: str) -> str:
+    return str(IPv4Network(text))
+
+
+def _address(text: str) -> str:
+    return str(IPv4Address(text))
 
 
 class HubSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -80,6 +90,12 @@ class HubSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     kube_claims: Annotated[dict[str, str], about(json=True)] = {}
     # What holds a server to its memory, processors and processes: a cgroup, or (none) limits of each process.
     limits: Annotated[str, about(form=_one_of(LIMITS))] = "cgroup"
+    # What a server reaches: itself and the hub (closed), and what is public in the world (internet), or all (host).
+    network: Annotated[str, about(form=_one_of(NETWORKS))] = "closed"
+    # The way into the internet: its program; networks closed besides private ones; who is asked for names.
+    slirp4netns: str = "slirp4netns"
+    closed_networks: Annotated[Words, about(form=_network)] = ()
+    name_servers: Annotated[Words, about(form=_address)] = ()
     # A delegated cgroup v2 directory; empty: below the hub's own cgroups.
     cgroup: str = ""
 

@@ -18,6 +18,8 @@ class Isolation(Struct, frozen=True, kw_only=True):
     """As `NBHUB_HUB_SPAWNER` has it."""
     limits: str
     """As `NBHUB_HUB_LIMITS` has it."""
+    network: str = "host"
+    """As `NBHUB_HUB_NETWORK` has it."""
     why_none: str = ""
     """Why there is no sandbox, and what to do; empty where there is one."""
 
@@ -27,8 +29,13 @@ class Isolation(Struct, frozen=True, kw_only=True):
             if self.limits == "cgroup"
             else "NO LIMITS of a server as a whole, but of each of its processes: no cgroups can be made here"
         )
+        network = (
+            "a network of its own, in which it reaches the hub alone"
+            if self.network == "closed"
+            else "NO NETWORK OF ITS OWN: it reaches all that this machine does, other people's servers too"
+        )
         if not self.why_none:
-            return f"each server in a sandbox of its own (bubblewrap); {limits}"
+            return f"each server in a sandbox of its own (bubblewrap), with {network}; {limits}"
         return (
             "NONE: servers are plain processes of yours and can read all that you can; those with datasets, modules, "
             f"groups or secrets are refused. {self.why_none}; {limits}"
@@ -37,23 +44,25 @@ class Isolation(Struct, frozen=True, kw_only=True):
 
 async def found_out(bubblewrap: Program) -> Isolation:
     """Return what this machine can give, having made a sandbox that does nothing."""
-    try:
-        trial = await asyncio.create_subprocess_exec(
-            *(str(bubblewrap.path), "--unshare-user", "--disable-userns", "--unshare-pid", "--unshare-ipc"),
-            *("--uid", "1000", "--gid", "1000", "--cap-drop", "ALL", "--ro-bind", "/", "/", "--proc", "/proc", "true"),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-        )
-        async with asyncio.timeout(_PATIENCE_SECONDS):
-            said, _ = await trial.communicate()
-    except (OSError, TimeoutError) as problem:
-        return _none(str(problem) or "it did not end")
-    return (
-        Isolation(spawner="bubblewrap", limits=_limits())
-        if trial.returncode == 0
-        else _none(said.decode(errors="replace"))
-    )
+    said = ""
+    for network, more in (("closed", ("--unshare-net",)), ("host", ())):
+        try:
+            trial = await asyncio.create_subprocess_exec(
+                *(str(bubblewrap.path), "--unshare-user", "--disable-userns", "--unshare-pid", "--unshare-ipc", *more),
+                *("--uid", "1000", "--gid", "1000", "--cap-drop", "ALL"),
+                *("--ro-bind", "/", "/", "--proc", "/proc", "true"),
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+            )
+            async with asyncio.timeout(_PATIENCE_SECONDS):
+                output, _ = await trial.communicate()
+        except (OSError, TimeoutError) as problem:
+            return _none(str(problem) or "it did not end")
+        if trial.returncode == 0:
+            return Isolation(spawner="bubblewrap", limits=_limits(), network=network)
+        said = output.decode(errors="replace")
+    return _none(said)
 
 
 def _limits() -> str:

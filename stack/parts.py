@@ -228,6 +228,7 @@ def jupyterhub(
         "NBHUB_HUB_BUBBLEWRAP": str(bubblewrap.path),
         "NBHUB_HUB_SPAWNER": isolation.spawner,
         "NBHUB_HUB_LIMITS": isolation.limits,
+        "NBHUB_HUB_NETWORK": isolation.network,
         "NBHUB_HUB_ALLOWED_ROOTS": str(layout.data_root),
         "NBHUB_API_URL": layout.url("api"),
         "NBHUB_HUB_VAULT_URL": layout.url("vault"),

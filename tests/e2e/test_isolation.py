@@ -1,5 +1,6 @@
 """What a kernel can reach: its own home, and nothing of anybody else."""
 
+import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 
 import httpx
@@ -55,6 +56,26 @@ async def test_a_kernel_cannot_remount_or_become_anybody(notebook: Notebook) -> 
     assert (await notebook.run("print(os.getuid())")).strip() == "1000"
     write = "try:\n    open('/usr/x', 'w')\nexcept OSError as error:\n    print(type(error).__name__, error.errno)"
     assert (await notebook.run(write)).strip() in {"OSError 30", "PermissionError 13"}
+
+
+async def test_a_kernel_reaches_no_part_of_the_stack_but_the_hub(notebook: Notebook, stack: Stack) -> None:
+    """Neither Temporal nor its web UI, Vault, the API with its codec, the provider nor JupyterHub's proxy."""
+    ports = stack.layout.ports
+    listening = {name for name, port in ports.items() if answers(port)}
+    assert {"temporal", "temporal_ui", "vault", "api", "hub", "hub_proxy", "oidc"} <= listening
+    code = f"""
+import socket
+def answers(port):
+    with socket.socket() as client:
+        return client.connect_ex(("127.0.0.1", port)) == 0
+print([name for name, port in {ports!r}.items() if answers(port)])
+"""
+    assert (await notebook.run(code)).strip() == "['hub']"
+
+
+def answers(port: int) -> bool:
+    with socket.socket() as client:
+        return client.connect_ex(("127.0.0.1", port)) == 0
 
 
 async def test_the_environment_of_a_kernel_holds_no_key_of_the_hub(notebook: Notebook, stack: Stack) -> None:

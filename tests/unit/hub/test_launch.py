@@ -46,7 +46,7 @@ def launch(data_dir: Path, **changes: object) -> str:
         "spawner": "local",
         "port": 4321,
         "program": "/bin/sh",
-        "arguments": ("sh", "-c", 'echo "$SECRET"; cat /dev/fd/11; ulimit -n; exec sleep 60'),
+        "arguments": ("sh", "-c", 'echo "$SECRET"; cat /dev/fd/13; ulimit -n; exec sleep 60'),
         "hidden_arguments": ("--one", "two"),
         "environment": {"SECRET": "known", "PATH": "/usr/bin:/bin"},
         "directory": "/",

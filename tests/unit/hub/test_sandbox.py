@@ -11,7 +11,7 @@ from urllib.parse import quote
 
 import pytest
 
-from hub.bubblewrap import ENVIRONMENT, accounts, sandbox_arguments
+from hub.bubblewrap import ENVIRONMENT, files_of_etc, sandbox_arguments
 from hub.launch import FIRST_FILE_FD
 from hub.redaction import redact
 from hub.settings import HubSettings
@@ -21,11 +21,12 @@ def build(tmp_path: Path) -> tuple[str, ...]:
     return sandbox_arguments(
         home=Path("/data/homes/alice"),
         mounts=((Path("/data/d/1"), "/opt/datasets/one", True), (Path("/data/d/2"), "/opt/datasets/two", False)),
-        files=accounts(tmp_path),
+        files=files_of_etc(tmp_path),
         readable=(Path("/srv/venv"), Path("/usr/local"), Path("/srv/venv")),
         memory_bytes=1024,
         variables={"API_KEY": "shh"},
         secret_files=("/opt/secret/a", "/opt/secret/b/c"),
+        own_network=True,
     )
 
 
@@ -35,7 +36,14 @@ def pairs(arguments: tuple[str, ...], option: str) -> list[tuple[str, str]]:
 
 def test_the_sandbox_cannot_be_left(tmp_path: Path) -> None:
     arguments = build(tmp_path)
-    for flag in ("--unshare-user", "--disable-userns", "--unshare-pid", "--unshare-ipc", "--new-session"):
+    for flag in (
+        "--unshare-user",
+        "--disable-userns",
+        "--unshare-pid",
+        "--unshare-ipc",
+        "--unshare-net",
+        "--new-session",
+    ):
         assert flag in arguments
     assert "--die-with-parent" in arguments
     assert arguments[arguments.index("--cap-drop") + 1] == "ALL"
@@ -81,33 +89,40 @@ def test_secrets_are_put_in_before_the_root_is_closed(tmp_path: Path) -> None:
 
 def test_without_secrets_there_is_nothing_of_them(tmp_path: Path) -> None:
     arguments = sandbox_arguments(
-        home=Path("/h"), mounts=(), files=(), readable=(), memory_bytes=1, variables={}, secret_files=()
+        home=Path("/h"),
+        mounts=(),
+        files=(),
+        readable=(),
+        memory_bytes=1,
+        variables={},
+        secret_files=(),
+        own_network=True,
     )
     assert not {"--setenv", "--perms", "--file"} & set(arguments)
 
 
 def test_the_only_account_is_the_sandboxs_own(tmp_path: Path) -> None:
-    files = {inside: file.read_text() for file, inside in accounts(tmp_path)}
+    files = {inside: file.read_text() for file, inside in files_of_etc(tmp_path)}
     assert files["/etc/passwd"] == "jovyan:x:1000:1000::/home/jovyan:/bin/bash\n"
     assert set(files) == {"/etc/passwd", "/etc/group", "/etc/profile"}
 
 
 def test_files_that_running_sandboxes_show_are_left_alone(tmp_path: Path) -> None:
-    files = [file for file, _ in accounts(tmp_path)]
+    files = [file for file, _ in files_of_etc(tmp_path)]
     right = [file.read_text() for file in files]
     for file in files:
         os.utime(file, (1, 1))
-    accounts(tmp_path)
+    files_of_etc(tmp_path)
     assert [file.stat().st_mtime for file in files] == [1, 1, 1]
     files[0].write_text("of an older version")
-    accounts(tmp_path)
+    files_of_etc(tmp_path)
     assert [file.read_text() for file in files] == right
 
 
 @pytest.mark.parametrize("shell", [("bash",), ("bash", "--posix"), ("sh",)])
 def test_a_login_shell_keeps_the_servers_environment(tmp_path: Path, shell: tuple[str, ...]) -> None:
     """Sourced, as by a login shell: nothing of it may fail, say something, or change what the modules set."""
-    profile = next(file for file, inside in accounts(tmp_path) if inside == "/etc/profile")
+    profile = next(file for file, inside in files_of_etc(tmp_path) if inside == "/etc/profile")
     start = tmp_path / "start"
     start.write_text("told() { echo told; }")
     environment = {

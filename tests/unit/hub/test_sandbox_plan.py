@@ -10,14 +10,16 @@ import pytest
 from tornado import web
 from traitlets.config import Config
 
-from hub.bubblewrap import BubblewrapSpawner
+from hub.bubblewrap import BubblewrapSpawner, files_of_etc
 from hub.launch import LaunchPlan, encode_plan
+from hub.network import Network
 from hub.order import Order, OrderRefused
 from hub.records import Failure, Records
 from hub.secrets import OpenedSecrets
 from hub.settings import HubSettings
 from models.domain.server_spec import Mount
 from tests.unit.hub.conftest import SERVER, MakeOrder
+from tests.unit.hub.test_sandbox import pairs
 
 KEY_FILE = "-----BEGIN KEY-----\nshh second line\nshh third line\n"
 OPENED = OpenedSecrets(
@@ -68,8 +70,8 @@ def test_secrets_are_for_the_sandbox_alone(spawner: Any, order: Order) -> None:
     plan = spawner.plan(order)
     hidden = "\0".join(plan.hidden_arguments)
     assert "\0--setenv\0API_KEY\0shh variable\0" in hidden
-    assert "\0--file\x0013\0/opt/secret/key\0" in hidden
-    assert "\0--file\x0014\0/opt/secret/a/b\0" in hidden
+    assert "\0--file\x0015\0/opt/secret/key\0" in hidden
+    assert "\0--file\x0016\0/opt/secret/a/b\0" in hidden
     assert plan.files == (KEY_FILE, "")
     for seen in (plan.arguments, plan.environment, plan.program, plan.directory):
         assert "shh" not in str(seen)
@@ -129,3 +131,74 @@ async def test_a_server_without_secrets_forgets_those_of_the_one_before(spawner:
     failure = Records(spawner.hub_settings.data_dir).failure(order.spec.server_id)
     assert failure is not None
     assert failure.log == spawner.last_words
+
+
+def with_settings(spawner: Any, **changes: Any) -> Any:
+    spawner.hub_settings = msgspec.structs.replace(spawner.hub_settings, **changes)
+    return spawner
+
+
+def test_a_server_has_a_network_of_its_own_in_which_the_hub_is_at_the_loopback(spawner: Any, order: Order) -> None:
+    plan = with_settings(spawner, host="0.0.0.0", port=4567, connect_url="https://hub.example.org").plan(order)
+    assert "--unshare-net" in plan.hidden_arguments
+    assert plan.network == Network(hub_host="127.0.0.1", hub_port=4567)
+    assert spawner.hub_connect_url == "http://127.0.0.1:4567"
+    assert "/etc/resolv.conf" not in [inside for _, inside in files_of_etc(spawner.hub_settings.data_dir)]
+
+
+def test_a_setting_lets_servers_share_the_machines_network(spawner: Any, order: Order) -> None:
+    """The twin."""
+    plan = with_settings(spawner, network="host").plan(order)
+    assert plan.network is None
+    assert not {"--unshare-net", "--info-fd", "--block-fd"} & set(plan.hidden_arguments)
+    assert not spawner.hub_connect_url
+
+
+def test_a_way_into_the_internet_is_that_of_the_settings(spawner: Any, order: Order) -> None:
+    chosen = {"name_servers": ("192.0.2.53",), "closed_networks": ("203.0.113.0/24",)}
+    plan = with_settings(spawner, network="internet", **chosen).plan(order)
+    assert plan.network == Network(
+        hub_host="127.0.0.1",
+        hub_port=8081,
+        slirp4netns="/usr/bin/slirp4netns",
+        name_servers=("192.0.2.53",),
+        closed=("203.0.113.0/24",),
+    )
+    files = dict(pairs(plan.hidden_arguments, "--ro-bind"))
+    (resolver,) = [Path(source) for source, inside in files.items() if inside == "/etc/resolv.conf"]
+    assert resolver.read_text() == "nameserver 192.0.2.53\n"
+
+
+@pytest.mark.parametrize(
+    ("program", "resolver", "missing"),
+    [
+        (None, "nameserver 192.0.2.53\n", "there is no slirp4netns"),
+        (
+            "/usr/bin/slirp4netns",
+            "search example.org\nnameserver 127.0.0.53\nnameserver ::1\n",
+            "NBHUB_HUB_NAME_SERVERS",
+        ),
+    ],
+)
+def test_a_hub_that_cannot_give_the_internet_starts_nothing_and_says_what_to_do(
+    spawner: Any,
+    order: Order,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    program: str,
+    resolver: str,
+    missing: str,
+) -> None:
+    file = tmp_path / "resolv.conf"
+    file.write_text(resolver)
+    monkeypatch.setattr("hub.network._RESOLVER", file)
+    monkeypatch.setattr("shutil.which", lambda name, **_: program if name == "slirp4netns" else f"/usr/bin/{name}")
+    with pytest.raises(OrderRefused) as refusal:
+        with_settings(spawner, network="internet").plan(order)
+    assert refusal.value.code == "network-missing"
+    assert missing in refusal.value.message
+    assert "NBHUB_HUB_NETWORK=closed" in refusal.value.message
+    # The twins.
+    monkeypatch.setattr("shutil.which", lambda name, **_: f"/usr/bin/{name}")
+    file.write_text(f"{resolver}nameserver 192.0.2.54\n")
+    assert spawner.plan(order).network.name_servers[-1] == "192.0.2.54"

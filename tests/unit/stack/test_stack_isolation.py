@@ -17,11 +17,23 @@ async def test_a_machine_that_makes_sandboxes_gives_each_server_one() -> None:
     given = await isolation.found_out(await programs.bubblewrap())
     assert (given.spawner, given.why_none) == ("bubblewrap", "")
     assert "a sandbox of its own" in str(given)
+    assert given.network == "closed"
+    assert "reaches the hub alone" in str(given)
     assert ("cgroups limit each server" if given.limits == "cgroup" else "NO LIMITS") in str(given)
 
 
 def test_what_limits_nothing_is_told() -> None:
     assert "NO LIMITS" in str(Isolation(spawner="bubblewrap", limits="none"))
+
+
+async def test_a_machine_that_makes_no_networks_is_told_to_share_its_own(tmp_path: Path) -> None:
+    real = await programs.bubblewrap()
+    forbidden = tmp_path / "bwrap"
+    forbidden.write_text(f'#!/bin/sh\ncase "$*" in *--unshare-net*) exit 1;; esac\nexec {real.path} "$@"\n')
+    forbidden.chmod(0o755)
+    given = await isolation.found_out(named(forbidden))
+    assert (given.spawner, given.network) == ("bubblewrap", "host")
+    assert "NO NETWORK OF ITS OWN" in str(given)
 
 
 async def test_a_machine_without_user_namespaces_is_told_to_give_none(tmp_path: Path) -> None:
