@@ -21,7 +21,7 @@ import sys
 from urllib.parse import urlsplit
 
 from jupyterhub import __version__
-from jupyterhub.services.auth import HubOAuthCallbackHandler, HubOAuthenticated
+from jupyterhub.services.auth import HubOAuth, HubOAuthCallbackHandler, HubOAuthenticated
 from tornado import httpclient, httputil, iostream, web
 from tornado.http1connection import HTTP1Connection, HTTP1ConnectionParameters
 
@@ -253,6 +253,7 @@ async def main(arguments: list[str]) -> int:
     """Run the program and its proxy until one of them ends; return the exit code."""
     parser = argparse.ArgumentParser(allow_abbrev=False)
     parser.add_argument("--keep-prefix", action="store_true")
+    parser.add_argument("--let-in-seconds", type=int, required=True)
     parser.add_argument("--port-variable", action="append", default=[])
     parser.add_argument("ready_path")
     parser.add_argument("command", nargs=argparse.REMAINDER)
@@ -268,6 +269,8 @@ async def main(arguments: list[str]) -> int:
         while not ended.done() and not await _answers(port, options.ready_path):
             await asyncio.wait([ended], timeout=_LOOK_AGAIN_SECONDS)
         if not ended.done():
+            # The one that all visits ask.
+            HubOAuth.instance(cache_max_age=options.let_in_seconds)
             _listen(port, options.keep_prefix)
         # A web program that ends has failed, whatever it says of itself.
         return await ended or 1

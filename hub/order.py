@@ -25,6 +25,9 @@ MODULE_FILES = PurePosixPath("/opt/modules/modulefiles")
 # `{port}` is filled in by `hub.dashboard`, where the program runs.
 _PLACEHOLDER = re.compile(r"\{(file|directory|base_url)\}")
 _PORT = "{port}"
+# So long a server lets somebody in by what JupyterHub said before. Who loses a share, or is removed there, comes in for
+# as long; each server in use asks as often.
+LET_IN_SECONDS = 30
 
 
 class OrderRefused(Exception):
@@ -57,8 +60,10 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
         `dashboard` is the command of `hub.dashboard` where the server runs: a web program is started by it.
         """
         if self.application.kind == "jupyter":
-            return tuple(expand(argument, values) for argument in self.application.command)
-        options = [] if self.application.strip_prefix else ["--keep-prefix"]
+            command = (expand(argument, values) for argument in self.application.command)
+            return (*command, f"--HubOAuth.cache_max_age={LET_IN_SECONDS}")
+        options = [f"--let-in-seconds={LET_IN_SECONDS}"]
+        options += [] if self.application.strip_prefix else ["--keep-prefix"]
         options += [f"--port-variable={name}" for name, value in self.application.environment.items() if value == _PORT]
         command = (_format_of_port(argument, values) for argument in self.application.command)
         return (*dashboard, *options, self.application.ready_path, *command)

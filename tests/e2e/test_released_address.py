@@ -111,6 +111,12 @@ async def give_away(place: Place, alice: Member, email: str) -> None:
     shares = f"/shares/{await alice.hub_user()}/{shared['name']}"
     (await place.hub.post(shares, json={"user": name})).raise_for_status()
     members = f"/groups/nbhub-{group['_id']}"
+
+    async def reaches_shared() -> int:
+        async with httpx.AsyncClient(headers={"Authorization": f"token {token}"}) as client:
+            return (await client.get(f"{shared['url']}api/status")).status_code
+
+    assert await reaches_shared() == 200
     await until(lambda: place.users_of(members), lambda found: name in found, within=40, what="the group is mirrored")
     async with Browser.of(place.stack, email) as browser:
         assert await browser.opens(own) == "server"
@@ -141,6 +147,8 @@ async def give_away(place: Place, alice: Member, email: str) -> None:
             assert (await client.get(f"{place.stack.info.jupyterhub}/hub/api/user")).status_code == 403
         assert not await place.users_of(members) & {name, await other.hub_user()}
         assert await place.users_of(shares) == set()
+        # The other's server asks JupyterHub again by then.
+        await until(reaches_shared, lambda status: status == 403, within=60, what="the share ends")
         async with Notebook(server["url"], await place.stack.hub_token(email)) as notebook:
             assert (await notebook.run("print(6 * 7)")).strip() == "42"
     await other.succeeded(await other.delete(server))

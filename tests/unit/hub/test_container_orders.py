@@ -67,7 +67,7 @@ async def test_a_pod_of_a_dashboard_is_behind_the_sign_in(kube_spawner: Any, mak
     (container,) = pod.spec.containers
     assert container.args[:3] == ["python3", "-I", "-c"]
     assert "class Visit" in container.args[3]
-    assert container.args[4:7] == ["/_stcore/health", "streamlit", "run"]
+    assert container.args[5:8] == ["/_stcore/health", "streamlit", "run"]
     assert "--server.port={port}" in container.args
     assert container.args[-1] == "/home/jovyan/app.py"
     assert container.resources.limits["nvidia.com/gpu"] == "1"

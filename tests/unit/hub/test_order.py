@@ -139,16 +139,17 @@ def test_placeholders(make_order: MakeOrder) -> None:
     command = make_order(application="voila", file_path="a.ipynb").command(
         {"file": "/home/jovyan/a.ipynb", "base_url": "/user/a/b/"}, ("dashboard",)
     )
-    assert command[:3] == ("dashboard", "--keep-prefix", "/")
+    assert command[:4] == ("dashboard", "--let-in-seconds=30", "--keep-prefix", "/")
     assert "--base_url=/user/a/b/" in command
     assert command[-1] == "/home/jovyan/a.ipynb"
+    assert make_order(application="jupyterlab").command({}, ())[-1] == "--HubOAuth.cache_max_age=30"
 
 
 def test_the_port_is_filled_in_where_the_command_says_so_alone(make_order: MakeOrder) -> None:
     """What reaches the program is a format string of the port: a file's name keeps what looks like a placeholder."""
     values = {"file": "/home/jovyan/{port} {x}.py"}
     command = make_order(application="dash", file_path="a.py").command(values, ("dashboard",))
-    assert command == ("dashboard", "--port-variable=PORT", "/", "python", "/home/jovyan/{{port}} {{x}}.py")
+    assert command[2:] == ("--port-variable=PORT", "/", "python", "/home/jovyan/{{port}} {{x}}.py")
     (port,) = (part for part in make_order(application="streamlit", file_path="a.py").command({}, ()) if "port" in part)
     assert port.format(port=1) == "--server.port=1"
 
