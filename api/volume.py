@@ -36,7 +36,7 @@ from api.http.write import Replayed, Write
 from integrations import lmod
 from integrations.containment import LONGEST_NAME, LONGEST_PATH, components
 from integrations.contents import Content, Draft, Version, version_at
-from integrations.filesystem import Entry, EntryType, Volumes, check_new_name
+from integrations.filesystem import Entry, EntryType, Listing, Volumes, check_new_name
 from models.access.permissions import Level
 from models.domain.errors import (
     ActionForbidden,
@@ -278,6 +278,7 @@ class VolumeController(Controller):
     ) -> Response[list[EntryView]]:
         """What is in a directory, by name in byte order. Beneath the other roots than `notebooks`: one's records first.
 
+        A directory of more than 10,000 entries comes in its own order, and a page of it may be short though more come.
         Links, devices and the like are not shown, nor are names that are not UTF-8.
         """
         names = _query_components(path)
@@ -288,11 +289,10 @@ class VolumeController(Controller):
         identity, below = (home, names) if home is not None else _record_of(root, names)
         await volumes.require(root, identity, caller, Level.READ)
         with _in_query():
-            after = None if page.after is None else page.after[0]
-            entries = await services.file_threads.of(caller.id).run(
-                _list, services.settings, root, identity, below, after, page.limit + 1
+            part = await services.file_threads.of(caller.id).run(
+                _list, services.settings, root, identity, below, page.after, page.limit
             )
-        return page.answer(entries, key=lambda one: (one.name,), view=_viewer_of_entries(root, path))
+        return page.answer_part(part.entries, after=part.after, view=_viewer_of_entries(root, path))
 
     @get(
         "/lua",
@@ -449,8 +449,8 @@ def _path(identity: UUID, below: tuple[str, ...]) -> str:
 
 
 def _list(
-    settings: Settings, root: Root, identity: UUID, below: tuple[str, ...], after: str | None, limit: int
-) -> list[Entry]:
+    settings: Settings, root: Root, identity: UUID, below: tuple[str, ...], after: tuple[str, ...] | None, limit: int
+) -> Listing:
     """What is in a directory below that of a record or person."""
     location = _require_directory(settings, root, identity)
     return Volumes().list_entries(location, _path(identity, below), after=after, limit=limit)

@@ -8,6 +8,7 @@ thread. A file system that fails raises `VolumeUnavailable`, whose message names
 import contextlib
 import errno
 import heapq
+import itertools
 import os
 import secrets
 import stat
@@ -21,11 +22,15 @@ from uuid import UUID
 from msgspec import Struct
 
 from integrations import containment, removal
+from integrations.entries import Found, entries_of
 from models.domain.errors import DomainError, RecordMissing, RequestInvalid, StateConflict, VolumeUnavailable
 
 TRASH = ".trash"
 UNFINISHED = ".nbhub-unfinished-"
 """How the names of files begin that are still being written. Only a crash leaves one."""
+
+MOST_SORTED = 10_000
+"""Entries that are read at most for one part of a directory."""
 
 _HINTS = {
     errno.ENOSPC: "There is no space left: delete files, or ask an administrator for more space.",
@@ -49,6 +54,14 @@ class Entry(Struct, frozen=True, order=True):
 
     name: str
     type: EntryType
+
+
+class Listing(Struct, frozen=True):
+    """A part of what is in a directory."""
+
+    entries: list[Entry]
+    after: tuple[str, ...] | None
+    """After what the next part comes; None: there is no more."""
 
 
 class Maker(Protocol):
@@ -148,17 +161,24 @@ class Volumes:
             os.fsync(trash)
             os.fsync(live)
 
-    def list_entries(self, root: Path, path: str, *, after: str | None, limit: int) -> list[Entry]:
-        """At most `limit` files and directories of a directory, by name in byte order, those after a name.
+    def list_entries(self, root: Path, path: str, *, after: tuple[str, ...] | None, limit: int) -> Listing:
+        """At most `limit` files and directories of a directory, `after` those of an earlier listing.
 
-        Links and all that is neither file nor directory are not shown, and neither are names that are not UTF-8: no
-        request could say them. Raises `RecordMissing`, or `RequestInvalid` for `/path`.
+        They come by name in byte order; a directory of more than `MOST_SORTED` entries comes in its own order, because
+        to sort it all of it would be read for each part. Links and all that is neither file nor directory are not
+        shown, nor are names that are not UTF-8: no request could say them. Raises `RecordMissing`, or `RequestInvalid`
+        for `/path`, or for `cursor` if the earlier listing was sorted, and the directory is too large for it by now.
         """
-        with opened(root) as descriptor, directory_at(descriptor, path) as directory, os.scandir(directory) as entries:
-            # Only a page is ever held, however large the directory is.
-            return heapq.nsmallest(
-                limit, (entry for entry in map(_entry_of, entries) if entry and (after is None or entry.name > after))
-            )
+        with opened(root) as descriptor, directory_at(descriptor, path) as directory:
+            if after is not None and len(after) > 1:
+                return _in_its_own_order(directory, int(after[1]), limit)
+            found = list(itertools.islice(entries_of(directory), MOST_SORTED + 1))
+            if len(found) <= MOST_SORTED:
+                return _sorted(found, "" if after is None else after[0], limit)
+            if after is not None:
+                message = "the directory has become too large to be sorted: list it from its beginning"
+                raise RequestInvalid.of("cursor", "cursor", message, **{"in": "query"})
+            return _in_its_own_order(directory, 0, limit)
 
     def create_file(self, root: Path, path: str, name: str, content: bytes, maker: Maker | None = None) -> None:
         """Make a file in a directory. It is complete, durable and its owner's from the moment that it has its name.
@@ -352,17 +372,36 @@ def require_free(directory: int, name: str) -> None:
             raise FileExistsError
 
 
-def _entry_of(found: "os.DirEntry[str]") -> Entry | None:
+def _sorted(found: list[Found], after: str, limit: int) -> Listing:
+    entries = (entry for entry in map(_entry_of, found) if entry is not None and entry.name > after)
+    shown = heapq.nsmallest(limit + 1, entries)
+    return Listing(shown[:limit], (shown[limit - 1].name,) if len(shown) > limit else None)
+
+
+def _in_its_own_order(directory: int, position: int, limit: int) -> Listing:
+    shown: list[Entry] = []
+    for number, found in enumerate(entries_of(directory, position)):
+        entry = _entry_of(found)
+        # Also where nothing is to be shown for long: a part has its end.
+        if (entry is not None and len(shown) == limit) or number == MOST_SORTED:
+            return Listing(shown, ("", str(position)))
+        if entry is not None:
+            shown.append(entry)
+        position = found.next
+    return Listing(shown, None)
+
+
+def _entry_of(found: Found) -> Entry | None:
     """The entry as it is shown, or None."""
     try:
-        found.name.encode()
-    except UnicodeEncodeError:
+        name = found.name.decode()
+    except UnicodeDecodeError:
         return None
-    if found.name.startswith(UNFINISHED):
+    if name.startswith(UNFINISHED):
         return None
-    if found.is_dir(follow_symlinks=False):
-        return Entry(found.name, EntryType.DIRECTORY)
-    return Entry(found.name, EntryType.FILE) if found.is_file(follow_symlinks=False) else None
+    if found.is_directory:
+        return Entry(name, EntryType.DIRECTORY)
+    return Entry(name, EntryType.FILE) if found.is_file else None
 
 
 def _trouble(directory: int, name: str, what: str) -> DomainError | None:

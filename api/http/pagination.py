@@ -62,11 +62,17 @@ class Page(Struct, frozen=True, kw_only=True):
     ) -> Response[list[V]]:
         """The answer with at most `limit` of `rows`, and a `Link` to the next page if there are more."""
         shown = rows[: self.limit]
+        return self.answer_part(shown, after=key(shown[-1]) if len(rows) > self.limit else None, view=view)
+
+    def answer_part(
+        self, rows: Sequence[T], *, after: tuple[str, ...] | None, view: Callable[[T], V]
+    ) -> Response[list[V]]:
+        """The answer with these rows, and a `Link` to what comes `after` them if there may be more."""
         headers = {}
-        if len(rows) > self.limit:
-            cursor = _seal(key(shown[-1]), self.context, self.key)
+        if after is not None:
+            cursor = _seal(after, self.context, self.key)
             headers["Link"] = f'<{self.address}?{urlencode([*self.query, ("cursor", cursor)])}>; rel="next"'
-        return Response([view(row) for row in shown], headers=headers)
+        return Response([view(row) for row in rows], headers=headers)
 
 
 def provide_page(request: Request[Caller, Any, Any], limit: Limit = LARGEST_PAGE, cursor: Cursor = None) -> Page:

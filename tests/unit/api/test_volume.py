@@ -357,6 +357,23 @@ async def test_pages_of_a_directory(files: Files) -> None:
         assert problems_of(answer) == {"cursor": "cursor"}
 
 
+async def test_pages_of_a_directory_that_is_too_large_to_be_sorted(
+    files: Files, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("integrations.filesystem.MOST_SORTED", 20)
+    given = [f"{number:02}" for number in range(55)]
+    for name in given:
+        (files.home("alice") / name).touch()
+    url, seen = "/volume/files?root=notebooks&limit=10", []
+    while url:
+        answer = await files.api.alice.get(url)
+        seen += [one["name"] for one in answer.json()]
+        url = answer.links.get("next", {}).get("url", "")
+        if url:
+            assert problems_of(await files.api.bob.get(url)) == {"cursor": "cursor"}
+    assert sorted(seen) == given
+
+
 @pytest.mark.parametrize(
     ("content", "status"),
     [

@@ -156,8 +156,8 @@ def test_odd_names_are_names(root: Path, name: str) -> None:
     volumes.create_directory(root, "", name)
     volumes.create_file(root, name, name, b"1")
     assert (root / name / name).read_bytes() == b"1"
-    assert volumes.list_entries(root, name, after=None, limit=10) == [Entry(name, EntryType.FILE)]
-    assert Entry(name, EntryType.DIRECTORY) in volumes.list_entries(root, "", after=None, limit=10)
+    assert volumes.list_entries(root, name, after=None, limit=10).entries == [Entry(name, EntryType.FILE)]
+    assert Entry(name, EntryType.DIRECTORY) in volumes.list_entries(root, "", after=None, limit=10).entries
 
 
 def test_components() -> None:
@@ -212,7 +212,7 @@ def test_a_link_is_followed_nowhere(
             volumes.list_entries(root, path, after=None, limit=10)
         with pytest.raises(RequestInvalid, match="/path"):
             volumes.create_file(root, path, "new", b"")
-    assert volumes.list_entries(root, "", after=None, limit=10) == [Entry("inner", EntryType.DIRECTORY)]
+    assert volumes.list_entries(root, "", after=None, limit=10).entries == [Entry("inner", EntryType.DIRECTORY)]
     for make in (
         partial(volumes.create_file, root, "", "link", b"new"),
         partial(volumes.create_directory, root, "", "link"),
@@ -255,7 +255,7 @@ def test_only_regular_files_are_read(root: Path, descriptor: int, resolver: cont
         for name in kinds:
             with refused(errno.EINVAL, errno.ENXIO, errno.EISDIR):
                 read(descriptor, name)
-    shown = Volumes().list_entries(root, "", after=None, limit=10)
+    shown = Volumes().list_entries(root, "", after=None, limit=10).entries
     assert shown == [Entry("inner", EntryType.DIRECTORY)]
 
 
@@ -264,7 +264,7 @@ def test_a_hard_link_is_a_file_of_its_own(root: Path, outside: Path, descriptor:
     """No path leads through it to where else the file is; that nobody links what is not theirs is the kernel's matter
     (`fs.protected_hardlinks`). Removing it removes one name."""
     os.link(outside / "file", root / "inner" / "hard")
-    assert Entry("hard", EntryType.FILE) in Volumes().list_entries(root, "inner", after=None, limit=10)
+    assert Entry("hard", EntryType.FILE) in Volumes().list_entries(root, "inner", after=None, limit=10).entries
     with pytest.raises(StateConflict):
         Volumes().create_file(root, "inner", "hard", b"overwritten")
     assert (outside / "file").read_text() == SECRET
@@ -351,8 +351,8 @@ def test_a_directory_swapped_for_a_link_lets_nothing_escape(
     mine = [Entry("file", EntryType.FILE)]
 
     def look() -> None:
-        assert volumes.list_entries(root, "top/inner", after=None, limit=1) == mine
-        assert [one.name for one in volumes.list_entries(root, "top", after=None, limit=5)] == ["inner"]
+        assert volumes.list_entries(root, "top/inner", after=None, limit=1).entries == mine
+        assert [one.name for one in volumes.list_entries(root, "top", after=None, limit=5).entries] == ["inner"]
 
     def load() -> None:
         assert read(descriptor, "top", "inner", "file") == "mine"

@@ -2,6 +2,7 @@
 
 import contextlib
 import errno
+import itertools
 import os
 import stat
 import subprocess
@@ -14,6 +15,7 @@ from uuid import UUID
 
 import pytest
 
+from integrations.entries import Found, entries_of
 from integrations.filesystem import TRASH, Entry, EntryType, Volumes
 from models.domain.errors import RecordMissing, RequestInvalid, StateConflict, VolumeUnavailable
 
@@ -508,8 +510,20 @@ def test_a_missing_root_is_a_dependency_that_is_away(tmp_path: Path, verb: str) 
     assert not (tmp_path / "datasets").exists()
 
 
-def names(root: Path, path: str = "", after: str | None = None, limit: int = 100) -> list[str]:
-    return [one.name for one in Volumes().list_entries(root, path, after=after, limit=limit)]
+def names(root: Path, path: str = "", limit: int = 100) -> list[str]:
+    return [one.name for one in Volumes().list_entries(root, path, after=None, limit=limit).entries]
+
+
+def pages(root: Path, limit: int, between: Callable[[], None] = lambda: None) -> list[list[str]]:
+    """All parts of a list; something happens after each."""
+    found: list[list[str]] = []
+    after: tuple[str, ...] | None = None
+    while not found or after is not None:
+        page = Volumes().list_entries(root, "", after=after, limit=limit)
+        found.append([one.name for one in page.entries])
+        after = page.after
+        between()
+    return found
 
 
 def test_a_list_is_sorted_by_bytes_and_comes_in_pages(root: Path) -> None:
@@ -518,11 +532,86 @@ def test_a_list_is_sorted_by_bytes_and_comes_in_pages(root: Path) -> None:
         (root / name).touch()
     ordered = sorted(given, key=lambda name: name.encode())
     assert names(root) == ordered
-    seen: list[str] = []
-    while page := names(root, after=seen[-1] if seen else None, limit=5):
-        assert len(page) <= 5
-        seen += page
-    assert seen == ordered
+    assert pages(root, 5) == [ordered[:5], ordered[5:10], ordered[10:]]
+    assert pages(root, 6) == [ordered[:6], ordered[6:]]
+
+
+@pytest.fixture
+def read(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """How many entries of a directory were read for each part of a list; a hundred is many."""
+    found: list[int] = []
+
+    def counted(directory: int, position: int = 0) -> Iterator[Found]:
+        found.append(0)
+        for one in entries_of(directory, position):
+            found[-1] += 1
+            yield one
+
+    monkeypatch.setattr("integrations.filesystem.entries_of", counted)
+    monkeypatch.setattr("integrations.filesystem.MOST_SORTED", 100)
+    return found
+
+
+def test_a_large_directory_comes_in_pages_without_being_read_for_each(root: Path, read: list[int]) -> None:
+    given = {f"{number:04}" for number in range(1000)}
+    for name in given:
+        (root / name).touch()
+    found = pages(root, 10)
+    assert {len(page) for page in found} == {10}
+    assert sorted(itertools.chain(*found)) == sorted(given)
+    assert read[0] <= 101 + 11
+    assert max(read[2:]) <= 11
+    # The twin: as many as are sorted.
+    for name in given - {f"{number:04}" for number in range(100)}:
+        (root / name).unlink()
+    assert pages(root, 60) == [[f"{number:04}" for number in range(60)], [f"{number:04}" for number in range(60, 100)]]
+
+
+def test_what_is_there_all_the_time_is_listed_once_while_others_come_and_go(root: Path, read: list[int]) -> None:
+    lasting = {f"{number:04}" for number in range(500)}
+    for name in lasting | {f"goes {number}" for number in range(200)}:
+        (root / name).touch()
+    turns = itertools.count()
+
+    def change() -> None:
+        number = next(turns)
+        (root / f"comes {number}").touch()
+        (root / f"goes {number}").unlink(missing_ok=True)
+
+    seen = list(itertools.chain(*pages(root, 20, change)))
+    assert sorted(name for name in seen if name in lasting) == sorted(lasting)
+    assert max(read[2:]) <= 21
+
+
+def test_what_is_not_shown_makes_no_page_long(root: Path, read: list[int]) -> None:
+    for number in range(450):
+        (root / f"{number}").symlink_to("x")
+    (root / "file").touch()
+    found = pages(root, 10)
+    assert [name for page in found for name in page] == ["file"]
+    assert max(read) <= 101
+    assert len(found) >= 4
+
+
+def test_a_sorted_list_of_a_directory_that_has_grown_is_begun_anew(root: Path, read: list[int]) -> None:
+    for number in range(100):
+        (root / f"{number}").touch()
+    first = Volumes().list_entries(root, "", after=None, limit=10)
+    (root / "more").touch()
+    with pytest.raises(RequestInvalid) as refused:
+        Volumes().list_entries(root, "", after=first.after, limit=10)
+    assert [one.path for one in refused.value.details] == ["cursor"]
+    assert max(read) <= 101
+    assert len(Volumes().list_entries(root, "", after=None, limit=10).entries) == 10
+
+
+def test_a_file_system_that_does_not_say_what_an_entry_is_is_asked(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (root / "file").touch()
+    (root / "directory").mkdir()
+    (root / "link").symlink_to("file")
+    monkeypatch.setattr("integrations.entries._UNKNOWN", 8)
+    monkeypatch.setattr("integrations.entries._FILE", 99)
+    assert names(root) == ["directory", "file"]
 
 
 def test_only_what_can_be_said_and_used_is_listed(root: Path) -> None:
@@ -532,7 +621,7 @@ def test_only_what_can_be_said_and_used_is_listed(root: Path) -> None:
     os.mkfifo(root / "fifo")
     (root / b"\xff".decode("utf-8", "surrogateescape")).touch()
     (root / ".nbhub-unfinished-0123").touch()
-    assert Volumes().list_entries(root, "", after=None, limit=10) == [
+    assert Volumes().list_entries(root, "", after=None, limit=10).entries == [
         Entry("directory", EntryType.DIRECTORY),
         Entry("file", EntryType.FILE),
     ]
