@@ -17,7 +17,8 @@ REFUSED_SECONDS = 5.0
 KNOWN_SECONDS = 300.0
 MOST_REMEMBERED = 10_000
 MOST_ASKED = 4
-MOST_WAITING = 16
+MOST_WAITING = 100
+"""People who sign in to JupyterHub come with tokens that are new here: a whole course of them has to find room."""
 
 Answer = TypeVar("Answer")
 

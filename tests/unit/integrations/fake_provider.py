@@ -11,6 +11,7 @@ from joserfc import jws
 from joserfc.errors import SecurityWarning
 from joserfc.jwk import ECKey, Key, OKPKey, RSAKey
 
+from integrations.asked_tokens import MOST_ASKED
 from integrations.oidc import OidcClient
 
 ISSUER = "https://id.example.org/realm"
@@ -87,6 +88,39 @@ class FakeProvider:
         """A client of this provider."""
         values = {"audiences": ("hub-api",), "trusted_clients": ("jupyterhub",), **changes}
         return OidcClient(ISSUER, CLIENT, "secret", transport=httpx.MockTransport(self.handle), **values)
+
+
+class HeldProvider(FakeProvider):
+    """Knows the tokens in `good`, and answers about others only when it is let."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.good: set[str] = set()
+        self.let = asyncio.Event()
+        self.busy = asyncio.Event()
+        self.under_way = self.most = 0
+
+    async def handle(self, request: httpx.Request) -> httpx.Response:
+        form = httpx.QueryParams(request.content.decode())
+        asked = form.get("token") or form.get("refresh_token")
+        if asked is None:
+            return await super().handle(request)
+        self.asked.append(asked)
+        if asked in self.good:
+            return httpx.Response(
+                200,
+                json={
+                    **{"active": True, "client_id": CLIENT, "sub": "s-1"},
+                    **{"email": "alice@example.org", "token_type": "Bearer", "access_token": "fresh"},
+                },
+            )
+        self.under_way += 1
+        self.most = max(self.most, self.under_way)
+        if self.under_way == MOST_ASKED:
+            self.busy.set()
+        await self.let.wait()
+        self.under_way -= 1
+        return httpx.Response(400 if "refresh_token" in form else 200, json={"active": False})
 
 
 def metadata(**changes: Any) -> Claims:

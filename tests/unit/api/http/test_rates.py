@@ -17,10 +17,11 @@ from api.http.rates import Rates, address_of
 from models.database.sql import row, rows
 from models.domain.errors import RequestThrottled
 from models.domain.ids import new_id
+from models.domain.values import Caller
 from models.ledger import expiry, rates
 from models.ledger.rates import Spent
 from tests.unit.api.bench import Bench, bench_settings, unique
-from tests.unit.integrations.fake_provider import CLIENT, FakeProvider
+from tests.unit.integrations.fake_provider import CLIENT, FakeProvider, HeldProvider
 
 
 def an_address() -> str:
@@ -33,6 +34,23 @@ def client(app: object, address: str) -> httpx.AsyncClient:
     """Somebody who asks from an address."""
     transport = httpx.ASGITransport(app=cast(Any, app), raise_app_exceptions=False, client=(address, 1234))
     return httpx.AsyncClient(transport=transport, base_url="http://api.test", timeout=30)
+
+
+async def whoami(who: httpx.AsyncClient, token: str) -> httpx.Response:
+    """Ask with a token."""
+    return await who.get("/whoami", headers={"authorization": f"Bearer {token}"})
+
+
+async def session_of(person: Caller) -> str:
+    """The token of a session."""
+    token = unique("session")
+    await row(
+        """INSERT INTO session (token_hash, person, orgs, expires_at, id_token_hash, sid)
+           VALUES (sha256(:token::bytea), :person, ARRAY[]::text[], now() + interval '1 hour', 'x', 's')""",
+        token=token.encode(),
+        person=person.id,
+    )
+    return token
 
 
 def throttled(answer: httpx.Response, limit: int) -> bool:
@@ -170,22 +188,13 @@ async def test_an_address_whose_tokens_are_refused_is_told_to_wait_and_signed_in
     app.state.services = dataclasses.replace(api.bench.services, oidc=oidc)
     here, there = an_address(), an_address()
 
-    async def whoami(who: httpx.AsyncClient, token: str) -> httpx.Response:
-        return await who.get("/whoami", headers={"authorization": f"Bearer {token}"})
-
     async with client(app, here) as one, client(app, there) as other:
         refused = [await whoami(one, unique("t")) for _ in range(5)]
         assert [answer.status_code for answer in refused] == [401, 401, 401, 429, 429]
         assert throttled(refused[-1], 3)
         assert provider.asked.count("/introspect") == 4, "nobody asks about the tokens of whoever has to wait"
         assert (await whoami(other, unique("t"))).status_code == 401
-        session = unique("session")
-        await row(
-            """INSERT INTO session (token_hash, person, orgs, expires_at, id_token_hash, sid)
-               VALUES (sha256(:token::bytea), :person, ARRAY[]::text[], now() + interval '1 hour', 'x', 's')""",
-            token=session.encode(),
-            person=bench.callers["alice"].id,
-        )
+        session = await session_of(bench.callers["alice"])
         assert (await whoami(one, session)).status_code == 200
         # A token that the provider has accepted before is no unknown one.
         provider.says(
@@ -198,6 +207,24 @@ async def test_an_address_whose_tokens_are_refused_is_told_to_wait_and_signed_in
         assert (await whoami(other, "carol's")).status_code == 200
         assert (await whoami(one, "carol's")).status_code == 200
         assert (await whoami(one, unique("t"))).status_code == 429
+    await oidc.close()
+
+
+async def test_twenty_unknown_tokens_delay_nobody_who_is_signed_in(bench: Bench) -> None:
+    provider = HeldProvider()
+    app = assemble(HANDLERS, settings=bench.settings, middleware=[Authentication()])
+    oidc = provider.client()
+    app.state.services = dataclasses.replace(bench.services, oidc=oidc)
+    session = await session_of(bench.callers["alice"])
+    async with client(app, an_address()) as who:
+        crowd = [asyncio.create_task(whoami(who, unique("t"))) for _ in range(20)]
+        async with asyncio.timeout(10):
+            await provider.busy.wait()
+            for _ in range(20):
+                assert (await whoami(who, session)).status_code == 200
+        assert not any(one.done() for one in crowd)
+        provider.let.set()
+        assert {answer.status_code for answer in await asyncio.gather(*crowd)} == {401}
     await oidc.close()
 
 
