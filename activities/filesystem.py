@@ -1,16 +1,17 @@
 """Activities on the shared file system."""
 
-import asyncio
 from datetime import UTC, datetime, timedelta
 
+import structlog
 from temporalio import activity
 
 from activities.messages import Done, ObjectWish, Settled
 from activities.steps import of_subject, told
+from integrations.file_threads import CALL_SECONDS, FileThreads
 from integrations.filesystem import Volumes
 from models.database.transactions import Transaction
 from models.domain import crash_points
-from models.domain.errors import RecordMissing, RequestInvalid
+from models.domain.errors import RecordMissing, RequestInvalid, VolumeUnavailable
 from models.domain.kinds import DIRECTORIES, ROOTS
 from models.domain.settings import Settings
 from models.domain.values import Caller
@@ -20,6 +21,8 @@ from models.ledger.idempotency import StoredAnswer
 from models.records import lifecycles, persons, volumes
 from models.records.lifecycles import Presence
 from models.records.volumes import NewEntry
+
+log = structlog.get_logger(__name__)
 
 # A request that claimed a file and has not recorded it by then has ended.
 _UNSETTLED_FOR = timedelta(minutes=10)
@@ -33,6 +36,7 @@ class Filesystem:
     def __init__(self, settings: Settings) -> None:
         self._roots = {kind: directory.location(settings) for kind, directory in DIRECTORIES.items()}
         self._volumes = Volumes(uid=settings.files_uid, gid=settings.files_gid)
+        self._threads = FileThreads(seconds=CALL_SECONDS)
 
     @activity.defn
     async def place_directory(self, wish: ObjectWish) -> Done:
@@ -47,9 +51,10 @@ class Filesystem:
         }[plan.wish]
         async with told(of_subject(wish.subject, step)):
             root = self._roots[wish.kind]
+            threads = self._threads.of(plan.owner or plan.id)
             if DIRECTORIES[wish.kind].below:
-                await asyncio.to_thread(self._volumes.make_root, root)
-            await asyncio.to_thread(verb, root, wish.id)
+                await threads.run(self._volumes.make_root, root)
+            await threads.run(verb, root, wish.id)
             crash_points.reach("place_directory.effect", activity.info().workflow_id or "")
         return Done(done=True)
 
@@ -60,7 +65,12 @@ class Filesystem:
         for claim in await claims.abandon(volumes.CLAIM, datetime.now(UTC) - _UNSETTLED_FOR, _CLAIMS):
             entry = NewEntry.of(claim)
             try:
-                found = await asyncio.to_thread(self._clear, claim, entry)
+                found = await self._threads.of(claim.person).run(self._clear, claim, entry)
+            except VolumeUnavailable as error:
+                # One person's directory keeps nobody else's from being looked at.
+                log.warning("claim_not_settled", claim=str(claim.id), error=error.message)
+                await claims.postpone(claim.id)
+                continue
             except (RecordMissing, RequestInvalid):
                 # The directory that it was to be made in is gone, and all that was in it.
                 found = False

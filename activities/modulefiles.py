@@ -1,6 +1,5 @@
 """The activity on modulefiles: what Lmod runs when somebody loads a module."""
 
-import asyncio
 from pathlib import Path
 from uuid import UUID
 
@@ -9,6 +8,7 @@ from temporalio import activity
 from activities.messages import Done, ObjectWish
 from activities.steps import of_subject, told
 from integrations import lmod
+from integrations.file_threads import CALL_SECONDS, FileThreads
 from integrations.filesystem import Volumes
 from integrations.own_files import OwnFiles
 from models.domain import crash_points
@@ -27,6 +27,7 @@ class Modulefiles:
             Volumes(uid=settings.files_uid, gid=settings.files_gid),
             roots=[directory.location(settings) for directory in DIRECTORIES.values()],
         )
+        self._threads = FileThreads(seconds=CALL_SECONDS)
 
     @activity.defn
     async def place_modulefile(self, wish: ObjectWish) -> Done:
@@ -38,10 +39,10 @@ class Modulefiles:
         async with told(of_subject(wish.subject, step)):
             if placement.wanted is not None and not placement.waits:
                 content = _header(wish.id) + lmod.render(placement.calls)
-                await asyncio.to_thread(self._files.put, *_path(placement.wanted), content)
+                await self._threads.of(placement.wanted.owner).run(self._files.put, *_path(placement.wanted), content)
             crash_points.reach("place_modulefile.effect", activity.info().workflow_id or "")
             for place in placement.left:
-                await asyncio.to_thread(self._files.remove, *_path(place), _header(wish.id))
+                await self._threads.of(place.owner).run(self._files.remove, *_path(place), _header(wish.id))
             await modules.give_up(wish.id, placement.left)
             if placement.waits:
                 # Given up all the same, because the other may wait for what this one left.

@@ -1,13 +1,12 @@
 """Activities that prepare a person's place, the home directory and the JupyterHub user, or take the user away."""
 
-import asyncio
-
 from temporalio import activity
 
 from activities.looks import looks
 from activities.messages import Done, PersonSeen, WorkflowRun
 from activities.steps import of_subject, told
 from activities.waking import Wake, wake_all
+from integrations.file_threads import CALL_SECONDS, FileThreads
 from integrations.filesystem import Volumes
 from integrations.jupyterhub import JupyterHub
 from models.domain.errors import HubUserStays
@@ -31,6 +30,7 @@ class Persons:
         self._wake = wake
         self._homes = DIRECTORIES["person"].location(settings)
         self._volumes = Volumes(uid=settings.files_uid, gid=settings.files_gid)
+        self._threads = FileThreads(seconds=CALL_SECONDS)
 
     @activity.defn
     async def begin_person(self, run: WorkflowRun) -> PersonSeen | None:
@@ -43,9 +43,8 @@ class Persons:
         """Make a person's home directory where it is missing; raises `RecordMissing` for nobody's."""
         await persons.email_of(run.subject)
         async with told(of_subject(Subject("person", run.subject), "Make the home directory")):
-            # A file system may hang: never on the event loop.
             called = DIRECTORIES["person"].called
-            await asyncio.to_thread(self._volumes.make_directory, self._homes, run.subject, called)
+            await self._threads.of(run.subject).run(self._volumes.make_directory, self._homes, run.subject, called)
 
     @activity.defn
     async def make_hub_user(self, run: WorkflowRun) -> None:

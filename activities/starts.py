@@ -16,6 +16,7 @@ from activities.looks import looks
 from activities.messages import Done, ServerWish
 from activities.start_order import spec_of
 from activities.steps import of_operation, told
+from integrations.file_threads import CALL_SECONDS, FileThreads
 from integrations.filesystem import Volumes
 from integrations.jupyterhub import HubServer, JupyterHub
 from integrations.truth import Truth
@@ -39,6 +40,7 @@ class Starts:
         self._vault = vault
         self._settings = settings
         self._signing_key = signing_key
+        self._threads = FileThreads(seconds=CALL_SECONDS)
 
     @activity.defn
     async def spawn_server(self, wish: ServerWish) -> Done:
@@ -98,7 +100,9 @@ class Starts:
         """Ask for the spawn; what was handed over for it, or None when a later wish has come."""
         # Here, where it is told in people's words: JupyterHub may be on a machine that only sees a path.
         homes = Path(self._settings.notebook_location)
-        await asyncio.to_thread(Volumes().require_directory, homes, plan.owner_id, DIRECTORIES["person"].called)
+        await self._threads.of(plan.owner_id).run(
+            Volumes().require_directory, homes, plan.owner_id, DIRECTORIES["person"].called
+        )
         claims = await mounts.claim(plan.server_id, plan.generation, plan.template.objects())
         if claims is None:
             return None

@@ -43,6 +43,8 @@ log = structlog.get_logger(__name__)
 _VERSION = metadata.version("notebooks-hub")
 
 DEADLINE_SECONDS = 2.0
+# Whose threads look at what belongs to all.
+_NOBODY = UUID(int=0)
 _VAULT_SERVES = (200, 429, 472, 473)  # active, or a standby that forwards
 
 Email = Annotated[
@@ -192,7 +194,8 @@ class Probes:
 
     def folders_of(self, person: UUID) -> dict[str, Probe]:
         """The directories of one person."""
-        return {"notebooks": lambda: _in_thread(_require_home, Path(self._settings.notebook_location), person)}
+        threads, homes = self._services.file_threads.of(person), Path(self._settings.notebook_location)
+        return {"notebooks": lambda: threads.run(_require_home, homes, person)}
 
     async def _database(self) -> None:
         try:
@@ -215,26 +218,13 @@ class Probes:
             raise CheckFailed({503: "is sealed", 501: "is not initialised"}.get(status, f"answered {status}"))
 
     async def _volumes(self) -> None:
-        await _in_thread(_require_roots, self._settings)
+        await self._services.file_threads.of(_NOBODY).run(_require_roots, self._settings)
 
 
 async def _get(url: str) -> int:
     # A client of its own: a health check that shares connections would share their trouble.
     async with httpx.AsyncClient(timeout=DEADLINE_SECONDS, trust_env=False) as client:
         return (await client.get(url)).status_code
-
-
-_hanging: set[asyncio.Future[None]] = set()
-
-
-async def _in_thread(look: Callable[..., None], *arguments: object) -> None:
-    """Run a look at the file system in a thread; a hung mount must not use up the threads of the process."""
-    if len(_hanging) >= 4:
-        raise CheckFailed("earlier checks still hang")
-    future = asyncio.ensure_future(asyncio.to_thread(look, *arguments))
-    _hanging.add(future)
-    future.add_done_callback(_hanging.discard)
-    await asyncio.shield(future)
 
 
 def _require_roots(settings: Settings) -> None:

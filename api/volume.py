@@ -26,7 +26,6 @@ from api.http.dependencies import own_email
 from api.http.errors import answer_for
 from api.http.etag import DOWNLOADED, Conditions
 from api.http.fields import EMAIL, AnswerBody, RequestBody
-from api.http.file_threads import Transfer
 from api.http.pagination import Page
 from api.http.policy import Policy, needs
 from api.http.ranges import RangeUnsatisfiable, range_of
@@ -36,6 +35,7 @@ from api.http.write import Replayed, Write
 from integrations import lmod
 from integrations.containment import LONGEST_NAME, LONGEST_PATH, components
 from integrations.contents import Content, Draft, Version, version_at
+from integrations.file_threads import Transfer
 from integrations.filesystem import Entry, EntryType, Listing, Volumes, check_new_name
 from models.access.permissions import Level
 from models.domain.errors import (

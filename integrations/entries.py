@@ -37,7 +37,7 @@ def entries_of(directory: int, position: int = 0) -> Iterator[Found]:
     os.lseek(directory, position, os.SEEK_SET)
     buffer = ctypes.create_string_buffer(_BUFFER)
     while size := _fill(directory, buffer):
-        part, at = buffer.raw[:size], 0
+        part, at = memoryview(buffer)[:size].tobytes(), 0
         while at < size:
             _, following, length, kind = _HEAD.unpack_from(part, at)
             name = part[at + _HEAD.size : at + length].partition(b"\0")[0]

@@ -4,10 +4,10 @@ import asyncio
 from dataclasses import dataclass, field
 from typing import Any
 
-from api.http.file_threads import FileThreads
 from api.http.operation_events import OperationEvents
 from api.http.rates import Rates
 from api.http.shared_look import SharedLook
+from integrations.file_threads import FileThreads
 from integrations.oidc import OidcClient
 from integrations.vault import Vault
 from models.domain.profiles import Profiles

@@ -113,6 +113,11 @@ async def drop(claim_id: UUID) -> None:
     await row("DELETE FROM write_claim WHERE id = :id", id=claim_id)
 
 
+async def postpone(claim_id: UUID) -> None:
+    """A claim that was abandoned could not be cleared: the others come first now."""
+    await row("UPDATE write_claim SET claimed_at = now() WHERE id = :id", id=claim_id)
+
+
 async def abandon(kind: str, before: datetime, limit: int) -> list[Claim]:
     """Abandon claims of a kind that were taken before a moment and never settled, the oldest first."""
     found = await rows(

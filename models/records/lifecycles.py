@@ -14,7 +14,7 @@ from msgspec import Struct
 
 from models.database.sql import records, row, rows
 from models.domain.errors import RecordMissing
-from models.domain.kinds import TABLES, TRASHABLE
+from models.domain.kinds import KINDS, TABLES, TRASHABLE
 from models.domain.values import Caller, Subject
 from models.ledger import operations
 
@@ -28,6 +28,9 @@ class Presence(StrEnum):
     PURGED = "purged"
 
 
+_OWNER = {kind.word: "owner" if kind.shared else "NULL::uuid" for kind in KINDS.values()}
+
+
 class ObjectPlan(Struct, frozen=True, kw_only=True):
     """What a workflow has to know of a record to make its wish true."""
 
@@ -38,6 +41,8 @@ class ObjectPlan(Struct, frozen=True, kw_only=True):
     generation: int
     observed: Presence
     observed_generation: int
+    owner: UUID | None = None
+    """Whose it is, if it is one person's."""
 
     @property
     def settled(self) -> bool:
@@ -48,7 +53,8 @@ class ObjectPlan(Struct, frozen=True, kw_only=True):
 async def read_plan(subject: Subject) -> ObjectPlan | None:
     """What is to be made true of a record; None: it is gone."""
     found = await row(
-        f"""SELECT id, :kind::text AS kind, name, wish, generation, observed, observed_generation
+        f"""SELECT id, :kind::text AS kind, name, wish, generation, observed, observed_generation,
+                   {_OWNER[subject.kind]} AS owner
               FROM {TABLES[subject.kind]} WHERE id = :id""",
         kind=subject.kind,
         id=subject.id,

@@ -1,7 +1,9 @@
 """Files of requests that were cut off and never repeated: recorded after all, or cleared."""
 
+import asyncio
 import json
 import os
+import threading
 from collections.abc import AsyncIterator
 from pathlib import Path
 from uuid import UUID
@@ -10,14 +12,17 @@ import pytest
 from temporalio.testing import ActivityEnvironment
 
 from activities.filesystem import Filesystem
-from activities.messages import Settled
+from activities.messages import ObjectWish, Settled
+from integrations.filesystem import Maker, Volumes
 from models.database import engine
 from models.database.sql import row
+from models.domain.errors import VolumeUnavailable
 from models.domain.ids import new_id
 from models.domain.kinds import Root
 from models.domain.settings import Settings
 from models.domain.values import Caller
 from models.ledger import claims
+from models.records import datasets
 from models.records.volumes import CLAIM, NewEntry
 from tests.people import make_person
 
@@ -29,6 +34,7 @@ class Place:
         self.person = person
         self.home = Path(settings.notebook_location) / str(person.id)
         self.home.mkdir()
+        self._settings = settings
         self._activities = Filesystem(settings)
 
     async def claim(self, name: str, made: Path | None, *, minutes: int = 11) -> UUID:
@@ -43,6 +49,17 @@ class Place:
             id=claim.id,
         )
         return claim.id
+
+    def activities(self) -> Filesystem:
+        """Another worker."""
+        return Filesystem(self._settings)
+
+    async def dataset(self, owner: Caller, wish: str) -> ObjectWish:
+        """What is to be made true of a new dataset."""
+        identity, _ = await datasets.create(owner.id, new_id().hex, "", owner)
+        found = await row("UPDATE dataset SET wish = :wish WHERE id = :id RETURNING generation", wish=wish, id=identity)
+        assert found is not None
+        return ObjectWish(kind="dataset", id=identity, generation=found["generation"])
 
     async def look(self) -> Settled:
         return await ActivityEnvironment().run(self._activities.settle_files)
@@ -116,3 +133,55 @@ async def test_an_upload_whose_server_died_leaves_the_old_file_alone(place: Plac
     await place.look()
     assert [one.name for one in place.home.iterdir()] == ["file"]
     assert ((place.home / "file").read_text(), await place.claimed()) == ("old", 0)
+
+
+async def test_a_directory_that_cannot_be_read_keeps_no_others_uploads_from_being_cleared(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As one whose owner took the service's permission away, while an upload was under way."""
+    closed = await place.claim("closed", None, minutes=30)
+    identity = await place.claim("file", None)
+    (place.home / f".nbhub-unfinished-{identity.hex}-0123").write_text("half of it")
+    clear = Volumes.clear_unfinished
+
+    def refuse(volumes: Volumes, root: Path, path: str, name: str, maker: Maker) -> bool:
+        if name == "closed":
+            raise VolumeUnavailable("The directory cannot be used: Permission denied.")
+        return clear(volumes, root, path, name, maker)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Volumes, "clear_unfinished", refuse)
+        await place.look()
+    assert os.listdir(place.home) == []
+    assert await place.claimed() == 1
+    # It is looked at again, after all others.
+    found = await row(
+        "SELECT abandoned, now() - claimed_at < interval '1 minute' AS last FROM write_claim WHERE id = :id", id=closed
+    )
+    assert found == {"abandoned": True, "last": True}
+    await row("UPDATE write_claim SET claimed_at = now() - interval '11 minutes' WHERE id = :id", id=closed)
+    await place.look()
+    assert await place.claimed() == 0
+
+
+async def test_one_persons_directories_that_take_long_keep_no_others_waiting(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ten of one person are purged, and the file system does not come to an end with them."""
+    other = await make_person("bob")
+    go_on, begun = threading.Event(), threading.Semaphore(0)
+
+    def purge(*_: object) -> None:
+        begun.release()
+        assert go_on.wait(60)
+
+    monkeypatch.setattr(Volumes, "purge_directory", purge)
+    monkeypatch.setattr(Volumes, "restore_directory", lambda *_: None)
+    activities = place.activities()
+    wishes = [await place.dataset(place.person, "purged") for _ in range(10)]
+    purges = [asyncio.create_task(ActivityEnvironment().run(activities.place_directory, one)) for one in wishes]
+    assert await asyncio.to_thread(begun.acquire, timeout=60)
+    assert (await ActivityEnvironment().run(activities.place_directory, await place.dataset(other, "present"))).done
+    assert not any(one.done() for one in purges)
+    go_on.set()
+    assert all(one.done for one in await asyncio.gather(*purges))

@@ -7,8 +7,8 @@ from uuid import UUID
 
 import msgspec
 
-from api.http.file_threads import FileThreads
 from api.volume import VolumeController
+from integrations.file_threads import FileThreads
 from models.access import sharing
 from models.access.permissions import Level
 from models.access.principals import PersonRef, Principals

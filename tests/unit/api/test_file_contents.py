@@ -13,9 +13,9 @@ from typing import Any, cast
 import httpx
 import pytest
 
-from api.http.file_threads import FileThreads
 from api.volume import VolumeController
 from integrations.contents import Draft
+from integrations.file_threads import FileThreads
 from models.access.permissions import Level
 from models.database.sql import row, rows
 from models.domain.errors import VolumeUnavailable

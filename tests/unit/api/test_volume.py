@@ -15,8 +15,8 @@ import msgspec
 import pytest
 
 from api.health import Probes, run_checks
-from api.http.file_threads import FileThreads
 from api.volume import VolumeController
+from integrations.file_threads import FileThreads
 from integrations.filesystem import Volumes
 from models.access.permissions import Level
 from models.database.sql import row

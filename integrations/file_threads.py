@@ -15,6 +15,9 @@ from weakref import WeakSet, WeakValueDictionary
 
 from models.domain.errors import RequestThrottled, VolumeUnavailable
 
+CALL_SECONDS = 140.0
+"""What an activity gives one call: less than it may take itself, so that it can say what was in the way."""
+
 MOST_TRANSFERS = 8
 """Contents of files that one person sends and gets at once: each keeps a connection for as long as it takes."""
 
