@@ -194,6 +194,7 @@ def _cors(settings: Settings) -> CORSConfig | None:
         allow_credentials="*" not in settings.cors_origins,
         allow_headers=[
             "Authorization",
+            "Authorization-Extras",
             "Content-Type",
             "Idempotency-Key",
             "If-Match",

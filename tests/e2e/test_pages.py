@@ -30,7 +30,8 @@ async def test_a_workflow_reads_as_a_story_in_the_temporal_ui(
 
 # Fetches from within a page, as the Temporal web UI does with the token that it passes on.
 _ASK = """async ([url, token]) => {
-    const headers = {"Content-Type": "application/json", ...(token && {Authorization: `Bearer ${token}`})}
+    const headers = {"Content-Type": "application/json", "X-Namespace": "default", "Authorization-Extras": "x"}
+    if (token) headers.Authorization = `Bearer ${token}`
     try { return (await fetch(url, {method: "POST", headers, body: '{"payloads": []}'})).status } catch { return null }
 }"""
 

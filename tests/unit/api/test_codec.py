@@ -70,7 +70,7 @@ async def test_the_temporal_uis_pages_read_the_codec_and_nothing_else(
     asked = {
         "origin": origin,
         "access-control-request-method": "POST",
-        "access-control-request-headers": "authorization,content-type,x-namespace",
+        "access-control-request-headers": "authorization,authorization-extras,content-type,x-namespace",
     }
     preflight = await api.admin.options(path, headers=asked)
     assert (preflight.headers.get("access-control-allow-origin") == origin) == read
