@@ -1,6 +1,7 @@
 """What keeps people's servers apart on this machine: found out by trying, since the kernel decides, and said."""
 
 import asyncio
+import os
 import subprocess
 
 from msgspec import Struct
@@ -9,6 +10,13 @@ from hub.limits import LimitsMissing, parents
 from stack.programs import Program
 
 _PATIENCE_SECONDS = 20
+SLIRP4NETNS = "NBHUB_STACK_SLIRP4NETNS"
+_NETWORKS = {
+    "closed": f"a network of its own, in which it reaches the hub alone (into the internet: {SLIRP4NETNS})",
+    "internet": "a network of its own, in which it reaches the hub and the public internet",
+    "host": "NO NETWORK OF ITS OWN: it reaches all that this machine does, other people's servers too",
+}
+"""What a server reaches, by the setting."""
 
 
 class Isolation(Struct, frozen=True, kw_only=True):
@@ -29,13 +37,8 @@ class Isolation(Struct, frozen=True, kw_only=True):
             if self.limits == "cgroup"
             else "NO LIMITS of a server as a whole, but of each of its processes: no cgroups can be made here"
         )
-        network = (
-            "a network of its own, in which it reaches the hub alone"
-            if self.network == "closed"
-            else "NO NETWORK OF ITS OWN: it reaches all that this machine does, other people's servers too"
-        )
         if not self.why_none:
-            return f"each server in a sandbox of its own (bubblewrap), with {network}; {limits}"
+            return f"each server in a sandbox of its own (bubblewrap), with {_NETWORKS[self.network]}; {limits}"
         return (
             "NONE: servers are plain processes of yours and can read all that you can; those with datasets, modules, "
             f"groups or secrets are refused. {self.why_none}; {limits}"
@@ -45,7 +48,8 @@ class Isolation(Struct, frozen=True, kw_only=True):
 async def found_out(bubblewrap: Program) -> Isolation:
     """Return what this machine can give, having made a sandbox that does nothing."""
     said = ""
-    for network, more in (("closed", ("--unshare-net",)), ("host", ())):
+    own = "internet" if os.environ.get(SLIRP4NETNS) else "closed"
+    for network, more in ((own, ("--unshare-net",)), ("host", ())):
         try:
             trial = await asyncio.create_subprocess_exec(
                 *(str(bubblewrap.path), "--unshare-user", "--disable-userns", "--unshare-pid", "--unshare-ipc", *more),

@@ -15,7 +15,7 @@ from temporalio.service import RPCError
 
 from models.domain.kinds import DIRECTORIES
 from stack import secrets, tools
-from stack.isolation import Isolation
+from stack.isolation import SLIRP4NETNS, Isolation
 from stack.layout import Layout
 from stack.programs import Program
 from stack.secrets import Secrets
@@ -29,6 +29,8 @@ Ready = Callable[[], Awaitable[bool]]
 
 # What any process needs of ours; nothing else of this environment reaches a part.
 _INHERITED = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "SSL_CERT_FILE", "REQUESTS_CA_BUNDLE")
+# JupyterHub's own, where servers have the internet.
+_OF_THE_INTERNET = ("NBHUB_HUB_NAME_SERVERS", "NBHUB_HUB_CLOSED_NETWORKS")
 
 
 @dataclass(frozen=True)
@@ -233,6 +235,9 @@ def jupyterhub(
         "NBHUB_API_URL": layout.url("api"),
         "NBHUB_HUB_VAULT_URL": layout.url("vault"),
     }
+    if isolation.network == "internet":
+        values["NBHUB_HUB_SLIRP4NETNS"] = os.environ[SLIRP4NETNS]
+        values |= {name: os.environ[name] for name in _OF_THE_INTERNET if name in os.environ}
     if faults is not None:
         values["NBHUB_CRASH_POINTS"] = str(faults)
     command = [str(python), "-m", "jupyterhub", "-f", str(PROJECT / "hub" / "jupyterhub_config.py")]

@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+import pytest
+
 from stack import isolation, programs
 from stack.isolation import Isolation
 from stack.programs import Program
@@ -20,6 +22,13 @@ async def test_a_machine_that_makes_sandboxes_gives_each_server_one() -> None:
     assert given.network == "closed"
     assert "reaches the hub alone" in str(given)
     assert ("cgroups limit each server" if given.limits == "cgroup" else "NO LIMITS") in str(given)
+
+
+async def test_a_setting_gives_servers_the_internet(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NBHUB_STACK_SLIRP4NETNS", "/usr/bin/slirp4netns")
+    given = await isolation.found_out(await programs.bubblewrap())
+    assert given.network == "internet"
+    assert "the hub and the public internet" in str(given)
 
 
 def test_what_limits_nothing_is_told() -> None:
