@@ -28,6 +28,7 @@ from api.http.dependencies import DEPENDENCIES
 from api.http.docs_page import docs_page
 from api.http.errors import EXCEPTION_HANDLERS
 from api.http.headers import add_headers
+from api.http.large_bodies import LargeBodies
 from api.http.logging import log_requests
 from api.http.operation_events import OperationEvents
 from api.http.policy import check_policy, handlers_of, require_policies
@@ -127,7 +128,7 @@ def assemble(
         exception_handlers={**EXCEPTION_HANDLERS, Replayed: handle_replayed},
         lifespan=list(lifespan),
         logging_config=None,
-        middleware=list(middleware),
+        middleware=[*middleware, LargeBodies()],
         openapi_config=openapi.config(),
         pdb_on_exception=False,
         request_max_body_size=settings.max_body_bytes,

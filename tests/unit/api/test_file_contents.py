@@ -549,3 +549,33 @@ async def test_one_persons_slow_directories_keep_nobody_from_the_threads() -> No
     assert not any(one.done() for one in hanging)
     go_on.set()
     assert all(await asyncio.gather(*hanging))
+
+
+async def test_large_bodies_of_one_person_fill_no_memory_and_keep_nobody_elses_out(files: Files) -> None:
+    come, begun = asyncio.Event(), asyncio.Semaphore(0)
+
+    async def slowly(name: str) -> Parts:
+        yield b'{"root": "notebooks", "type": "file", "content": "'
+        begun.release()
+        await come.wait()
+        yield f'x", "name": "{name}"}}'.encode()
+
+    async def post(api: Client, name: str) -> httpx.Response:
+        json = {"content-type": "application/json", "transfer-encoding": "chunked"}
+        return await api.post("/volume/file", content=slowly(name), headers=json)
+
+    under_way = [asyncio.create_task(post(files.api.alice, f"{number}")) for number in range(8)]
+    for _ in under_way:
+        await begun.acquire()
+    refused = await post(files.api.alice, "more")
+    assert (refused.status_code, refused.headers["retry-after"]) == (429, "5")
+    # Of others it is, and so is what is small.
+    others = asyncio.create_task(post(files.api.bob, "other"))
+    await begun.acquire()
+    small = {"root": "notebooks", "type": "file", "name": "small"}
+    assert (await files.api.alice.post("/volume/file", json=small)).status_code == 200
+    come.set()
+    assert (await others).status_code == 200
+    for answer in await asyncio.gather(*under_way):
+        assert answer.status_code in (200, 503), answer.text
+    assert (await post(files.api.alice, "more")).status_code == 200

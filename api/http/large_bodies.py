@@ -1,0 +1,48 @@
+"""Bodies that are read as a whole, and large enough to fill the memory together: so many of one person at once."""
+
+from collections import Counter
+from uuid import UUID
+
+from litestar.middleware import ASGIMiddleware
+from litestar.types import ASGIApp, Receive, Scope, Send
+
+from api.http.validation import MOST_AT_ONCE, STREAMED
+from models.domain.errors import RequestThrottled
+from models.domain.values import Caller
+
+MOST = 8
+"""Large bodies of one person in one process; and of all together of whom nothing is known."""
+
+
+class LargeBodies(ASGIMiddleware):
+    """Refuses (429) a large body, before any of it is read, of whom as many are being worked on as may."""
+
+    def __init__(self) -> None:
+        self._of: Counter[UUID | None] = Counter()
+
+    async def handle(self, scope: Scope, receive: Receive, send: Send, next_app: ASGIApp) -> None:
+        """Refuse or pass on."""
+        handler = scope.get("route_handler")
+        if not _is_large(scope) or handler is None or STREAMED in handler.opt:
+            await next_app(scope, receive, send)
+            return
+        caller = scope.get("user")
+        person = caller.id if isinstance(caller, Caller) else None
+        if self._of[person] >= MOST:
+            raise RequestThrottled(
+                f"{MOST} large requests of yours are being worked on.", hint="Wait for one of them.", retry_after=5
+            )
+        self._of[person] += 1
+        try:
+            await next_app(scope, receive, send)
+        finally:
+            self._of[person] -= 1
+            if not self._of[person]:
+                del self._of[person]
+
+
+def _is_large(scope: Scope) -> bool:
+    """Whether a body may be large; one that does not say how large it is, may."""
+    headers = dict(scope["headers"])
+    # The server has made sure that it is a number.
+    return b"transfer-encoding" in headers or int(headers.get(b"content-length", 0)) > MOST_AT_ONCE
