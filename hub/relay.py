@@ -280,7 +280,7 @@ def main(program: str, port: str, hub_host: str, hub_port: str, *way_out: str) -
     network = network_of(int(program))
     owner = fcntl.ioctl(network, _GET_OWNER)
     slirp4netns, name_servers, closed = way_out or ("", "", "")
-    all_closed = [*closed.split(), *addresses_of_this_machine()]
+    all_closed = [*closed.split(), *addresses_of_this_machine()] if slirp4netns else []
     outer, inner = socket.socketpair()
     if os.fork() == 0:
         outer.close()
