@@ -55,3 +55,15 @@ async def test_a_spawn_that_fails_tells_why(alice5: Member) -> None:
     operation = await alice5.ended(await alice5.wish(server, "start"))
     assert operation["status"] == "failed"
     assert "rserver" in operation["error"]["message"], operation["error"]
+
+
+async def test_a_release_stops_servers_and_removes_the_user(alice5: Member, stack5: Stack) -> None:
+    chief = "admin@example.org"
+    server, name = await alice5.started(), await alice5.hub_user()
+    async with Member.signed_in(stack5.info.api, chief, await stack5.token(chief)) as admin:
+        release = await admin.call("POST", "/persons/release", params={"email": alice5.email}, expect=202)
+        await admin.succeeded(release)
+    assert processes_of(server) == []
+    headers = {"Authorization": f"token {stack5.secrets.worker_token}"}
+    async with httpx.AsyncClient(headers=headers) as client:
+        assert (await client.get(f"{stack5.info.jupyterhub}/hub/api/users/{name}")).status_code == 404
