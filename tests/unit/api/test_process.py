@@ -1,6 +1,7 @@
 """The API as a process: what is committed survives its death, and it stops quickly when told to."""
 
 import asyncio
+import os
 import signal
 import sys
 from collections.abc import AsyncIterator
@@ -8,9 +9,12 @@ from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
 import httpx
+import msgspec
 import pytest
+from temporalio.testing import ActivityEnvironment
 
-from models.database.sql import row
+from activities.filesystem import Filesystem
+from models.database.sql import row, rows
 from models.domain.environment import SettingsInvalid
 from models.domain.ids import new_id
 from models.domain.settings import Settings
@@ -177,3 +181,48 @@ def test_only_addresses_are_trusted() -> None:
     for trusted in ("*", "proxy.example.org", "10.0.0.1/8", "10.0.0.0/33", "unix:"):
         with pytest.raises(SettingsInvalid, match="NBHUB_TRUSTED_PROXIES"):
             Settings.from_environment({"NBHUB_DATABASE_URL": "x", "NBHUB_TRUSTED_PROXIES": trusted})
+
+
+async def test_a_server_that_dies_during_an_upload_leaves_the_old_file_or_the_new_one(
+    environment: dict[str, str], url: str, signed_in: httpx.AsyncClient, bench: Bench, tmp_path: Path
+) -> None:
+    homes, person = tmp_path / "homes", bench.callers["alice"].id
+    home = homes / str(person)
+    home.mkdir(parents=True)
+    (home / "file").write_text("old")
+    environment |= {"NBHUB_NOTEBOOK_LOCATION": str(homes)}
+
+    async def put(content: bytes | AsyncIterator[bytes]) -> httpx.Response:
+        headers = {"content-type": "application/octet-stream", "idempotency-key": key}
+        path = {"root": "notebooks", "path": "file"}
+        return await signed_in.put("/volume/file", params=path, content=content, headers=headers)
+
+    async def half() -> AsyncIterator[bytes]:
+        yield b"x" * 2**20
+        while not any((home / name).stat().st_size for name in os.listdir(home) if name != "file"):
+            await asyncio.sleep(0.05)
+        process.kill()
+        await process.wait()
+        yield b"x"
+
+    key = new_id().hex
+    async with running(environment, url) as process:
+        with pytest.raises(httpx.TransportError):
+            await put(half())
+    assert (home / "file").read_text() == "old"
+    assert len(os.listdir(home)) == 2
+    await row("UPDATE write_claim SET claimed_at = now() - interval '1 hour' WHERE person = :person", person=person)
+    settings = msgspec.structs.replace(bench.settings, notebook_location=str(homes))
+    await ActivityEnvironment().run(Filesystem(settings).settle_files)
+    assert (os.listdir(home), (home / "file").read_text()) == (["file"], "old")
+
+    (tmp_path / "api.made").touch()
+    async with running(environment, url) as process:
+        with pytest.raises(httpx.TransportError):
+            await put(b"new")
+        assert await process.wait() == 137
+    assert (os.listdir(home), (home / "file").read_text()) == (["file"], "new")
+    async with running(environment, url):
+        assert (await put(b"new")).json()["size"] == 3
+    found = await rows("SELECT action FROM audit WHERE subject = :person", person=person)
+    assert [one["action"] for one in found] == ["volume.write_file"]
