@@ -3,6 +3,7 @@
 import errno
 import os
 import stat
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -122,3 +123,32 @@ def test_what_its_maker_has_put_there_before_stays(home: Path) -> None:
     assert again.finish(lambda _: pytest.fail("it was asked")) == first
     again.discard()
     assert [one.name for one in home.iterdir()] == ["file"]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to mount")
+def test_a_disk_that_is_full_is_told_and_leaves_the_old_file(home: Path) -> None:
+    size = ["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", str(home)]
+    if subprocess.run(size, capture_output=True, check=False).returncode:
+        pytest.skip("mounting is not possible here")
+    try:
+        (home / "file").write_bytes(b"old")
+        assert "delete files" in hint_of_a_write(home, 3 * MIB)
+        assert ([one.name for one in home.iterdir()], (home / "file").read_bytes()) == (["file"], b"old")
+        # The twin: what there is room for.
+        smaller = draft_of(home)
+        smaller.write(b"x" * MIB)
+        assert smaller.finish(anything).size == MIB
+    finally:
+        subprocess.run(["umount", "--lazy", home], check=True)
+
+
+def hint_of_a_write(home: Path, size: int) -> str:
+    """What one is told whose content does not fit. All that was opened for it is closed."""
+    draft = draft_of(home)
+    try:
+        draft.write(b"x" * size)
+    except VolumeUnavailable as error:
+        return error.hint
+    finally:
+        draft.discard()
+    return ""
