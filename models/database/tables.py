@@ -133,6 +133,16 @@ class Server(Table, db=DB):
     server_owner_name = Unique([owner, name])
 
 
+class ServerSearch(Table, db=DB):
+    """What a server is found by: its name and its template's, lower-cased, a line each. A trigger keeps it.
+
+    Apart from `server`, whose rows change at each step of a start, so that only names cost what an index of them costs.
+    """
+
+    server = UUID(primary_key=True, default=None)
+    text = Text()
+
+
 class ServerTombstone(Table, db=DB):
     """Proof that a server was ours and is no longer wanted."""
 

@@ -152,12 +152,64 @@ async def list_visible(
 
     `name` is a case-insensitive part of the server's or the template's name.
     """
+    if owner is None and name is not None:
+        return await _search(name, type=type, before=before or LAST_ID, limit=limit)
     narrowed, values = given(_FILTERS, owner=owner, type=type, name=name)
     order = f"{_TYPE}, " if owner is None and type is not None else ""
     found = await rows(
         page(f"{_SELECT} WHERE s.id < :before AND {narrowed} ORDER BY {order} s.id DESC"),
         **values,
         before=before or LAST_ID,
+        limit=limit,
+    )
+    return [_record(one) for one in found]
+
+
+NEWEST = 5_000
+"""Among so many servers a part of a name is looked for without an index: 10 ms."""
+FEW = 10_000
+"""So many are fetched by an index, to be sorted."""
+_LONGEST = 64
+"""Characters of what is looked for that an index is asked for."""
+
+
+async def _search(name: str, *, type: str | None, before: UUID, limit: int) -> list[ServerRecord]:
+    """Everybody's servers by a part of a name. Which way is short depends on how many have it, so it is tried.
+
+    What many have fills a page among the newest. What few have is found by its parts in an index. What is neither is
+    looked for from the newest on: the page is full before long.
+    """
+    narrowed, values = given({"type": _FILTERS["type"]}, type=type)
+    newest_first = f"{_TYPE + ', ' if type is not None else ''}s.id DESC"
+    beyond = f"s.id < (SELECT before FROM further) AND {narrowed} AND {_FILTERS['name']}"
+    walk = f"SELECT s.id FROM server s WHERE (SELECT count(*) FROM few) > {FEW} AND {beyond} ORDER BY {newest_first}"
+    found = await rows(
+        f"""
+        WITH newest AS MATERIALIZED (
+          SELECT id, {_FILTERS["name"]} AS named
+            FROM (SELECT * FROM server s WHERE s.id < :before AND {narrowed}
+                   ORDER BY {newest_first} LIMIT {NEWEST}) s),
+        -- Where to go on, if that was neither all nor enough.
+        further AS MATERIALIZED (
+          SELECT (array_agg(id ORDER BY id))[1] AS before FROM newest
+          HAVING count(*) = {NEWEST} AND count(*) FILTER (WHERE named) < :limit),
+        few AS MATERIALIZED (
+          SELECT server FROM server_search
+           WHERE (SELECT before FROM further) IS NOT NULL AND parts(text) @> parts(left(lower(:name), {_LONGEST}))
+           LIMIT {FEW} + 1)
+        {_SELECT} WHERE s.id = ANY(ARRAY(
+          SELECT id FROM newest WHERE named
+          UNION ALL
+          (SELECT s.id FROM server s
+            WHERE (SELECT count(*) FROM few) <= {FEW} AND s.id = ANY(ARRAY(SELECT server FROM few)) AND {beyond})
+          UNION ALL
+          {page(walk)}
+          ORDER BY 1 DESC LIMIT :limit))
+        ORDER BY s.id DESC
+        """,
+        **values,
+        name=name,
+        before=before,
         limit=limit,
     )
     return [_record(one) for one in found]

@@ -105,6 +105,10 @@ _STATEMENTS = {
                CASE WHEN n % 1000 = 0 THEN 'running' ELSE 'stopped' END
           FROM (SELECT n, {_TYPE} FROM generate_series(0, {MILLION - 1}) n) given
     """,
+    "server_search": """
+        INSERT INTO server_search (server, text)
+        SELECT id, lower(name) || E'\\n' || lower(template_data ->> 'name') FROM server
+    """,
     "template": f"""
         INSERT INTO template (id, creator, name, type, application_type, hardware, public, tags, server_name)
         SELECT {_id("template")}, {_OWNER}, 'Template ' || n, type, 'jupyterlab', 'small', n % 100 = 0,

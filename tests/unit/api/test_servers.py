@@ -1,12 +1,13 @@
 """Servers over the API: making them, wishing of them, and who may."""
 
+from urllib.parse import urlencode
 from uuid import UUID
 
 import pytest
 
-from models.database.sql import row
+from models.database.sql import row, rows
 from models.domain.values import Subject
-from models.records import server_settling
+from models.records import server_settling, servers
 from tests.unit.api.bench import NOBODY, TEMPLATE, Api, Client, Json, problems, unique
 
 
@@ -193,3 +194,68 @@ async def test_lists_of_servers_are_ones_own_and_narrowed_by_type_and_name(api: 
     assert await listed(api.admin, owner=api.bob.email) == [hers["_id"]]
     assert await listed(api.admin, owner="nobody@example.org") == []
     assert (await listed(api.admin))[:3] == [hers["_id"], dashboard["_id"], lab["_id"]]
+
+
+NAMES = ("İstanbul Straße", "ΣΑΣ ΟΔΟΣ", "100%_ off", "a'b\"c\\d", "ﬁne Ǆungla", "日本語 🦀", "Rare: x", "rare: X")
+SOUGHT = (
+    "i",
+    "İ",
+    "STRASSE",
+    "straße",
+    "ΟΔΟΣ",
+    "οδος",
+    "ς",
+    "%",
+    "_",
+    "%_",
+    "\\",
+    "'b\"",
+    "FI",
+    "ﬁ",
+    "ǅ",
+    "本",
+    "語 🦀",
+)
+WAYS = {"among the newest": (1000, 1000), "by the index": (1, 1000), "from the newest on": (1, 0)}
+
+
+@pytest.mark.parametrize("type", [None, "search"])
+@pytest.mark.parametrize("way", WAYS)
+async def test_a_part_of_a_name_finds_the_same_servers_however_it_is_looked_for(
+    api: Api, monkeypatch: pytest.MonkeyPatch, way: str, type: str | None
+) -> None:
+    made = [(await api.alice.server(name=name, type="search"))["_id"] for name in NAMES]
+    await api.bob.server(type="search")
+    newest, few = WAYS[way]
+    monkeypatch.setattr(servers, "NEWEST", newest)
+    monkeypatch.setattr(servers, "FEW", few)
+    narrowed = {"type": type} if type else {}
+    for sought in (*SOUGHT, *NAMES, "rare", "RARE: X", "none is called so", "zqx", "x" * 3000):
+        wanted = await rows(
+            """SELECT id::text FROM server WHERE id = ANY(:made::uuid[])
+                  AND (strpos(lower(name), lower(:sought)) > 0
+                       OR strpos(lower(template_data ->> 'name'), lower(:sought)) > 0) ORDER BY id DESC""",
+            made=made,
+            sought=sought,
+        )
+        for limit in ("1", "1000"):
+            query = urlencode({"name": sought, "limit": limit, **narrowed})
+            found = [one for page in await api.admin.pages(f"/servers?{query}") for one in page if one in made]
+            assert found == [one["id"] for one in wanted], (sought, limit)
+
+
+async def test_a_server_is_found_by_the_names_that_it_has(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(servers, "NEWEST", 1)
+    first, second = unique("First "), unique("Second ")
+    server = await api.alice.server(name=first)
+    await api.bob.server()
+
+    async def found(name: str) -> list[str]:
+        return [one["_id"] for one in await api.admin.got("/servers", name=name)]
+
+    assert (await found(first), await found(second)) == ([server["_id"]], [])
+    await api.alice.patch("/template", params={"templateId": server["templateId"]}, json={"name": second})
+    assert (await found(first), await found(second)) == ([], [server["_id"]])
+    await row("DELETE FROM server WHERE id = :id", id=UUID(server["_id"]))
+    left = await rows("SELECT FROM server_search WHERE server = :id", id=UUID(server["_id"]))
+    assert (await found(second), left) == ([], [])

@@ -115,6 +115,7 @@ async def connection(postgres: str) -> AsyncIterator["asyncpg.Connection[asyncpg
 # What is composed of what is given. `tests/integration/models/test_lists.py` runs each of its texts.
 _COMPOSED = {
     ("models/ledger/operations.py", "list_visible"),
+    ("models/records/servers.py", "_search"),
     ("models/records/servers.py", "list_visible"),
     ("models/records/shared_records.py", "list_visible"),
     ("models/records/templates.py", "list_tags"),
