@@ -77,11 +77,16 @@ async def jupyterhub(major: int, progress: Progress) -> Path:
 
 # What no package of a lock file carries, with its place and what is missing without it.
 PACKAGES = (("lmod", LMOD, "servers have no software modules"),)
-PACKAGES_OF_TESTS = (*PACKAGES, ("chromium", Path("/usr/bin/chromium"), "pages cannot be tested in a browser"))
+PACKAGES_OF_TESTS = (
+    *PACKAGES,
+    ("chromium", Path("/usr/bin/chromium"), "pages cannot be tested in a browser"),
+    ("slirp4netns", Path("/usr/bin/slirp4netns"), "what a server reaches of the internet cannot be tested"),
+    ("iproute2", Path("/usr/sbin/ip"), "what a server reaches of the internet cannot be tested"),
+)
 
 
 async def system_packages(progress: Progress, *, tests: bool = False) -> None:
-    """Install Lmod of Debian, where we may; with `tests` the browser too. Otherwise say what is missing."""
+    """Install Lmod of Debian, where we may; with `tests` what they need too. Otherwise say what is missing."""
     missing = [
         (name, without) for name, place, without in (PACKAGES_OF_TESTS if tests else PACKAGES) if not place.exists()
     ]
