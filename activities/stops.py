@@ -94,7 +94,8 @@ class Stops:
                 )
                 if old is None and not processes:
                     return True
-                if not await server_settling.may_end(plan.server_id, up_to):
+                now = await server_settling.read_plan(plan.server_id)
+                if now is None or not now.may_end(up_to):
                     return False
                 if old is not None and asked_at is None:
                     # What the answer says is no proof; the next look is.

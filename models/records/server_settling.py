@@ -47,6 +47,10 @@ class ServerPlan(Struct, frozen=True, kw_only=True):
         """The highest generation of which no process is wanted."""
         return self.process_floor - 1 if self.wish is Wish.RUNNING else self.generation
 
+    def may_end(self, generation: int) -> bool:
+        """Whether processes up to `generation` may be ended: unwanted ones, or of a start that is given up."""
+        return generation <= self.unwanted or (generation == self.generation and not self.settled)
+
 
 _PLAN = """
         SELECT s.id AS server_id, s.owner AS owner_id, p.hub_user, s.name AS hub_name,
@@ -94,19 +98,6 @@ async def observe(server_id: UUID, generation: int, status: ServerStatus) -> boo
         """UPDATE server SET observed = :status, observed_at = now(), version = version + 1
             WHERE id = :server AND generation = :generation RETURNING id""",
         status=str(status),
-        server=server_id,
-        generation=generation,
-    )
-    return found is not None
-
-
-async def may_end(server_id: UUID, generation: int) -> bool:
-    """Whether processes up to `generation` may be ended at this moment: they are not wanted any more, or are of a start
-    that is being given up."""
-    found = await row(
-        """SELECT 1 AS one FROM server WHERE id = :server
-              AND (:generation <= CASE WHEN wish = 'running' THEN process_floor - 1 ELSE generation END
-                   OR (:generation = generation AND observed_generation < generation))""",
         server=server_id,
         generation=generation,
     )
