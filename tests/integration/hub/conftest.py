@@ -1,13 +1,15 @@
 """One real JupyterHub for all tests of its side; tests that kill it start it again."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
 
 from models.domain.profiles import SHIPPED
+from models.domain.server_spec import ServerSpec
 from stack import programs, tools
+from stack.notebook import Notebook
 from stack.progress import Progress
 from tests.integration.hub.harness import HubUnderTest
 
@@ -54,6 +56,22 @@ def hub(tmp_path_factory: pytest.TempPathFactory, hub_programs: dict[str, str]) 
         yield hub
     finally:
         hub.close()
+
+
+@pytest.fixture
+def spec(hub: HubUnderTest) -> Iterator[ServerSpec]:
+    """A small server that runs."""
+    spec = hub.spec(hardware="cpuSmall")
+    hub.spawn(spec)
+    yield spec
+    hub.truth.delete(f"servers/{spec.server_id}", params={"up_to_generation": spec.generation})
+
+
+@pytest.fixture
+async def kernel(hub: HubUnderTest, spec: ServerSpec) -> AsyncIterator[Notebook]:
+    """A kernel of it."""
+    async with hub.notebook(spec) as notebook:
+        yield notebook
 
 
 @pytest.fixture

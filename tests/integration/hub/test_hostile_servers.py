@@ -1,10 +1,7 @@
 """What a hostile person tries from a kernel against the evidence that the server lives, and against other people's."""
 
 import platform
-from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
-
-import pytest
 
 from hub import processes
 from models.domain.server_spec import ServerSpec
@@ -64,20 +61,6 @@ if os.fork() == 0:
 os.wait()
 print("survivor left behind")
 """
-
-
-@pytest.fixture
-def spec(hub: HubUnderTest) -> Iterator[ServerSpec]:
-    spec = hub.spec(hardware="cpuSmall")
-    hub.spawn(spec)
-    yield spec
-    hub.truth.delete(f"servers/{spec.server_id}", params={"up_to_generation": spec.generation})
-
-
-@pytest.fixture
-async def kernel(hub: HubUnderTest, spec: ServerSpec) -> AsyncIterator[Notebook]:
-    async with hub.notebook(spec) as notebook:
-        yield notebook
 
 
 async def test_a_server_cannot_let_go_of_what_proves_it_alive(

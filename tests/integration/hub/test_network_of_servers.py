@@ -3,7 +3,6 @@
 import os
 import signal
 import socket
-from collections.abc import AsyncIterator, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -60,20 +59,6 @@ def of_the_server(monitor: int) -> set[int]:
         found |= new
         new = {child.pid for pid in new for child in processes.children(pid)}
     return found
-
-
-@pytest.fixture
-def spec(hub: HubUnderTest) -> Iterator[ServerSpec]:
-    spec = hub.spec(hardware="cpuSmall")
-    hub.spawn(spec)
-    yield spec
-    hub.truth.delete(f"servers/{spec.server_id}", params={"up_to_generation": spec.generation})
-
-
-@pytest.fixture
-async def kernel(hub: HubUnderTest, spec: ServerSpec) -> AsyncIterator[Notebook]:
-    async with hub.notebook(spec) as notebook:
-        yield notebook
 
 
 async def test_no_port_of_the_machine_answers_a_kernel_but_the_hubs(hub: HubUnderTest, kernel: Notebook) -> None:
