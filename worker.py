@@ -27,6 +27,7 @@ from activities.starts import Starts
 from activities.stops import Stops
 from activities.values import Values
 from activities.watching import Watching
+from integrations.file_threads import CALL_SECONDS, FileThreads
 from integrations.hub_connection import HubConnection
 from integrations.jupyterhub import JupyterHub
 from integrations.truth import Truth
@@ -83,15 +84,17 @@ def make_worker(client: Client, settings: Settings, hub: JupyterHub, truth: Trut
     wake = Workflows(client, settings).wake
     signing_key = Path(settings.spec_signing_key_file).read_bytes()
     links = ShareLinks(hub, settings)
+    # For all that it does with files: of these each person has a share.
+    threads = FileThreads(seconds=CALL_SECONDS)
     jobs = (
         Records(settings),
-        Starts(hub, truth, vault, settings, signing_key),
+        Starts(hub, truth, vault, settings, signing_key, threads),
         Stops(hub, truth),
         links,
-        Persons(hub, settings, wake),
+        Persons(hub, settings, wake, threads),
         Groups(hub, settings, wake),
-        Filesystem(settings),
-        Modulefiles(settings),
+        Filesystem(settings, threads),
+        Modulefiles(settings, threads),
         Values(vault),
         Access(settings, wake),
         Watching(truth, links, settings, wake),

@@ -7,7 +7,7 @@ from temporalio import activity
 
 from activities.messages import Done, ObjectWish, Settled
 from activities.steps import of_subject, told
-from integrations.file_threads import CALL_SECONDS, FileThreads
+from integrations.file_threads import FileThreads
 from integrations.filesystem import Volumes
 from models.database.transactions import Transaction
 from models.domain import crash_points
@@ -33,10 +33,10 @@ _CLAIMS = 200
 class Filesystem:
     """Makes the directories and files that records stand for."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, threads: FileThreads) -> None:
         self._roots = {kind: directory.location(settings) for kind, directory in DIRECTORIES.items()}
         self._volumes = Volumes(uid=settings.files_uid, gid=settings.files_gid)
-        self._threads = FileThreads(seconds=CALL_SECONDS)
+        self._threads = threads
 
     @activity.defn
     async def place_directory(self, wish: ObjectWish) -> Done:

@@ -8,7 +8,7 @@ from temporalio import activity
 from activities.messages import Done, ObjectWish
 from activities.steps import of_subject, told
 from integrations import lmod
-from integrations.file_threads import CALL_SECONDS, FileThreads
+from integrations.file_threads import FileThreads
 from integrations.filesystem import Volumes
 from integrations.own_files import OwnFiles
 from models.domain import crash_points
@@ -21,13 +21,13 @@ from models.records.modules import ModulePlace, PlaceHeld
 class Modulefiles:
     """Has modulefiles where they belong."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, threads: FileThreads) -> None:
         self._files = OwnFiles(
             Path(settings.module_location, lmod.MODULEFILES),
             Volumes(uid=settings.files_uid, gid=settings.files_gid),
             roots=[directory.location(settings) for directory in DIRECTORIES.values()],
         )
-        self._threads = FileThreads(seconds=CALL_SECONDS)
+        self._threads = threads
 
     @activity.defn
     async def place_modulefile(self, wish: ObjectWish) -> Done:

@@ -6,7 +6,7 @@ from activities.looks import looks
 from activities.messages import Done, PersonSeen, WorkflowRun
 from activities.steps import of_subject, told
 from activities.waking import Wake, wake_all
-from integrations.file_threads import CALL_SECONDS, FileThreads
+from integrations.file_threads import FileThreads
 from integrations.filesystem import Volumes
 from integrations.jupyterhub import JupyterHub
 from models.domain.errors import HubUserStays
@@ -25,12 +25,12 @@ _PAGE = 500
 class Persons:
     """Prepares a person's place, and ends what JupyterHub has of one whose e-mail was released."""
 
-    def __init__(self, hub: JupyterHub, settings: Settings, wake: Wake) -> None:
+    def __init__(self, hub: JupyterHub, settings: Settings, wake: Wake, threads: FileThreads) -> None:
         self._hub = hub
         self._wake = wake
         self._homes = DIRECTORIES["person"].location(settings)
         self._volumes = Volumes(uid=settings.files_uid, gid=settings.files_gid)
-        self._threads = FileThreads(seconds=CALL_SECONDS)
+        self._threads = threads
 
     @activity.defn
     async def begin_person(self, run: WorkflowRun) -> PersonSeen | None:

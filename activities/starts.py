@@ -16,7 +16,7 @@ from activities.looks import looks
 from activities.messages import Done, ServerWish
 from activities.start_order import spec_of
 from activities.steps import of_operation, told
-from integrations.file_threads import CALL_SECONDS, FileThreads
+from integrations.file_threads import FileThreads
 from integrations.filesystem import Volumes
 from integrations.jupyterhub import HubServer, JupyterHub
 from integrations.truth import Truth
@@ -34,13 +34,21 @@ from models.records.server_settling import ServerPlan
 class Starts:
     """Starts servers, with the key that signs what may be started."""
 
-    def __init__(self, hub: JupyterHub, truth: Truth, vault: Vault, settings: Settings, signing_key: bytes) -> None:
+    def __init__(
+        self,
+        hub: JupyterHub,
+        truth: Truth,
+        vault: Vault,
+        settings: Settings,
+        signing_key: bytes,
+        threads: FileThreads,
+    ) -> None:
         self._hub = hub
         self._truth = truth
         self._vault = vault
         self._settings = settings
         self._signing_key = signing_key
-        self._threads = FileThreads(seconds=CALL_SECONDS)
+        self._threads = threads
 
     @activity.defn
     async def spawn_server(self, wish: ServerWish) -> Done:

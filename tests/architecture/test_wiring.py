@@ -12,6 +12,7 @@ import pytest
 from temporalio.client import Client, Schedule, ScheduleActionStartWorkflow
 
 import worker
+from integrations.file_threads import FileThreads
 from integrations.jupyterhub import JupyterHub
 from integrations.truth import Truth
 from integrations.vault import Vault
@@ -102,6 +103,12 @@ def registered(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> dict[str,
     clients = cast(JupyterHub, nothing), cast(Truth, nothing), cast(Vault, nothing)
     worker.make_worker(cast(Client, nothing), settings, *clients)
     return given
+
+
+def test_all_work_on_files_shares_the_threads_of_a_worker(registered: dict[str, Any]) -> None:
+    jobs = [activity.__self__ for activity in registered["activities"]]
+    found = [held for job in jobs for held in vars(job).values() if isinstance(held, FileThreads)]
+    assert len({id(held) for held in found}) == 1
 
 
 def test_every_activity_is_registered(registered: dict[str, Any]) -> None:

@@ -17,6 +17,7 @@ from activities.starts import Starts
 from activities.stops import Stops
 from activities.waking import Wake
 from activities.watching import Watching
+from integrations.file_threads import FileThreads
 from integrations.jupyterhub import JupyterHub
 from integrations.truth import Truth
 from integrations.vault import Vault
@@ -45,7 +46,7 @@ class Scene:
         self.settings, self.hub, self.wake, self.caller, self.server = settings, hub, wake, caller, server
         api, truth = cast(JupyterHub, hub), cast(Truth, hub)
         self.records, self.links = Records(settings), ShareLinks(api, settings)
-        self.starts, self.stops = Starts(api, truth, vault, settings, key_pair()[0]), Stops(api, truth)
+        self.starts, self.stops = Starts(api, truth, vault, settings, key_pair()[0], FileThreads()), Stops(api, truth)
         self.watching = Watching(truth, self.links, settings, wake)
 
     async def wish(self, wish: Wish) -> ServerWish:

@@ -6,13 +6,16 @@ import os
 import threading
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any, cast
 from uuid import UUID
 
 import pytest
 from temporalio.testing import ActivityEnvironment
 
 from activities.filesystem import Filesystem
-from activities.messages import ObjectWish, Settled
+from activities.messages import ObjectWish, Settled, WorkflowRun
+from activities.persons import Persons
+from integrations.file_threads import FileThreads
 from integrations.filesystem import Maker, Volumes
 from models.database import engine
 from models.database.sql import row
@@ -35,7 +38,7 @@ class Place:
         self.home = Path(settings.notebook_location) / str(person.id)
         self.home.mkdir()
         self._settings = settings
-        self._activities = Filesystem(settings)
+        self._activities = self.activities()
 
     async def claim(self, name: str, made: Path | None, *, minutes: int = 11) -> UUID:
         """A claim of some time ago, with what was made for it."""
@@ -50,9 +53,14 @@ class Place:
         )
         return claim.id
 
-    def activities(self) -> Filesystem:
+    def activities(self, threads: FileThreads | None = None) -> Filesystem:
         """Another worker."""
-        return Filesystem(self._settings)
+        return Filesystem(self._settings, threads or FileThreads())
+
+    def persons(self, threads: FileThreads) -> Persons:
+        """What else a worker with these threads does."""
+        nothing = cast(Any, None)
+        return Persons(nothing, self._settings, nothing, threads)
 
     async def dataset(self, owner: Caller, wish: str) -> ObjectWish:
         """What is to be made true of a new dataset."""
@@ -185,3 +193,35 @@ async def test_one_persons_directories_that_take_long_keep_no_others_waiting(
     assert not any(one.done() for one in purges)
     go_on.set()
     assert all(one.done for one in await asyncio.gather(*purges))
+
+
+async def test_a_person_has_one_share_of_a_workers_threads_whatever_it_does_with_files(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two datasets are purged, which takes long, and a home is to be made meanwhile."""
+    other = await make_person("bob")
+    go_on, begun = threading.Event(), threading.Semaphore(0)
+
+    def purge(*_: object) -> None:
+        begun.release()
+        assert go_on.wait(60)
+
+    monkeypatch.setattr(Volumes, "purge_directory", purge)
+    threads = FileThreads()
+    activities, persons = place.activities(threads), place.persons(threads)
+    wishes = [await place.dataset(place.person, "purged") for _ in range(2)]
+    purges = [asyncio.create_task(ActivityEnvironment().run(activities.place_directory, one)) for one in wishes]
+    for _ in purges:
+        assert await asyncio.to_thread(begun.acquire, timeout=60)
+    own, others = (
+        asyncio.create_task(
+            ActivityEnvironment().run(
+                persons.make_home, WorkflowRun(subject=person.id, workflow_id="workflow", run_id="run")
+            )
+        )
+        for person in (place.person, other)
+    )
+    await others
+    assert not own.done()
+    go_on.set()
+    await asyncio.gather(own, *purges)

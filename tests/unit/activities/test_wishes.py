@@ -19,6 +19,7 @@ from activities.modulefiles import Modulefiles
 from activities.persons import Persons
 from activities.records import Records
 from activities.values import Values
+from integrations.file_threads import FileThreads
 from integrations.jupyterhub import JupyterHub
 from integrations.vault import Vault
 from models.database.sql import row
@@ -162,8 +163,8 @@ class Objects:
 
     def activity(self, name: str) -> Callable[[ObjectWish], Awaitable[Any]]:
         made: dict[str, Callable[[ObjectWish], Awaitable[Any]]] = {
-            "place_directory": Filesystem(self.settings).place_directory,
-            "place_modulefile": Modulefiles(self.settings).place_modulefile,
+            "place_directory": Filesystem(self.settings, FileThreads()).place_directory,
+            "place_modulefile": Modulefiles(self.settings, FileThreads()).place_modulefile,
             "mirror_group": Groups(cast(JupyterHub, self.hub), self.settings, self.wake).mirror_group,
             "destroy_value": Values(cast(Vault, self)).destroy_value,
             "settle_object": Records(self.settings).settle_object,
@@ -286,7 +287,7 @@ async def test_holders_are_stopped_against_the_setting_only_of_what_goes_away(
 
 async def test_nobodys_home_is_made_for_nobody(scene: Scene, tmp_path_factory: pytest.TempPathFactory) -> None:
     objects = Objects(scene, tmp_path_factory.mktemp("roots"))
-    persons = Persons(cast(JupyterHub, objects.hub), objects.settings, scene.wake)
+    persons = Persons(cast(JupyterHub, objects.hub), objects.settings, scene.wake, FileThreads())
     stranger = WorkflowRun(subject=uuid4(), workflow_id="workflow", run_id="run")
     with pytest.raises(RecordMissing):
         await scene.run(persons.make_home, stranger)

@@ -7,6 +7,7 @@ import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
+from uuid import UUID
 
 import httpx
 import msgspec
@@ -14,6 +15,7 @@ import pytest
 from temporalio.testing import ActivityEnvironment
 
 from activities.filesystem import Filesystem
+from integrations.file_threads import FileThreads
 from models.database.sql import row, rows
 from models.domain.environment import SettingsInvalid
 from models.domain.ids import new_id
@@ -68,16 +70,22 @@ async def test_the_api_starts_while_the_database_is_away_and_works_when_it_comes
                 assert await process.wait() == -signal.SIGTERM
 
 
-async def test_a_stop_waits_for_no_stream(
-    bench: Bench, environment: dict[str, str], url: str, signed_in: httpx.AsyncClient
-) -> None:
-    operation = new_id()
+@pytest.fixture
+async def operation(bench: Bench) -> UUID:
+    """One of alice's that nobody works on."""
+    identity = new_id()
     await row(
         "INSERT INTO operation (id, kind, subject, subject_kind, actor) VALUES (:id, 'x', :subject, 'x', :actor)",
-        id=operation,
+        id=identity,
         subject=new_id(),
         actor=bench.callers["alice"].id,
     )
+    return identity
+
+
+async def test_a_stop_waits_for_no_stream(
+    operation: UUID, environment: dict[str, str], url: str, signed_in: httpx.AsyncClient
+) -> None:
     async with running(environment, url) as process:
         async with signed_in.stream("GET", f"/operations/{operation}/events") as stream:
             lines = stream.aiter_lines()
@@ -90,15 +98,8 @@ async def test_a_stop_waits_for_no_stream(
 
 
 async def test_a_person_has_so_many_streams_open_and_no_more(
-    bench: Bench, environment: dict[str, str], url: str, signed_in: httpx.AsyncClient
+    operation: UUID, environment: dict[str, str], url: str, signed_in: httpx.AsyncClient
 ) -> None:
-    operation = new_id()
-    await row(
-        "INSERT INTO operation (id, kind, subject, subject_kind, actor) VALUES (:id, 'x', :subject, 'x', :actor)",
-        id=operation,
-        subject=new_id(),
-        actor=bench.callers["alice"].id,
-    )
     environment["NBHUB_QUOTAS"] = "event_streams=2"
     path = f"/operations/{operation}/events"
 
@@ -213,7 +214,7 @@ async def test_a_server_that_dies_during_an_upload_leaves_the_old_file_or_the_ne
     assert len(os.listdir(home)) == 2
     await row("UPDATE write_claim SET claimed_at = now() - interval '1 hour' WHERE person = :person", person=person)
     settings = msgspec.structs.replace(bench.settings, notebook_location=str(homes))
-    await ActivityEnvironment().run(Filesystem(settings).settle_files)
+    await ActivityEnvironment().run(Filesystem(settings, FileThreads()).settle_files)
     assert (os.listdir(home), (home / "file").read_text()) == (["file"], "old")
 
     (tmp_path / "api.made").touch()
