@@ -172,18 +172,24 @@ async def test_a_directory_that_cannot_be_read_keeps_no_others_uploads_from_bein
     assert await place.claimed() == 0
 
 
-async def test_one_persons_directories_that_take_long_keep_no_others_waiting(
-    place: Place, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Ten of one person are purged, and the file system does not come to an end with them."""
-    other = await make_person("bob")
-    go_on, begun = threading.Event(), threading.Semaphore(0)
+@pytest.fixture
+def purging(monkeypatch: pytest.MonkeyPatch) -> tuple[threading.Semaphore, threading.Event]:
+    """Directories that are purged for as long as nobody lets them: one is released for each that has begun."""
+    begun, go_on = threading.Semaphore(0), threading.Event()
 
     def purge(*_: object) -> None:
         begun.release()
         assert go_on.wait(60)
 
     monkeypatch.setattr(Volumes, "purge_directory", purge)
+    return begun, go_on
+
+
+async def test_one_persons_directories_that_take_long_keep_no_others_waiting(
+    place: Place, purging: tuple[threading.Semaphore, threading.Event], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ten of one person are purged, and the file system does not come to an end with them."""
+    other, (begun, go_on) = await make_person("bob"), purging
     monkeypatch.setattr(Volumes, "restore_directory", lambda *_: None)
     activities = place.activities()
     wishes = [await place.dataset(place.person, "purged") for _ in range(10)]
@@ -196,17 +202,10 @@ async def test_one_persons_directories_that_take_long_keep_no_others_waiting(
 
 
 async def test_a_person_has_one_share_of_a_workers_threads_whatever_it_does_with_files(
-    place: Place, monkeypatch: pytest.MonkeyPatch
+    place: Place, purging: tuple[threading.Semaphore, threading.Event]
 ) -> None:
     """Two datasets are purged, which takes long, and a home is to be made meanwhile."""
-    other = await make_person("bob")
-    go_on, begun = threading.Event(), threading.Semaphore(0)
-
-    def purge(*_: object) -> None:
-        begun.release()
-        assert go_on.wait(60)
-
-    monkeypatch.setattr(Volumes, "purge_directory", purge)
+    other, (begun, go_on) = await make_person("bob"), purging
     threads = FileThreads()
     activities, persons = place.activities(threads), place.persons(threads)
     wishes = [await place.dataset(place.person, "purged") for _ in range(2)]
