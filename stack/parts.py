@@ -1,7 +1,9 @@
 """The parts of a stack: how each is started, which keys it is given, and how one asks whether it is ready."""
 
+import contextlib
 import json
 import os
+import sqlite3
 import sys
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
@@ -124,10 +126,20 @@ def temporal_database(layout: Layout) -> Path:
     return layout.directory / "temporal" / "temporal.sqlite"
 
 
+def temporal_has_begun(database: Path) -> bool:
+    """Whether Temporal's database has a namespace: what is made last, before anything else can be in it."""
+    if not database.exists():
+        return False
+    with contextlib.closing(sqlite3.connect(database)) as connection:
+        return all(
+            connection.execute(question).fetchone()
+            for question in ("SELECT 1 FROM sqlite_master WHERE name = 'namespaces'", "SELECT 1 FROM namespaces")
+        )
+
+
 def vault(layout: Layout, program: Program) -> Part:
     """Vault with integrated storage: development mode would forget everything at a restart."""
-    directory = layout.directory / "vault"
-    storage = directory / "raft"
+    storage = vault_storage(layout)
     storage.mkdir(parents=True, exist_ok=True, mode=0o700)
     listener = {
         "address": f"127.0.0.1:{layout.ports['vault']}",
@@ -148,7 +160,7 @@ def vault(layout: Layout, program: Program) -> Part:
         configuration |= {"unsafe_allow_api_audit_creation": True}
     else:
         configuration |= {"disable_mlock": True}
-    file = directory / "vault.json"
+    file = vault_directory(layout) / "vault.json"
     file.write_text(json.dumps(configuration | {"listener": {"tcp": listener}}))
 
     async def ready() -> bool:
@@ -157,6 +169,16 @@ def vault(layout: Layout, program: Program) -> Part:
 
     command = [str(program.path), "server", f"-config={file}"]
     return Part("vault", command, ready, environment({}), programs=(program,))
+
+
+def vault_directory(layout: Layout) -> Path:
+    """What Vault and who opens it keep."""
+    return layout.directory / "vault"
+
+
+def vault_storage(layout: Layout) -> Path:
+    """What Vault itself keeps."""
+    return vault_directory(layout) / "raft"
 
 
 def _is_openbao(program: Program) -> bool:

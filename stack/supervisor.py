@@ -24,7 +24,7 @@ from temporalio.client import Client
 
 from hub import processes
 from models.domain.kinds import DIRECTORIES
-from stack import answers, isolation, parts, programs, secrets, tools
+from stack import answers, isolation, parts, programs, secrets, tools, vault_setup
 from stack.isolation import Isolation
 from stack.layout import Layout, layout_of, usual
 from stack.notebook import Notebook
@@ -34,7 +34,6 @@ from stack.programs import Program
 from stack.progress import Progress
 from stack.sign_in import Tokens, api_tokens, hub_user
 from stack.state import MARK, Claim, Ended, Info, RunProgram, StackFailed, State, processes_of, write_state
-from stack.vault_setup import open_vault
 
 # Whoever depends on a part ends before it.
 _STOP_ORDER = (("worker", "api"), ("jupyterhub",), ("oidc", "temporal", "vault"), ("postgres",))
@@ -315,20 +314,24 @@ class Stack:
 
     async def _start_temporal(self) -> None:
         program = await self._found(programs.temporal())
-        parts.temporal_database(self.layout).parent.mkdir(exist_ok=True)
+        database = parts.temporal_database(self.layout)
+        if not parts.temporal_has_begun(database):
+            # A start was cut off while it was made. Temporal makes tables in a new file only.
+            shutil.rmtree(database.parent, ignore_errors=True)
+        database.parent.mkdir(exist_ok=True)
         await self._launch(parts.temporal(self.layout, program, self.secrets))
 
     async def _start_vault(self) -> None:
-        if not (self.directory / "vault" / "keys.json").exists():
+        if not vault_setup.keys_file(parts.vault_directory(self.layout)).exists():
             # A start was cut off before it kept the keys: nobody can open what it made, and nothing is in it.
-            shutil.rmtree(self.directory / "vault" / "storage", ignore_errors=True)
+            shutil.rmtree(parts.vault_storage(self.layout), ignore_errors=True)
         await self._launch(parts.vault(self.layout, await self._found(programs.vault())))
         await self._open_vault()
 
     async def _open_vault(self) -> None:
         ids = {"api": self.secrets.vault_api_secret_id, "worker": self.secrets.vault_worker_secret_id}
         with answers.expected(self.layout):
-            await open_vault(self.info.vault, self.directory / "vault", ids)
+            await vault_setup.open_vault(self.info.vault, parts.vault_directory(self.layout), ids)
 
     async def _start_oidc(self) -> None:
         modules = await tools.node_modules(self.progress)

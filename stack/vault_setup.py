@@ -28,12 +28,17 @@ def role_of(process: str) -> str:
     return f"nbhub-{process}"
 
 
+def keys_file(directory: Path) -> Path:
+    """Where what opens Vault is kept."""
+    return directory / "keys.json"
+
+
 async def open_vault(url: str, directory: Path, secret_ids: Mapping[str, str]) -> None:
     """Make the Vault at `url` serve, with a key-value engine of version 2 at `secret`.
 
     `secret_ids` are those with which API and worker prove who they are.
     """
-    path = directory / "keys.json"
+    path = keys_file(directory)
     async with httpx.AsyncClient(base_url=f"{url}/v1/", timeout=15) as client:
         if not (await client.get("sys/init")).raise_for_status().json()["initialized"]:
             answer = await client.put("sys/init", json={"secret_shares": 1, "secret_threshold": 1})
