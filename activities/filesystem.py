@@ -76,8 +76,13 @@ class Filesystem:
                 found = False
             async with Transaction():
                 if found:
-                    maker = Caller(id=claim.person, email=await persons.email_of(claim.person))
-                    await volumes.record_made(entry, maker, claim.request_id)
+                    maker = Caller(
+                        id=claim.person,
+                        email=await persons.email_of(claim.person),
+                        request_id=claim.request_id,
+                        client_request_id=claim.client_request_id,
+                    )
+                    await volumes.record_made(entry, maker)
                     # Whoever repeats the request is answered as if it had never been cut off.
                     await idempotency.answer(claim.id, StoredAnswer(status=200))
                 await claims.drop(claim.id)

@@ -238,7 +238,7 @@ class AuthController(Controller):
         tokens, groups and shares. The person keeps everything else, and has it after a sign-in with another address.
         """
         async with write:
-            person, operation = await persons.release(email, write.caller, write.request_id)
+            person, operation = await persons.release(email, write.caller)
             write.accepts(operation, wakes=Subject("person", person))
         return write.answer
 

@@ -68,9 +68,7 @@ class DatasetsController(Controller):
         """Make a dataset with an empty directory. It is done when both are there."""
         async with write:
             owner = await new_owner(data.owner, write.caller)
-            identity, operation = await datasets.create(
-                owner, data.name, data.description or "", write.caller, request_id=write.request_id
-            )
+            identity, operation = await datasets.create(owner, data.name, data.description or "", write.caller)
             await write.accepts_record(operation, Subject(KIND, identity), _look)
         return write.answer
 
@@ -90,7 +88,7 @@ class DatasetsController(Controller):
             write.require_match(found.version)
             values = given(name=data.name, description=data.description)
             if values:
-                await datasets.update(found, values, write.caller, write.request_id)
+                await datasets.update(found, values, write.caller)
             changed = await datasets.read(id, write.caller)
             write.done(_view(changed, write.caller), version=changed.version)
         return write.answer

@@ -63,7 +63,7 @@ class GroupsController(Controller):
     async def create(self, data: JSONBody[GroupBody], write: NamedDependency[Write]) -> Response[GroupView]:
         """Make a group of which the caller is manager and first member."""
         async with write:
-            identity, operation = await groups.create(data.name, write.caller, request_id=write.request_id)
+            identity, operation = await groups.create(data.name, write.caller)
             await write.accepts_record(operation, Subject(KIND, identity), _look)
         return write.answer
 
@@ -87,7 +87,7 @@ class GroupsController(Controller):
         async with write:
             found = await groups.read_managed(id, write.caller)
             write.require_match(found.version)
-            operation = await groups.rename(found, data.name, write.caller, write.request_id)
+            operation = await groups.rename(found, data.name, write.caller)
             await write.accepts_record(operation, Subject(KIND, id), _look)
         return write.answer
 
@@ -116,7 +116,7 @@ class GroupsController(Controller):
         async with write:
             found = await groups.read_managed(id, write.caller)
             (person,) = await principals.invite([email], write.caller.id)
-            operation = await groups.add_member(found, person.id, email, write.caller, write.request_id)
+            operation = await groups.add_member(found, person.id, email, write.caller)
             write.accepts(operation, wakes=Subject(KIND, id), wait=SHORT_WAIT)
         return write.answer
 
@@ -137,7 +137,7 @@ class GroupsController(Controller):
         """Make a member a manager of the group, or not. A group keeps one."""
         async with write:
             found = await groups.read_managed(id, write.caller)
-            operation = await groups.set_manager(found, memberEmail, data.manager, write.caller, write.request_id)
+            operation = await groups.set_manager(found, memberEmail, data.manager, write.caller)
             write.accepts(operation, wakes=Subject(KIND, id), wait=SHORT_WAIT)
         return write.answer
 
@@ -160,7 +160,7 @@ class GroupsController(Controller):
                 found = await groups.read(id, write.caller, lock=True)
             else:
                 found = await groups.read_managed(id, write.caller)
-            operation = await groups.remove_member(found, memberEmail, write.caller, write.request_id)
+            operation = await groups.remove_member(found, memberEmail, write.caller)
             write.accepts(operation, wakes=Subject(KIND, id), deletes=True, wait=SHORT_WAIT)
         return write.answer
 

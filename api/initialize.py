@@ -44,7 +44,6 @@ class InitializeController(Controller):
                 Subject("person", person),
                 owner=person,
                 actor=write.caller,
-                request_id=write.request_id,
             )
             write.accepts(operation, wakes=Subject("person", person), wait=SHORT_WAIT)
         return write.answer

@@ -105,7 +105,7 @@ class ModulesController(Controller):
                 "description": data.description or "",
                 "featured": bool(data.featured),
             }
-            identity, operation = await modules.create(owner, values, calls, write.caller, request_id=write.request_id)
+            identity, operation = await modules.create(owner, values, calls, write.caller)
             await write.accepts_record(operation, Subject(KIND, identity), _look)
         return write.answer
 
@@ -143,11 +143,11 @@ class ModulesController(Controller):
             values = _changes(data)
             if calls is None and values.keys() <= {"description", "featured"}:
                 if values:
-                    await modules.update(found, values, write.caller, write.request_id)
+                    await modules.update(found, values, write.caller)
                 changed = await modules.read(id, write.caller)
                 write.done(_view(changed, write.caller), version=changed.version)
             else:
-                operation = await modules.update_file(found, values, calls, write.caller, write.request_id)
+                operation = await modules.update_file(found, values, calls, write.caller)
                 await write.accepts_record(operation, Subject(KIND, id), _look)
         return write.answer
 

@@ -129,7 +129,7 @@ class OperationsController(Controller):
         async with write:
             found = await operations.read_visible(id, write.caller)
             write.require_match(found.version)
-            await cancellation.cancel(found, write.caller, request_id=write.request_id)
+            await cancellation.cancel(found, write.caller)
             write.accepts(found.id, wakes=Subject(found.subject_kind, found.subject))
         return write.answer
 

@@ -69,7 +69,7 @@ class SecretsController(Controller):
                 identity = claim.subject
                 values["value_version"] = await services.vault.put(identity, data.value, after=0)
         async with services.value_turns, write:
-            await secrets.create(identity, owner, values, write.caller, request_id=write.request_id)
+            await secrets.create(identity, owner, values, write.caller)
             made = await secrets.read(identity, write.caller)
             write.done(view_of(made, write.caller, services.settings), version=made.version)
         return write.answer
@@ -106,7 +106,7 @@ class SecretsController(Controller):
             write.require_match(found.version)
             values = changed_secret(data, found, services.settings)
             if values or version is not None:
-                await secrets.update(found, values, version, write.caller, write.request_id)
+                await secrets.update(found, values, version, write.caller)
             changed = await secrets.read(id, write.caller)
             write.done(view_of(changed, write.caller, services.settings), version=changed.version)
         return write.answer

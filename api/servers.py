@@ -104,9 +104,7 @@ class ServersController(Controller):
         async with write:
             values = await new_template(data, write.caller, services.profiles, services.settings)
             template = await templates.read_visible(await templates.create(write.caller.id, values), write.caller)
-            identity = await servers.create(
-                template.snapshot(), write.caller, made_with_template=True, request_id=write.request_id
-            )
+            identity = await servers.create(template.snapshot(), write.caller, made_with_template=True)
             await _answer_made(write, identity, services.settings)
         return write.answer
 
@@ -122,7 +120,6 @@ class ServersController(Controller):
                 write.caller,
                 made_with_template=False,
                 left_out=await _left_out(found.snapshot(), write.caller),
-                request_id=write.request_id,
             )
             await _answer_made(write, identity, settings)
         return write.answer
@@ -181,7 +178,7 @@ async def _intend(id: UUID, wish: Wish, write: Write) -> Response[Any]:
     async with write:
         server = await servers.read_visible(id, write.caller, for_update=True)
         write.require_match(server.version)
-        intent = await servers.intend(server.id, wish, write.caller, request_id=write.request_id)
+        intent = await servers.intend(server.id, wish, write.caller)
         write.accepts(intent.operation, wakes=Subject("server", server.id), deletes=wish is Wish.DELETED)
     return write.answer
 

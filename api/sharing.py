@@ -147,7 +147,6 @@ async def _accept(write: Write, shareable: Shareable, verb: str, found: principa
         subject,
         owner=shareable.owner_id,
         actor=write.caller,
-        request_id=write.request_id,
         detail={
             "relation": level.word,
             "users": len(found.persons),

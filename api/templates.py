@@ -61,7 +61,6 @@ class TemplatesController(Controller):
                 owner=write.caller.id,
                 actor=write.caller,
                 status=OperationStatus.SUCCEEDED,
-                request_id=write.request_id,
             )
             made = await templates.read_visible(identity, write.caller)
             write.done(view_of(made.snapshot()), version=made.version)
@@ -96,7 +95,6 @@ class TemplatesController(Controller):
                     "template.update",
                     Subject("template", found.id),
                     write.caller,
-                    request_id=write.request_id,
                     detail={"fields": sorted(values)},
                 )
             changed = await templates.read_visible(found.id, write.caller)
@@ -122,7 +120,6 @@ class TemplatesController(Controller):
                 owner=found.creator_id,
                 actor=write.caller,
                 status=OperationStatus.SUCCEEDED,
-                request_id=write.request_id,
             )
             write.done()
         return write.answer

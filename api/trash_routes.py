@@ -35,7 +35,7 @@ def delete_route(
     path: str,
     description: str,
     lock: Callable[[UUID, Caller], Awaitable[R]],
-    wish: Callable[[R, Caller, str | None], Awaitable[UUID]],
+    wish: Callable[[R, Caller], Awaitable[UUID]],
 ) -> HTTPRouteHandler:
     """Delete a kind of record at `path`: `lock` one for a caller who may, and `wish` it gone."""
     noun = kind.capitalize()
@@ -53,7 +53,7 @@ def delete_route(
         async with write:
             found = await lock(id, write.caller)
             write.require_match(found.version)
-            operation = await wish(found, write.caller, write.request_id)
+            operation = await wish(found, write.caller)
             write.accepts(operation, wakes=Subject(kind, id), deletes=True, wait=SHORT_WAIT)
         return write.answer
 
@@ -83,7 +83,7 @@ def trash_routes(path: str, records: SharedRecords[S], look: Look[V], view: type
         async with write:
             found = await records.read_restorable(id, write.caller)
             write.require_match(found.version)
-            operation = await records.restore(found, write.caller, write.request_id)
+            operation = await records.restore(found, write.caller)
             await write.accepts_record(operation, Subject(kind, id), look)
         return write.answer
 

@@ -181,7 +181,7 @@ class VolumeController(Controller):
                 maker = ClaimedMaker(claim, asyncio.get_running_loop())
                 await services.file_threads.of(write.caller.id).run(_make, services.settings, wanted, entry, maker)
             async with write:
-                await volumes.record_made(entry, write.caller, write.request_id)
+                await volumes.record_made(entry, write.caller)
                 write.done(FileView(name=view.name, path=view.path, root=view.root, type=view.type))
         return Response(view)
 
@@ -228,7 +228,7 @@ class VolumeController(Controller):
                 finally:
                     await transfer.run(draft.discard)
         async with write:
-            await volumes.record_made(entry, write.caller, write.request_id)
+            await volumes.record_made(entry, write.caller)
             view = FileView(
                 name=entry.name,
                 path=path.rpartition("/")[0],

@@ -1,4 +1,7 @@
-"""One line per request, however it ended, and the id that connects it with everything else it caused.
+"""One line per request, however it ended, and the ids that connect it with everything else it caused.
+
+`request_id` is made here and is no other request's. A client may have named one of its own, to find what it caused:
+`client_request_id`, which proves nothing, and which such a client gets back.
 
 The line names the route's template and the person's id: no address, query, header or body, because those may
 hold names, tokens and secrets.
@@ -27,18 +30,21 @@ def log_requests(app: ASGIApp) -> ASGIApp:
             await app(scope, receive, send)
             return
         started = time.perf_counter()
-        request_id = _request_id(scope)
+        ids = {"request_id": uuid4().hex}
+        if client_id := _client_id(scope):
+            ids["client_request_id"] = client_id
+        answered = (client_id or ids["request_id"]).encode()
         # Litestar makes the mapping anew for each request; `request.scope["state"]` is where handlers look.
-        scope.setdefault("state", {})["request_id"] = request_id
+        scope.setdefault("state", {}).update(ids)
         structlog.contextvars.clear_contextvars()
-        structlog.contextvars.bind_contextvars(request_id=request_id)
+        structlog.contextvars.bind_contextvars(**ids)
         status = 500
 
         async def send_with_id(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                message["headers"] = [*message["headers"], (b"x-request-id", request_id.encode())]
+                message["headers"] = [*message["headers"], (b"x-request-id", answered)]
             await send(message)
 
         try:
@@ -58,8 +64,8 @@ def log_requests(app: ASGIApp) -> ASGIApp:
     return logged
 
 
-def _request_id(scope: Scope) -> str:
+def _client_id(scope: Scope) -> str | None:
     given = [value for name, value in scope["headers"] if name == b"x-request-id"]
     if len(given) == 1 and _SANE_ID.fullmatch(given[0]):
         return given[0].decode()
-    return uuid4().hex
+    return None

@@ -7,7 +7,7 @@ A handler takes the dependency `write` and does everything inside it, authorisat
         async with write:
             server = await servers.read_visible(id, write.caller)    # 404
             write.require_match(server.version)                      # 412
-            intent = await servers.intend(id, Wish.RUNNING, write.caller, request_id=write.request_id)  # 409
+            intent = await servers.intend(id, Wish.RUNNING, write.caller)  # 409
             write.accepts(intent.operation, wakes=Subject("server", id))
         return write.answer
 
@@ -93,8 +93,10 @@ class Write:
     def __init__(self, request: Request[Caller, Any, Any]) -> None:
         self._request = request
         self._services: Services = request.app.state.services
-        self.caller = request.user
-        self.request_id: str = request.scope["state"].get("request_id", "")
+        state = request.scope["state"]
+        self.caller = msgspec.structs.replace(
+            request.user, request_id=state.get("request_id"), client_request_id=state.get("client_request_id")
+        )
         self._key: WriteKey | None = None
         self._held: WriteKey | None = None
         self._claim: Claim | None = None
@@ -166,7 +168,7 @@ class Write:
             identity = new_id()
             self._claim = None if key is None else await self._earlier(key, identity)
             if self._claim is None:
-                self._claim = await claims.take(identity, kind, subject, self.caller.id, self.request_id, detail)
+                self._claim = await claims.take(identity, kind, subject, self.caller, detail)
         self._held = key
         crash_points.reach("api.claimed")
         try:

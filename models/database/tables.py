@@ -329,6 +329,7 @@ class Audit(Table, db=DB):
     subject = UUID()
     operation = UUID(null=True, default=None)
     request_id = Text(null=True, default=None)
+    client_request_id = Text(null=True, default=None)
     detail = JSONB(null=True, default=None)
 
 
@@ -344,6 +345,7 @@ class WriteClaim(Table, db=DB):
     subject = UUID()
     person = UUID()
     request_id = Text(null=True, default=None)
+    client_request_id = Text(null=True, default=None)
     detail = JSONB(null=True, default=None)
     made = Array(base_column=Text())
     # What is being put in the place of something else, as a digest: one claim at a time.

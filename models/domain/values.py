@@ -43,13 +43,18 @@ class OperationStatus(StrEnum):
 
 
 class Caller(Struct, frozen=True, kw_only=True):
-    """The person behind a request, as its token says."""
+    """The person behind a request, as its token says.
+
+    A write is by a request with an id of ours, and perhaps with one that its client gave it.
+    """
 
     id: UUID
     email: str
     admin: bool = False
     orgs: tuple[str, ...] = ()
     token_hash: bytes = b""
+    request_id: str | None = None
+    client_request_id: str | None = None
 
 
 class Subject(Struct, frozen=True):

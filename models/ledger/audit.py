@@ -16,7 +16,6 @@ async def record(
     actor: Caller | None,
     *,
     operation: UUID | None = None,
-    request_id: str | None = None,
     detail: dict[str, object] | None = None,
 ) -> None:
     """Add a row. `detail` must hold no secret. Without an actor it was the system."""
@@ -29,7 +28,8 @@ async def record(
             subject_kind=subject.kind,
             subject=subject.id,
             operation=operation,
-            request_id=request_id,
+            request_id=actor.request_id if actor else None,
+            client_request_id=actor.client_request_id if actor else None,
             detail=to_json(detail),
         )
     )

@@ -15,6 +15,7 @@ from msgspec import Struct
 
 from models.database.sql import Row, row, rows, to_json
 from models.domain.errors import StateConflict
+from models.domain.values import Caller
 
 
 class Claim(Struct, frozen=True, kw_only=True):
@@ -25,30 +26,31 @@ class Claim(Struct, frozen=True, kw_only=True):
     subject: UUID
     person: UUID
     request_id: str | None
+    client_request_id: str | None
     detail: dict[str, Any]
     made: list[str]
     claimed_at: datetime
 
 
-_COLUMNS = "id, kind, subject, person, request_id, detail, made, claimed_at"
+_COLUMNS = "id, kind, subject, person, request_id, client_request_id, detail, made, claimed_at"
 
 
 def _claim(found: Row) -> Claim:
     return msgspec.convert({**found, "detail": msgspec.json.decode(found["detail"] or "{}")}, Claim)
 
 
-async def take(
-    claim_id: UUID, kind: str, subject: UUID, person_id: UUID, request_id: str, detail: dict[str, Any] | None = None
-) -> Claim:
+async def take(claim_id: UUID, kind: str, subject: UUID, caller: Caller, detail: dict[str, Any] | None = None) -> Claim:
     """Claim something anew, within the caller's transaction."""
     (taken,) = await rows(
-        f"""INSERT INTO write_claim (id, kind, subject, person, request_id, detail, made)
-            VALUES (:id, :kind, :subject, :person, :request_id, :detail::jsonb, '{{}}') RETURNING {_COLUMNS}""",
+        f"""INSERT INTO write_claim (id, kind, subject, person, request_id, client_request_id, detail, made)
+            VALUES (:id, :kind, :subject, :person, :request_id, :client_request_id, :detail::jsonb, '{{}}')
+            RETURNING {_COLUMNS}""",
         id=claim_id,
         kind=kind,
         subject=subject,
-        person=person_id,
-        request_id=request_id,
+        person=caller.id,
+        request_id=caller.request_id,
+        client_request_id=caller.client_request_id,
         detail=to_json(detail),
     )
     return _claim(taken)

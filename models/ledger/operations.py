@@ -119,7 +119,6 @@ async def open_operation(
     generation: int | None = None,
     status: OperationStatus = OperationStatus.QUEUED,
     left_out: list[LeftOut] | None = None,
-    request_id: str | None = None,
     detail: dict[str, object] | None = None,
 ) -> UUID:
     """Add an operation and its audit row, within the caller's transaction. An ended `status` is an operation
@@ -144,7 +143,7 @@ async def open_operation(
         left_out=to_json(left_out) if left_out else None,
         ended=status.ended,
     )
-    await audit.record(kind, subject, actor, operation=identity, request_id=request_id, detail=detail)
+    await audit.record(kind, subject, actor, operation=identity, detail=detail)
     return identity
 
 

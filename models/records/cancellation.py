@@ -28,11 +28,11 @@ _OPPOSITES = {
 }
 
 
-async def cancel(operation: OperationRecord, caller: Caller, *, request_id: str | None = None) -> None:
+async def cancel(operation: OperationRecord, caller: Caller) -> None:
     """Cancel an operation that the caller may see, within the caller's transaction; raises `StateConflict`."""
     verb = operation.kind.rpartition(".")[2]
     if not operation.status.ended and operation.kind == "server.start":
-        await _cancel_start(operation, caller, request_id)
+        await _cancel_start(operation, caller)
         return
     if not operation.status.ended and verb in _OPPOSITES:
         raise StateConflict(f"A {verb} cannot be cancelled.", hint=_OPPOSITES[verb])
@@ -51,11 +51,10 @@ async def cancel(operation: OperationRecord, caller: Caller, *, request_id: str 
         Subject(operation.subject_kind, operation.subject),
         caller,
         operation=operation.id,
-        request_id=request_id,
     )
 
 
-async def _cancel_start(operation: OperationRecord, caller: Caller, request_id: str | None) -> None:
+async def _cancel_start(operation: OperationRecord, caller: Caller) -> None:
     # The lock keeps other wishes away until this one is decided.
     server = await row("SELECT generation FROM server WHERE id = :id FOR UPDATE", id=operation.subject)
     now = await operations.read(operation.id)
@@ -63,4 +62,4 @@ async def _cancel_start(operation: OperationRecord, caller: Caller, request_id: 
         raise StateConflict(f"The operation has already ended: {now.status}.")
     # A start that a later wish has overtaken will end as cancelled anyway; that wish must stand.
     if server["generation"] == operation.generation:
-        await servers.intend(operation.subject, Wish.STOPPED, caller, request_id=request_id)
+        await servers.intend(operation.subject, Wish.STOPPED, caller)

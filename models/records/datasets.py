@@ -20,9 +20,7 @@ list_visible = RECORDS.list_visible
 update = RECORDS.update
 
 
-async def create(
-    owner: UUID, name: str, description: str, caller: Caller, *, request_id: str | None = None
-) -> tuple[UUID, UUID]:
+async def create(owner: UUID, name: str, description: str, caller: Caller) -> tuple[UUID, UUID]:
     """Wish for a dataset, within the caller's transaction; its id and the operation. Raises `StateConflict`."""
     made = Dataset(id=new_id(), owner=owner, name=name, description=description)
-    return made.id, await RECORDS.insert(made, "dataset.create", caller, request_id=request_id)
+    return made.id, await RECORDS.insert(made, "dataset.create", caller)

@@ -102,7 +102,7 @@ async def list_members(group_id: UUID, *, after: str | None = None, limit: int) 
     return records(found, Member)
 
 
-async def create(name: str, caller: Caller, *, request_id: str | None = None) -> tuple[UUID, UUID]:
+async def create(name: str, caller: Caller) -> tuple[UUID, UUID]:
     """Wish for a group of which the caller is manager and first member; its id and the operation."""
     identity = new_id()
     try:
@@ -121,28 +121,25 @@ async def create(name: str, caller: Caller, *, request_id: str | None = None) ->
         actor=caller,
         wish=Presence.PRESENT,
         generation=1,
-        request_id=request_id,
     )
     return identity, operation
 
 
-async def rename(group: GroupRecord, name: str, caller: Caller, request_id: str | None) -> UUID:
+async def rename(group: GroupRecord, name: str, caller: Caller) -> UUID:
     """Rename a locked group; the operation, because JupyterHub tells the name too. Raises `StateConflict`."""
     try:
         await row("UPDATE user_group SET name = :name WHERE id = :id", name=name, id=group.id)
     except asyncpg.UniqueViolationError:
         raise _name_taken(name) from None
-    return await _changed(group, "update", caller, request_id, {"fields": ["name"]})
+    return await _changed(group, "update", caller, {"fields": ["name"]})
 
 
-async def delete(group: GroupRecord, caller: Caller, request_id: str | None) -> UUID:
+async def delete(group: GroupRecord, caller: Caller) -> UUID:
     """Wish a locked group gone; the operation. Whatever was granted to it holds nothing from now on."""
-    return await lifecycles.intend(
-        Subject(KIND, group.id), Presence.PURGED, "delete", caller, owner=caller.id, request_id=request_id
-    )
+    return await lifecycles.intend(Subject(KIND, group.id), Presence.PURGED, "delete", caller, owner=caller.id)
 
 
-async def add_member(group: GroupRecord, person_id: UUID, email: str, caller: Caller, request_id: str | None) -> UUID:
+async def add_member(group: GroupRecord, person_id: UUID, email: str, caller: Caller) -> UUID:
     """Add a person to a locked group; the operation. Adding a member again changes nothing and succeeds."""
     await row(
         """INSERT INTO group_member (id, user_group, person, added_by)
@@ -151,10 +148,10 @@ async def add_member(group: GroupRecord, person_id: UUID, email: str, caller: Ca
         person=person_id,
         by=caller.id,
     )
-    return await _changed(group, "add_member", caller, request_id, {"member": email})
+    return await _changed(group, "add_member", caller, {"member": email})
 
 
-async def remove_member(group: GroupRecord, email: str, caller: Caller, request_id: str | None) -> UUID:
+async def remove_member(group: GroupRecord, email: str, caller: Caller) -> UUID:
     """Remove a person from a locked group; the operation. Removing somebody else changes nothing and succeeds.
 
     Raises `StateConflict` for its last manager.
@@ -166,10 +163,10 @@ async def remove_member(group: GroupRecord, email: str, caller: Caller, request_
         group=group.id,
         email=email,
     )
-    return await _changed(group, "remove_member", caller, request_id, {"member": email})
+    return await _changed(group, "remove_member", caller, {"member": email})
 
 
-async def set_manager(group: GroupRecord, email: str, manager: bool, caller: Caller, request_id: str | None) -> UUID:
+async def set_manager(group: GroupRecord, email: str, manager: bool, caller: Caller) -> UUID:
     """Make a member of a locked group a manager or not; the operation. Raises `RecordMissing` or `StateConflict`."""
     if not manager:
         await _keep_a_manager(group, email)
@@ -183,7 +180,7 @@ async def set_manager(group: GroupRecord, email: str, manager: bool, caller: Cal
     )
     if found is None:
         raise RecordMissing("The group has no such member.")
-    return await _changed(group, "update_member", caller, request_id, {"member": email, "manager": manager})
+    return await _changed(group, "update_member", caller, {"member": email, "manager": manager})
 
 
 async def _keep_a_manager(group: GroupRecord, email: str) -> None:
@@ -199,16 +196,13 @@ async def _keep_a_manager(group: GroupRecord, email: str) -> None:
         )
 
 
-async def _changed(
-    group: GroupRecord, action: str, caller: Caller, request_id: str | None, detail: dict[str, Any]
-) -> UUID:
+async def _changed(group: GroupRecord, action: str, caller: Caller, detail: dict[str, Any]) -> UUID:
     return await lifecycles.intend(
         Subject(KIND, group.id),
         Presence.PRESENT,
         action,
         caller,
         owner=caller.id,
-        request_id=request_id,
         detail=detail,
     )
 

@@ -75,7 +75,6 @@ async def intend(
     caller: Caller | None,
     *,
     owner: UUID | None,
-    request_id: str | None = None,
     detail: dict[str, object] | None = None,
 ) -> UUID:
     """Wish a record to be present, trashed or purged, within the caller's transaction; the operation.
@@ -97,7 +96,6 @@ async def intend(
         actor=caller,
         wish=wish,
         generation=found["generation"],
-        request_id=request_id,
         detail=detail,
     )
 

@@ -65,23 +65,19 @@ list_visible = RECORDS.list_visible
 update = RECORDS.update
 
 
-async def create(
-    owner: UUID, values: dict[str, Any], calls: list[ModuleCall], caller: Caller, *, request_id: str | None = None
-) -> tuple[UUID, UUID]:
+async def create(owner: UUID, values: dict[str, Any], calls: list[ModuleCall], caller: Caller) -> tuple[UUID, UUID]:
     """Wish for a module, within the caller's transaction; its id and the operation. Raises `StateConflict`."""
     made = Module(id=new_id(), owner=owner, calls=to_json(calls), **values)
-    return made.id, await RECORDS.insert(made, "module.create", caller, request_id=request_id)
+    return made.id, await RECORDS.insert(made, "module.create", caller)
 
 
 async def update_file(
-    module: ModuleRecord, values: dict[str, Any], calls: list[ModuleCall] | None, caller: Caller, request_id: str | None
+    module: ModuleRecord, values: dict[str, Any], calls: list[ModuleCall] | None, caller: Caller
 ) -> UUID:
     """Change a locked module and what follows from it on disk; the operation. Raises `StateConflict`."""
     columns = values if calls is None else {**values, "calls": to_json(calls)}
     await RECORDS.write(module, columns)
-    return await RECORDS.intend(
-        module, Presence.PRESENT, "update", caller, request_id=request_id, detail={"fields": sorted(columns)}
-    )
+    return await RECORDS.intend(module, Presence.PRESENT, "update", caller, detail={"fields": sorted(columns)})
 
 
 async def take_place(module_id: UUID, generation: int) -> Placement | None:

@@ -228,7 +228,7 @@ async def settle(person_id: UUID, run_id: str, *, released: bool) -> bool:
     return found is not None
 
 
-async def release(email: str, caller: Caller, request_id: str | None = None) -> tuple[UUID, UUID]:
+async def release(email: str, caller: Caller) -> tuple[UUID, UUID]:
     """Give an e-mail up, so that another account may sign in with it and inherits nothing; within the caller's
     transaction.
 
@@ -243,9 +243,7 @@ async def release(email: str, caller: Caller, request_id: str | None = None) -> 
         raise RecordMissing("Nobody has this e-mail address here.")
     person: UUID = found["id"]
     await sessions.end_all(person)
-    operation = await operations.open_operation(
-        "person.release", Subject("person", person), owner=person, actor=caller, request_id=request_id
-    )
+    operation = await operations.open_operation("person.release", Subject("person", person), owner=person, actor=caller)
     return person, operation
 
 

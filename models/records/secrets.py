@@ -86,27 +86,23 @@ read_owned = _records.read_owned
 list_visible = _records.list_visible
 
 
-async def create(
-    secret_id: UUID, owner: UUID, values: dict[str, Any], caller: Caller, *, request_id: str | None = None
-) -> UUID:
+async def create(secret_id: UUID, owner: UUID, values: dict[str, Any], caller: Caller) -> UUID:
     """Keep a secret, within the caller's transaction; the operation, which has succeeded: nothing is left to do."""
     made = Secret(id=secret_id, owner=owner, observed="present", observed_generation=1, **values)
-    return await _records.insert(made, "secret.create", caller, request_id=request_id, succeeded=True)
+    return await _records.insert(made, "secret.create", caller, succeeded=True)
 
 
-async def update(
-    secret: SecretRecord, values: dict[str, Any], value_version: int | None, caller: Caller, request_id: str | None
-) -> None:
+async def update(secret: SecretRecord, values: dict[str, Any], value_version: int | None, caller: Caller) -> None:
     """Change a locked secret. A version that a later write has overtaken meanwhile stays behind."""
     columns = dict(values)
     if value_version is not None:
         columns["value_version"] = max(value_version, secret.value_version)
-    await _records.update(secret, columns, caller, request_id)
+    await _records.update(secret, columns, caller)
 
 
-async def delete(secret: SecretRecord, caller: Caller, request_id: str | None) -> UUID:
+async def delete(secret: SecretRecord, caller: Caller) -> UUID:
     """Wish a locked secret gone for good, with all versions of its value; the operation."""
-    return await _records.intend(secret, Presence.PURGED, "delete", caller, request_id=request_id)
+    return await _records.intend(secret, Presence.PURGED, "delete", caller)
 
 
 async def placed(identities: list[UUID]) -> list[Placed]:

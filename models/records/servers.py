@@ -221,7 +221,6 @@ async def create(
     *,
     made_with_template: bool,
     left_out: list[LeftOut] | None = None,
-    request_id: str | None = None,
 ) -> UUID:
     """Make a stopped server of the caller from a template, within the caller's transaction.
 
@@ -247,12 +246,11 @@ async def create(
         actor=caller,
         status=OperationStatus.SUCCEEDED,
         left_out=left_out,
-        request_id=request_id,
     )
     return identity
 
 
-async def intend(server_id: UUID, wish: Wish, caller: Caller | None, *, request_id: str | None = None) -> Intent:
+async def intend(server_id: UUID, wish: Wish, caller: Caller | None) -> Intent:
     """Wish a server to be running, stopped or deleted, within the caller's transaction; no caller: the system does.
 
     A wish that repeats the one in flight joins its operation; one that is already met succeeds at once.
@@ -290,7 +288,6 @@ async def intend(server_id: UUID, wish: Wish, caller: Caller | None, *, request_
                 owner=found["owner"],
                 actor=caller,
                 status=OperationStatus.SUCCEEDED,
-                request_id=request_id,
             )
             return Intent(operation=done, settled=True)
     generation = found["generation"] + 1
@@ -305,7 +302,7 @@ async def intend(server_id: UUID, wish: Wish, caller: Caller | None, *, request_
         server=server_id,
     )
     operation = await operations.open_operation(
-        kind, subject, owner=found["owner"], actor=caller, wish=wish, generation=generation, request_id=request_id
+        kind, subject, owner=found["owner"], actor=caller, wish=wish, generation=generation
     )
     return Intent(operation=operation, settled=False)
 

@@ -151,9 +151,7 @@ class SharedRecords(Generic[R]):
         )
         return [self._converted(one) for one in found]
 
-    async def insert(
-        self, made: Table, operation: str, caller: Caller, *, request_id: str | None = None, succeeded: bool = False
-    ) -> UUID:
+    async def insert(self, made: Table, operation: str, caller: Caller, *, succeeded: bool = False) -> UUID:
         """Wish for a record, within the caller's transaction; the operation. Raises `StateConflict`.
 
         It has `succeeded` when nothing has to be made true outside.
@@ -171,17 +169,15 @@ class SharedRecords(Generic[R]):
             status=OperationStatus.SUCCEEDED if succeeded else OperationStatus.QUEUED,
             wish=Presence.PRESENT,
             generation=1,
-            request_id=request_id,
         )
 
-    async def update(self, record: R, values: dict[str, Any], caller: Caller, request_id: str | None) -> None:
+    async def update(self, record: R, values: dict[str, Any], caller: Caller) -> None:
         """Change columns of a locked record; raises `StateConflict` when a name is taken."""
         await self.write(record, values)
         await audit.record(
             f"{self.kind}.update",
             Subject(self.kind, record.id),
             caller,
-            request_id=request_id,
             detail={"fields": sorted(values)},
         )
 
@@ -194,16 +190,16 @@ class SharedRecords(Generic[R]):
         except asyncpg.UniqueViolationError:
             raise self._taken() from None
 
-    async def trash(self, record: R, caller: Caller, request_id: str | None = None) -> UUID:
+    async def trash(self, record: R, caller: Caller) -> UUID:
         """Wish a locked record into the trash; the operation. Its grants are kept and hold nothing meanwhile."""
         await row(f"UPDATE {TABLES[self.kind]} SET trashed_at = now() WHERE id = :id", id=record.id)
-        return await self.intend(record, Presence.TRASHED, "delete", caller, request_id=request_id)
+        return await self.intend(record, Presence.TRASHED, "delete", caller)
 
-    async def restore(self, record: R, caller: Caller, request_id: str | None = None) -> UUID:
+    async def restore(self, record: R, caller: Caller) -> UUID:
         """Wish a locked record back from the trash; the operation. Raises `StateConflict` when its name is taken."""
         try:
             await row(f"UPDATE {TABLES[self.kind]} SET trashed_at = NULL WHERE id = :id", id=record.id)
-            return await self.intend(record, Presence.PRESENT, "restore", caller, request_id=request_id)
+            return await self.intend(record, Presence.PRESENT, "restore", caller)
         except asyncpg.UniqueViolationError:
             raise self._taken() from None
 
@@ -214,7 +210,6 @@ class SharedRecords(Generic[R]):
         action: str,
         caller: Caller | None,
         *,
-        request_id: str | None = None,
         detail: dict[str, object] | None = None,
     ) -> UUID:
         """Wish something of a locked record; the operation."""
@@ -224,7 +219,6 @@ class SharedRecords(Generic[R]):
             action,
             caller,
             owner=record.owner_id,
-            request_id=request_id,
             detail=detail,
         )
 

@@ -58,13 +58,12 @@ class NewEntry(Struct, frozen=True, kw_only=True):
         return msgspec.convert({"record": claim.subject, **claim.detail}, cls)
 
 
-async def record_made(made: NewEntry, actor: Caller, request_id: str | None) -> None:
+async def record_made(made: NewEntry, actor: Caller) -> None:
     """Write down that somebody has made a file or directory, or written one, within the caller's transaction."""
     await audit.record(
         "volume.write_file" if made.written else "volume.create_file",
         Subject(ROOTS[made.root], made.record),
         actor,
-        request_id=request_id,
         detail={"path": "/".join(made.below), "name": made.name, "type": made.type},
     )
 

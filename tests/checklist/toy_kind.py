@@ -83,10 +83,10 @@ read = RECORDS.read
 list_visible = RECORDS.list_visible
 
 
-async def create(name: str, text: str, caller: Caller, *, request_id: str | None = None) -> tuple[UUID, UUID]:
+async def create(name: str, text: str, caller: Caller) -> tuple[UUID, UUID]:
     """Wish for a note, within the caller's transaction; its id and the operation. Raises `StateConflict`."""
     made = Note(id=new_id(), owner=caller.id, name=name, text=text)
-    return made.id, await RECORDS.insert(made, "note.create", caller, request_id=request_id)
+    return made.id, await RECORDS.insert(made, "note.create", caller)
 '''
 
 _WORKFLOW = '''\
@@ -161,7 +161,7 @@ class NotesController(Controller):
     async def create(self, data: JSONBody[NoteCreate], write: NamedDependency[Write]) -> Response[NoteView]:
         """Make a note with an empty directory."""
         async with write:
-            identity, operation = await notes.create(data.name, data.text, write.caller, request_id=write.request_id)
+            identity, operation = await notes.create(data.name, data.text, write.caller)
             await write.accepts_record(operation, Subject(KIND, identity), _look)
         return write.answer
 

@@ -57,7 +57,7 @@ class Shelf:
     async def change(self, identity: UUID, calls: list[ModuleCall] | None = None, **values: Any) -> UUID:
         async with Transaction():
             found = await modules.read(identity, self.owner, Level.WRITE, lock=True)
-            return await modules.update_file(found, values, calls, self.owner, None)
+            return await modules.update_file(found, values, calls, self.owner)
 
     async def trash(self, identity: UUID) -> UUID:
         async with Transaction():
@@ -289,7 +289,7 @@ async def test_a_secret_is_destroyed_with_its_value(
     await started(scene)
     async with Transaction():
         found = await secrets.read(identity, scene.caller, Level.OWNER, lock=True)
-        operation = await secrets.delete(found, scene.caller, None)
+        operation = await secrets.delete(found, scene.caller)
     subject = Subject("secret", identity)
     ended = await scene.wakes(subject, operation)
     assert ended.status is OperationStatus.SUCCEEDED
@@ -313,7 +313,7 @@ async def test_the_janitor_removes_what_requests_left_however_many_they_were(
     worker = Vault.from_settings(settings)
     left, under_way, kept = [new_id() for _ in range(48)], new_id(), await make_secret(scene.caller, values, "kept")
     for subject in (*left, under_way, kept):
-        await claims.take(new_id(), "secret", subject, scene.caller.id, "request")
+        await claims.take(new_id(), "secret", subject, scene.caller)
         if subject != kept:
             await values.put(subject, "left behind", after=0)
     await row(

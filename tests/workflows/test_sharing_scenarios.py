@@ -258,7 +258,7 @@ async def test_a_group_from_its_making_to_its_end(
     assert directory.is_dir()
     async with Transaction():
         group = await groups.read_managed(identity, grace)
-        operation = await groups.add_member(group, scene.caller.id, scene.caller.email, grace, None)
+        operation = await groups.add_member(group, scene.caller.id, scene.caller.email, grace)
     assert (await scene.wakes(subject, operation)).status is OperationStatus.SUCCEEDED
     assert scene.hub.known_groups[name].users == sorted([grace_there, await persons.hub_user_of(scene.caller.id)])
     await scene.at_rest(subject)
@@ -277,14 +277,14 @@ async def test_a_group_from_its_making_to_its_end(
     assert await scene.holds(identity)
     async with Transaction():
         group = await groups.read_managed(identity, grace)
-        operation = await groups.remove_member(group, scene.caller.email, grace, None)
+        operation = await groups.remove_member(group, scene.caller.email, grace)
     assert (await scene.wakes(subject, operation)).status is OperationStatus.SUCCEEDED
     assert scene.hub.living == {}
     await scene.at_rest(subject)
     await record("group-remove-member", workflow_id(subject))
 
     async with Transaction():
-        operation = await groups.delete(await groups.read_managed(identity, grace), grace, None)
+        operation = await groups.delete(await groups.read_managed(identity, grace), grace)
     ended = await scene.wakes(subject, operation)
     assert [(step.name, step.status) for step in ended.steps] == [
         ("Remove JupyterHub's group", "succeeded"),

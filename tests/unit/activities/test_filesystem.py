@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, cast
 from uuid import UUID
 
+import msgspec
 import pytest
 from temporalio.testing import ActivityEnvironment
 
@@ -43,7 +44,8 @@ class Place:
     async def claim(self, name: str, made: Path | None, *, minutes: int = 11) -> UUID:
         """A claim of some time ago, with what was made for it."""
         entry = NewEntry(root=Root.NOTEBOOKS, record=self.person.id, below=(), name=name, type="file")
-        claim = await claims.take(new_id(), CLAIM, self.person.id, self.person.id, "the-request", entry.detail())
+        asked = msgspec.structs.replace(self.person, request_id="ours", client_request_id="theirs")
+        claim = await claims.take(new_id(), CLAIM, self.person.id, asked, entry.detail())
         if made is not None:
             await claims.note_made(claim.id, str(os.stat(made).st_ino))
         await row(
@@ -75,7 +77,8 @@ class Place:
     async def audited(self) -> list[str]:
         found = await row(
             """SELECT coalesce(jsonb_agg(detail ->> 'name'), '[]') AS names FROM audit
-                WHERE actor = :actor AND request_id = 'the-request' AND action = 'volume.create_file'""",
+                WHERE actor = :actor AND request_id = 'ours' AND client_request_id = 'theirs'
+                  AND action = 'volume.create_file'""",
             actor=self.person.id,
         )
         assert found is not None

@@ -95,7 +95,7 @@ async def test_a_member_added_while_the_group_is_deleted_does_not_stay(api: Api)
         deleting = asyncio.create_task(purge(api, "group", group["_id"]), context=outside)
         await asyncio.wait([deleting], timeout=0.5)
         assert not deleting.done()
-        await groups.add_member(found, bob.id, bob.email, caller, None)
+        await groups.add_member(found, bob.id, bob.email, caller)
     await deleting
     left = await row(
         "SELECT count(*) AS count FROM group_member WHERE user_group = :user_group", user_group=UUID(group["_id"])

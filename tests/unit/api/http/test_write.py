@@ -3,6 +3,7 @@
 import asyncio
 from uuid import UUID
 
+import httpx
 import pytest
 from litestar import Controller, Response, delete, get, patch, post
 from litestar.di import NamedDependency
@@ -12,7 +13,7 @@ from api.http.fields import AnswerBody, Name, RequestBody
 from api.http.operation_view import OperationView
 from api.http.policy import Policy, needs
 from api.http.write import Write
-from models.database.sql import row, rows
+from models.database.sql import Row, row, rows
 from models.domain.errors import RecordMissing, StateConflict
 from models.domain.ids import new_id
 from models.domain.values import OperationStatus, Subject
@@ -137,7 +138,6 @@ async def open_for(write: Write, status: OperationStatus = OperationStatus.QUEUE
         owner=write.caller.id,
         actor=write.caller,
         status=status,
-        request_id=write.request_id,
     )
 
 
@@ -284,8 +284,31 @@ async def test_work_is_accepted_and_woken(bench: Bench, api: Api) -> None:
     assert answer.headers["location"] == f"/operations/{body['_id']}"
     assert (body["kind"], body["status"], body["actor"]) == ("server.start", "queued", api.alice.email)
     assert bench.wakes.subjects == [Subject("server", UUID(body["_id"]))]
-    audited = await row("SELECT request_id FROM audit WHERE operation = :operation", operation=UUID(body["_id"]))
-    assert audited == {"request_id": answer.headers["x-request-id"]}
+    assert await audited(answer) == {"request_id": answer.headers["x-request-id"], "client_request_id": None}
+
+
+async def audited(answer: httpx.Response) -> Row:
+    """What the audit says of the requests of an operation."""
+    found = await row(
+        "SELECT request_id, client_request_id FROM audit WHERE operation = :id", id=UUID(answer.json()["_id"])
+    )
+    assert found is not None
+    return found
+
+
+async def test_no_request_passes_for_another_by_what_its_client_calls_it(api: Api) -> None:
+    asked = await api.alice.post("/work")
+    theirs = {"x-request-id": asked.headers["x-request-id"]}
+    forged = [await audited(await api.bob.post("/work", headers=theirs)) for _ in range(2)]
+    assert len({one["request_id"] for one in (await audited(asked), *forged)}) == 3
+    newline = await api.bob.post("/work", headers=[(b"x-request-id", b"asked-by\nalice")])
+    assert (await audited(newline))["client_request_id"] is None
+
+
+async def test_what_a_client_calls_its_request_is_found_again(api: Api) -> None:
+    answer = await api.alice.post("/work", headers={"x-request-id": "from-a-proxy.1"})
+    assert answer.headers["x-request-id"] == "from-a-proxy.1"
+    assert (await audited(answer))["client_request_id"] == "from-a-proxy.1"
 
 
 async def test_what_is_so_already_is_200_and_wakes_nobody(bench: Bench, api: Api) -> None:
