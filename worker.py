@@ -23,6 +23,7 @@ from activities.modulefiles import Modulefiles
 from activities.persons import Persons
 from activities.records import Records
 from activities.share_links import ShareLinks
+from activities.sign_outs import SignOuts
 from activities.starts import Starts
 from activities.stops import Stops
 from activities.values import Values
@@ -53,6 +54,7 @@ from workflows.reconcile import ReconcileWorkflow
 from workflows.schedules import converge
 from workflows.secret import SecretWorkflow
 from workflows.server import ServerWorkflow
+from workflows.sign_out import SignOutWorkflow
 
 log = structlog.get_logger(__name__)
 
@@ -61,6 +63,7 @@ T = TypeVar("T")
 WORKFLOWS: Sequence[type] = (
     ServerWorkflow,
     UserWorkflow,
+    SignOutWorkflow,
     DatasetWorkflow,
     ModuleWorkflow,
     SecretWorkflow,
@@ -92,6 +95,7 @@ def make_worker(client: Client, settings: Settings, hub: JupyterHub, truth: Trut
         Stops(hub, truth),
         links,
         Persons(hub, settings, wake, threads),
+        SignOuts(),
         Groups(hub, settings, wake),
         Filesystem(settings, threads),
         Modulefiles(settings, threads),

@@ -39,6 +39,7 @@ from api.http.write import Replayed, handle_replayed
 from api.initialize import InitializeController
 from api.modules import ModulesController
 from api.operations import OperationsController
+from api.provider_work import doing_provider_work
 from api.secrets import SecretsController
 from api.servers import ServersController
 from api.templates import TemplatesController
@@ -96,6 +97,7 @@ def _clients(settings: Settings) -> Lifespan:
             open_things.push_async_callback(vault.close)
             await open_things.enter_async_context(pool(settings, patience=DATABASE_PATIENCE))
             await open_things.enter_async_context(events.running())
+            await open_things.enter_async_context(doing_provider_work(settings, oidc))
             app.state.services = Services(
                 settings=settings,
                 profiles=load_profiles(Path(settings.profiles_file) if settings.profiles_file else None),

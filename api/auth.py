@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import msgspec
 import structlog
-from cryptography.fernet import Fernet, InvalidToken
+from cryptography.fernet import Fernet
 from litestar import Controller, MediaType, Request, Response, get, post
 from litestar.datastructures import Cookie
 from litestar.di import NamedDependency
@@ -20,7 +20,7 @@ from api.http.rates import AUTH, limited
 from api.http.services import Services
 from api.http.write import Write
 from integrations.oidc import Claims, TokenAnswer, joined
-from models.domain.errors import DependencyUnavailable, IdentityUnknown, RequestInvalid, RequestMalformed
+from models.domain.errors import IdentityUnknown, RequestInvalid, RequestMalformed
 from models.domain.settings import Settings
 from models.domain.values import Caller, Subject
 from models.records import persons, sessions
@@ -174,16 +174,19 @@ class AuthController(Controller):
     async def logout(
         self, data: JSONBody[LogoutRequest], services: NamedDependency[Services]
     ) -> Response[LogoutAnswer]:
-        """End the session of an id token at once. The answer says where the browser ends its own at the provider."""
+        """End the session of an id token at once, and have its refresh token revoked by the provider, now or later.
+
+        The answer says where the browser ends its own session there.
+        """
         claims = await services.oidc.read_logout_hint(data.id_token)
-        ended = await sessions.end(
+        person = await sessions.end(
             issuer=services.settings.oidc_issuer,
             subject=str(claims["sub"]),
             id_token_hash=sessions.digest(data.id_token),
             sid=_sid(claims, data.id_token),
         )
-        for encrypted in ended:
-            await _revoke(services, encrypted)
+        if person is not None:
+            await services.workflows.wake(Subject(Subject.SIGN_OUT, person))
         url = await services.oidc.logout_url(data.id_token, services.settings.oidc_post_logout_redirect_uri)
         return Response(LogoutAnswer(logout_url=url), headers=NO_STORE)
 
@@ -304,6 +307,7 @@ async def _keep_session(
     )
     if refreshed is not None and not kept:
         # It was good when the provider was asked.
+        await services.workflows.wake(Subject(Subject.SIGN_OUT, person))
         await _is_known(services, refreshed)
 
 
@@ -319,17 +323,9 @@ async def _is_known(services: Services, refresh_token: str) -> bool:
         return login is not None
     if not login.ended:
         log.warning("refresh_token_replayed", person=str(login.person))
-        for encrypted in await sessions.end_login(login.person, login.sid):
-            await _revoke(services, encrypted)
+        await sessions.end_login(login.person, login.sid)
+        await services.workflows.wake(Subject(Subject.SIGN_OUT, login.person))
     raise IdentityUnknown("This refresh token was used before, or its session has ended.", hint="Sign in again.")
-
-
-async def _revoke(services: Services, encrypted: bytes) -> None:
-    """Have a refresh token forgotten. The session has ended already, even if the provider is away now."""
-    try:
-        await services.oidc.revoke(Fernet(services.settings.session_key).decrypt(encrypted).decode())
-    except (DependencyUnavailable, InvalidToken) as error:
-        log.warning("refresh_token_not_revoked", error=type(error).__name__)
 
 
 def _sid(claims: Claims, id_token: str) -> str:

@@ -205,10 +205,19 @@ class OidcClient:
         return _decoded(answer, TokenAnswer)
 
     async def revoke(self, refresh_token: str) -> None:
-        """Have a refresh token forgotten, where the provider can."""
+        """Have a refresh token forgotten, where the provider can; it may have ended already."""
         endpoint = (await self._discover()).revocation_endpoint
-        if endpoint is not None:
-            await self._post(endpoint, {"token": refresh_token, "token_type_hint": "refresh_token"})
+        if endpoint is None:
+            return
+        answer = await self._post(endpoint, {"token": refresh_token, "token_type_hint": "refresh_token"})
+        if answer.status_code in (401, 403):
+            raise ProviderUnavailable(
+                "The sign-in provider does not let this service revoke a token.",
+                hint="Ask an operator to compare NBHUB_OIDC_CLIENT_SECRET with the provider's.",
+            )
+        if answer.is_client_error:
+            # RFC 7009: it revokes no tokens of this kind, now or later.
+            log.warning("refresh_token_not_revoked", status=answer.status_code)
 
     async def logout_url(self, id_token: str, redirect_uri: str) -> str:
         """Where a browser ends its session at the provider; without such an address, where it would land afterwards."""

@@ -41,6 +41,18 @@ def outside(summary: str) -> ActivityConfig:
     )
 
 
+def queue_of_apis(task_queue: str) -> str:
+    """The task queue that API processes poll, by that of the workers."""
+    return f"{task_queue}-api"
+
+
+def at_an_api(summary: str) -> ActivityConfig:
+    """As `outside`, in an API process: for what needs a key that no worker has."""
+    config = outside(summary)
+    config["task_queue"] = queue_of_apis(workflow.info().task_queue)
+    return config
+
+
 def best_effort(summary: str) -> ActivityConfig:
     """Nice to have: two tries, and nobody waits for it."""
     return ActivityConfig(

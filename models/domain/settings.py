@@ -53,7 +53,9 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     temporal_tls_server_name: Annotated[
         str, about("Name in Temporal's certificate. Default: the host of the address.")
     ] = ""
-    temporal_task_queue: Annotated[str, about("Task queue that the workers poll.")] = "notebooks-hub"
+    temporal_task_queue: Annotated[
+        str, about("Task queue that the workers poll. API processes poll the one with `-api` behind it.")
+    ] = "notebooks-hub"
     temporal_ui_url: Annotated[
         str,
         about(

@@ -63,6 +63,8 @@ class Subject(Struct, frozen=True):
     kind: str
     id: UUID
 
+    SIGN_OUT: ClassVar[str] = "sign-out"
+    """The kind of a subject that is about what others have of a person's ended sessions; its id is the person's."""
     ACCESS: ClassVar[str] = "-access"
     """How the kind of a subject ends that is about who may use an object: the effects of its grants."""
 

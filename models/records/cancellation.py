@@ -23,6 +23,7 @@ _OPPOSITES = {
     "remove_member": "Add the member again instead.",
     "update_member": "Change the member back instead.",
     "purge": "What is purged is gone.",
+    "sign_out": "Sign in again instead.",
     "release": "The address is free; its person may sign in with another one.",
     "expire": "Share it again instead.",
 }

@@ -242,7 +242,7 @@ async def release(email: str, caller: Caller) -> tuple[UUID, UUID]:
     if found is None:
         raise RecordMissing("Nobody has this e-mail address here.")
     person: UUID = found["id"]
-    await sessions.end_all(person)
+    await sessions.end_all(person, caller)
     operation = await operations.open_operation("person.release", Subject("person", person), owner=person, actor=caller)
     return person, operation
 

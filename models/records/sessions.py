@@ -4,8 +4,8 @@ Tokens are found by their SHA-256 and never stored; the refresh token, which a l
 
 A session belongs to a login: that of its `sid`, which the provider gives or the first id token stands for, and which
 every refresh hands on. A session that ended keeps its row, without an id token, as long as the janitor keeps expired
-ones: a JWT that has been signed out would still be good by its signature alone, and so would be its refresh token at
-a provider that was away. A refresh token that was exchanged or ended is known by its hash, and its ciphertext is gone.
+ones: a JWT that has been signed out would still be good by its signature alone. A refresh token that was exchanged or
+ended is known by its hash; its ciphertext is gone, of an ended one as soon as the provider has revoked it.
 """
 
 import hashlib
@@ -18,7 +18,8 @@ from msgspec import Struct
 from models.database.sql import row, rows
 from models.database.transactions import Transaction
 from models.domain.errors import IdentityUnknown
-from models.domain.values import Caller
+from models.domain.values import Caller, Subject
+from models.ledger import operations
 
 TRANSACTION_SECONDS = 600
 
@@ -107,14 +108,14 @@ async def keep(
 ) -> bool:
     """Write a session, replacing one of the same token; False if the refresh token that it came of is good no more.
 
-    It belongs to the login of that token, if it is known; otherwise to `sid`.
+    It belongs to the login of that token, if it is known; otherwise to `sid`. What came of one that is good no more is
+    an ended session, so that its own refresh token is revoked too.
     """
     async with Transaction():
         # A logout that came while the provider was asked is before this; one that comes now finds this session.
-        await _hold(person_id)
+        email = await _hold(person_id)
         login = await login_of(refreshed_hash) if refreshed_hash is not None else None
-        if login is not None and not login.live:
-            return False
+        live = login is None or login.live
         await row(
             """INSERT INTO session (token_hash, person, admin, orgs, expires_at, refresh_token_encrypted,
                                     refresh_token_hash, id_token_hash, sid)
@@ -133,15 +134,17 @@ async def keep(
             expires_at=expires_at,
             refresh_token=refresh_token_encrypted,
             refresh_hash=refresh_token_hash,
-            id_token=id_token_hash,
+            id_token=id_token_hash if live else None,
             sid=sid if login is None else login.sid,
         )
-        if refreshed_hash is not None and refreshed_hash != refresh_token_hash:
+        if not live:
+            await _wish_signed_out(Caller(id=person_id, email=email), person_id)
+        elif refreshed_hash is not None and refreshed_hash != refresh_token_hash:
             await row(
                 "UPDATE session SET refresh_token_encrypted = NULL WHERE refresh_token_hash = :hash",
                 hash=refreshed_hash,
             )
-    return True
+    return live
 
 
 _FIND = """
@@ -169,7 +172,7 @@ async def find(token_hash: bytes) -> SignedIn | None:
 async def login_of(refresh_token_hash: bytes) -> RefreshedLogin | None:
     """The login in which a refresh token was given out; None for a token that is not known here."""
     found = await row(
-        """SELECT person, sid, bool_or(refresh_token_encrypted IS NOT NULL) AS live,
+        """SELECT person, sid, bool_or(refresh_token_encrypted IS NOT NULL AND id_token_hash IS NOT NULL) AS live,
                   bool_and(id_token_hash IS NULL) AS ended
              FROM session WHERE refresh_token_hash = :hash GROUP BY person, sid ORDER BY live DESC LIMIT 1""",
         hash=refresh_token_hash,
@@ -177,42 +180,78 @@ async def login_of(refresh_token_hash: bytes) -> RefreshedLogin | None:
     return None if found is None else msgspec.convert(found, RefreshedLogin)
 
 
-async def end(*, issuer: str, subject: str, id_token_hash: bytes, sid: str) -> list[bytes]:
-    """End every session of the login that an id token stands for; their refresh tokens, encrypted."""
+async def end(*, issuer: str, subject: str, id_token_hash: bytes, sid: str) -> UUID | None:
+    """End every session of the login that an id token stands for; the person, if there were any."""
     found = await row(
         "SELECT id FROM person WHERE issuer = :issuer AND subject = :subject", issuer=issuer, subject=subject
     )
-    return [] if found is None else await end_login(found["id"], sid, id_token_hash)
+    if found is None or not await end_login(found["id"], sid, id_token_hash):
+        return None
+    person: UUID = found["id"]
+    return person
 
 
-async def end_login(person_id: UUID, sid: str, id_token_hash: bytes | None = None) -> list[bytes]:
-    """End every session of a person's login, and of the one that has this id token; their refresh tokens, encrypted."""
+async def end_login(person_id: UUID, sid: str, id_token_hash: bytes | None = None) -> bool:
+    """End every session of a person's login, and of the one that has this id token; whether there were any.
+
+    An operation is opened for what others have of them.
+    """
     async with Transaction():
-        await _hold(person_id)
-        found = await rows(
+        email = await _hold(person_id)
+        ended = await rows(
             """WITH theirs AS (
-                 SELECT token_hash, sid, id_token_hash, refresh_token_encrypted FROM session
+                 SELECT token_hash, sid, id_token_hash FROM session
                   WHERE person = :person AND id_token_hash IS NOT NULL)
-               UPDATE session s SET id_token_hash = NULL, refresh_token_encrypted = NULL
+               UPDATE session s SET id_token_hash = NULL
                  FROM theirs t
                 WHERE s.token_hash = t.token_hash
                   AND (t.sid = :sid OR t.sid IN (SELECT sid FROM theirs WHERE id_token_hash = :id_token::bytea))
-               RETURNING t.refresh_token_encrypted""",
+               RETURNING 1""",
             person=person_id,
             sid=sid,
             id_token=id_token_hash,
         )
-    return [one["refresh_token_encrypted"] for one in found if one["refresh_token_encrypted"] is not None]
+        if ended:
+            await _wish_signed_out(Caller(id=person_id, email=email), person_id)
+    return bool(ended)
 
 
-async def _hold(person_id: UUID) -> None:
-    """Let no session of a person be made or ended by others before the end of this transaction."""
-    await row("SELECT 1 FROM person WHERE id = :person FOR NO KEY UPDATE", person=person_id)
+async def _hold(person_id: UUID) -> str:
+    """Let no session of a person be made or ended by others before the end of this transaction; the e-mail."""
+    found = await row("SELECT email FROM person WHERE id = :person FOR NO KEY UPDATE", person=person_id)
+    return "" if found is None else str(found["email"])
 
 
-async def end_all(person_id: UUID) -> None:
-    """End every session of a person."""
-    await row(
-        "UPDATE session SET id_token_hash = NULL, refresh_token_encrypted = NULL WHERE person = :person RETURNING 1",
+async def end_all(person_id: UUID, actor: Caller) -> None:
+    """End every session of a person, within the caller's transaction; an operation is opened as by `end_login`."""
+    ended = await rows(
+        "UPDATE session SET id_token_hash = NULL WHERE person = :person AND id_token_hash IS NOT NULL RETURNING 1",
         person=person_id,
+    )
+    if ended:
+        await _wish_signed_out(actor, person_id)
+
+
+async def _wish_signed_out(actor: Caller, person_id: UUID) -> None:
+    subject = Subject(Subject.SIGN_OUT, person_id)
+    await operations.open_operation("person.sign_out", subject, owner=person_id, actor=actor)
+
+
+async def unrevoked(person_id: UUID) -> list[tuple[bytes, bytes]]:
+    """The refresh tokens of a person's ended sessions that are still to be revoked: their hash, and encrypted."""
+    found = await rows(
+        """SELECT DISTINCT ON (refresh_token_hash) refresh_token_hash, refresh_token_encrypted FROM session
+            WHERE person = :person AND id_token_hash IS NULL AND refresh_token_encrypted IS NOT NULL""",
+        person=person_id,
+    )
+    return [(one["refresh_token_hash"], one["refresh_token_encrypted"]) for one in found]
+
+
+async def note_revoked(person_id: UUID, refresh_token_hash: bytes) -> None:
+    """Forget a refresh token that is revoked, but for its hash."""
+    await row(
+        """UPDATE session SET refresh_token_encrypted = NULL
+            WHERE person = :person AND refresh_token_hash = :hash AND id_token_hash IS NULL""",
+        person=person_id,
+        hash=refresh_token_hash,
     )

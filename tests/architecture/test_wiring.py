@@ -12,8 +12,10 @@ import pytest
 from temporalio.client import Client, Schedule, ScheduleActionStartWorkflow
 
 import worker
+from api import provider_work
 from integrations.file_threads import FileThreads
 from integrations.jupyterhub import JupyterHub
+from integrations.oidc import OidcClient
 from integrations.truth import Truth
 from integrations.vault import Vault
 from models.domain.kinds import WORK
@@ -27,6 +29,8 @@ from workflows.server import WISH
 PACKAGES = ("api", "workflows", "activities", "integrations", "models", "hub", "stack")
 # Made by a tool.
 _GENERATED = "migrations"
+AT_AN_API = ["Revocations.revoke_tokens"]
+"""What API processes do of workflows, and no worker."""
 
 
 def modules_of(*packages: str) -> list[str]:
@@ -112,9 +116,17 @@ def test_all_work_on_files_shares_the_threads_of_a_worker(registered: dict[str, 
 
 
 def test_every_activity_is_registered(registered: dict[str, Any]) -> None:
-    written = [name for path in modules_of("activities") for name in decorated(path, "temporalio.activity.defn")]
-    assert written
-    assert sorted(activity.__qualname__ for activity in registered["activities"]) == sorted(written)
+    written = {name for path in modules_of("activities") for name in decorated(path, "temporalio.activity.defn")}
+    assert written > set(AT_AN_API)
+    assert sorted(activity.__qualname__ for activity in registered["activities"]) == sorted(written - set(AT_AN_API))
+
+
+def test_apis_do_what_needs_their_keys(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    given: dict[str, Any] = {}
+    monkeypatch.setattr(provider_work, "Worker", lambda _client, **options: given.update(options))
+    provider_work.make_worker(cast(Client, None), settings, cast(OidcClient, None))
+    assert [activity.__qualname__ for activity in given["activities"]] == AT_AN_API
+    assert given["task_queue"] != settings.temporal_task_queue, "a worker has no such activity"
 
 
 def test_names_of_activities_are_unique(registered: dict[str, Any]) -> None:

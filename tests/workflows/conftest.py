@@ -95,8 +95,9 @@ class Scene:
         assert await self._workflows.wake(self.subject)
         return intent.operation
 
-    async def wake(self) -> None:
-        assert await self._workflows.wake(self.subject)
+    async def wake(self, subject: Subject | None = None) -> None:
+        """Wake the workflow of the server, or of another subject."""
+        assert await self._workflows.wake(subject or self.subject)
 
     async def holds(self, identity: UUID) -> bool:
         """Whether it is written down that the server may hold an object."""

@@ -2,20 +2,22 @@
 
 import asyncio
 import time
-from typing import Any
+from typing import Any, cast
 from uuid import UUID
 
 import httpx
 import pytest
+from cryptography.fernet import Fernet
 
 from integrations.oidc import OidcClient, TokenAnswer
 from models.database.sql import row, rows
 from models.domain.errors import ActionForbidden
-from models.domain.values import Caller
+from models.domain.values import Caller, Subject
 from models.records import persons, sessions
 from models.records.persons import Identity
 from stack.sign_in import sign_in
 from tests.integration.api.running_provider import CALLBACK, HOME, OTHER_CALLBACK, Place, place
+from tests.unit.api.bench import RecordedWakes
 
 UI = "https://ui.elsewhere.example"
 
@@ -259,6 +261,37 @@ async def test_a_refresh_token_of_an_ended_session_ends_no_later_one(hub: Place)
         assert (await browser.refresh(second["refresh_token"])).status_code == 200
 
 
+async def to_be_revoked(hub: Place, caller: Caller) -> set[str]:
+    """The refresh tokens of a person that the provider is to forget; the workflow that sees to it was woken."""
+    assert Subject(Subject.SIGN_OUT, caller.id) in cast(RecordedWakes, hub.services.workflows).subjects
+    key = Fernet(hub.settings.session_key)
+    return {key.decrypt(encrypted).decode() for _, encrypted in await sessions.unrevoked(caller.id)}
+
+
+@pytest.mark.parametrize("how", ["logout", "replay"])
+async def test_what_ends_here_is_to_end_at_the_provider_whatever_that_does_now(
+    hub: Place, how: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def hang(_client: OidcClient, _token: str) -> None:
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(OidcClient, "revoke", hang)
+    async with hub.browser() as browser, hub.browser() as elsewhere:
+        await elsewhere.sign_in("alice@example.org")
+        first = await browser.sign_in("alice@example.org")
+        caller = await caller_of(hub, first["access_token"])
+        second = (await browser.refresh(first["refresh_token"])).json()
+        if how == "logout":
+            assert (await browser.sign_out(second["id_token"])).status_code == 200
+        else:
+            assert error_of(await browser.refresh(first["refresh_token"]), 401) == "UNAUTHENTICATED"
+        assert await to_be_revoked(hub, caller) == {second["refresh_token"]}
+        # Once, however often it is asked for.
+        assert (await browser.sign_out(second["id_token"])).status_code == 200
+        wished = await rows("SELECT 1 FROM operation WHERE kind = 'person.sign_out' AND subject = :id", id=caller.id)
+        assert len(wished) == 1
+
+
 async def test_a_logout_while_the_provider_is_asked_ends_what_is_refreshed(
     hub: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -266,14 +299,19 @@ async def test_a_logout_while_the_provider_is_asked_ends_what_is_refreshed(
         tokens = await browser.sign_in("alice@example.org")
         refresh = OidcClient.refresh
 
+        caller = await caller_of(hub, tokens["access_token"])
+        given_out = []
+
         async def slow(client: OidcClient, refresh_token: str, *, known: bool) -> TokenAnswer:
             given = await refresh(client, refresh_token, known=known)
+            given_out.append(given.refresh_token)
             assert (await browser.sign_out(tokens["id_token"])).status_code == 200
             return given
 
         monkeypatch.setattr(OidcClient, "refresh", slow)
         assert error_of(await browser.refresh(tokens["refresh_token"]), 401) == "UNAUTHENTICATED"
     assert await rows("SELECT 1 FROM session WHERE id_token_hash IS NOT NULL") == []
+    assert await to_be_revoked(hub, caller) == {tokens["refresh_token"], *given_out}
 
 
 @pytest.mark.parametrize("by", ["first", "second", "third"])
@@ -390,11 +428,16 @@ async def test_an_email_belongs_to_one_account_until_it_is_released(hub: Place) 
 async def test_a_release_ends_the_sessions_of_the_person(hub: Place) -> None:
     async with hub.browser() as browser, hub.browser() as chief:
         tokens = await browser.sign_in("alice@example.org")
+        caller = await caller_of(hub, tokens["access_token"])
         admin = {"Authorization": f"Bearer {(await chief.sign_in('admin@example.org'))['access_token']}"}
         released = await chief.api.post("/persons/release", params={"email": "alice@example.org"}, headers=admin)
         assert released.status_code == 202
         assert error_of(await browser.whoami(tokens["access_token"]), 401) == "UNAUTHENTICATED"
         assert await persons.find_by_email("alice@example.org") is None
+        wished = await row("SELECT actor <> subject AS by_admin FROM operation WHERE kind = 'person.sign_out'")
+        assert wished is not None
+        assert wished["by_admin"]
+        assert len(await sessions.unrevoked(caller.id)) == 1
 
 
 async def test_a_token_from_before_a_release_does_not_undo_it(hub: Place) -> None:

@@ -1,0 +1,30 @@
+"""Ends what others have of a person's sessions that have ended, however long they are away."""
+
+from temporalio import workflow
+
+from activities.revocations import Revocations
+from activities.sign_outs import SignOuts
+from models.domain.values import Subject
+from workflows.looking import Looking, run_of
+from workflows.options import at_an_api, records
+
+
+@workflow.defn
+class SignOutWorkflow(Looking):
+    """Ends what others have of a person's sessions that have ended."""
+
+    @workflow.run
+    async def run(self, subject: Subject) -> None:
+        """Work until nothing is left of them."""
+        workflow.set_current_details("Sessions of a person have ended here; they end at the sign-in provider, too.")
+        await self.keep(subject)
+
+    async def look(self, subject: Subject) -> bool:
+        """End what is left of all sessions that have ended so far."""
+        run = run_of(subject)
+        await workflow.execute_activity_method(SignOuts.begin_sign_out, run, **records("Read what is asked"))
+        await workflow.execute_activity_method(
+            Revocations.revoke_tokens, run, **at_an_api("Revoke the refresh tokens at the sign-in provider")
+        )
+        await workflow.execute_activity_method(SignOuts.settle_sign_out, run, **records("Write that it is done"))
+        return True
