@@ -5,6 +5,7 @@ blocks: run it in a thread. A file system that fails raises `VolumeUnavailable`.
 """
 
 import contextlib
+import hashlib
 import itertools
 import os
 import secrets
@@ -45,7 +46,7 @@ class OwnFiles:
                         raise
 
     def _put(self, top: int, directories: tuple[str, ...], name: str, content: bytes) -> None:
-        unfinished = f"{UNFINISHED}{secrets.token_hex(8)}"
+        unfinished = f"{_unfinished(name)}{secrets.token_hex(8)}"
         with contextlib.ExitStack() as closing:
             chain = [top]
             for directory in directories:
@@ -54,6 +55,7 @@ class OwnFiles:
                 chain.append(containment.open_directory(chain[-1], (directory,)))
                 closing.callback(os.close, chain[-1])
                 self._volumes.own(chain[-1])
+            _clear_unfinished(chain[-1], name)
             flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
             with os.fdopen(os.open(unfinished, flags, mode=0o644, dir_fd=chain[-1]), "wb") as file:
                 try:
@@ -81,6 +83,7 @@ class OwnFiles:
                 for directory in directories:
                     chain.append(containment.open_directory(chain[-1], (directory,)))
                     closing.callback(os.close, chain[-1])
+                _clear_unfinished(chain[-1], name)
                 with os.fdopen(containment.open_file(chain[-1], (name,)), "rb") as file:
                     ours = file.read(len(header)) == header
                 if ours:
@@ -90,3 +93,16 @@ class OwnFiles:
                 if not removed_if_empty(parent, directory):
                     break
                 os.fsync(parent)
+
+
+def _unfinished(name: str) -> str:
+    """How the names of what is to become a file begin."""
+    return f"{UNFINISHED}{hashlib.blake2b(name.encode(), digest_size=8).hexdigest()}-"
+
+
+def _clear_unfinished(directory: int, name: str) -> None:
+    """Remove what an earlier try left of a file. One that is still at it fails with FileNotFoundError."""
+    for left in os.listdir(directory):
+        if left.startswith(_unfinished(name)):
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(left, dir_fd=directory)

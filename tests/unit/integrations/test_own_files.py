@@ -1,6 +1,8 @@
 """Files that only the service writes: whole, and never at the cost of a directory that is people's."""
 
 import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from uuid import UUID
@@ -10,6 +12,7 @@ import pytest
 from integrations.filesystem import Volumes
 from integrations.own_files import OwnFiles
 from models.domain.errors import VolumeUnavailable
+from tests.project import PROJECT
 
 PERSON = UUID("019abc00-0000-7000-8000-000000000001")
 HEADER = b"-- ours\n"
@@ -128,3 +131,34 @@ def test_a_directory_that_was_pruned_meanwhile_is_made_again(
     files.put(("owner", "tool"), "1.0.lua", CONTENT * 2)
     assert pruned
     assert (tmp_path / "modulefiles/owner/tool/1.0.lua").read_bytes() == CONTENT * 2
+
+
+def killed_while_it_puts(top: Path, name: str) -> None:
+    """Another process puts a file, and is killed before it is whole."""
+    program = (
+        "import os, sys\n"
+        "from pathlib import Path\n"
+        "from integrations.filesystem import Volumes\n"
+        "from integrations.own_files import OwnFiles\n"
+        "os.rename = lambda *_, **__: os._exit(137)\n"
+        "OwnFiles(Path(sys.argv[1]), Volumes(), roots=[]).put(('alice', 'gcc'), sys.argv[2], b'x')\n"
+    )
+    ended = subprocess.run([sys.executable, "-c", program, top, name], cwd=PROJECT, check=False)
+    assert ended.returncode == 137
+    assert len(beneath(top)) > 2
+
+
+def test_what_a_killed_process_left_goes_with_the_next_try_and_leaves_what_others_are_at(
+    tmp_path: Path, files: OwnFiles
+) -> None:
+    top = tmp_path / "modulefiles"
+    killed_while_it_puts(top, "1.lua")
+    killed_while_it_puts(top, "2.lua")
+    files.put(("alice", "gcc"), "1.lua", CONTENT)
+    others = beneath(top) - {"alice", "alice/gcc", "alice/gcc/1.lua"}
+    assert len(others) == 1
+    files.remove(("alice", "gcc"), "2.lua", HEADER)
+    assert beneath(top) == {"alice", "alice/gcc", "alice/gcc/1.lua"}
+    killed_while_it_puts(top, "1.lua")
+    files.remove(("alice", "gcc"), "1.lua", HEADER)
+    assert beneath(top) == set()
