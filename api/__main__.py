@@ -67,6 +67,8 @@ def main() -> int:
         timeout_graceful_shutdown=SHUTDOWN_SECONDS,
         timeout_keep_alive=30,
         ws="none",
+        # By its name: otherwise it depends on what else is installed.
+        loop="asyncio",
         http=patient(settings.client_patience),
         limit_concurrency=settings.max_connections,
     )

@@ -1,44 +1,91 @@
-"""`python -m tests.bench [--pairs N] [--users N]`: every benchmark; the last line is one JSON object."""
+"""`python -m tests.bench [SECTION …] [--pairs N] [--users N] [--rounds N]`: all benchmarks, or those that are named.
+
+The last line is one JSON object.
+"""
 
 import argparse
 import asyncio
 import json
 import tempfile
+from collections.abc import Awaitable, Callable
 from pathlib import Path
+from typing import Any
 
 from models.domain.process import leave
 from stack.supervisor import Stack
-from tests.bench import bodies, permissions, secrets, share, start
+from tests.bench import bodies, permissions, reads, secrets, share, start
+
+Section = Callable[[Path, argparse.Namespace], Awaitable[Any]]
 
 
-async def run(pairs: int, users: int) -> None:
-    """Measure on stacks of their own."""
-    with tempfile.TemporaryDirectory(prefix="nbhub-bench-") as directory:
-        async with Stack(Path(directory)) as stack:
-            print("start: ours against a raw call to JupyterHub", flush=True)
-            ratio = await start.measure(stack, pairs)
-            memory = await start.resident_megabytes(stack)
-            print("share: one request against one activity for each person", flush=True)
-            shared = await share.measure(stack, users)
-    print("secrets: GET /version while a slow Vault keeps 100 of them, against the idle one", flush=True)
-    with tempfile.TemporaryDirectory(prefix="nbhub-bench-") as directory:
-        kept = await secrets.measure(Path(directory))
-    print("bodies: a gigabyte there and back; GET /version under hostile bodies, against the idle one", flush=True)
-    with tempfile.TemporaryDirectory(prefix="nbhub-bench-") as directory:
-        carried = await bodies.measure(Path(directory))
-    print("permissions: a check and a list against their numbers", flush=True)
-    slopes = await permissions.measure()
-    result = {"start_ratio": ratio, "resident_mb": memory, "share": shared, "secrets": kept, "permissions": slopes}
-    print(json.dumps(result | {"bodies": carried}))
+async def _start(directory: Path, arguments: argparse.Namespace) -> dict[str, Any]:
+    """ours against a raw call to JupyterHub"""
+    async with Stack(directory) as stack:
+        ratio = await start.measure(stack, arguments.pairs)
+        return {"start_ratio": ratio, "resident_mb": await start.resident_megabytes(stack)}
+
+
+async def _share(directory: Path, arguments: argparse.Namespace) -> Any:
+    """one request against one activity for each person"""
+    async with Stack(directory) as stack:
+        return await share.measure(stack, arguments.users)
+
+
+async def _reads(directory: Path, arguments: argparse.Namespace) -> Any:
+    """one record: CPU time against a floor and a peer"""
+    return await reads.measure(directory, reads.READS, arguments.rounds)
+
+
+async def _lists(directory: Path, arguments: argparse.Namespace) -> Any:
+    """lists: CPU time against a floor and a peer"""
+    return await reads.measure(directory, reads.LISTS, arguments.rounds)
+
+
+async def _secrets(directory: Path, _: argparse.Namespace) -> Any:
+    """GET /version while a slow Vault keeps 100 of them, against the idle one"""
+    return await secrets.measure(directory)
+
+
+async def _bodies(directory: Path, _: argparse.Namespace) -> Any:
+    """a gigabyte there and back; GET /version under hostile bodies, against the idle one"""
+    return await bodies.measure(directory)
+
+
+async def _permissions(_: Path, __: argparse.Namespace) -> Any:
+    """a check and a list against their numbers"""
+    return await permissions.measure()
+
+
+SECTIONS: dict[str, Section] = {
+    "start": _start,
+    "share": _share,
+    "reads": _reads,
+    "lists": _lists,
+    "secrets": _secrets,
+    "bodies": _bodies,
+    "permissions": _permissions,
+}
+
+
+async def run(arguments: argparse.Namespace) -> None:
+    """Measure, each section on a stack of its own."""
+    results = {}
+    for name in arguments.sections or SECTIONS:
+        section = SECTIONS[name]
+        print(f"{name}: {section.__doc__}", flush=True)
+        with tempfile.TemporaryDirectory(prefix="nbhub-bench-") as directory:
+            results[name] = await section(Path(directory), arguments)
+    print(json.dumps(results))
 
 
 def main() -> None:
     """Read the arguments and run."""
     parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("sections", nargs="*", metavar="SECTION", help=", ".join(SECTIONS))
     parser.add_argument("--pairs", type=int, default=10, help="interleaved pairs of starts")
     parser.add_argument("--users", type=int, default=10_000, help="people of the share")
-    arguments = parser.parse_args()
-    asyncio.run(run(arguments.pairs, arguments.users))
+    parser.add_argument("--rounds", type=int, default=10, help="rounds of reads, each of six blocks")
+    asyncio.run(run(parser.parse_args()))
 
 
 if __name__ == "__main__":
