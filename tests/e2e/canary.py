@@ -184,9 +184,20 @@ class Canaries:
         return found
 
     def find_in_sqlite(self, path: Path, opener: Opener | None = None) -> set[Find]:
-        """Everything in the rows of a database: a long one is in pieces on disk. `opener` opens what is encrypted."""
+        """Everything in the rows of a database: a long one is in pieces on disk. `opener` opens what is encrypted.
+
+        One that its program keeps to itself for as long as it runs, as browsers do, is read as it lies.
+        """
+        try:
+            return self._find_in_rows(path, "mode=ro", opener)
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode != sqlite3.SQLITE_BUSY:
+                raise
+        return self._find_in_rows(path, "immutable=1", opener)
+
+    def _find_in_rows(self, path: Path, way: str, opener: Opener | None) -> set[Find]:
         found = set()
-        with contextlib.closing(sqlite3.connect(f"file:{quote(str(path))}?mode=ro", uri=True)) as connection:
+        with contextlib.closing(sqlite3.connect(f"file:{quote(str(path))}?{way}", uri=True)) as connection:
             connection.text_factory = bytes
             tables = [name.decode() for (name,) in connection.execute(_TABLES)]
             for table in tables:

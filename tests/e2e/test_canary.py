@@ -678,6 +678,16 @@ def test_rows_of_sqlite_are_found(planted: Planted, tmp_path: Path) -> None:
         assert all(planted.canaries.find_in_bytes(row.encode(), "row") for row in rows)
 
 
+def test_rows_of_sqlite_are_found_while_a_program_keeps_them_to_itself(planted: Planted, tmp_path: Path) -> None:
+    database = tmp_path / "planted.sqlite"
+    with contextlib.closing(sqlite3.connect(database)) as connection:
+        connection.execute("PRAGMA locking_mode = EXCLUSIVE")
+        connection.execute("CREATE TABLE kept (value TEXT)")
+        connection.execute("INSERT INTO kept VALUES (?)", (planted.value,))
+        connection.commit()
+        planted.proven(planted.canaries.find_in_tree(tmp_path), (f"{database}, table kept",))
+
+
 async def test_command_lines_and_environments_are_found(planted: Planted) -> None:
     command = [sys.executable, "-c", "import sys; sys.stdin.read()"]
     with Watch(planted.canaries) as watch:
