@@ -131,7 +131,10 @@ async def run(settings: Settings) -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, ended.set)
     connection = HubConnection(settings.jupyterhub_token)
-    hub, truth = JupyterHub(connection, settings.jupyterhub_url), Truth(connection, settings.truth_url)
+    hub, truth = (
+        JupyterHub(connection, settings.jupyterhub_url),
+        Truth(connection, settings.truth_url, settings.truth_host),
+    )
     vault = Vault.from_settings(settings)
     try:
         async with engine.pool(settings):

@@ -2,7 +2,6 @@
 
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any
-from urllib.parse import quote
 from uuid import UUID
 
 import msgspec
@@ -217,8 +216,7 @@ def _view(server: ServerRecord, settings: Settings) -> ServerView:
         template_id=server.template,
         template_data=view_of(server.template_data),
         application_type=server.template_data.application_type,
-        # JupyterHub's own spelling: a server knows itself by this prefix and no other.
-        url=f"{settings.browser_hub_url}/user/{quote(server.hub_user, safe='@~')}/{server.name}/",
+        url=settings.server_url(server.hub_user, server.name),
         operation=server.operation,
         access_ends_at=None
         if server.lost_at is None or settings.on_revoke == "defer"

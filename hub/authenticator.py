@@ -74,7 +74,7 @@ def configure_sign_in(c: Any, settings: HubSettings) -> None:
     authenticator.client_secret = settings.oidc_client_secret
     authenticator.authorize_url = provider["authorization_endpoint"]
     authenticator.token_url = provider["token_endpoint"]
-    authenticator.oauth_callback_url = f"{settings.bind_url.rstrip('/')}/hub/oauth_callback"
+    authenticator.oauth_callback_url = f"{settings.browser_url}/hub/oauth_callback"
     authenticator.scope = settings.oidc_scopes.split()
     authenticator.username_claim = "name"
     authenticator.login_service = "Notebooks Hub"

@@ -16,9 +16,10 @@ from hub.records import Records
 from hub.settings import HubSettings
 from hub.warm import start_warming
 from models.domain.environment import SettingsInvalid
+from models.domain.origins import TRUTH_SERVICE, subdomain
 from models.domain.profiles import load_profiles
 
-TRUTH_SERVICE, WORKER_SERVICE, STACK_SERVICE = "nbhub-truth", "nbhub-worker", "nbhub-stack"
+WORKER_SERVICE, STACK_SERVICE = "nbhub-worker", "nbhub-stack"
 _PROJECT = Path(__file__).resolve().parent.parent
 _KEEP_LOGS_SECONDS = 30 * 24 * 3600
 _VERSION = int(jupyterhub.__version__.split(".")[0])
@@ -43,6 +44,12 @@ def configure_hub(c: Any, settings: HubSettings) -> None:
     c.JupyterHub.hub_bind_url = f"http://{settings.host}:{settings.port}"
     if settings.connect_url:
         c.JupyterHub.hub_connect_url = settings.connect_url
+    if settings.subdomains:
+        c.JupyterHub.subdomain_host = settings.browser_url
+        c.JupyterHub.subdomain_hook = subdomain
+        # A page of somebody's server may set cookies for JupyterHub's name too: those of sign-ins are of a form that
+        # browsers take from JupyterHub itself alone, and over TLS alone.
+        c.JupyterHub.cookie_host_prefix_enabled = settings.browser_url.startswith("https://")
     c.JupyterHub.db_url = f"sqlite:///{data / 'jupyterhub.sqlite'}"
     c.JupyterHub.cookie_secret_file = str(data / "cookie_secret")
     # A browser session ends within a day: who lost the right to sign in loses it here too.

@@ -1,4 +1,4 @@
-"""What JupyterHub's side is told by its environment: `NBHUB_HUB_<FIELD>`, plus three names shared with the rest."""
+"""What JupyterHub's side is told by its environment: `NBHUB_HUB_<FIELD>`, plus names shared with the rest."""
 
 from collections.abc import Callable, Mapping
 from ipaddress import IPv4Address, IPv4Network
@@ -8,6 +8,7 @@ from typing import Annotated
 import msgspec
 
 from models.domain.environment import Words, about, read, shown
+from models.domain.origins import require_domain
 
 SPAWNERS = ("bubblewrap", "local", "kube", "docker")
 LIMITS = ("cgroup", "none")
@@ -16,6 +17,8 @@ NETWORKS = ("closed", "internet", "host")
 _SHARED = {
     "api_url": "NBHUB_API_URL",
     "ui_url": "NBHUB_UI_URL",
+    "public_url": "NBHUB_JUPYTERHUB_PUBLIC_URL",
+    "subdomains": "NBHUB_SUBDOMAINS",
     "profiles_file": "NBHUB_PROFILES_FILE",
     "crash_points": "NBHUB_CRASH_POINTS",
 }
@@ -48,6 +51,9 @@ class HubSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     """All input of `jupyterhub_config.py` and of the truth service."""
 
     bind_url: str = "http://127.0.0.1:8000"
+    # As browsers reach it, and whether each person's servers have an origin beneath it; see `models.domain.settings`.
+    public_url: str = ""
+    subdomains: bool = False
     # Where the hub itself listens; servers on other machines and in containers reach it by `connect_url`.
     host: str = "127.0.0.1"
     port: int = 8081
@@ -102,7 +108,15 @@ class HubSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] | None = None) -> "HubSettings":
         """Read the settings; raises `SettingsInvalid` naming every variable that is wrong or missing."""
-        return read(cls, variable_of, environment)
+        settings = read(cls, variable_of, environment)
+        if settings.subdomains:
+            require_domain(settings.browser_url)
+        return settings
+
+    @property
+    def browser_url(self) -> str:
+        """JupyterHub as browsers reach it, without a slash at the end."""
+        return (self.public_url or self.bind_url).rstrip("/")
 
     def public_keys(self) -> dict[str, bytes]:
         """Return the public keys of the spec's signers by key id (`<kid>.pem`).

@@ -34,11 +34,12 @@ class _AllProcesses(Struct, frozen=True, kw_only=True):
 
 
 class Truth:
-    """The truth service at a URL."""
+    """The truth service at a URL, and by the name `host` where that is another one than the URL's."""
 
-    def __init__(self, connection: HubConnection, url: str) -> None:
+    def __init__(self, connection: HubConnection, url: str, host: str = "") -> None:
         self._connection = connection
         self._url = url.rstrip("/")
+        self._headers = {"Host": host} if host else {}
 
     async def processes(self, server_id: str) -> list[Process]:
         """Living processes of one server; an empty list proves that there is none."""
@@ -70,4 +71,4 @@ class Truth:
         return None if answer.status_code == 404 else decoded(answer, Failure)
 
     async def _ask(self, method: str, path: str, **more: Any) -> httpx.Response:
-        return await self._connection.ask(method, self._url + path, accept=(404,), **more)
+        return await self._connection.ask(method, self._url + path, accept=(404,), headers=self._headers, **more)

@@ -6,10 +6,12 @@ import socket
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import msgspec
 from msgspec import Struct
 
+from models.domain.origins import TRUTH_SERVICE, origin_of
 from stack import tools
 from stack.state import StackFailed
 
@@ -38,10 +40,11 @@ class MadeByAnotherVersion(StackFailed):
 
 
 class Layout(Struct, frozen=True):
-    """The directories and ports of one stack."""
+    """The directories and ports of one stack, and whether each person's servers have an origin of their own."""
 
     directory: Path
     ports: dict[str, int]
+    subdomains: bool = False
 
     @property
     def logs(self) -> Path:
@@ -77,6 +80,16 @@ class Layout(Struct, frozen=True):
     def url(self, port: str) -> str:
         """The address of a part."""
         return f"http://127.0.0.1:{self.ports[port]}"
+
+    @property
+    def browser_hub_url(self) -> str:
+        """JupyterHub as browsers reach it: by a name, if other names are to lie beneath it."""
+        return f"http://hub.localhost:{self.ports['hub_proxy']}" if self.subdomains else self.url("hub_proxy")
+
+    @property
+    def truth_host(self) -> str:
+        """The name by which the proxy knows the truth service, if it goes by names."""
+        return urlsplit(origin_of(self.browser_hub_url, TRUTH_SERVICE, "service")).netloc if self.subdomains else ""
 
     def part_at(self, port: int | None) -> str | None:
         """The part that listens at a port of this stack."""

@@ -25,6 +25,9 @@ class Notebook:
         self, url: str, who: str | Mapping[str, str], *, kernel_id: str | None = None, timeout: float = 60
     ) -> None:
         self._url = url.rstrip("/")
+        name = httpx.URL(url).host
+        # Names below .localhost are this machine, whatever its resolver knows.
+        self._host = "127.0.0.1" if name.endswith(".localhost") else name
         self._headers = {"Authorization": f"token {who}"} if isinstance(who, str) else dict(who)
         self._timeout = timeout
         self._channel: ClientConnection | None = None
@@ -33,13 +36,19 @@ class Notebook:
     async def __aenter__(self) -> "Notebook":
         async with httpx.AsyncClient(headers=self._headers, timeout=self._timeout) as client:
             if self.kernel_id is None:
-                response = await client.post(f"{self._url}/api/kernels", json={"name": "python3"})
+                at = httpx.URL(f"{self._url}/api/kernels")
+                named = {"Host": at.netloc.decode()}
+                response = await client.post(at.copy_with(host=self._host), json={"name": "python3"}, headers=named)
                 response.raise_for_status()
                 self.kernel_id = response.json()["id"]
         parts = urlsplit(f"{self._url}/api/kernels/{self.kernel_id}/channels")
         address = urlunsplit(("wss" if parts.scheme == "https" else "ws", *parts[1:]))
         self._channel = await connect(
-            address, additional_headers=self._headers, open_timeout=self._timeout, max_size=None
+            address,
+            additional_headers=self._headers,
+            open_timeout=self._timeout,
+            max_size=None,
+            host=self._host,
         )
         return self
 

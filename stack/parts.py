@@ -16,6 +16,7 @@ from temporalio.client import Client
 from temporalio.service import RPCError
 
 from models.domain.kinds import DIRECTORIES
+from models.domain.origins import TRUTH_SERVICE
 from stack import secrets, tools
 from stack.isolation import SLIRP4NETNS, Isolation
 from stack.layout import Layout
@@ -59,11 +60,11 @@ def as_ordinary_user(command: list[str]) -> list[str]:
     return ["unshare", "--user", "--map-user=1000", "--map-group=1000", "--", *command]
 
 
-async def answers(url: str, *statuses: int) -> bool:
-    """Whether something answers at `url` with one of these statuses."""
+async def answers(url: str, *statuses: int, host: str = "") -> bool:
+    """Whether something answers at `url`, asked for by another name if need be, with one of these statuses."""
     try:
         async with httpx.AsyncClient(timeout=2) as client:
-            return (await client.get(url)).status_code in (statuses or (200,))
+            return (await client.get(url, headers={"Host": host} if host else {})).status_code in (statuses or (200,))
     except httpx.HTTPError:
         return False
 
@@ -197,7 +198,7 @@ def oidc(layout: Layout, node: Program, modules: Path, keys: Secrets, *, token_f
         {
             "client_id": "jupyterhub",
             "client_secret": keys.hub_client_secret,
-            "redirect_uris": [f"{layout.url('hub_proxy')}/hub/oauth_callback"],
+            "redirect_uris": [f"{layout.browser_hub_url}/hub/oauth_callback"],
             "post_logout_redirect_uris": [],
         },
     ]
@@ -238,6 +239,7 @@ def jupyterhub(
         "PATH": f"{python.parent}{os.pathsep}{os.environ['PATH']}",
         "NBHUB_HUB_BIND_URL": layout.url("hub_proxy"),
         "NBHUB_HUB_PORT": str(layout.ports["hub"]),
+        **_names(layout),
         "NBHUB_HUB_PROXY_API_PORT": str(layout.ports["hub_proxy_api"]),
         "NBHUB_HUB_TRUTH_PORT": str(layout.ports["hub_truth"]),
         "NBHUB_HUB_DATA_DIR": str(layout.hub_data),
@@ -267,9 +269,15 @@ def jupyterhub(
     async def ready() -> bool:
         hub = layout.url("hub_proxy")
         # The truth service refuses who has no token: it is there.
-        return await answers(f"{hub}/hub/health") and await answers(f"{hub}/services/nbhub-truth/servers", 401)
+        truth = f"{hub}/services/{TRUTH_SERVICE}/servers"
+        return await answers(f"{hub}/hub/health") and await answers(truth, 401, host=layout.truth_host)
 
     return Part("jupyterhub", command, ready, environment(values), patience=90, programs=(node, bubblewrap))
+
+
+def _names(layout: Layout) -> dict[str, str]:
+    """What JupyterHub, API and workers know of names."""
+    return {"NBHUB_JUPYTERHUB_PUBLIC_URL": layout.browser_hub_url, "NBHUB_SUBDOMAINS": str(layout.subdomains).lower()}
 
 
 def settings(layout: Layout, keys: Secrets) -> dict[str, str]:
@@ -280,6 +288,7 @@ def settings(layout: Layout, keys: Secrets) -> dict[str, str]:
         "NBHUB_TEMPORAL_UI_URL": layout.url("temporal_ui"),
         "NBHUB_PAYLOAD_KEYS": keys.payload_keys,
         "NBHUB_JUPYTERHUB_URL": layout.url("hub_proxy"),
+        **_names(layout),
         "NBHUB_VAULT_URL": layout.url("vault"),
         **{f"NBHUB_{one.setting.upper()}": str(layout.data_root / one.root) for one in DIRECTORIES.values()},
         # Nobody here has work to save.

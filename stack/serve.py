@@ -1,6 +1,7 @@
 """Runs a stack in the foreground until it is told to end: `nbhub up` and `nbhub demo`."""
 
 import asyncio
+import os
 import signal
 from collections.abc import Callable
 from contextlib import suppress
@@ -15,6 +16,7 @@ from stack.watch import Watch
 Tell = Callable[[Info], None]
 
 # What a shell says of a program that was interrupted before it had done what it was asked for.
+SUBDOMAINS = "NBHUB_STACK_SUBDOMAINS"
 _INTERRUPTED = 130
 
 
@@ -23,7 +25,7 @@ async def serve(directory: Path, *, workers: int, ends: str, tell: Tell) -> int:
     _end_on_signals()
     code = _INTERRUPTED
     with suppress(asyncio.CancelledError):
-        async with Stack(directory, workers=workers) as stack:
+        async with Stack(directory, workers=workers, subdomains=_subdomains()) as stack:
             code = 0
             tell(stack.info)
             print(f"{ends} ends it.", flush=True)
@@ -36,7 +38,7 @@ async def show(directory: Path, *, stay: bool, tell: Tell) -> int:
     _end_on_signals()
     code = _INTERRUPTED
     with suppress(asyncio.CancelledError):
-        async with Stack(directory) as stack:
+        async with Stack(directory, subdomains=_subdomains()) as stack:
             tell(stack.info)
             if stack.info.isolation is not None and stack.info.isolation.why_none:
                 raise StackFailed(f"the story needs a sandbox. {stack.info.isolation.why_none}")
@@ -49,6 +51,11 @@ async def show(directory: Path, *, stay: bool, tell: Tell) -> int:
                 await Watch(stack).run()
             print("The links end with the stack: without --exit it stays up for you to look around.", flush=True)
     return code
+
+
+def _subdomains() -> bool:
+    """Whether each person's servers are to have an origin of their own."""
+    return os.environ.get(SUBDOMAINS) == "true"
 
 
 def _end_on_signals() -> None:

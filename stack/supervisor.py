@@ -20,6 +20,7 @@ from urllib.parse import quote
 
 import asyncpg
 import httpx
+import msgspec
 from temporalio.client import Client
 
 from hub import processes
@@ -51,10 +52,11 @@ class Stack:
         fault_injection: bool = False,
         jupyterhub_major: int = 6,
         settings: Mapping[str, str] | None = None,
+        subdomains: bool = False,
         only: tuple[str, ...] = (),
         progress: Progress | None = None,
     ) -> None:
-        """`settings` are further variables of API and workers.
+        """`settings` are further variables of API and workers. With `subdomains` each person's servers have an origin.
 
         `only` names the parts to start, by default all; a test may want no more than PostgreSQL.
         """
@@ -63,6 +65,7 @@ class Stack:
         self._worker_names = ["worker", *(f"worker{number}" for number in range(2, workers + 1))]
         self._major = jupyterhub_major
         self._settings = dict(settings or {})
+        self._subdomains = subdomains
         self._only = only
         self._faults = self.directory / "faults" if fault_injection else None
         self._processes: dict[str, ManagedProcess] = {}
@@ -116,7 +119,7 @@ class Stack:
         layout = self.layout
         return Info(
             api=layout.url("api"),
-            jupyterhub=layout.url("hub_proxy"),
+            jupyterhub=layout.browser_hub_url,
             temporal=f"127.0.0.1:{layout.ports['temporal']}",
             temporal_ui=layout.url("temporal_ui"),
             vault=layout.url("vault"),
@@ -258,7 +261,7 @@ class Stack:
 
     async def _start(self) -> None:
         await clean_leftovers(self.directory, self.progress)
-        self._layout = layout_of(self.directory)
+        self._layout = msgspec.structs.replace(layout_of(self.directory), subdomains=self._subdomains)
         ports = self.layout.ports.values()
         if not usual(self.layout.ports):
             self.progress.say(

@@ -6,6 +6,7 @@ Each field `name` is the variable `NBHUB_NAME`; a field marked secret may also b
 
 from collections.abc import Mapping
 from typing import Annotated
+from urllib.parse import quote, urlsplit
 
 from msgspec import Meta, Struct
 
@@ -21,6 +22,7 @@ from models.domain.environment import (
     settings_of,
     shown,
 )
+from models.domain.origins import TRUTH_SERVICE, origin_of, require_domain
 
 LONGEST_WRAPPING = 1800.0
 """Seconds that the workers' policy in Vault allows a wrapped secret to wait."""
@@ -87,6 +89,12 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         "http://127.0.0.1:8000"
     )
     jupyterhub_public_url: Annotated[str, about("JupyterHub as browsers reach it. Default: `jupyterhub_url`.")] = ""
+    subdomains: Annotated[
+        bool,
+        about(
+            "Each person's servers have an origin of their own, `{name}.{host of NBHUB_JUPYTERHUB_PUBLIC_URL}`, for which a wildcard name leads to JupyterHub. Without it a page of one server can do in JupyterHub and in other servers what its visitor can (deploy/README.md). JupyterHub has the same setting."
+        ),
+    ] = False
     jupyterhub_token: Annotated[
         str, about("Token of JupyterHub's service `nbhub-worker`. Workers only.", secret=True)
     ] = ""
@@ -277,6 +285,8 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         settings = read(cls, _variable, environment)
         if bool(settings.temporal_tls_cert) != bool(settings.temporal_tls_key):
             raise SettingsInvalid("NBHUB_TEMPORAL_TLS_CERT and NBHUB_TEMPORAL_TLS_KEY are given together or not at all")
+        if settings.subdomains:
+            require_domain(settings.browser_hub_url)
         return settings
 
     @property
@@ -292,12 +302,25 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     @property
     def truth_url(self) -> str:
         """Base URL of the service that reports processes."""
-        return self.hub_truth_url or f"{self.jupyterhub_url.rstrip('/')}/services/nbhub-truth"
+        return self.hub_truth_url or f"{self.jupyterhub_url.rstrip('/')}/services/{TRUTH_SERVICE}"
+
+    @property
+    def truth_host(self) -> str:
+        """The name by which JupyterHub's proxy knows that service, where it goes by names; else nothing."""
+        if not self.subdomains or self.hub_truth_url:
+            return ""
+        return urlsplit(origin_of(self.browser_hub_url, TRUTH_SERVICE, "service")).netloc
 
     @property
     def browser_hub_url(self) -> str:
         """JupyterHub as browsers reach it, without a slash at the end."""
         return (self.jupyterhub_public_url or self.jupyterhub_url).rstrip("/")
+
+    def server_url(self, hub_user: str, name: str) -> str:
+        """A server as browsers reach it."""
+        origin = origin_of(self.browser_hub_url, hub_user) if self.subdomains else self.browser_hub_url
+        # JupyterHub's own spelling: a server knows itself by this prefix and no other.
+        return f"{origin}/user/{quote(hub_user, safe='@~')}/{name}/"
 
     @property
     def browser_api_url(self) -> str:

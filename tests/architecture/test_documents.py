@@ -10,7 +10,7 @@ import pytest
 
 from hub.settings import HubSettings, variable_of
 from models.domain.settings import table
-from stack import isolation, programs
+from stack import isolation, programs, serve
 from stack.cli import parse
 from tests.architecture.test_wiring import modules_of, parsed
 from tests.project import PROJECT
@@ -118,7 +118,7 @@ def test_help_lists_every_command() -> None:
 def test_every_setting_of_the_stack_is_documented() -> None:
     page = (PROJECT / "docs" / "settings.md").read_text()
     documented = set(re.findall(r"^\| `(NBHUB_STACK_\w+)`", page, re.MULTILINE))
-    assert documented == {*programs.SETTINGS, isolation.SLIRP4NETNS}
+    assert documented == {*programs.SETTINGS, isolation.SLIRP4NETNS, serve.SUBDOMAINS}
 
 
 def test_words_of_the_glossary_are_those_of_the_code() -> None:
