@@ -4,13 +4,18 @@ Parameters are `:name` in the text and never part of it; PostgreSQL gets them ap
 makes a statement of fragments, never of values.
 """
 
+import contextlib
 import re
+from collections.abc import Iterator
+from contextvars import ContextVar
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, TypeVar
 
 import msgspec
 
 from models.database import transactions
+from models.domain.errors import IdentityUnknown
 from models.domain.values import LARGEST_PAGE
 
 Row = dict[str, Any]
@@ -32,11 +37,62 @@ def translated(statement: str) -> tuple[str, tuple[str, ...]]:
     return _PARAMETER.sub(numbered, statement), tuple(names)
 
 
+@dataclass
+class Guard:
+    """What has to hold of who reads: the first statement of the request tells, and finds nothing otherwise."""
+
+    statement: str
+    """Has a row if it holds; the names of its parameters are in no other statement."""
+    values: dict[str, object]
+    holds: bool | None = None
+    """None: no statement has told."""
+    taken: bool = False
+
+    async def look(self) -> bool:
+        """Whether it holds, by a statement of its own unless another has told."""
+        self.taken = True
+        if self.holds is None:
+            self.holds = bool(await rows(self.statement, **self.values))
+        return self.holds
+
+
+_GUARD: ContextVar[Guard | None] = ContextVar("guard", default=None)
+
+
+@contextlib.contextmanager
+def guarded(guard: Guard) -> Iterator[None]:
+    """Have the first of the statements that are run here look at a guard."""
+    token = _GUARD.set(guard)
+    try:
+        yield
+    finally:
+        _GUARD.reset(token)
+
+
+@lru_cache(maxsize=2048)
+def _under(guard: str, statement: str) -> str:
+    """A statement that reads nothing unless the guard has a row. There is one row at least if it has."""
+    return f"""WITH guard AS MATERIALIZED ({guard})
+        SELECT found.* FROM guard LEFT JOIN LATERAL (SELECT *, true AS guarded FROM ({statement}) read) found ON true"""  # noqa: S608
+
+
 async def rows(statement: str, /, **values: object) -> list[Row]:
     """Run one statement and return its rows; raises `TypeError` unless each of its parameters, and no other, is given.
 
     It is part of the transaction of this task, if there is one. A parameter that is used as two types needs a cast.
     """
+    guard = _GUARD.get()
+    if guard is None or guard.taken:
+        return await _fetched(statement, values)
+    guard.taken = True
+    found = await _fetched(_under(guard.statement, statement), values | guard.values)
+    guard.holds = bool(found)
+    if not found:
+        raise IdentityUnknown("A valid access token is needed.")
+    return [one for one in found if one.pop("guarded")]
+
+
+async def _fetched(statement: str, values: dict[str, object]) -> list[Row]:
     text, names = translated(statement)
     if values.keys() != set(names):
         raise TypeError(f"given {sorted(values)}, used {sorted(names)} in {' '.join(statement.split())}")

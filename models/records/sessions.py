@@ -15,7 +15,7 @@ from uuid import UUID
 import msgspec
 from msgspec import Struct
 
-from models.database.sql import row, rows
+from models.database.sql import Guard, row, rows
 from models.database.transactions import Transaction
 from models.domain.errors import IdentityUnknown
 from models.domain.values import Caller, Subject
@@ -151,7 +151,7 @@ _FIND = """
     SELECT s.id_token_hash IS NULL OR p.released_at IS NOT NULL AS ended,
            s.person, p.email, s.admin, s.orgs, s.expires_at
       FROM session s JOIN person p ON p.id = s.person
-     WHERE s.token_hash = :token AND (s.expires_at > now() OR s.id_token_hash IS NULL)
+     WHERE s.token_hash = :session_token AND (s.expires_at > now() OR s.id_token_hash IS NULL)
 """
 
 
@@ -160,13 +160,35 @@ async def find(token_hash: bytes) -> SignedIn | None:
 
     Raises `IdentityUnknown` for one that was ours and has been signed out.
     """
-    found = await row(_FIND, token=token_hash)
+    found = await row(_FIND, session_token=token_hash)
     if found is None:
         return None
     session = msgspec.convert(found, SignedIn)
     if session.ended:
         raise IdentityUnknown("This session has ended.", hint="Sign in again.")
     return session
+
+
+_AS_BEFORE = f"""
+    SELECT FROM ({_FIND}) now
+     WHERE NOT ended AND person = :session_person AND email = :session_email AND admin = :session_admin
+       AND orgs = :session_orgs::text[] AND expires_at = :session_expires_at
+"""
+
+
+def as_before(token_hash: bytes, session: SignedIn) -> Guard:
+    """What holds as long as the session of a token is still the same: not ended, and of the same person and rights."""
+    return Guard(
+        _AS_BEFORE,
+        {
+            "session_token": token_hash,
+            "session_person": session.person,
+            "session_email": session.email,
+            "session_admin": session.admin,
+            "session_orgs": session.orgs,
+            "session_expires_at": session.expires_at,
+        },
+    )
 
 
 async def login_of(refresh_token_hash: bytes) -> RefreshedLogin | None:

@@ -1,0 +1,151 @@
+"""What a read costs, counted: statements, whatever else the driver sends, and dependencies of its handler."""
+
+import contextlib
+import dataclasses
+from collections.abc import Iterator
+from typing import Any, cast
+
+import asyncpg
+import pytest
+from msgspec import structs
+
+from api.app import HANDLERS, assemble
+from api.http.authentication import Authentication
+from api.http.rates import Rates
+from models.database.sql import row
+from models.domain.errors import IdentityUnknown
+from models.records.sessions import digest
+from tests.unit.api.bench import NOBODY, Api, Client, answered, unique
+
+
+class NoProvider:
+    """Knows no token."""
+
+    async def read_access_token(self, _: str, **__: object) -> None:
+        raise IdentityUnknown("It is not known.")
+
+
+class SignedIn(Client):
+    """Somebody with a session, at the application as it is."""
+
+    def __init__(self, api: Api, token: str) -> None:
+        settings = structs.replace(api.bench.settings, refused_per_minute=0)
+        app = assemble(HANDLERS, settings=settings, middleware=[Authentication()])
+        app.state.services = dataclasses.replace(
+            api.bench.services, settings=settings, oidc=cast(Any, NoProvider()), rates=Rates(settings)
+        )
+        super().__init__(app)
+        self.headers["authorization"] = f"Bearer {token}"
+
+
+async def signed_in(api: Api, name: str) -> tuple[SignedIn, str]:
+    """One of the bench's callers, and the token."""
+    token, caller = unique("token"), api.bench.callers[name]
+    await row(
+        """INSERT INTO session (token_hash, person, admin, orgs, expires_at, id_token_hash)
+           VALUES (:token, :person, :admin, ARRAY['org'], now() + interval '1 hour', :token)""",
+        token=digest(token),
+        person=caller.id,
+        admin=caller.admin,
+    )
+    return SignedIn(api, token), token
+
+
+@contextlib.contextmanager
+def counted(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
+    """Whatever is sent to PostgreSQL, a RESET or BEGIN too."""
+    sent: list[str] = []
+    with monkeypatch.context() as patched:
+        for name in ("_execute", "execute"):
+            original = getattr(asyncpg.Connection, name)
+
+            async def noted(self: Any, query: str, *args: Any, _original: Any = original, **options: Any) -> Any:
+                sent.append(query)
+                return await _original(self, query, *args, **options)
+
+            patched.setattr(asyncpg.Connection, name, noted)
+        yield sent
+
+
+async def made(api: Api) -> list[str]:
+    """What alice can read, of each kind."""
+    server = await api.alice.server()
+    dataset, module, group = await api.alice.dataset(), await api.alice.module(), await api.alice.group()
+    secret = await api.alice.secret()
+    (operation,) = await api.alice.got("/operations", subject=server["_id"])
+    return [
+        "/servers?limit=50",
+        "/servers?limit=1000",
+        f"/servers/{server['_id']}",
+        f"/servers/{server['_id']}/share",
+        f"/template?templateId={server['templateId']}",
+        "/templates",
+        "/templates/tags",
+        "/datasets",
+        f"/datasets/{dataset['_id']}",
+        "/modules",
+        f"/modules/{module['_id']}",
+        "/groups",
+        f"/groups/{group['_id']}",
+        "/secrets",
+        f"/secret/{secret['_id']}",
+        "/operations",
+        f"/operations/{operation['_id']}",
+    ]
+
+
+async def test_a_read_is_one_statement_and_nothing_else_is_sent(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    paths = await made(api)
+    alice, _ = await signed_in(api, "alice")
+    for path in paths:
+        wanted = answered(await api.alice.get(path), 200)
+        assert answered(await alice.get(path), 200) == wanted
+        with counted(monkeypatch) as sent:
+            assert answered(await alice.get(path), 200) == wanted
+        assert len(sent) == 1, (path, sent)
+    with counted(monkeypatch) as sent:
+        # What nobody has: the statement that did not find it has found the session.
+        assert (await alice.get(f"/servers/{NOBODY}")).status_code == 404
+        assert len(sent) == 1, sent
+        await alice.server()
+        assert len(sent) > 1
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "id_token_hash = NULL",
+        "expires_at = now() - interval '1 s'",
+    ],
+    ids=["signed out", "expired"],
+)
+async def test_who_has_signed_out_reads_nothing_more(api: Api, change: str) -> None:
+    paths = await made(api)
+    # Without a statement, and what is refused without one.
+    paths += ["/whoami", "/servers?limit=0", "/servers?nonsense=1", "/servers/nonsense", "/servers?owner=bob@x.org"]
+    alice, token = await signed_in(api, "alice")
+    assert (await alice.get("/servers")).status_code == 200
+    end = f"UPDATE session SET {change} WHERE token_hash = :token"  # noqa: S608
+    await row(end, token=digest(token))
+    for path in paths:
+        # Once more as somebody of whom nothing is known yet.
+        known, unknown = await alice.get(path), await SignedIn(api, token).get(path)
+        assert known.status_code == 401, (path, known.text)
+        assert (known.json(), known.headers["www-authenticate"]) == (unknown.json(), "Bearer")
+        alice, token = await signed_in(api, "alice")
+        assert (await alice.get(path)).status_code != 401
+        await row(end, token=digest(token))
+
+
+async def test_who_has_become_an_admin_or_another_reads_as_that_at_once(api: Api) -> None:
+    server = await api.bob.server()
+    alice, token = await signed_in(api, "alice")
+    path = f"/servers/{server['_id']}"
+    assert (await alice.get(path)).status_code == 404
+    await row("UPDATE session SET admin = true WHERE token_hash = :token", token=digest(token))
+    assert (await alice.get(path)).json() == server
+    await row("UPDATE session SET admin = false WHERE token_hash = :token", token=digest(token))
+    assert (await alice.get(path)).status_code == 404
+    bob = api.bench.callers["bob"]
+    await row("UPDATE session SET person = :bob WHERE token_hash = :token", token=digest(token), bob=bob.id)
+    assert (await alice.get(path)).json() == server
