@@ -54,6 +54,7 @@ from workflows.reconcile import ReconcileWorkflow
 from workflows.schedules import converge
 from workflows.secret import SecretWorkflow
 from workflows.server import ServerWorkflow
+from workflows.server_shares import ServerShareWorkflow
 from workflows.sign_out import SignOutWorkflow
 
 log = structlog.get_logger(__name__)
@@ -69,6 +70,7 @@ WORKFLOWS: Sequence[type] = (
     SecretWorkflow,
     GroupWorkflow,
     AccessWorkflow,
+    ServerShareWorkflow,
     ReconcileWorkflow,
     JanitorWorkflow,
 )
@@ -91,8 +93,8 @@ def make_worker(client: Client, settings: Settings, hub: JupyterHub, truth: Trut
     threads = FileThreads(seconds=CALL_SECONDS)
     jobs = (
         Records(settings),
-        Starts(hub, truth, vault, settings, signing_key, threads),
-        Stops(hub, truth),
+        Starts(hub, truth, vault, settings, signing_key, threads, links),
+        Stops(hub, truth, links),
         links,
         Persons(hub, settings, wake, threads),
         SignOuts(),

@@ -14,6 +14,7 @@ from temporalio import activity
 from activities.handover import Handover
 from activities.looks import looks
 from activities.messages import Done, ServerWish
+from activities.share_links import ShareLinks
 from activities.start_order import spec_of
 from activities.steps import of_operation, told
 from integrations.file_threads import FileThreads
@@ -42,7 +43,9 @@ class Starts:
         settings: Settings,
         signing_key: bytes,
         threads: FileThreads,
+        links: ShareLinks,
     ) -> None:
+        self._links = links
         self._hub = hub
         self._truth = truth
         self._vault = vault
@@ -111,6 +114,8 @@ class Starts:
         await self._threads.of(plan.owner_id).run(
             Volumes().require_directory, homes, plan.owner_id, DIRECTORIES["person"].called
         )
+        # It may have stopped by itself: then nobody has taken its shares back.
+        await self._links.end_with_stop(plan)
         claims = await mounts.claim(plan.server_id, plan.generation, plan.template.objects())
         if claims is None:
             return None

@@ -12,6 +12,7 @@ from temporalio import activity
 
 from activities.looks import looks
 from activities.messages import Done, FailedStart, ServerWish
+from activities.share_links import ShareLinks
 from activities.steps import of_operation, told
 from integrations.jupyterhub import HubServer, JupyterHub
 from integrations.truth import Process, Truth
@@ -35,7 +36,8 @@ REMOVE = "Remove it from JupyterHub"
 class Stops:
     """Ends servers."""
 
-    def __init__(self, hub: JupyterHub, truth: Truth) -> None:
+    def __init__(self, hub: JupyterHub, truth: Truth, links: ShareLinks) -> None:
+        self._links = links
         self._hub = hub
         self._truth = truth
 
@@ -47,6 +49,7 @@ class Stops:
             return Done(done=False)
         if not await self._stop(plan, wish.generation):
             return Done(done=False)
+        await self._links.end_with_stop(plan)
         return Done(done=await server_settling.settle_stopped(plan.server_id, wish.generation))
 
     @activity.defn

@@ -16,7 +16,7 @@ from models.domain.ids import parse_id
 from models.domain.settings import Settings
 from models.domain.values import Subject, Wish
 from models.ledger import operations
-from models.records import server_watch
+from models.records import server_shares, server_watch
 from models.records.server_watch import ObservedServer
 
 log = structlog.get_logger(__name__)
@@ -24,8 +24,8 @@ log = structlog.get_logger(__name__)
 # The most that one pass wakes; the next pass goes on with the rest.
 _WAKE_LIMIT = 500
 _PAGE = 1000
-# Links that one pass makes anew.
-_LINKS = 10
+# Shared servers that one pass looks at.
+_SHARED = 50
 
 
 class Watching:
@@ -63,10 +63,10 @@ class Watching:
                 await server_watch.note_vanished(row.id, row.generation, row.version, reason=reason, log=log)
         others = [identity for identity in map(parse_id, alive) if identity is not None and identity not in rows]
         unwanted, unknown = await self._look_after(others, alive) if others else (0, 0)
-        # What could not be made at the start, or has expired while the server runs.
-        for server, generation in await server_watch.without_link(_LINKS):
+        # People come by a link without our hearing of it.
+        for server in await server_shares.to_look_at(_SHARED):
             with suppress(DomainError):
-                await self._links.note(server, generation)
+                await self._links.look(server)
         return Seen(watched=len(rows), vanished=len(vanished), unwanted=unwanted, unknown=unknown)
 
     async def _watched(self) -> dict[UUID, ObservedServer]:

@@ -12,18 +12,19 @@ from msgspec import UNSET, UnsetType
 
 from api.http.dependencies import OwnerQuery, own_email, query_id
 from api.http.etag import VERSIONED, etag_of
-from api.http.fields import AnswerBody
+from api.http.fields import EMAIL, AnswerBody
 from api.http.operation_view import OperationView
 from api.http.pagination import Page
 from api.http.policy import Policy, needs
 from api.http.services import Services
-from api.http.write import Write
+from api.http.write import SHORT_WAIT, Write
 from api.template_body import TemplateCreate, TemplateView, new_template, view_of
 from models.access import sharing
 from models.domain.settings import Settings
 from models.domain.values import Caller, ServerStatus, Subject, Wish
 from models.ledger.operations import LeftOut
-from models.records import mounts, persons, servers, templates
+from models.records import mounts, persons, server_shares, servers, templates
+from models.records.server_shares import SharedServer
 from models.records.servers import ServerRecord, TemplateData
 
 
@@ -65,6 +66,22 @@ class ShareView(msgspec.Struct, frozen=True, kw_only=True):
     reason: str | UnsetType = UNSET
 
 
+class SharedServerView(AnswerBody, frozen=True, kw_only=True):
+    """A server that has a link or is shared in JupyterHub, as last seen."""
+
+    id: UUID = msgspec.field(name="_id")
+    name: str
+    owner: str
+    users: list[str]
+    groups: list[str]
+    as_of: datetime | None = None
+    url: str | None = None
+    expires_at: datetime | None = None
+
+
+GuestQuery = Annotated[
+    str | None, QueryParameter(format=EMAIL, description="Whose access is taken back; without it, everybody's.")
+]
 TemplateId = Annotated[str, QueryParameter(name="templateId", max_length=64, description="Id of a template.")]
 
 
@@ -132,6 +149,26 @@ class ServersController(Controller):
         return Response(_view(found, settings), headers={"ETag": etag_of(found.version)})
 
     @delete(
+        "/{id:str}/share",
+        opt=needs(Policy.RECORD),
+        status_code=202,
+        operation_id="unshareServer",
+        summary="Take back the link that shares a server",
+    )
+    async def unshare(
+        self, id: FromPath[UUID], write: NamedDependency[Write], email: GuestQuery = None
+    ) -> Response[OperationView]:
+        """Take back the link, and the access of whom the server is shared with: of one person by `email`, or of all.
+
+        The link goes in either case, as that person could come back by it; the others stay.
+        """
+        async with write:
+            server = await servers.read_visible(id, write.caller, for_update=True)
+            operation = await server_shares.take_back(server, email, write.caller)
+            write.accepts(operation, wakes=server_shares.access_of(id))
+        return write.answer
+
+    @delete(
         "/{id:str}",
         opt=needs(Policy.RECORD) | VERSIONED,
         status_code=202,
@@ -167,10 +204,37 @@ class ServersController(Controller):
         """Stop a server. A start that is under way is cancelled."""
         return await _intend(id, Wish.STOPPED, write)
 
-    @get("/{id:str}/share", opt=needs(Policy.RECORD), operation_id="getServerShare", summary="How a server is shared")
-    async def share(self, id: FromPath[UUID], caller: NamedDependency[Caller]) -> ShareView:
-        """The link that shares the server in JupyterHub, and with whom it is shared, as last seen."""
-        return _share_view(await servers.read_visible(id, caller))
+    @get("/shares", opt=needs(Policy.SIGNED_IN), operation_id="listServerShares", summary="List shared servers")
+    async def shares(
+        self, caller: NamedDependency[Caller], page: NamedDependency[Page], owner: OwnerQuery = None
+    ) -> Response[list[SharedServerView]]:
+        """One's own servers that have a link or are shared, newest first. Admins see everybody's."""
+        found = await server_shares.list_shared(
+            owner=await _owner(owner, caller), before=page.before, limit=page.limit + 1
+        )
+        return page.answer(found, key=lambda one: (str(one.id),), view=_shared_view)
+
+    @get(
+        "/{id:str}/share",
+        opt=needs(Policy.RECORD) | {"refusals": (409, 429)},
+        operation_id="getServerShare",
+        summary="Ask for the link that shares a server",
+    )
+    async def share(
+        self, id: FromPath[UUID], write: NamedDependency[Write], look: FromQuery[bool] = False
+    ) -> ShareView:
+        """The link that shares the server in JupyterHub, and with whom it is shared, as last seen.
+
+        A link is made when the owner of a running server asks and there is none. With `look` none is made.
+        """
+        server = await servers.read_visible(id, write.caller)
+        if look or server.owner_id != write.caller.id or _link_of(server) or server.status is not ServerStatus.RUNNING:
+            return _share_view(server)
+        async with write:
+            operation = await server_shares.ask_link(server, write.caller)
+            about = server_shares.access_of(id)
+            write.accepts(operation, wakes=about, body=_share_view(server), wait=SHORT_WAIT)
+        return _share_view(await servers.read_visible(id, write.caller))
 
 
 async def _intend(id: UUID, wish: Wish, write: Write) -> Response[Any]:
@@ -229,22 +293,43 @@ def _view(server: ServerRecord, settings: Settings) -> ServerView:
     )
 
 
+def _link_of(server: ServerRecord | SharedServer) -> str | None:
+    """The link, while it lives."""
+    expires_at = server.share_expires_at
+    return server.share_url if expires_at is not None and expires_at > datetime.now(UTC) else None
+
+
 def _share_view(server: ServerRecord) -> ShareView:
     shared = server.shared_with or {}
-    url, expires_at, reason = server.share_url, server.share_expires_at, None
-    if url is None or expires_at is None or expires_at <= datetime.now(UTC):
-        url, expires_at = None, None
-        if server.status in (ServerStatus.STARTING, ServerStatus.RUNNING):
-            reason = "The link is being made: ask again in a moment."
+    url, reason = _link_of(server), None
+    if url is None:
+        if server.status is ServerStatus.RUNNING:
+            reason = "There is no link: the owner asks for one with GET, without `look`. One may be on its way."
+        elif server.status is ServerStatus.STARTING:
+            reason = "The server starts: ask for a link when it runs."
         elif server.started_once:
-            reason = "The link has expired; start the server to get a new one."
+            reason = "There is no link; start the server to get a new one."
         else:
-            reason = "The server was never started; JupyterHub makes the link at its first start."
+            reason = "The server was never started; JupyterHub makes links of servers that run."
     return ShareView(
         url=url,
         users=shared.get("users", []),
         groups=shared.get("groups", []),
         as_of=server.share_as_of or UNSET,
-        expires_at=expires_at or UNSET,
+        expires_at=server.share_expires_at if url and server.share_expires_at else UNSET,
         reason=reason or UNSET,
+    )
+
+
+def _shared_view(server: SharedServer) -> SharedServerView:
+    shared, url = server.shared_with or {}, _link_of(server)
+    return SharedServerView(
+        id=server.id,
+        name=server.name,
+        owner=server.owner,
+        users=shared.get("users", []),
+        groups=shared.get("groups", []),
+        as_of=server.share_as_of,
+        url=url,
+        expires_at=server.share_expires_at if url else None,
     )

@@ -255,11 +255,26 @@ class JupyterHub:
         """Remove a group, if there is one."""
         await self._ask("DELETE", self._group(name), accept=(404,))
 
-    async def make_share_code(self, user: str, name: str, seconds: int, public_url: str) -> ShareCode:
-        """A new link to share a server, which lives for that long."""
-        answer = await self._ask("POST", self._of_server("share-codes", user, name), json={"expires_in": seconds})
+    async def make_share_code(self, user: str, name: str, seconds: int, public_url: str) -> ShareCode | None:
+        """A new link to share a server, which lives for that long; None: JupyterHub does not know the server."""
+        url, body = self._of_server("share-codes", user, name), {"expires_in": seconds}
+        answer = await self._ask("POST", url, json=body, accept=(404,))
+        if answer.status_code == 404:
+            return None
         code = decoded(answer, _NewShareCode)
         return ShareCode(url=f"{public_url.rstrip('/')}{code.accept_url}", expires_at=code.expires_at)
+
+    async def end_share_codes(self, user: str, name: str) -> None:
+        """End all links by which a server is shared. Who has come by one stays."""
+        await self._ask("DELETE", self._of_server("share-codes", user, name), accept=(404,))
+
+    async def unshare(self, user: str, name: str, whom: str | None = None) -> None:
+        """End one user's share of a server, or everybody's. Look at `shared_with` for whether that is so."""
+        url = self._of_server("shares", user, name)
+        if whom is None:
+            await self._ask("DELETE", url, accept=(404,))
+        else:
+            await self._ask("PATCH", url, json={"user": whom}, accept=(404,))
 
     async def shared_with(self, user: str, name: str) -> dict[str, list[str]]:
         """Names of the users and groups with whom a server is shared."""

@@ -253,6 +253,9 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         about("Prefix of the JupyterHub groups that mirror ours; all groups with it are ours."),
     ] = "nbhub-"
     share_link_lifetime: Annotated[int, Meta(ge=60), about("Seconds that a server's share link lives.")] = 86_400
+    shares_end_with_stop: Annotated[
+        bool, about("Whether a server's share link, and the access of whom it is shared with, end when it stops.")
+    ] = False
     max_connections: Annotated[
         int, Meta(ge=10), about("Connections that one API process has at once; further requests are told to come back.")
     ] = 500

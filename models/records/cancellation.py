@@ -16,6 +16,7 @@ _OPPOSITES = {
     "delete": "A deletion is final.",
     "share": "Revoke the access instead.",
     "revoke": "Share it again instead.",
+    "unshare": "Ask for a new link instead.",
     "create": "Delete it instead.",
     "restore": "Delete it again instead.",
     "update": "Change it back instead.",

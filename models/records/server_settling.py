@@ -81,7 +81,7 @@ async def begin(server_id: UUID, workflow_id: str, run_id: str) -> ServerPlan | 
             WITH started AS (
               UPDATE operation SET status = 'running', started_at = coalesce(started_at, now()),
                      progressed_at = now(), workflow_id = :workflow_id, run_id = :run_id::text, version = version + 1
-               WHERE subject = :server AND status IN ('queued', 'running')
+               WHERE subject = :server AND subject_kind = 'server' AND status IN ('queued', 'running')
                  AND (status = 'queued' OR run_id IS DISTINCT FROM :run_id::text))
             {_PLAN}
             """,
@@ -262,20 +262,3 @@ async def revert(server_id: UUID, generation: int) -> UUID | None:
     await audit.record("server.revert", Subject("server", server_id), None, operation=found["id"])
     operation: UUID = found["id"]
     return operation
-
-
-async def note_shared(
-    server_id: UUID, generation: int, url: str | None, expires_at: datetime | None, shared_with: dict[str, list[str]]
-) -> None:
-    """Keep the share link and whom JupyterHub shares the server with, as of now, while it is wished to run."""
-    await row(
-        """UPDATE server SET share_url = coalesce(:url::text, share_url),
-                  share_expires_at = coalesce(:expires_at::timestamptz, share_expires_at),
-                  shared_with = :shared_with::jsonb, share_as_of = now()
-            WHERE id = :server AND generation = :generation AND wish = 'running'""",
-        url=url,
-        expires_at=expires_at,
-        shared_with=to_json(shared_with),
-        server=server_id,
-        generation=generation,
-    )

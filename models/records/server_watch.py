@@ -57,20 +57,6 @@ async def tombstones(servers: list[UUID]) -> set[UUID]:
     return {one["id"] for one in found}
 
 
-async def without_link(limit: int) -> list[tuple[UUID, int]]:
-    """Some of the servers that run, and have done so for a moment, without a link that shares them or past its time;
-    with the generation of the wish."""
-    found = await rows(
-        """SELECT id, generation FROM server
-            WHERE observed <> 'stopped' AND observed = 'running' AND wish = 'running'
-              AND generation = observed_generation AND observed_at < now() - interval '10 s'
-              AND (share_expires_at IS NULL OR share_expires_at < now())
-            ORDER BY random() LIMIT :limit""",
-        limit=limit,
-    )
-    return [(one["id"], one["generation"]) for one in found]
-
-
 async def note_vanished(server_id: UUID, generation: int, version: int, *, reason: str = "", log: str = "") -> bool:
     """A settled, running server's process is gone although nobody here asked for that: it stays stopped.
 

@@ -103,8 +103,8 @@ _SELECT = """
     SELECT s.id, s.owner AS owner_id, p.email AS owner, p.hub_user, s.name, s.template, s.template_data, s.wish,
            s.generation, s.observed, s.observed_generation, s.started_once, s.last_error, s.share_url,
            s.share_expires_at, s.shared_with, s.share_as_of, s.created_at, s.version,
-           (SELECT o.id FROM operation o WHERE o.subject = s.id AND o.status IN ('queued', 'running')
-             ORDER BY o.id DESC LIMIT 1) AS operation,
+           (SELECT o.id FROM operation o WHERE o.subject = s.id AND o.subject_kind = 'server'
+               AND o.status IN ('queued', 'running') ORDER BY o.id DESC LIMIT 1) AS operation,
            (SELECT min(m.lost_at) FROM server_mount m WHERE m.server = s.id) AS lost_at
       FROM server s JOIN person p ON p.id = s.owner
 """

@@ -1,13 +1,18 @@
 """What a person does with the API, for tests that watch the whole stack from outside."""
 
 import asyncio
+import re
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any, Self, TypeVar
+from urllib.parse import parse_qs, urljoin, urlsplit
 
 import httpx
 from playwright.async_api import Page
+
+from stack import sign_in as provider
+from stack.supervisor import Stack
 
 Json = dict[str, Any]
 T = TypeVar("T")
@@ -20,6 +25,7 @@ TEMPLATE: Json = {
     "hardware": "cpuSmall",
     "public": False,
 }
+_XSRF, _SCOPES = (re.compile(rf'name="{name}" value="([^"]+)"') for name in ("_xsrf", "scopes"))
 ENDED = ("succeeded", "failed", "cancelled")
 
 
@@ -139,3 +145,53 @@ class Member:
         server = await self.make_server(**fields)
         await self.succeeded(await self.wish(server, "start"))
         return await self.see(server)
+
+
+class Browser:
+    """A browser that is signed in to JupyterHub, with nothing left of the provider's."""
+
+    def __init__(self, client: httpx.AsyncClient, hub: str) -> None:
+        self._client, self._hub = client, hub
+
+    @classmethod
+    @asynccontextmanager
+    async def of(cls, stack: Stack, email: str) -> AsyncIterator[Self]:
+        hub = stack.info.jupyterhub
+        async with httpx.AsyncClient(timeout=30) as client:
+            begun = await client.get(f"{hub}/hub/oauth_login", params={"next": "/hub/home"})
+            back = f"{hub}/hub/oauth_callback"
+            landed = await client.get(
+                await provider.sign_in(begun.headers["location"], email, client=client, until=back)
+            )
+            assert landed.headers["location"] == "/hub/home"
+            # Ports share their cookies: of those of one host, these are JupyterHub's.
+            for cookie in list(client.cookies.jar):
+                if not cookie.name.startswith(("jupyterhub", "_xsrf")):
+                    client.cookies.jar.clear(cookie.domain, cookie.path, cookie.name)
+            yield cls(client, hub)
+
+    async def opens(self, server: Json) -> str:
+        """Where the page of a server leads: the `server`, the `sign-in`, or a refusal's status."""
+        answer = await self._client.get(f"{server['url']}lab")
+        for _ in range(10):
+            if str(answer.url).startswith(f"{self._hub}/hub/api/oauth2/authorize") and answer.status_code == 200:
+                # Somebody else's server is not told who comes until they say so.
+                (token,), scopes = set(_XSRF.findall(answer.text)), _SCOPES.findall(answer.text)
+                answer = await self._client.post(str(answer.url), data={"scopes": scopes, "_xsrf": token})
+            if not answer.is_redirect:
+                break
+            target = urljoin(str(answer.url), answer.headers["location"])
+            if not target.startswith(self._hub):
+                return "sign-in"
+            answer = await self._client.get(target)
+        at_server = answer.is_success and str(answer.url).startswith(server["url"])
+        return "server" if at_server else str(answer.status_code)
+
+    async def accepts(self, link: str) -> int:
+        """The status that somebody gets who opens a link by which a server is shared, and accepts."""
+        page = await self._client.get(link)
+        if page.status_code != 200:
+            return page.status_code
+        (token,) = set(_XSRF.findall(page.text))
+        code = parse_qs(urlsplit(link).query)["code"][0]
+        return (await self._client.post(link, data={"code": code, "_xsrf": token})).status_code

@@ -7,7 +7,7 @@ import pytest
 
 from stack.notebook import Notebook
 from stack.supervisor import Stack
-from tests.e2e.people import Member
+from tests.e2e.people import Browser, Member
 from tests.e2e.processes import processes_of
 
 
@@ -39,6 +39,21 @@ async def test_start_run_restart_stop_and_delete(alice5: Member, stack5: Stack) 
     assert after.pid != before.pid
     await alice5.succeeded(await alice5.delete(server))
     assert processes_of(server) == []
+
+
+async def test_a_link_lets_somebody_in_until_it_is_taken_back(alice5: Member, stack5: Stack) -> None:
+    server, email = await alice5.started(), "bob@example.org"
+    path = f"/servers/{server['_id']}/share"
+    assert (await alice5.call("GET", path, params={"look": "true"}))["url"] is None
+    link = (await alice5.call("GET", path))["url"]
+    async with Browser.of(stack5, email) as browser:
+        assert await browser.accepts(link) == 302
+        assert await browser.opens(server) == "server"
+        await alice5.succeeded(await alice5.call("DELETE", path, expect=202, params={"email": email}))
+        assert await browser.accepts(link) in (400, 404)
+    async with httpx.AsyncClient(headers={"Authorization": f"token {await stack5.hub_token(email)}"}) as client:
+        assert (await client.get(f"{server['url']}api/status")).status_code == 403
+    await alice5.succeeded(await alice5.delete(server))
 
 
 async def test_stop_while_starting(alice5: Member) -> None:

@@ -7,56 +7,18 @@ written into the database: what browsers and JupyterHub hold by then is real.
 import asyncio
 import itertools
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from urllib.parse import urljoin
 
 import asyncpg
 import httpx
 import pytest
 
 from stack.notebook import Notebook
-from stack.sign_in import sign_in
 from stack.supervisor import Stack
-from tests.e2e.people import Json, Member, until
+from tests.e2e.people import Browser, Json, Member, until
 from tests.e2e.processes import processes_of
 
 DAVE, JUERGEN = "dave@elsewhere.org", "jürgen.o'neil@bücher.example"
 _numbers = itertools.count(1)
-
-
-class Browser:
-    """A browser that is signed in to JupyterHub, with nothing left of the provider's."""
-
-    def __init__(self, client: httpx.AsyncClient, hub: str) -> None:
-        self._client, self._hub = client, hub
-
-    @classmethod
-    @asynccontextmanager
-    async def of(cls, stack: Stack, email: str) -> AsyncIterator["Browser"]:
-        hub = stack.info.jupyterhub
-        async with httpx.AsyncClient(timeout=30) as client:
-            begun = await client.get(f"{hub}/hub/oauth_login", params={"next": "/hub/home"})
-            back = f"{hub}/hub/oauth_callback"
-            landed = await client.get(await sign_in(begun.headers["location"], email, client=client, until=back))
-            assert landed.headers["location"] == "/hub/home"
-            # Ports share their cookies: of those of one host, these are JupyterHub's.
-            for cookie in list(client.cookies.jar):
-                if not cookie.name.startswith(("jupyterhub", "_xsrf")):
-                    client.cookies.jar.clear(cookie.domain, cookie.path, cookie.name)
-            yield cls(client, hub)
-
-    async def opens(self, server: Json) -> str:
-        """Where the page of a server leads: the `server`, the `sign-in`, or a refusal's status."""
-        answer = await self._client.get(f"{server['url']}lab")
-        for _ in range(10):
-            if not answer.is_redirect:
-                break
-            target = urljoin(str(answer.url), answer.headers["location"])
-            if not target.startswith(self._hub):
-                return "sign-in"
-            answer = await self._client.get(target)
-        at_server = answer.is_success and str(answer.url).startswith(server["url"])
-        return "server" if at_server else str(answer.status_code)
 
 
 class Place:

@@ -37,6 +37,10 @@ class SimulatedHub:
         self.starts: list[int] = []
         self.options: dict[str, Any] = {}
         self.known_groups: dict[str, HubGroup] = {}
+        # Of the one server that a test has.
+        self.codes = 0
+        self.live_codes: set[int] = set()
+        self.guests: set[str] = set()
 
     def _answer(self) -> None:
         if self.away:
@@ -165,8 +169,19 @@ class SimulatedHub:
     async def make_share_code(self, user: str, name: str, seconds: int, public_url: str) -> ShareCode:
         self._answer()
         expires_at = datetime.now(UTC) + timedelta(seconds=seconds)
-        return ShareCode(url=f"{public_url}/hub/accept-share?code=x", expires_at=expires_at)
+        self.codes += 1
+        self.live_codes.add(self.codes)
+        return ShareCode(url=f"{public_url}/hub/accept-share?code={self.codes}", expires_at=expires_at)
+
+    async def end_share_codes(self, user: str, name: str) -> None:
+        self._answer()
+        self.live_codes.clear()
+
+    async def unshare(self, user: str, name: str, whom: str | None = None) -> None:
+        self._answer()
+        if not self.ignores_removals:
+            self.guests -= self.guests if whom is None else {whom}
 
     async def shared_with(self, user: str, name: str) -> dict[str, list[str]]:
         self._answer()
-        return {"users": [], "groups": []}
+        return {"users": sorted(self.guests), "groups": []}

@@ -14,7 +14,7 @@ from models.domain.errors import RecordMissing, StateConflict
 from models.domain.settings import Settings
 from models.domain.values import OperationStatus, ServerStatus, Subject, Wish
 from models.ledger import operations
-from models.records import persons, servers
+from models.records import persons, server_shares, servers
 from models.records.persons import Identity
 from tests.workflows.conftest import Scene
 from workflows.client import Workflows, workflow_id
@@ -37,10 +37,64 @@ async def test_first_start(scene: Scene, record: Record, settings: Settings) -> 
     assert await persons.hub_user_of(scene.caller.id) in scene.hub.users
     assert (Path(settings.notebook_location) / str(scene.caller.id)).is_dir()
     await scene.at_rest()
+    assert (await servers.read_visible(scene.server, scene.caller)).share_url is None
+    assert scene.hub.codes == 0
+    await record("server-first-start", f"server-{scene.server}")
+
+
+async def test_a_link_is_made_and_taken_back(scene: Scene, record: Record) -> None:
+    await scene.ended(await scene.wish(Wish.RUNNING))
+    about = server_shares.access_of(scene.server)
+    async with Transaction():
+        asked = await server_shares.ask_link(await servers.read_visible(scene.server, scene.caller), scene.caller)
+    assert (await scene.wakes(about, asked)).status is OperationStatus.SUCCEEDED
     shared = await servers.read_visible(scene.server, scene.caller)
     assert shared.share_url
     assert shared.share_as_of
-    await record("server-first-start", f"server-{scene.server}")
+    await scene.at_rest(about)
+    await record("server-share", workflow_id(about))
+    async with Transaction():
+        asked = await server_shares.take_back(shared, None, scene.caller)
+    assert (await scene.wakes(about, asked)).status is OperationStatus.SUCCEEDED
+    assert scene.hub.live_codes == set()
+    await scene.at_rest(about)
+    await record("server-unshare", workflow_id(about))
+
+
+async def test_a_start_that_waits_keeps_nobody_in(scene: Scene) -> None:
+    await scene.ended(await scene.wish(Wish.RUNNING))
+    await scene.ended(await scene.wish(Wish.STOPPED))
+    scene.hub.guests.add("somebody")
+    scene.hub.ready.clear()
+    start = await scene.wish(Wish.RUNNING)
+    await scene.step(start, "Wait until it is ready")
+    async with Transaction():
+        asked = await server_shares.take_back(
+            await servers.read_visible(scene.server, scene.caller), None, scene.caller
+        )
+    assert (await scene.wakes(server_shares.access_of(scene.server), asked)).status is OperationStatus.SUCCEEDED
+    assert scene.hub.guests == set()
+    assert not (await operations.read(start)).status.ended
+    scene.hub.ready.set()
+    assert (await scene.ended(start)).status is OperationStatus.SUCCEEDED
+
+
+async def test_what_is_taken_back_while_jupyterhub_is_away_is_taken_back_when_it_is_there(scene: Scene) -> None:
+    await scene.ended(await scene.wish(Wish.RUNNING))
+    scene.hub.guests.add("somebody")
+    scene.hub.away = True
+    async with Transaction():
+        asked = await server_shares.take_back(
+            await servers.read_visible(scene.server, scene.caller), None, scene.caller
+        )
+    about = server_shares.access_of(scene.server)
+    waiting = asyncio.create_task(scene.wakes(about, asked))
+    while (await operations.read(asked)).status is OperationStatus.QUEUED:
+        await asyncio.sleep(0.02)
+    assert scene.hub.guests
+    scene.hub.away = False
+    assert (await waiting).status is OperationStatus.SUCCEEDED
+    assert scene.hub.guests == set()
 
 
 async def test_start_and_stop(scene: Scene, record: Record) -> None:

@@ -25,7 +25,7 @@ from models.access.principals import PersonRef, Principals
 from models.database import transactions
 from models.domain.errors import RecordMissing
 from models.ledger import operations, quotas
-from models.records import datasets, groups, lifecycles, mounts, server_watch
+from models.records import datasets, groups, lifecycles, mounts, server_shares, server_watch
 from tests.integration.models import million
 from tests.integration.models.million import ADMIN, MEMBER, OWNER, STRANGER, identity
 from tests.unit.api.bench import Bench, bench_settings, open_bench
@@ -51,6 +51,7 @@ LISTS: dict[str, dict[str, tuple[str, ...]]] = {
     "/secret/{id}/access": ACCESS,
     "/secrets": {"owner": OWNERS, "type": ("raw", "file"), "name": ("THING", "rare")},
     "/servers": {"owner": OWNERS, "type": ("user", "rare"), "name": ("SERVER", "rare", "nothing", "zq")},
+    "/servers/shares": {"owner": OWNERS},
     "/templates": {"type": ("user", "rare"), "email": OWNERS},
     "/templates/tags": {"type": ("rare",), "email": OWNERS},
     "/volume/files": {"root": ("datasets", "groups", "modules"), "path": (), "email": ()},
@@ -284,7 +285,7 @@ READS: dict[str, Callable[[], Awaitable[object]]] = {
     "named": lambda: principals.find([], ["g7", str(identity("group", 8))], ["org1"], ()),
     "watched": lambda: server_watch.watched(None, 500),
     "watched_further": lambda: server_watch.watched(identity("server", 1000), 500),
-    "without_link": lambda: server_watch.without_link(20),
+    "shared_to_look_at": lambda: server_shares.to_look_at(50),
     "settled_mirrors": lambda: groups.settled_mirrors(None, 500),
     "stalled": lambda: operations.stalled(30, 500),
     "expired_trash": lambda: lifecycles.expired_trash(datetime.now(UTC), 500),

@@ -10,6 +10,7 @@ import pytest
 from temporalio.common import RetryPolicy
 from temporalio.testing import ActivityEnvironment
 
+from activities.access import Access
 from activities.messages import ServerWish
 from activities.records import Records
 from activities.share_links import ShareLinks
@@ -46,7 +47,8 @@ class Scene:
         self.settings, self.hub, self.wake, self.caller, self.server = settings, hub, wake, caller, server
         api, truth = cast(JupyterHub, hub), cast(Truth, hub)
         self.records, self.links = Records(settings), ShareLinks(api, settings)
-        self.starts, self.stops = Starts(api, truth, vault, settings, key_pair()[0], FileThreads()), Stops(api, truth)
+        self.starts = Starts(api, truth, vault, settings, key_pair()[0], FileThreads(), self.links)
+        self.stops, self.access = Stops(api, truth, self.links), Access(settings, wake)
         self.watching = Watching(truth, self.links, settings, wake)
 
     async def wish(self, wish: Wish) -> ServerWish:

@@ -99,7 +99,7 @@ async def test_what_is_told_the_generation_that_is_wished_does_it(scene: Scene) 
     start = await scene.wish(Wish.RUNNING)
     assert await scene.run(scene.starts.spawn_server, start) == Done(done=True)
     await scene.run(scene.links.note_shares, start)
-    assert (await scene.seen()).share_url
+    assert (await scene.seen()).share_as_of
     assert scene.hub.living
     assert await scene.run(scene.stops.stop_server, await scene.wish(Wish.STOPPED)) == Done(done=True)
     assert scene.hub.living == {}

@@ -11,30 +11,98 @@ from models.records import server_settling, servers
 from tests.unit.api.bench import NOBODY, TEMPLATE, Api, Client, Json, problems, unique
 
 
+async def runs(server: Json, *, url: str | None = None) -> UUID:
+    """Have a server run as far as the record says, perhaps with a link; its id."""
+    identity = UUID(server["_id"])
+    await row(
+        """UPDATE server SET observed = 'running', wish = 'running', started_once = true, share_url = :url,
+                  share_expires_at = now() + interval '1 h' WHERE id = :id""",
+        url=url,
+        id=identity,
+    )
+    return identity
+
+
 @pytest.mark.parametrize(
-    ("status", "started_once", "url", "reason"),
+    ("started_once", "reason"),
     [
-        ("stopped", False, None, "The server was never started; JupyterHub makes the link at its first start."),
-        ("running", True, None, "The link is being made: ask again in a moment."),
-        ("running", True, "http://x/", "The link is being made: ask again in a moment."),
-        ("stopped", True, None, "The link has expired; start the server to get a new one."),
+        (False, "The server was never started; JupyterHub makes links of servers that run."),
+        (True, "There is no link; start the server to get a new one."),
     ],
-    ids=["never started", "just started", "expired while it runs", "stopped"],
 )
-async def test_who_asks_for_a_link_is_told_what_makes_it(
-    api: Api, status: str, started_once: bool, url: str | None, reason: str
-) -> None:
+async def test_a_server_that_does_not_run_has_no_link_and_says_why(api: Api, started_once: bool, reason: str) -> None:
     server = await api.alice.server(name=unique("Lab "))
     await row(
-        """UPDATE server SET observed = :status, wish = :status, started_once = :started_once, share_url = :url,
-                  share_expires_at = now() - interval '1 s' WHERE id = :id""",
-        status=status,
-        started_once=started_once,
-        url=url,
+        """UPDATE server SET started_once = :once, share_url = 'http://x/', share_expires_at = now() - interval '1 s'
+            WHERE id = :id""",
+        once=started_once,
         id=UUID(server["_id"]),
     )
+    api.bench.wakes.subjects.clear()
     share = await api.alice.got(f"/servers/{server['_id']}/share")
     assert (share["url"], share["reason"]) == (None, reason)
+    assert api.bench.wakes.subjects == []
+
+
+async def test_only_the_owner_who_asks_has_a_link_made_and_once(api: Api) -> None:
+    server = await api.alice.server(name=unique("Lab "))
+    await runs(server)
+    path = f"/servers/{server['_id']}/share"
+
+    async def made() -> int:
+        return len(await api.alice.got("/operations", subject=server["_id"], kind="server.share"))
+
+    await api.alice.got(path, look="true")
+    await api.admin.got(path)
+    assert (await api.bob.get(path)).status_code == 404
+    assert await made() == 0
+    for _ in range(2):
+        assert (await api.alice.got(path))["url"] is None
+    assert await made() == 1
+    assert api.bench.wakes.subjects[-1] == Subject("server-access", UUID(server["_id"]))
+    assert "operation" not in await api.alice.got(f"/servers/{server['_id']}"), "the server itself is at rest"
+    await runs(server, url="http://x/")
+    assert (await api.alice.got(path))["url"] == "http://x/"
+
+
+async def test_a_link_that_is_taken_back_is_told_to_nobody_from_then_on(api: Api) -> None:
+    server, other = await api.alice.server(name=unique("Lab ")), await api.alice.server(name=unique("Lab "))
+    for one in (server, other):
+        await runs(one, url="http://x/")
+    path = f"/servers/{server['_id']}/share"
+    assert (await api.bob.delete(path)).status_code == 404
+    assert (await api.alice.got(path, look="true"))["url"] == "http://x/"
+    taken = await api.alice.delete(path, params={"email": api.bob.email})
+    assert taken.status_code == 202
+    assert taken.json()["kind"] == "server.unshare"
+    assert (await api.alice.got(path, look="true"))["url"] is None
+    assert (await api.alice.got(f"/servers/{other['_id']}/share", look="true"))["url"] == "http://x/"
+    results = await api.alice.got(f"/operations/{taken.json()['_id']}/results")
+    assert results == [{"entity": api.bob.email, "type": "user", "outcome": "revoked"}]
+    assert (await api.alice.post(f"/operations/{taken.json()['_id']}/cancel")).status_code == 409
+    assert (await api.admin.delete(path)).status_code == 202
+    assert problems(await api.alice.delete(path, params={"email": "nobody"})) == {"email"}
+
+
+async def test_people_list_their_shared_servers_and_admins_everybodys(api: Api) -> None:
+    shared, told, quiet = [await api.alice.server(name=unique("Lab ")) for _ in range(3)]
+    await runs(shared, url="http://x/")
+    await runs(quiet)
+    await row(
+        """UPDATE server SET shared_with = jsonb_build_object('users', ARRAY[:bob::text], 'groups', ARRAY[]::text[])
+            WHERE id = :id""",
+        bob=api.bob.email,
+        id=UUID(told["_id"]),
+    )
+    found = {one["_id"]: one for one in await api.alice.got("/servers/shares")}
+    assert {*found} & {one["_id"] for one in (shared, told, quiet)} == {shared["_id"], told["_id"]}
+    assert (found[shared["_id"]]["url"], found[shared["_id"]]["owner"]) == ("http://x/", api.alice.email)
+    assert found[told["_id"]]["users"] == [api.bob.email]
+    assert "url" not in found[told["_id"]]
+    assert shared["_id"] in {one["_id"] for one in await api.admin.got("/servers/shares")}
+    assert shared["_id"] in {one["_id"] for one in await api.admin.got("/servers/shares", owner=api.alice.email)}
+    assert await api.bob.got("/servers/shares") == []
+    assert (await api.bob.get("/servers/shares", params={"owner": api.alice.email})).status_code == 403
 
 
 async def test_what_a_foreign_template_names_is_left_out_of_the_server(api: Api) -> None:

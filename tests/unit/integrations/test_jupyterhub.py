@@ -119,9 +119,12 @@ CALLS: dict[str, Call] = {
     "failure": lambda script: truth(script).failure("s", 3),
     "make_share_code": lambda script: client(script).make_share_code(USER, NAME, 60, HUB),
     "shared_with": lambda script: client(script).shared_with(USER, NAME),
+    "end_share_codes": lambda script: client(script).end_share_codes(USER, NAME),
+    "unshare": lambda script: client(script).unshare(USER, NAME, "bob"),
 }
 # Those that read what a successful answer holds.
-READERS = [name for name in CALLS if name not in ("ensure_user", "remove_user", "start", "progress", "stop", "remove")]
+_WITHOUT_CONTENT = ("ensure_user", "remove_user", "start", "progress", "stop", "remove", "end_share_codes", "unshare")
+READERS = [name for name in CALLS if name not in _WITHOUT_CONTENT]
 
 SILENCES: dict[str, Exception] = {
     "refused": httpx.ConnectError("refused"),
@@ -616,10 +619,31 @@ async def test_a_share_code_is_a_link_for_browsers() -> None:
         httpx.Response(201, json={"accept_url": "/hub/accept-share?code=c", "expires_at": "2026-10-21T07:28:00Z"})
     )
     code = await client(script).make_share_code(USER, NAME, 600, "https://hub.example.org/")
+    assert code is not None
     assert code.url == "https://hub.example.org/hub/accept-share?code=c"
     assert code.expires_at is not None
     assert code.expires_at.isoformat() == "2026-10-21T07:28:00+00:00"
     assert script.requests[0].content == b'{"expires_in":600}'
+
+
+async def test_a_server_that_jupyterhub_does_not_know_has_no_share_code() -> None:
+    assert await client(Script(refusal(404))).make_share_code(USER, NAME, 600, HUB) is None
+
+
+@pytest.mark.parametrize("status", [200, 204, 404])
+async def test_links_and_shares_are_ended_of_one_server(status: int) -> None:
+    script = Script(*(httpx.Response(status, json={}) for _ in range(3)))
+    hub = client(script)
+    await hub.end_share_codes(USER, NAME)
+    await hub.unshare(USER, NAME, "bob")
+    await hub.unshare(USER, NAME)
+    place = "alice%40example.org/lab"
+    assert script.asked == [
+        f"DELETE /hub/api/share-codes/{place}",
+        f"PATCH /hub/api/shares/{place}",
+        f"DELETE /hub/api/shares/{place}",
+    ]
+    assert script.requests[1].content == b'{"user":"bob"}'
 
 
 def shares(names: list[str], following: int | None = None) -> httpx.Response:

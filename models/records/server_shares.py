@@ -1,0 +1,166 @@
+"""How servers are shared in JupyterHub: by a link that their owners ask for, and with whom, as last seen there.
+
+What is asked for is an operation about `server-access`; what a worker sees of JupyterHub is written by `note_link` and
+`note_guests`.
+"""
+
+from datetime import datetime
+from uuid import UUID
+
+import msgspec
+from msgspec import Struct
+
+from models.database.sql import decoded, given, page, records, row, rows, to_json
+from models.domain.ids import LAST_ID
+from models.domain.values import Caller, Subject
+from models.ledger import operations
+from models.records.servers import ServerRecord
+
+LINK, TAKE_BACK = "server.share", "server.unshare"
+
+
+class Asked(Struct, frozen=True, kw_only=True):
+    """What was asked for; `emails` are those whose access is taken back, and nobody is everybody."""
+
+    kind: str
+    emails: list[str]
+
+
+class SharedServer(Struct, frozen=True, kw_only=True):
+    """A server that is shared, or can be by its link."""
+
+    id: UUID
+    name: str
+    owner: str
+    share_url: str | None
+    share_expires_at: datetime | None
+    shared_with: dict[str, list[str]] | None
+    share_as_of: datetime | None
+
+
+def access_of(server_id: UUID) -> Subject:
+    """What shares of a server are about."""
+    return Subject.access_of("server", server_id)
+
+
+async def ask_link(server: ServerRecord, caller: Caller) -> UUID:
+    """Ask for a link, within the caller's transaction; the operation, which may be one that asks for it already.
+
+    Not one that asked before it was to be taken back: what is asked for last counts.
+    """
+    await row("SELECT 1 FROM server WHERE id = :id FOR UPDATE", id=server.id)
+    about = access_of(server.id)
+    last = await row(
+        """SELECT id, kind FROM operation
+            WHERE subject = :server AND subject_kind = :kind AND status IN ('queued', 'running')
+            ORDER BY id DESC LIMIT 1""",
+        server=server.id,
+        kind=about.kind,
+    )
+    if last is not None and last["kind"] == LINK:
+        joined: UUID = last["id"]
+        return joined
+    return await operations.open_operation(LINK, about, owner=server.owner_id, actor=caller)
+
+
+async def take_back(server: ServerRecord, email: str | None, caller: Caller) -> UUID:
+    """Ask for the link and everybody's access, or one person's, to be taken back, within the caller's transaction.
+
+    The link goes in either case: who knows it could come back by it. It is told to nobody from here on.
+    """
+    await forget_link(server.id)
+    operation = await operations.open_operation(TAKE_BACK, access_of(server.id), owner=server.owner_id, actor=caller)
+    if email is not None:
+        await row(
+            """INSERT INTO operation_result (id, operation, type, entity, outcome)
+               VALUES (gen_random_uuid(), :operation, 'user', :email, 'revoked')""",
+            operation=operation,
+            email=email,
+        )
+    return operation
+
+
+async def asked(server_id: UUID, run_id: str) -> list[Asked]:
+    """What was asked for about a server's shares and a run works on, in this order."""
+    found = await rows(
+        """SELECT o.kind, ARRAY(SELECT r.entity FROM operation_result r WHERE r.operation = o.id) AS emails
+             FROM operation o
+            WHERE o.subject = :server AND o.subject_kind = :kind AND o.status = 'running' AND o.run_id = :run_id
+            ORDER BY o.id""",
+        server=server_id,
+        kind=access_of(server_id).kind,
+        run_id=run_id,
+    )
+    return records(found, Asked)
+
+
+async def fail_links(server_id: UUID, run_id: str, error: operations.OperationError) -> None:
+    """End what asked for a link and cannot have one."""
+    await row(
+        """UPDATE operation SET status = 'failed', error = :error::jsonb, ended_at = now(), progressed_at = now(),
+                  version = version + 1
+            WHERE subject = :server AND kind = :kind AND status = 'running' AND run_id = :run_id""",
+        error=to_json(error),
+        server=server_id,
+        kind=LINK,
+        run_id=run_id,
+    )
+
+
+async def note_link(server_id: UUID, url: str, expires_at: datetime | None) -> None:
+    """Keep the link by which a server is shared."""
+    await row(
+        "UPDATE server SET share_url = :url, share_expires_at = :expires_at WHERE id = :server AND wish <> 'deleted'",
+        url=url,
+        expires_at=expires_at,
+        server=server_id,
+    )
+
+
+async def forget_link(server_id: UUID) -> None:
+    """Tell the link to nobody any more."""
+    await row("UPDATE server SET share_url = NULL, share_expires_at = NULL WHERE id = :server", server=server_id)
+
+
+async def note_guests(server_id: UUID, shared_with: dict[str, list[str]]) -> None:
+    """Keep with whom JupyterHub shares a server, as of now; a link that has expired is none."""
+    await row(
+        """UPDATE server SET shared_with = :shared_with::jsonb, share_as_of = now(),
+                  share_url = CASE WHEN share_expires_at > now() THEN share_url END
+            WHERE id = :server""",
+        server=server_id,
+        shared_with=to_json(shared_with if any(shared_with.values()) else None),
+    )
+
+
+# What is not shared has neither; as the index says it.
+_SHARED = "(s.share_url IS NOT NULL OR s.shared_with IS NOT NULL)"
+
+
+async def to_look_at(limit: int) -> list[UUID]:
+    """Servers that run and may be shared with somebody, those first at which nobody has looked for longest."""
+    found = await rows(
+        f"""SELECT s.id FROM server s WHERE s.observed <> 'stopped' AND {_SHARED}
+             ORDER BY s.share_as_of NULLS FIRST, s.id LIMIT :limit""",
+        limit=limit,
+    )
+    return [one["id"] for one in found]
+
+
+_FILTERS = {"owner": "s.owner = :owner"}
+
+
+async def list_shared(*, owner: UUID | None, before: UUID | None, limit: int) -> list[SharedServer]:
+    """Servers of one owner, or of all, that are shared or have a link, newest first, at most `limit`."""
+    narrowed, values = given(_FILTERS, owner=owner)
+    found = await rows(
+        page(
+            f"""SELECT s.id, s.name, p.email AS owner, s.share_url, s.share_expires_at, s.shared_with, s.share_as_of
+                  FROM server s JOIN person p ON p.id = s.owner
+                 WHERE {_SHARED} AND s.id < :before AND {narrowed} ORDER BY s.id DESC"""
+        ),
+        **values,
+        before=before or LAST_ID,
+        limit=limit,
+    )
+    return [msgspec.convert(decoded(one, "shared_with"), SharedServer) for one in found]
