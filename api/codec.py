@@ -5,7 +5,6 @@ only an admin's will do. A UI without sign-in, as the development server's, has 
 the settings have such a token: the address itself is the capability then, and nothing here logs addresses.
 """
 
-import asyncio
 import hmac
 from typing import Annotated, Any
 
@@ -16,7 +15,7 @@ from litestar.params import FromPath, QueryParameter
 from temporalio.api.common.v1 import Payloads
 
 from api.http.policy import Policy, needs
-from api.http.validation import MOST_AT_ONCE
+from api.http.validation import work_on
 from models.domain.errors import RecordMissing, RequestMalformed
 from models.domain.settings import Settings
 from workflows.codec import EncryptionCodec, PayloadUnreadable
@@ -106,9 +105,7 @@ async def _encoded(request: Request[Any, Any, Any], settings: Settings) -> Respo
 async def _read(request: Request[Any, Any, Any]) -> Payloads:
     body = await request.body()
     try:
-        if len(body) <= MOST_AT_ONCE:
-            return json_format.Parse(body, Payloads())
-        return await asyncio.to_thread(json_format.Parse, body, Payloads())
+        return await work_on(body, json_format.Parse, body, Payloads())
     except (json_format.ParseError, UnicodeDecodeError, RecursionError):
         raise RequestMalformed("The body is not a list of payloads.") from None
 

@@ -14,6 +14,7 @@ from uuid import UUID
 from weakref import WeakSet, WeakValueDictionary
 
 from models.domain.errors import RequestThrottled, VolumeUnavailable
+from models.domain.process import threads_behind
 
 CALL_SECONDS = 140.0
 """What an activity gives one call: less than it may take itself, so that it can say what was in the way."""
@@ -30,7 +31,7 @@ class FileThreads:
 
     def __init__(self, threads: int = 8, seconds: float = 10.0, share: int = 2) -> None:
         """`share` is how many of the `threads` one person has at once, `seconds` how long a call may take."""
-        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="files")
+        self._pool = threads_behind(threads, "files")
         self._free = asyncio.Semaphore(threads)
         self._seconds, self._share = seconds, share
         self._shares: WeakValueDictionary[UUID, PersonsThreads] = WeakValueDictionary()

@@ -12,7 +12,6 @@ import re
 import threading
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 from uuid import UUID
 
@@ -23,6 +22,7 @@ import requests.adapters
 
 from models.domain.errors import DomainError, RecordMissing, StateConflict, VaultUnavailable
 from models.domain.ids import parse_id
+from models.domain.process import threads_behind
 from models.domain.settings import Settings
 
 T = TypeVar("T")
@@ -70,7 +70,7 @@ class Vault:
         self._url = url.rstrip("/")
         self._engine = engine
         self._role_id, self._secret_id = role_id, secret_id
-        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="vault")
+        self._pool = threads_behind(threads, "vault")
         self._free = asyncio.Semaphore(threads)
         session = requests.Session()
         # No proxy and no credentials from the environment.

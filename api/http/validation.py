@@ -12,10 +12,9 @@ import json
 import math
 import re
 import time
-from collections.abc import AsyncIterator, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from functools import lru_cache
-from typing import Any, NoReturn, get_args
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from functools import lru_cache, partial
+from typing import Any, NoReturn, ParamSpec, TypeVar, get_args
 from urllib.parse import parse_qsl
 
 from litestar import Request
@@ -38,6 +37,10 @@ from models.domain.errors import (
     quoted,
 )
 from models.domain.ids import parse_id
+from models.domain.process import threads_behind
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 LARGEST_INTEGER = 2**63 - 1
 MOST_AT_ONCE = 65_536
@@ -50,7 +53,7 @@ MOST_VALUES = 200_000
 """Values that a body may have: several times as many as any that is meant. A large body is large by its texts."""
 
 # Few: each has a body in memory, and they share one interpreter with the event loop.
-_LARGE_BODIES = ThreadPoolExecutor(2, thread_name_prefix="large-body")
+_LARGE_BODIES = threads_behind(2, "large-body")
 
 
 class QueryField(Struct, frozen=True):
@@ -168,9 +171,14 @@ async def _body(request: Request[Any, Any, Any], raw: bytes, reader: RequestRead
             return None
         raise RequestInvalid.of("", "required", "a JSON object is due as the body")
     _require_json(request)
-    if len(raw) <= MOST_AT_ONCE:
-        return _converted(raw, reader, problems)
-    return await asyncio.get_running_loop().run_in_executor(_LARGE_BODIES, _converted, raw, reader, problems)
+    return await work_on(raw, _converted, raw, reader, problems)
+
+
+async def work_on(body: bytes, call: Callable[P, T], *arguments: P.args, **named: P.kwargs) -> T:
+    """The result of a call that takes the longer the larger a body is: of a large one, in a thread."""
+    if len(body) <= MOST_AT_ONCE:
+        return call(*arguments, **named)
+    return await asyncio.get_running_loop().run_in_executor(_LARGE_BODIES, partial(call, *arguments, **named))
 
 
 def _require_json(request: Request[Any, Any, Any]) -> None:
@@ -245,9 +253,9 @@ def _refuse_constant(text: str) -> NoReturn:
 
 
 def _read_integer(text: str) -> int:
-    if len(text) > 20 or abs(int(text)) > LARGEST_INTEGER:
+    if len(text) > 20 or abs(number := int(text)) > LARGEST_INTEGER:
         raise RequestInvalid.of("", "maximum", "a number is too large")
-    return int(text)
+    return number
 
 
 def _read_float(text: str) -> float:

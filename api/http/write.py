@@ -33,7 +33,6 @@ What is made has to be the same when it is made again. Nothing after the commit 
 lost is made up for by the reconciler.
 """
 
-import asyncio
 import contextlib
 import hashlib
 import hmac
@@ -51,7 +50,7 @@ from litestar import Request, Response
 from api.http.etag import etag_of, require_match
 from api.http.operation_view import view_of
 from api.http.services import Services
-from api.http.validation import MOST_AT_ONCE
+from api.http.validation import work_on
 from models.database.engine import DATABASE_ERRORS
 from models.database.sql import row
 from models.database.transactions import Transaction
@@ -242,9 +241,7 @@ class Write:
         body = self._content_digest
         if body is None:
             body = await self._request.body()
-        if len(body) <= MOST_AT_ONCE:
-            return write_key(self._request, body, secret)
-        return await asyncio.to_thread(write_key, self._request, body, secret)
+        return await work_on(body, write_key, self._request, body, secret)
 
     async def __aenter__(self) -> "Write":
         key = await self._read_key()

@@ -78,7 +78,12 @@ async def _windows(api: str, token: str, rounds: int) -> tuple[list[float], str]
     """The ratio of each pair of windows, and what was sent in all."""
     program = str(Path(__file__).with_name("send_bodies.py"))
     sender = await asyncio.create_subprocess_exec(
-        sys.executable, program, api, stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE
+        sys.executable,
+        program,
+        api,
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+        start_new_session=True,
     )
     assert sender.stdin is not None
     assert sender.stdout is not None

@@ -10,6 +10,7 @@ import json
 import os
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import httpx
@@ -32,8 +33,7 @@ async def zeros(mebibytes: int) -> AsyncIterator[bytes]:
 
 async def main(url: str) -> None:
     """Obey the input."""
-    # Who attacks is on another machine: what it costs to send is not to weigh on those who are measured.
-    os.nice(19)
+    go_last()
     headers = {"Authorization": f"Bearer {sys.stdin.readline().strip()}"}
     async with httpx.AsyncClient(base_url=url, headers=headers, timeout=60) as client:
         kinds: dict[str, Callable[[], Awaitable[object]]] = {
@@ -55,6 +55,17 @@ async def main(url: str) -> None:
                 task.cancel()
             await asyncio.gather(*work, return_exceptions=True)
             print(json.dumps(sent), flush=True)
+
+
+def go_last() -> None:
+    """Who attacks is on another machine: what it costs to send is not to weigh on those who are measured.
+
+    Linux shares processors among sessions first, where they have groups of their own, and knows niceness within one.
+    """
+    os.nice(19)
+    group = Path("/proc/self/autogroup")
+    if group.exists():
+        group.write_text("19")
 
 
 async def again_and_again(kind: str, send: Callable[[], Awaitable[object]], sent: collections.Counter[str]) -> None:

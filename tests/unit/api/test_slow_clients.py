@@ -202,6 +202,25 @@ async def test_memory_is_flat_while_a_large_file_comes_and_goes(
         assert peak_kib(process.pid) - before < 32 * 1024
 
 
+async def test_threads_that_work_on_bodies_let_the_event_loop_go_first(
+    environment: dict[str, str], url: str, signed_in: httpx.AsyncClient, home: Path
+) -> None:
+    text = {"root": "notebooks", "type": "file", "name": "text", "content": "x" * 100_000}
+    async with running(environment, url) as process:
+        before = niceness(process.pid)
+        assert (await signed_in.post("/volume/file", json=text)).status_code == 200
+        after = niceness(process.pid)
+        assert after[process.pid] == before[process.pid]
+        # One has read the body, and one has written the file.
+        assert sum(after[thread] > after[process.pid] for thread in after.keys() - before.keys()) >= 2
+
+
+def niceness(process: int) -> dict[int, int]:
+    """Of each thread, by its number; the event loop's is that of the process."""
+    threads = [int(name) for name in os.listdir(f"/proc/{process}/task")]
+    return {thread: os.getpriority(os.PRIO_PROCESS, thread) for thread in threads}
+
+
 def peak_kib(process: int) -> int:
     """The most memory that a process has had."""
     found = re.search(r"VmHWM:\s*(\d+) kB", Path(f"/proc/{process}/status").read_text())
