@@ -7,6 +7,7 @@ import sqlite3
 import sys
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import asyncpg
@@ -43,7 +44,8 @@ class Part:
     name: str
     command: list[str]
     ready: Ready
-    environment: dict[str, str] = field(default_factory=dict)
+    values: Mapping[str, str] = field(default_factory=dict)
+    """Its variables, besides those that any process needs."""
     patience: float = 60
     programs: tuple[Program, ...] = ()
 
@@ -89,7 +91,7 @@ def postgres(layout: Layout, program: Program) -> Part:
     }
     options = [argument for name, value in settings.items() for argument in ("-c", f"{name}={value}")]
     command = as_ordinary_user([str(program.path), "-D", str(data), *options])
-    return Part("postgres", command, ready, environment({}), programs=(program,))
+    return Part("postgres", command, ready, programs=(program,))
 
 
 def temporal(layout: Layout, program: Program, keys: Secrets) -> Part:
@@ -119,7 +121,7 @@ def temporal(layout: Layout, program: Program, keys: Secrets) -> Part:
             return False
         return True
 
-    return Part("temporal", command, ready, environment({}), programs=(program,))
+    return Part("temporal", command, ready, programs=(program,))
 
 
 def temporal_database(layout: Layout) -> Path:
@@ -154,7 +156,7 @@ def vault(layout: Layout, program: Program) -> Part:
         "cluster_addr": layout.url("vault_cluster"),
         "ui": False,
     }
-    if _is_openbao(program):
+    if program.version.startswith("OpenBao"):
         # A secret may have a thousand files, each a string of its own.
         listener |= {"max_request_json_strings": 20_000, "max_request_json_memory": 64 * 1024 * 1024}
         # Tests read the audit log.
@@ -164,12 +166,10 @@ def vault(layout: Layout, program: Program) -> Part:
     file = vault_directory(layout) / "vault.json"
     file.write_text(json.dumps(configuration | {"listener": {"tcp": listener}}))
 
-    async def ready() -> bool:
-        # Not yet initialised, sealed, or serving: it answers.
-        return await answers(f"{layout.url('vault')}/v1/sys/health", 200, 429, 501, 503)
-
+    # Not yet initialised, sealed, or serving: it answers.
+    ready = partial(answers, f"{layout.url('vault')}/v1/sys/health", 200, 429, 501, 503)
     command = [str(program.path), "server", f"-config={file}"]
-    return Part("vault", command, ready, environment({}), programs=(program,))
+    return Part("vault", command, ready, programs=(program,))
 
 
 def vault_directory(layout: Layout) -> Path:
@@ -180,10 +180,6 @@ def vault_directory(layout: Layout) -> Path:
 def vault_storage(layout: Layout) -> Path:
     """What Vault itself keeps."""
     return vault_directory(layout) / "raft"
-
-
-def _is_openbao(program: Program) -> bool:
-    return program.version.startswith("OpenBao")
 
 
 def oidc(layout: Layout, node: Program, modules: Path, keys: Secrets, *, token_format: str = "opaque") -> Part:
@@ -211,11 +207,8 @@ def oidc(layout: Layout, node: Program, modules: Path, keys: Secrets, *, token_f
         "OIDC_TOKEN_FORMAT": token_format,
     }
     command = [str(node.path), str(PROJECT / "stack" / "oidc" / "provider.mjs")]
-
-    async def ready() -> bool:
-        return await answers(f"{layout.url('oidc')}/.well-known/openid-configuration")
-
-    return Part("oidc", command, ready, environment(values), programs=(node,))
+    ready = partial(answers, f"{layout.url('oidc')}/.well-known/openid-configuration")
+    return Part("oidc", command, ready, values, programs=(node,))
 
 
 def jupyterhub(
@@ -226,8 +219,7 @@ def jupyterhub(
     isolation: Isolation,
     modules: Path,
     keys: Secrets,
-    *,
-    faults: Path | None,
+    more: Mapping[str, str],
 ) -> Part:
     """JupyterHub with its proxy and what is ours in it."""
     proxy = [
@@ -262,8 +254,6 @@ def jupyterhub(
     if isolation.network == "internet":
         values["NBHUB_HUB_SLIRP4NETNS"] = os.environ[SLIRP4NETNS]
         values |= {name: os.environ[name] for name in _OF_THE_INTERNET if name in os.environ}
-    if faults is not None:
-        values["NBHUB_CRASH_POINTS"] = str(faults)
     command = [str(python), "-m", "jupyterhub", "-f", str(PROJECT / "hub" / "jupyterhub_config.py")]
 
     async def ready() -> bool:
@@ -272,7 +262,7 @@ def jupyterhub(
         truth = f"{hub}/services/{TRUTH_SERVICE}/servers"
         return await answers(f"{hub}/hub/health") and await answers(truth, 401, host=layout.truth_host)
 
-    return Part("jupyterhub", command, ready, environment(values), patience=90, programs=(node, bubblewrap))
+    return Part("jupyterhub", command, ready, {**values, **more}, patience=90, programs=(node, bubblewrap))
 
 
 def _names(layout: Layout) -> dict[str, str]:
@@ -296,12 +286,7 @@ def settings(layout: Layout, keys: Secrets) -> dict[str, str]:
     }
 
 
-def migrate_command() -> list[str]:
-    """Brings the database to the current schema and ends."""
-    return [sys.executable, "-m", "models.database.migrate"]
-
-
-def api(layout: Layout, keys: Secrets, more: Mapping[str, str], *, faults: Path | None) -> Part:
+def api(layout: Layout, keys: Secrets, more: Mapping[str, str]) -> Part:
     """The HTTP API."""
     values = settings(layout, keys) | {
         "NBHUB_API_PORT": str(layout.ports["api"]),
@@ -318,17 +303,11 @@ def api(layout: Layout, keys: Secrets, more: Mapping[str, str], *, faults: Path 
         "NBHUB_VAULT_ROLE_ID": role_of("api"),
         "NBHUB_VAULT_SECRET_ID": keys.vault_api_secret_id,
     }
-    values |= more
-    if faults is not None:
-        values["NBHUB_CRASH_POINTS"] = str(faults)
-
-    async def ready() -> bool:
-        return await answers(f"{layout.url('api')}/version")
-
-    return Part("api", [sys.executable, "-m", "api"], ready, environment(values))
+    ready = partial(answers, f"{layout.url('api')}/version")
+    return Part("api", [sys.executable, "-m", "api"], ready, {**values, **more})
 
 
-def worker(layout: Layout, keys: Secrets, more: Mapping[str, str], *, name: str, faults: Path | None) -> Part:
+def worker(layout: Layout, keys: Secrets, more: Mapping[str, str], *, name: str) -> Part:
     """One worker process."""
     values = settings(layout, keys) | {
         "NBHUB_JUPYTERHUB_TOKEN": keys.worker_token,
@@ -337,9 +316,6 @@ def worker(layout: Layout, keys: Secrets, more: Mapping[str, str], *, name: str,
         "NBHUB_VAULT_ROLE_ID": role_of("worker"),
         "NBHUB_VAULT_SECRET_ID": keys.vault_worker_secret_id,
     }
-    values |= more
-    if faults is not None:
-        values["NBHUB_CRASH_POINTS"] = str(faults)
 
     async def ready() -> bool:
         try:
@@ -349,4 +325,4 @@ def worker(layout: Layout, keys: Secrets, more: Mapping[str, str], *, name: str,
             return False
         return bool(health.get("checks", {}).get("workers", {}).get("status") == "ok")
 
-    return Part(name, [sys.executable, str(PROJECT / "worker.py")], ready, environment(values))
+    return Part(name, [sys.executable, str(PROJECT / "worker.py")], ready, {**values, **more})

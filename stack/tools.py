@@ -44,7 +44,7 @@ async def node_modules(progress: Progress) -> Path:
             making.mkdir(parents=True)
             for name in ("package.json", "package-lock.json"):
                 shutil.copy(source / name, making)
-            node = (await programs.node()).path
+            node = (await programs.find("node")).path
             npm = node.parent.parent / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js"
             environment = {**os.environ, "PATH": f"{node.parent}{os.pathsep}{os.environ.get('PATH', '')}"}
             command = [str(node), str(npm), "ci", "--ignore-scripts", "--no-audit", "--no-fund"]
@@ -66,7 +66,7 @@ async def jupyterhub(major: int, progress: Progress) -> Path:
             progress.say(f"uv: making an environment with JupyterHub {major} (about 60 MB), once")
             making = target.with_name(f"{target.name}.new")
             shutil.rmtree(making, ignore_errors=True)
-            uv = str((await programs.uv()).path)
+            uv = str((await programs.find("uv")).path)
             # Relocatable, because it gets its final name when it is whole.
             await run([uv, "venv", "--relocatable", "--python", sys.executable, str(making)], "uv", progress)
             install = [uv, "pip", "sync", "--require-hashes", "--python", str(making / "bin" / "python"), str(lock)]

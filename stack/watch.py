@@ -45,7 +45,7 @@ class Watch:
     async def _keep(self, part: str) -> None:
         deaths: list[float] = []
         while True:
-            wish = await self._wish_before(part, self._stack.until_ended(part))
+            wish = await self._wish_before(part, self._stack.process(part).until_ended())
             if wish is None:
                 now = time.monotonic()
                 deaths = [*(death for death in deaths if now - death < self._within), now]
@@ -60,12 +60,13 @@ class Watch:
         """Wait before a part is started again, until somebody asks for it if need be."""
         if self._stack.lost():
             raise StackFailed(f"{self._stack.directory} was removed: what ran there is ended")
-        how = f"{part} ended with {self._stack.exit_code(part)}"
+        process = self._stack.process(part)
+        how = f"{part} ended with {process.exit_code}"
         if deaths >= self._most_deaths:
             self._stack.note_end(part, given_up=True)
             self._stack.progress.say(
                 f"{how}, {deaths} times within {self._within:.0f} s: given up; `nbhub restart {part}` tries again. "
-                f"Its log, {self._stack.log_path(part)}, ends with:\n{self._stack.last_lines(part)}"
+                f"Its log, {process.log}, ends with:\n{process.last_lines()}"
             )
             return await self._wishes[part].get()
         pause = self._pause * 2 ** (deaths - 1)
@@ -74,14 +75,15 @@ class Watch:
         return await self._wish_before(part, asyncio.sleep(pause))
 
     async def _start_again(self, part: str) -> StackFailed | None:
-        await self._stack.stop_part(part)
+        process = self._stack.process(part)
+        await process.stop()
         try:
             await self._stack.start_part(part)
         except StackFailed as failure:
             # Of one that has ended, what is next is told next.
-            if not self._stack.ended(part):
+            if process.running:
                 self._stack.progress.say(str(failure))
-                await self._stack.stop_part(part)
+                await process.stop()
             return failure
         self._stack.progress.say(f"{part}: ready again")
         return None

@@ -5,7 +5,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 
 import pytest
 
-from stack.supervisor import Stack, make_database
+from stack.supervisor import make_database
+from tests.stacks import Stack
 
 # What is made up for after a while is made up for sooner: tests wait for it often.
 IMPATIENT = {"NBHUB_STALLED_AFTER": "8", "NBHUB_RECONCILE_INTERVAL": "5", "NBHUB_REVOKE_GRACE": "1"}

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from models.domain.process import leave
-from stack.supervisor import Stack
 from tests.bench import bodies, permissions, reads, secrets, share, start
+from tests.stacks import Stack
 
 Section = Callable[[Path, argparse.Namespace], Awaitable[Any]]
 

@@ -14,7 +14,7 @@ import httpx
 from models.database import engine
 from models.database.sql import rows
 from models.domain.settings import Settings
-from stack.supervisor import Stack
+from tests.stacks import Stack
 
 ALICE = "alice@example.org"
 MALLORY = "bob@example.org"

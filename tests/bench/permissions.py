@@ -14,8 +14,8 @@ from models.database import engine
 from models.domain.settings import Settings
 from models.domain.values import Caller
 from models.records import datasets
-from stack.supervisor import Stack
 from tests.integration.models.access import crowd
+from tests.stacks import Stack
 
 GRANTS = (1_000, 10_000, 100_000, 1_000_000)
 GROUPS = (1, 10, 100, 1_000)

@@ -10,8 +10,8 @@ from typing import Any
 import httpx
 
 from stack.layout import layout_of
-from stack.supervisor import Stack
 from tests.slow_link import SlowLink
+from tests.stacks import Stack
 
 ALICE = "alice@example.org"
 SECRETS = 100

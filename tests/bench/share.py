@@ -13,8 +13,8 @@ from temporalio.worker import UnsandboxedWorkflowRunner, Worker
 from models.database import engine
 from models.database.sql import row
 from models.domain.settings import Settings
-from stack.supervisor import Stack
 from tests.e2e.people import Member
+from tests.stacks import Stack
 
 ALICE = "alice@example.org"
 # Temporal lets a workflow have 2,000 activities under way; fewer keep the development server from choking.

@@ -18,8 +18,8 @@ from integrations.truth import Truth
 from models.domain.ids import new_id
 from models.domain.server_spec import ServerSpec, sign_spec
 from stack import secrets
-from stack.supervisor import Stack
 from tests.e2e.people import Json, Member
+from tests.stacks import Stack
 
 ALICE = "alice@example.org"
 POLL_SECONDS = 0.05

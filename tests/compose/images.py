@@ -223,7 +223,7 @@ class Images:
     def _temporal_admin_tools(self, tag: str, place: Path) -> None:
         tool = self._go("temporal-sql-tool", "go.temporal.io/server", tag, "./cmd/tools/sql")
         _install(tool, place / "usr/local/bin/temporal-sql-tool")
-        _install(asyncio.run(programs.temporal()).path, place / "usr/local/bin/temporal")
+        _install(asyncio.run(programs.find("temporal")).path, place / "usr/local/bin/temporal")
         source = self._module("go.temporal.io/server", tag)
         shutil.copytree(source / "schema", place / "etc/temporal/schema", copy_function=shutil.copyfile)
         _make_writable(place)
@@ -255,7 +255,9 @@ class Images:
 
 
 def _install_wheel(requirement: str, target: Path) -> None:
-    run(asyncio.run(programs.uv()).path, "pip", "install", "--quiet", "--no-deps", "--target", target, requirement)
+    run(
+        asyncio.run(programs.find("uv")).path, "pip", "install", "--quiet", "--no-deps", "--target", target, requirement
+    )
 
 
 def _install(source: Path, target: Path) -> None:

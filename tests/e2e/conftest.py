@@ -6,8 +6,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 import pytest
 from playwright.async_api import Browser, async_playwright
 
-from stack.supervisor import Stack
 from tests.e2e.people import Member
+from tests.stacks import Stack
 
 
 @pytest.fixture(scope="session")

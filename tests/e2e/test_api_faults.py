@@ -8,8 +8,8 @@ import msgspec
 import pytest
 
 from models.domain.ids import new_id
-from stack.supervisor import Stack
 from tests.e2e.people import Json, Member
+from tests.stacks import Stack
 
 POINTS = ("api.claimed", "api.made", "api.committed")
 

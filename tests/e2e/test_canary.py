@@ -34,7 +34,6 @@ from temporalio.api.workflowservice.v1 import DeleteWorkflowExecutionRequest
 from temporalio.client import Client
 
 from stack.notebook import Notebook
-from stack.supervisor import Stack
 from tests.e2e.canary import (
     CHUNK,
     Answers,
@@ -48,6 +47,7 @@ from tests.e2e.canary import (
 )
 from tests.e2e.people import ENDED, Json, Member, until
 from tests.e2e.processes import processes_of
+from tests.stacks import Stack
 from workflows.plugin import plugin
 
 NAMES = ("alice", "bob")

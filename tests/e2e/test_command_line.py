@@ -16,9 +16,9 @@ from hub import processes
 from stack.sign_in import hub_user
 from stack.state import processes_of as processes_of_stack
 from stack.state import read_state, supervisor_of
-from stack.supervisor import Stack
 from tests.e2e.people import Member
 from tests.e2e.processes import processes_of
+from tests.stacks import Stack
 
 PROGRAM = Path(sys.executable).with_name("nbhub")
 

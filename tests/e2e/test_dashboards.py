@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 from playwright.async_api import Browser, Page, expect
 
-from stack.supervisor import Stack
 from tests.e2e.people import Json, Member, sign_in
 from tests.project import PROJECT
+from tests.stacks import Stack
 
 DOCS = PROJECT / "docs"
 _SECONDS = 60_000

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from stack import demo
-from stack.supervisor import Stack
+from tests.stacks import Stack
 
 
 async def test_the_story_is_told_to_its_end(stack: Stack, capsys: pytest.CaptureFixture[str]) -> None:

@@ -6,9 +6,9 @@ from collections.abc import Awaitable, Callable
 import pytest
 
 from stack.notebook import Notebook
-from stack.supervisor import Stack
 from tests.e2e.people import Json, Member, until
 from tests.e2e.processes import processes_of
+from tests.stacks import Stack
 
 # Where in a start the fault strikes, as a crash point of the worker.
 BEFORE_THE_HUB_IS_ASKED = "spawn_server.before"

@@ -6,8 +6,8 @@ from temporalio.worker import Worker
 
 from models.domain.ids import new_id
 from stack.notebook import Notebook
-from stack.supervisor import Stack
 from tests.e2e.people import Member
+from tests.stacks import Stack
 from tests.workflows.forged import Forged
 from workflows.plugin import plugin
 

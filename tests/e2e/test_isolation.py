@@ -7,8 +7,8 @@ import httpx
 import pytest
 
 from stack.notebook import Notebook
-from stack.supervisor import Stack
 from tests.e2e.people import Json, Member
+from tests.stacks import Stack
 
 
 @pytest.fixture(scope="module")

@@ -6,9 +6,9 @@ import httpx
 import pytest
 
 from stack.notebook import Notebook
-from stack.supervisor import Stack
 from tests.e2e.people import Browser, Member
 from tests.e2e.processes import processes_of
+from tests.stacks import Stack
 
 
 @pytest.fixture(scope="module")

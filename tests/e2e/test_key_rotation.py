@@ -10,8 +10,8 @@ from temporalio.client import WorkflowHistory
 from temporalio.worker import Replayer
 
 from stack.notebook import Notebook
-from stack.supervisor import Stack
 from tests.e2e.people import Json, Member, until
+from tests.stacks import Stack
 from worker import WORKFLOWS
 from workflows.plugin import plugin
 

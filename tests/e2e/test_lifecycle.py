@@ -6,9 +6,9 @@ from collections.abc import Awaitable, Callable
 import pytest
 
 from stack.notebook import CodeFailed, Notebook
-from stack.supervisor import Stack
 from tests.e2e.people import Member, until
 from tests.e2e.processes import living, processes_of
+from tests.stacks import Stack
 
 
 async def test_start_twice_is_one_operation(alice: Member) -> None:

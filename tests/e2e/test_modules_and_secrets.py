@@ -8,9 +8,9 @@ import msgspec
 import pytest
 
 from stack.notebook import Notebook
-from stack.supervisor import Stack
 from tests.e2e.people import Json, Member, until
 from tests.e2e.processes import processes_of
+from tests.stacks import Stack
 from tests.terminal import Terminal
 
 _numbers = itertools.count(1)

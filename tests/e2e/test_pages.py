@@ -3,9 +3,9 @@
 import pytest
 from playwright.async_api import Browser, expect
 
-from stack.supervisor import Stack
 from tests.e2e.people import Member, sign_in
 from tests.project import PROJECT
+from tests.stacks import Stack
 
 SCREENSHOT = PROJECT / "docs" / "temporal-ui.png"
 _SECONDS = 30_000

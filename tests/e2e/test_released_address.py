@@ -13,9 +13,9 @@ import httpx
 import pytest
 
 from stack.notebook import Notebook
-from stack.supervisor import Stack
 from tests.e2e.people import Browser, Json, Member, until
 from tests.e2e.processes import processes_of
+from tests.stacks import Stack
 
 DAVE, JUERGEN = "dave@elsewhere.org", "jürgen.o'neil@bücher.example"
 _numbers = itertools.count(1)

@@ -6,9 +6,9 @@ import httpx
 import pytest
 
 from stack import secrets
-from stack.supervisor import Stack
 from tests.e2e.people import Member
 from tests.e2e.processes import processes_of
+from tests.stacks import Stack
 
 
 @pytest.fixture

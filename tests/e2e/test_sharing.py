@@ -9,9 +9,9 @@ import httpx
 import pytest
 
 from stack.notebook import Notebook
-from stack.supervisor import Stack
 from tests.e2e.people import Json, Member, until
 from tests.e2e.processes import processes_of
+from tests.stacks import Stack
 
 _numbers = itertools.count(1)
 

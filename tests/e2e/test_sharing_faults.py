@@ -10,9 +10,9 @@ import msgspec
 
 from stack.notebook import Notebook
 from stack.state import StackFailed
-from stack.supervisor import Stack
 from tests.e2e.people import ENDED, Json, Member
 from tests.e2e.processes import processes_of
+from tests.stacks import Stack
 
 _BEGIN = ("begin_object.before", "begin_object.after")
 _PLACE = ("place_directory.before", "place_directory.effect", "place_directory.after")

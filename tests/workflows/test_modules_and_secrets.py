@@ -26,8 +26,8 @@ from models.ledger import claims, operations
 from models.ledger.operations import OperationRecord
 from models.records import modules, persons, secrets, servers
 from models.records.modules import ModuleRecord
-from stack.supervisor import Stack
 from stack.vault_setup import VaultKeys, role_of, unseal
+from tests.stacks import Stack
 from tests.workflows.conftest import Scene
 from workflows.client import workflow_id
 from workflows.janitor import JanitorWorkflow

@@ -92,7 +92,7 @@ class Provider:
 
     async def start(self) -> None:
         """Start it and wait until it answers."""
-        node = await programs.node()
+        node = await programs.find("node")
         with (self._directory / "log").open("ab") as log:
             self._process = subprocess.Popen(  # noqa: ASYNC220 - starting takes no time
                 [str(node.path), str(PROVIDER)], env=self._values, stdout=log, stderr=log

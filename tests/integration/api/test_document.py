@@ -10,8 +10,8 @@ import pytest
 
 from api.http.rates import AUTH, HEALTH, REFUSED, WRITES
 from models.ledger.quotas import limits_of
-from stack.supervisor import Stack
 from tests.project import PROJECT
+from tests.stacks import Stack
 
 # More is asked for here than any one person may, by one person at one address.
 UNLIMITED = {f"NBHUB_{rate.upper()}_PER_MINUTE": "0" for rate in (AUTH, HEALTH, REFUSED, WRITES)} | {

@@ -36,8 +36,8 @@ async def hub_programs() -> dict[str, str]:
     modules = await tools.node_modules(Progress())
     proxy = modules / "node_modules" / "configurable-http-proxy" / "bin" / "configurable-http-proxy"
     return {
-        "NBHUB_HUB_PROXY_COMMAND": json.dumps([str((await programs.node()).path), str(proxy)]),
-        "NBHUB_HUB_BUBBLEWRAP": str((await programs.bubblewrap()).path),
+        "NBHUB_HUB_PROXY_COMMAND": json.dumps([str((await programs.find("node")).path), str(proxy)]),
+        "NBHUB_HUB_BUBBLEWRAP": str((await programs.find("bubblewrap")).path),
     }
 
 

@@ -13,9 +13,9 @@ from integrations.vault import Value, Vault
 from models.domain.ids import new_id
 from models.domain.server_spec import SecretMount, ServerSpec, WrappedSecret
 from stack.notebook import Notebook
-from stack.supervisor import Stack
 from stack.vault_setup import role_of
 from tests.integration.hub.harness import OTHER, USER, HubUnderTest, until
+from tests.stacks import Stack
 
 ENGINE = "secret"
 VARIABLE = "shh-variable \"$(x)\" {y} 'z'\n--second line é"

@@ -12,8 +12,8 @@ import pytest
 
 from integrations.vault import Vault
 from models.domain.ids import new_id
-from stack.supervisor import Stack
 from stack.vault_setup import VaultKeys, role_of, unseal
+from tests.stacks import Stack
 
 ENGINE = "secret"
 

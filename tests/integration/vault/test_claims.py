@@ -11,8 +11,8 @@ from integrations.vault import Vault
 from models.database.sql import rows
 from models.domain.errors import StateConflict, VaultUnavailable
 from models.records import secrets
-from stack.supervisor import Stack
 from stack.vault_setup import role_of
+from tests.stacks import Stack
 from tests.unit.api.bench import Api, bench_settings, open_bench, unique
 
 

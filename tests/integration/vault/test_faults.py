@@ -19,11 +19,11 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from integrations.vault import Vault
 from models.domain.errors import RecordMissing, VaultUnavailable
 from models.domain.ids import new_id
-from stack.supervisor import Stack
 from stack.vault_setup import role_of
 from tests.integration.vault.conftest import MakeClient, Operator, told
 from tests.integration.vault.impostor import LOGGED_IN, TOKEN, Impostor, after_login, answers, http
 from tests.slow_link import SlowLink
+from tests.stacks import Stack
 
 VALUE = "the-value-itself"
 WRAPPING = "hvs.the-token-that-hands-over"

@@ -17,10 +17,10 @@ from models.domain.errors import HubRefused, HubThrottled, HubUnavailable, Spawn
 from models.domain.ids import new_id
 from models.ledger.operations import LeftOut
 from models.records.secrets import Placed, SecretType
-from stack.supervisor import Stack
 from tests.integration.vault.conftest import MakeClient, Operator
 from tests.slow_link import SlowLink
 from tests.specs import make_spec
+from tests.stacks import Stack
 
 Make = Callable[..., Awaitable[list[Placed]]]
 

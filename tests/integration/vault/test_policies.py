@@ -9,9 +9,9 @@ import httpx
 import pytest
 
 from models.domain.ids import new_id
-from stack.supervisor import Stack
 from stack.vault_setup import role_of
 from tests.integration.vault.conftest import ENGINE, Operator
+from tests.stacks import Stack
 
 VALUE = "the-value-itself"
 PLAIN: dict[str, str] = {}

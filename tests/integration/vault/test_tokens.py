@@ -7,10 +7,10 @@ import pytest
 
 from models.domain.errors import RecordMissing, VaultUnavailable
 from models.domain.ids import new_id
-from stack.supervisor import Stack
 from stack.vault_setup import role_of
 from tests.integration.vault.conftest import MakeClient, Operator
 from tests.slow_link import SlowLink
+from tests.stacks import Stack
 
 RENEWAL = "auth/token/renew-self"
 

@@ -22,10 +22,10 @@ from hub.unwrap import ORDER_VARIABLE, SecretRefused
 from integrations.vault import Value, Vault
 from models.domain.ids import new_id
 from models.domain.server_spec import SecretMount, WrappedSecret
-from stack.supervisor import Stack
 from tests.integration.vault.conftest import ENGINE, Operator, told
 from tests.integration.vault.impostor import Answer, Impostor, answers, http
 from tests.specs import make_spec
+from tests.stacks import Stack
 
 VALUE = 'the-value-itself\n"quoted" \U0001f511 $HOME'
 UNWRAP, ENTER = (inspect.getsource(module) for module in (unwrapping, enter))

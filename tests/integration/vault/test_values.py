@@ -12,8 +12,8 @@ from integrations.vault import Value, Vault
 from models.domain.errors import RecordMissing, StateConflict, VaultUnavailable
 from models.domain.ids import new_id
 from models.domain.settings import Settings
-from stack.supervisor import Stack
 from tests.integration.vault.conftest import ENGINE, Operator
+from tests.stacks import Stack
 
 AWKWARD = "\ta \"quoted\" 'word'\\n,\r\n\u2028 {{braces}} $HOME `x` \x00\x1b \U0001f511 \u202e\ufeff%2e%2e\n"
 

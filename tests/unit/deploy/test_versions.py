@@ -25,14 +25,7 @@ def test_images_of_the_deployment() -> None:
 
 
 async def test_programs_of_the_stack() -> None:
-    found = {
-        "postgres": await programs.postgres(),
-        "temporal": await programs.temporal(),
-        "vault": await programs.vault(),
-        "bubblewrap": await programs.bubblewrap(),
-        "node": await programs.node(),
-        "uv": await programs.uv(),
-    }
+    found = {name: await programs.find(name) for name in programs.SETTINGS.values()}
     assert {name: program.version for name, program in found.items()} == VERSIONS["programs"]
     assert {program.origin.partition(" ")[2].partition(" ")[0] for program in found.values()} == {"locked"}
 

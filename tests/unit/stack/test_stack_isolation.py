@@ -16,7 +16,7 @@ exec unshare --user --map-root-user sh -c 'echo 0 > /proc/sys/user/max_user_name
 
 
 async def test_a_machine_that_makes_sandboxes_gives_each_server_one() -> None:
-    given = await isolation.found_out(await programs.bubblewrap())
+    given = await isolation.found_out(await programs.find("bubblewrap"))
     assert (given.spawner, given.why_none) == ("bubblewrap", "")
     assert "a sandbox of its own" in str(given)
     assert given.network == "closed"
@@ -26,7 +26,7 @@ async def test_a_machine_that_makes_sandboxes_gives_each_server_one() -> None:
 
 async def test_a_setting_gives_servers_the_internet(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NBHUB_STACK_SLIRP4NETNS", "/usr/bin/slirp4netns")
-    given = await isolation.found_out(await programs.bubblewrap())
+    given = await isolation.found_out(await programs.find("bubblewrap"))
     assert given.network == "internet"
     assert "the hub and the public internet" in str(given)
 
@@ -36,7 +36,7 @@ def test_what_limits_nothing_is_told() -> None:
 
 
 async def test_a_machine_that_makes_no_networks_is_told_to_share_its_own(tmp_path: Path) -> None:
-    real = await programs.bubblewrap()
+    real = await programs.find("bubblewrap")
     forbidden = tmp_path / "bwrap"
     forbidden.write_text(f'#!/bin/sh\ncase "$*" in *--unshare-net*) exit 1;; esac\nexec {real.path} "$@"\n')
     forbidden.chmod(0o755)
@@ -46,7 +46,7 @@ async def test_a_machine_that_makes_no_networks_is_told_to_share_its_own(tmp_pat
 
 
 async def test_a_machine_without_user_namespaces_is_told_to_give_none(tmp_path: Path) -> None:
-    real = await programs.bubblewrap()
+    real = await programs.find("bubblewrap")
     forbidden = tmp_path / "bwrap"
     forbidden.write_text(WITHOUT_NAMESPACES.format(bwrap=real.path))
     forbidden.chmod(0o755)

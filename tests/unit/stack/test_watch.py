@@ -18,8 +18,8 @@ from stack.control import ask_restart
 from stack.process import ManagedProcess
 from stack.progress import Progress
 from stack.state import StackFailed, State, read_state
-from stack.supervisor import Stack
 from stack.watch import Watch
+from tests.stacks import Stack
 
 PATIENCE = 120
 
@@ -118,7 +118,7 @@ async def test_a_part_that_dies_again_and_again_is_given_up_until_it_is_asked_fo
     pauses = [line.rpartition("again in ")[2] for line in told.lines if "again in" in line]
     assert pauses == ["0.01 s", "0.02 s", "0.04 s", "0.08 s"]
     ended = state_of(stack).ended["postgres"]
-    assert (ended.given_up, ended.exit_code) == (True, stack.exit_code("postgres"))
+    assert (ended.given_up, ended.exit_code) == (True, stack.process("postgres").exit_code)
     mend(away)
     await ask_restart(stack.layout.control_socket, "postgres")
     assert not stack.ended("postgres")
