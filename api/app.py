@@ -16,9 +16,8 @@ from litestar.enums import ScopeType
 from litestar.routes import HTTPRoute
 from litestar.types import ASGIApp, ControllerRouterHandler, Middleware, Receive, Scope, Send
 
-from api import datasets, groups, modules, secrets
+from api import codec, datasets, groups, modules, secrets
 from api.auth import AuthController
-from api.codec import CodecController
 from api.datasets import DatasetsController
 from api.groups import GroupsController
 from api.health import HealthController
@@ -60,7 +59,7 @@ Lifespan = Callable[[Litestar], AbstractAsyncContextManager[None]]
 
 HANDLERS: tuple[ControllerRouterHandler, ...] = (
     AuthController,
-    CodecController,
+    *codec.ROUTES,
     DatasetsController,
     *datasets.ROUTES,
     GroupsController,

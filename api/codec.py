@@ -6,11 +6,13 @@ the settings have such a token: the address itself is the capability then, and n
 """
 
 import hmac
+from collections.abc import Awaitable, Callable
 from typing import Annotated, Any
 
 from google.protobuf import json_format
-from litestar import Controller, Request, Response, post
+from litestar import Request, Response, post
 from litestar.di import NamedDependency
+from litestar.handlers import HTTPRouteHandler
 from litestar.params import FromPath, QueryParameter
 from temporalio.api.common.v1 import Payloads
 
@@ -20,59 +22,9 @@ from models.domain.errors import RecordMissing, RequestMalformed
 from models.domain.settings import Settings
 from workflows.codec import EncryptionCodec, PayloadUnreadable
 
+Work = Callable[[Request[Any, Any, Any], Settings], Awaitable[Response[bytes]]]
 # The UI says with it that references to payloads stored elsewhere may stay; there are none here.
 StorageRefs = Annotated[bool | None, QueryParameter(name="preserveStorageRefs")]
-
-
-class CodecController(Controller):
-    """The remote codec of the Temporal web UI."""
-
-    path = "/codec"
-    include_in_schema = False
-
-    @post("/{token:str}/decode", opt=needs(Policy.PUBLIC), status_code=200)
-    async def decode(
-        self,
-        token: FromPath[str],
-        request: Request[Any, Any, Any],
-        settings: NamedDependency[Settings],
-        preserve_storage_refs: StorageRefs = None,
-    ) -> Response[bytes]:
-        """Decrypt for whoever holds the address."""
-        _require_token(token, settings)
-        return await _decoded(request, settings)
-
-    @post("/{token:str}/encode", opt=needs(Policy.PUBLIC), status_code=200)
-    async def encode(
-        self,
-        token: FromPath[str],
-        request: Request[Any, Any, Any],
-        settings: NamedDependency[Settings],
-        preserve_storage_refs: StorageRefs = None,
-    ) -> Response[bytes]:
-        """Encrypt what is sent from the UI, for whoever holds the address."""
-        _require_token(token, settings)
-        return await _encoded(request, settings)
-
-    @post("/decode", opt=needs(Policy.ADMIN), status_code=200)
-    async def decode_as_admin(
-        self,
-        request: Request[Any, Any, Any],
-        settings: NamedDependency[Settings],
-        preserve_storage_refs: StorageRefs = None,
-    ) -> Response[bytes]:
-        """Decrypt for an admin."""
-        return await _decoded(request, settings)
-
-    @post("/encode", opt=needs(Policy.ADMIN), status_code=200)
-    async def encode_as_admin(
-        self,
-        request: Request[Any, Any, Any],
-        settings: NamedDependency[Settings],
-        preserve_storage_refs: StorageRefs = None,
-    ) -> Response[bytes]:
-        """Encrypt what an admin sends from the UI."""
-        return await _encoded(request, settings)
 
 
 def _require_token(token: str, settings: Settings) -> None:
@@ -112,3 +64,28 @@ async def _read(request: Request[Any, Any, Any]) -> Payloads:
 
 def _answer(payloads: Payloads) -> Response[bytes]:
     return Response(json_format.MessageToJson(payloads, indent=None).encode(), media_type="application/json")
+
+
+def _routes(verb: str, work: Work) -> list[HTTPRouteHandler]:
+    """The two that do some work: for whoever holds the address, and for an admin."""
+
+    @post(f"/codec/{{token:str}}/{verb}", opt=needs(Policy.PUBLIC), status_code=200, include_in_schema=False)
+    async def at_address(
+        token: FromPath[str],
+        request: Request[Any, Any, Any],
+        settings: NamedDependency[Settings],
+        preserve_storage_refs: StorageRefs = None,
+    ) -> Response[bytes]:
+        _require_token(token, settings)
+        return await work(request, settings)
+
+    @post(f"/codec/{verb}", opt=needs(Policy.ADMIN), status_code=200, include_in_schema=False)
+    async def for_an_admin(
+        request: Request[Any, Any, Any], settings: NamedDependency[Settings], preserve_storage_refs: StorageRefs = None
+    ) -> Response[bytes]:
+        return await work(request, settings)
+
+    return [at_address, for_an_admin]
+
+
+ROUTES = [*_routes("decode", _decoded), *_routes("encode", _encoded)]

@@ -10,7 +10,7 @@ import sys
 import time
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn, TextIO
+from typing import NoReturn, TextIO
 
 import msgspec
 
@@ -25,9 +25,6 @@ from stack.process import describe
 from stack.programs import ToolMissing
 from stack.progress import Progress
 from stack.state import Claim, Ended, Info, StackFailed, State, processes_of, read_state, supervisor_of
-
-if TYPE_CHECKING:
-    from stack.sign_in import Tokens
 
 _PROJECT = Path(__file__).resolve().parent.parent
 PEOPLE = (
@@ -90,10 +87,6 @@ def _workers(word: str) -> int:
 
 def parse(words: list[str]) -> argparse.Namespace:
     """Understand a command line; ends the program, telling how it is used, where it cannot."""
-    return _parser().parse_args(words)
-
-
-def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="nbhub", description="Notebooks Hub with all its real parts on this machine.")
     common = argparse.ArgumentParser(add_help=False)
     common.add_argument(
@@ -129,7 +122,7 @@ def _parser() -> argparse.ArgumentParser:
     show = commands.add_parser("demo", parents=[common], help="start the stack and show the main job as it happens")
     show.add_argument("--exit", action="store_true", help="end when the story is told")
     show.set_defaults(run=_demo)
-    return parser
+    return parser.parse_args(words)
 
 
 def _up(arguments: argparse.Namespace) -> int:
@@ -309,12 +302,12 @@ def _tell_programs(info: Info) -> None:
 
 
 def _token(arguments: argparse.Namespace) -> int:
-    print(asyncio.run(_signed_in(arguments)).access_token)
+    print(asyncio.run(_access_token(arguments)))
     return 0
 
 
-async def _signed_in(arguments: argparse.Namespace) -> "Tokens":
-    """The tokens of a development user; raises `StackFailed` when there is no such person."""
+async def _access_token(arguments: argparse.Namespace) -> str:
+    """That of a development user; raises `StackFailed` when there is no such person."""
     from stack import answers
     from stack.sign_in import NoSuchPerson, api_tokens
 
@@ -322,7 +315,7 @@ async def _signed_in(arguments: argparse.Namespace) -> "Tokens":
     assert state.info is not None
     try:
         with answers.expected(_layout(arguments.directory)):
-            return await api_tokens(state.info.api, arguments.email)
+            return (await api_tokens(state.info.api, arguments.email)).access_token
     except NoSuchPerson:
         raise StackFailed(f"there is no {arguments.email} here; there are {PEOPLE}") from None
 
@@ -350,10 +343,9 @@ async def _hub_token_of(arguments: argparse.Namespace) -> str:
     from stack.sign_in import hub_user
     from stack.supervisor import hub_token
 
-    tokens = await _signed_in(arguments)
-    layout = _layout(arguments.directory)
+    token, layout = await _access_token(arguments), _layout(arguments.directory)
     with answers.expected(layout):
-        return await hub_token(layout, await hub_user(layout.url("api"), tokens.access_token))
+        return await hub_token(layout, await hub_user(layout.url("api"), token))
 
 
 def _demo(arguments: argparse.Namespace) -> int:

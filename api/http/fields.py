@@ -58,62 +58,36 @@ Description = Annotated[str, Meta(max_length=8192, extra={"text": "lines"}, desc
 Tags = Annotated[list[Annotated[str, Meta(min_length=1, max_length=64, extra={"text": "line"})]], Meta(max_length=64)]
 
 MOST_IDS = 256
-DatasetId = Annotated[
-    str,
-    Meta(
-        pattern=UUID_TEXT,
-        extra={"kept": True, "says": "is not the id of a dataset"},
-        description="Id of a dataset.",
-    ),
-]
-ModuleId = Annotated[
-    str,
-    Meta(
-        pattern=UUID_TEXT,
-        extra={"kept": True, "says": "is not the id of a module"},
-        description="Id of a module.",
-    ),
-]
-SecretId = Annotated[
-    str,
-    Meta(
-        pattern=UUID_TEXT,
-        extra={"kept": True, "says": "is not the id of a secret"},
-        description="Id of a secret.",
-    ),
-]
-DatasetIds = Annotated[list[DatasetId], Meta(max_length=MOST_IDS)]
-ModuleIds = Annotated[list[ModuleId], Meta(max_length=MOST_IDS)]
-SecretIds = Annotated[list[SecretId], Meta(max_length=MOST_IDS)]
 
-PathName = Annotated[
-    str,
-    Meta(
+
+def _id_of(kind: str) -> Meta:
+    return Meta(
+        pattern=UUID_TEXT, extra={"kept": True, "says": f"is not the id of a {kind}"}, description=f"Id of a {kind}."
+    )
+
+
+DatasetIds = Annotated[list[Annotated[str, _id_of("dataset")]], Meta(max_length=MOST_IDS)]
+ModuleIds = Annotated[list[Annotated[str, _id_of("module")]], Meta(max_length=MOST_IDS)]
+SecretIds = Annotated[list[Annotated[str, _id_of("secret")]], Meta(max_length=MOST_IDS)]
+
+
+def _path_name(characters: str, words: str, description: str) -> Meta:
+    """Of a name that begins with a letter or digit, and goes on with these and some more `characters`."""
+    return Meta(
         min_length=1,
         max_length=64,
-        pattern=r"^[A-Za-z0-9][A-Za-z0-9._ +-]*$",
+        pattern=f"^[A-Za-z0-9][A-Za-z0-9{characters}]*$",
         extra={
             "text": "line",
             "no_uuid": True,
-            "says": "must begin with a letter or digit (A to Z, 0 to 9) and may go on with these, spaces and . _ + -",
+            "says": f"must begin with a letter or digit (A to Z, 0 to 9) and may go on with these{words} and . _ + -",
         },
-        description="A name that becomes the name of a directory.",
-    ),
-]
-PathWord = Annotated[
-    str,
-    Meta(
-        min_length=1,
-        max_length=64,
-        pattern=r"^[A-Za-z0-9][A-Za-z0-9._+-]*$",
-        extra={
-            "text": "line",
-            "no_uuid": True,
-            "says": "must begin with a letter or digit (A to Z, 0 to 9) and may go on with these and . _ + -",
-        },
-        description="A name that becomes the name of a file, without spaces.",
-    ),
-]
+        description=description,
+    )
+
+
+PathName = Annotated[str, _path_name("._ +-", ", spaces", "A name that becomes the name of a directory.")]
+PathWord = Annotated[str, _path_name("._+-", "", "A name that becomes the name of a file, without spaces.")]
 # No pattern: msgspec 0.22 frees a union of a container and a text with a pattern wrongly, and the process dies.
 Email = Annotated[
     str,

@@ -1,31 +1,7 @@
 """The domain's errors: one vocabulary from an integration to an activity, a workflow and an HTTP answer.
 
-    DomainError
-    ├── RequestInvalid            422, with one detail per problem
-    ├── RequestMalformed          400
-    ├── IdentityUnknown           401  no or no valid token
-    ├── ActionForbidden           403
-    ├── RecordMissing             404
-    ├── StateConflict             409
-    │   └── QuotaReached              a person has as many of something as a setting allows
-    ├── RecordChanged             412  a stale If-Match
-    ├── ContentTooLarge           413
-    ├── MediaTypeUnsupported      415
-    ├── RangeRefused              416
-    ├── RequestThrottled          429
-    ├── DependencyUnavailable     503
-    │   ├── HubUnavailable
-    │   │   └── HubThrottled
-    │   ├── ServerNotEnding
-    │   ├── ProviderUnavailable
-    │   ├── DatabaseUnavailable
-    │   ├── VaultUnavailable
-    │   └── VolumeUnavailable
-    ├── HubRefused                JupyterHub says no, and would again
-    │   └── HubUserMissing
-    └── SpawnFailed               a server did not become ready
-
-The errors know nothing of HTTP but the number that their kind stands for.
+The errors know nothing of HTTP but the number that their kind stands for. What may heal by itself, so that trying again
+is of use, is a `DependencyUnavailable`.
 """
 
 from collections.abc import Iterable

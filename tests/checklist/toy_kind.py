@@ -317,8 +317,8 @@ EDITS = (
                 "from api.modules import ModulesController\nfrom api.notes import NotesController\n",
             ),
             (
-                "from api import datasets, groups, modules, secrets\n",
-                "from api import datasets, groups, modules, notes, secrets\n",
+                "from api import codec, datasets, groups, modules, secrets\n",
+                "from api import codec, datasets, groups, modules, notes, secrets\n",
             ),
             ("    *modules.ROUTES,\n", "    *modules.ROUTES,\n    NotesController,\n    *notes.ROUTES,\n"),
         ),

@@ -6,7 +6,7 @@ import json
 import pytest
 from cryptography.fernet import Fernet
 
-from api.codec import CodecController
+from api.codec import ROUTES
 from api.servers import ServersController
 from tests.unit.api.bench import Api, Bench
 
@@ -18,7 +18,7 @@ PLAIN = {
 
 
 def codec(bench: Bench, token: str = TOKEN) -> Api:
-    return bench.api([CodecController], codec_token=token, payload_keys=f"1:{Fernet.generate_key().decode()}")
+    return bench.api(ROUTES, codec_token=token, payload_keys=f"1:{Fernet.generate_key().decode()}")
 
 
 async def test_round_trip(bench: Bench) -> None:
@@ -64,9 +64,7 @@ UI, PEOPLES_UI = "https://temporal.example.org", "https://hub.example.org"
 async def test_the_temporal_uis_pages_read_the_codec_and_nothing_else(
     bench: Bench, origin: str, path: str, read: bool
 ) -> None:
-    api = bench.api(
-        [CodecController, ServersController], temporal_ui_url=f"{UI}/", cors_origins=(PEOPLES_UI,), payload_keys=""
-    )
+    api = bench.api([*ROUTES, ServersController], temporal_ui_url=f"{UI}/", cors_origins=(PEOPLES_UI,), payload_keys="")
     asked = {
         "origin": origin,
         "access-control-request-method": "POST",
