@@ -100,7 +100,7 @@ class GroupsController(Controller):
         if not (found.member or caller.admin):
             raise ActionForbidden("Only members of the group see its members.", hint="Ask one of its managers.")
         listed = await groups.list_members(id, after=page.after[0] if page.after else None, limit=page.limit + 1)
-        return page.answer(listed, key=lambda one: (one.email,), view=lambda one: one.email)
+        return page.answer(listed, key=lambda one: (one,), view=lambda one: one)
 
     @post(
         "/{id:str}/members",

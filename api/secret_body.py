@@ -113,13 +113,7 @@ def view_of(secret: SecretRecord, caller: Caller, settings: Settings) -> SecretV
 
 def new_secret(body: SecretCreate, settings: Settings) -> dict[str, Any]:
     """Column values of a new secret; raises `RequestInvalid` with everything that is wrong."""
-    problems = _name_problems(body.name, body.type)
-    if body.mount_path is not UNSET:
-        problems += _path_problems(body.mount_path, settings)
-    if body.value is not UNSET:
-        problems += _value_problems(body.value, body.type)
-    if problems:
-        raise RequestInvalid(problems)
+    _check(body, body.type, settings)
     return {
         "name": body.name,
         "type": str(body.type),
@@ -130,16 +124,20 @@ def new_secret(body: SecretCreate, settings: Settings) -> dict[str, Any]:
 
 def changed_secret(body: SecretUpdate, secret: SecretRecord, settings: Settings) -> dict[str, Any]:
     """Column values that change, but for the version; raises `RequestInvalid` with everything that is wrong."""
+    _check(body, secret.type, settings)
+    return given(name=body.name, description=body.description, mount_path=body.mount_path)
+
+
+def _check(body: SecretCreate | SecretUpdate, type: SecretType, settings: Settings) -> None:
     problems = []
     if body.name is not UNSET:
-        problems += _name_problems(body.name, secret.type)
+        problems += _name_problems(body.name, type)
     if body.mount_path is not UNSET:
         problems += _path_problems(body.mount_path, settings)
     if body.value is not UNSET:
-        problems += _value_problems(body.value, secret.type)
+        problems += _value_problems(body.value, type)
     if problems:
         raise RequestInvalid(problems)
-    return given(name=body.name, description=body.description, mount_path=body.mount_path)
 
 
 def _name_problems(name: str, type: SecretType) -> list[ProblemDetail]:

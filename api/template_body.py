@@ -4,7 +4,7 @@ from typing import Any
 from uuid import UUID
 
 import msgspec
-from msgspec import UNSET, UnsetType
+from msgspec import UNSET, UnsetType, structs
 
 from api.http.fields import (
     AnswerBody,
@@ -104,21 +104,8 @@ def view_of(data: TemplateData) -> TemplateView:
 async def new_template(body: TemplateCreate, caller: Caller, profiles: Profiles, settings: Settings) -> dict[str, Any]:
     """Column values of a new template; raises `RequestInvalid` with everything that is wrong."""
     problems = await _reference_problems(body, caller)
-    values: dict[str, Any] = {
-        "name": body.name,
-        "server_name": slug(body.name),
-        "description": body.description,
-        "type": body.type,
-        "application_type": body.application_type,
-        "hardware": _hardware(profiles, body.hardware, problems),
-        "public": body.public,
-        "featured_image": body.featured_image or None,
-        "file_path": body.file_path or None,
-        "datasets": body.datasets or [],
-        "modules": body.modules or [],
-        "secrets": body.secrets or [],
-        "tags": _distinct(body.tags or []),
-    }
+    lists = {name: getattr(body, name) or [] for name in ("datasets", "modules", "secrets", "tags")}
+    values = _columns({**structs.asdict(body), **lists}, profiles, problems)
     restricted = settings.featured_by_admins_only or settings.featured_templates_by_admins_only
     if body.type == FEATURED and restricted and not caller.admin:
         problems.append(ProblemDetail(path="/type", code="admin", message="only admins make featured templates here"))
@@ -131,17 +118,8 @@ async def new_template(body: TemplateCreate, caller: Caller, profiles: Profiles,
 async def changed_template(body: TemplateUpdate, template: TemplateRecord, profiles: Profiles) -> dict[str, Any]:
     """Column values that change, but for the creator; raises `RequestInvalid` with everything that is wrong."""
     problems = await _reference_problems(body, await persons.as_caller(template.creator_id))
-    given = {name: getattr(body, name) for name in body.__struct_fields__}
-    values = {name: value for name, value in given.items() if value is not UNSET and name != "creator"}
-    if "name" in values:
-        values["server_name"] = slug(values["name"])
-    if "hardware" in values:
-        values["hardware"] = _hardware(profiles, values["hardware"], problems)
-    if "tags" in values:
-        values["tags"] = _distinct(values["tags"])
-    for name in ("featured_image", "file_path"):
-        if name in values:
-            values[name] = values[name] or None
+    given = {name: value for name, value in structs.asdict(body).items() if value is not UNSET and name != "creator"}
+    values = _columns(given, profiles, problems)
     if "application_type" in values or "file_path" in values:
         application = values.get("application_type", template.application_type)
         _check_file(profiles, application, values.get("file_path", template.file_path), problems)
@@ -150,8 +128,16 @@ async def changed_template(body: TemplateUpdate, template: TemplateRecord, profi
     return values
 
 
-def _distinct(words: list[str]) -> list[str]:
-    return list(dict.fromkeys(words))
+def _columns(given: dict[str, Any], profiles: Profiles, problems: list[ProblemDetail]) -> dict[str, Any]:
+    """The columns of what is given of a template; what no profile fulfils is added to the problems."""
+    columns = dict(given)
+    if "name" in given:
+        columns["server_name"] = slug(given["name"])
+    if "hardware" in given:
+        columns["hardware"] = _hardware(profiles, given["hardware"], problems)
+    if "tags" in given:
+        columns["tags"] = list(dict.fromkeys(given["tags"]))
+    return columns | {name: given[name] or None for name in ("featured_image", "file_path") if name in given}
 
 
 def _hardware(profiles: Profiles, name: str, problems: list[ProblemDetail]) -> str:

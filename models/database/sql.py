@@ -105,6 +105,11 @@ async def row(statement: str, /, **values: object) -> Row | None:
     return found[0] if found else None
 
 
+async def exists(statement: str, /, **values: object) -> bool:
+    """Whether one statement finds, or changes and returns, any row; see `rows`."""
+    return bool(await rows(statement, **values))
+
+
 def given(conditions: dict[str, str], **values: object) -> tuple[str, dict[str, object]]:
     """What a list is narrowed by: of the conditions, by name, those whose value is not None, and these values.
 

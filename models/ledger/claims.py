@@ -13,7 +13,7 @@ import asyncpg
 import msgspec
 from msgspec import Struct
 
-from models.database.sql import Row, row, rows, to_json
+from models.database.sql import Row, exists, row, rows, to_json
 from models.domain.errors import StateConflict
 from models.domain.values import Caller
 
@@ -85,8 +85,7 @@ async def note_made(claim_id: UUID, name: str, target: str | None = None) -> Non
 
 async def was_made(claim_id: UUID, name: str) -> bool:
     """Whether something was made for this claim, by this request or one that it repeats."""
-    found = await row("SELECT 1 FROM write_claim WHERE id = :id AND :name = ANY(made)", id=claim_id, name=name)
-    return found is not None
+    return await exists("SELECT 1 FROM write_claim WHERE id = :id AND :name = ANY(made)", id=claim_id, name=name)
 
 
 async def settle(claim_id: UUID) -> None:
@@ -102,12 +101,11 @@ def lost() -> StateConflict:
 
 async def drop_own(claim: Claim) -> bool:
     """Nothing was made by the write that took this claim; False: another goes on with it since, or it is gone."""
-    dropped = await row(
+    return await exists(
         "DELETE FROM write_claim WHERE id = :id AND claimed_at = :claimed_at RETURNING id",
         id=claim.id,
         claimed_at=claim.claimed_at,
     )
-    return dropped is not None
 
 
 async def drop(claim_id: UUID) -> None:

@@ -20,9 +20,7 @@ STATEMENTS = (
 
 async def remove_expired(idempotency_hours: float) -> int:
     """Remove expired sessions, sign-ins, rates, heartbeats and idempotency rows; how many."""
-    removed = 0
-    for statement in STATEMENTS:
-        removed += len(await rows(statement, limit=_BATCH))
+    removed = sum([len(await rows(statement, limit=_BATCH)) for statement in STATEMENTS])
     removed += len(
         await rows(
             """DELETE FROM idempotency WHERE id IN (

@@ -7,7 +7,7 @@ import os
 import socket
 from enum import StrEnum
 
-from models.database.sql import row
+from models.database.sql import exists, row
 
 BEAT_SECONDS = 5.0
 """How often a worker writes; often enough that one lost beat is no alarm."""
@@ -47,11 +47,10 @@ async def stop(role: Role) -> None:
 
 async def worker_works(host: str | None = None) -> bool:
     """Whether a worker was seen of late: any, or one of a host."""
-    found = await row(
+    return await exists(
         """SELECT 1 FROM heartbeat WHERE role = :role AND seen_at > now() - make_interval(secs => :late)
               AND (:host::text IS NULL OR split_part(process, '@', 2) = :host) LIMIT 1""",
         role=str(Role.WORKER),
         late=LATE_SECONDS,
         host=host,
     )
-    return found is not None

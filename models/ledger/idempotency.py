@@ -61,12 +61,9 @@ async def claim(key: WriteKey, *, hours: float) -> StoredAnswer | None:
         RETURNING i.id
         """,
         id=uuid4(),
-        person=key.person,
-        method=key.method,
-        path=key.path,
-        key=key.key,
         digest=key.digest,
         age=hours * 3600,
+        **_values(key),
     )
     return None if claimed is not None else await find(key, hours=hours)
 
@@ -121,15 +118,12 @@ async def find(key: WriteKey, *, hours: float) -> StoredAnswer | None:
     if found is None:
         return None
     if found["request_digest"] != key.digest:
-        raise _reused()
+        message = "the key was used for another request"
+        raise RequestInvalid.of("Idempotency-Key", "reused", message, **{"in": "header"})
     if found["status_code"] is None:
         return None
     headers = _HEADERS.decode(found["headers"] or b"{}")
     return StoredAnswer(status=found["status_code"], headers=headers, body=found["body"] or b"")
-
-
-def _reused() -> RequestInvalid:
-    return RequestInvalid.of("Idempotency-Key", "reused", "the key was used for another request", **{"in": "header"})
 
 
 async def keep(key: WriteKey, answer: StoredAnswer, operation: UUID | None) -> None:

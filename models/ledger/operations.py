@@ -225,6 +225,13 @@ async def list_results(operation_id: UUID, *, after: tuple[str, str] | None, lim
     return records(found, ResultRecord)
 
 
+ENDS_NOW = "ended_at = now(), progressed_at = now(), version = o.version + 1"
+"""SQL: what changes when an operation `o` ends, besides its status."""
+OVERTAKER = """(SELECT n.id FROM operation n WHERE n.subject = o.subject AND n.generation > o.generation
+                     ORDER BY n.generation LIMIT 1)"""
+"""SQL: the operation of the wish that came after that of an operation `o`."""
+
+
 def _stepping(operations: str) -> str:
     """SQL: begins or ends a step of those operations that a condition names and that have not ended."""
     # A try begins (`running` without a detail) and leaves what hindered the last one to be read.
@@ -302,9 +309,9 @@ async def succeed_all(subject: Subject, run_id: str) -> None:
     Those of a wish are ended by what settles it.
     """
     await row(
-        """UPDATE operation SET status = 'succeeded', ended_at = now(), progressed_at = now(), version = version + 1
-            WHERE subject = :id AND subject_kind = :kind AND status = 'running' AND run_id = :run_id
-              AND generation IS NULL""",
+        f"""UPDATE operation o SET status = 'succeeded', {ENDS_NOW}
+             WHERE subject = :id AND subject_kind = :kind AND status = 'running' AND run_id = :run_id
+               AND generation IS NULL""",
         id=subject.id,
         kind=subject.kind,
         run_id=run_id,

@@ -8,7 +8,7 @@ from models.database.sql import row
 from models.domain.errors import StateConflict
 from models.domain.values import Caller, OperationStatus, Subject, Wish
 from models.ledger import audit, operations
-from models.ledger.operations import OperationRecord
+from models.ledger.operations import ENDS_NOW, OperationRecord
 from models.records import servers
 
 _OPPOSITES = {
@@ -39,8 +39,7 @@ async def cancel(operation: OperationRecord, caller: Caller) -> None:
     if not operation.status.ended and verb in _OPPOSITES:
         raise StateConflict(f"A {verb} cannot be cancelled.", hint=_OPPOSITES[verb])
     taken_back = await row(
-        """UPDATE operation SET status = 'cancelled', ended_at = now(), progressed_at = now(), version = version + 1
-            WHERE id = :id AND status = 'queued' RETURNING id""",
+        f"UPDATE operation o SET status = 'cancelled', {ENDS_NOW} WHERE id = :id AND status = 'queued' RETURNING id",
         id=operation.id,
     )
     if taken_back is None:

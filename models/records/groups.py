@@ -1,6 +1,5 @@
 """Groups: people under one name. Their members, and what a change of them wishes of the outside."""
 
-from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -8,7 +7,7 @@ import asyncpg
 import msgspec
 from msgspec import Struct
 
-from models.database.sql import page, records, row, rows
+from models.database.sql import exists, page, records, row, rows
 from models.database.tables import UserGroup
 from models.domain.errors import ActionForbidden, RecordMissing, StateConflict
 from models.domain.ids import FIRST_ID, LAST_ID, new_id
@@ -27,16 +26,7 @@ class GroupRecord(Struct, frozen=True, kw_only=True):
     name: str
     member: bool
     manager: bool
-    created_at: datetime
     version: int
-
-
-class Member(Struct, frozen=True, kw_only=True):
-    """A member of a group."""
-
-    person: UUID
-    email: str
-    manager: bool
 
 
 class Mirror(Struct, frozen=True, kw_only=True):
@@ -48,7 +38,7 @@ class Mirror(Struct, frozen=True, kw_only=True):
 
 
 _SELECT = """
-    SELECT u.id, u.name, m.id IS NOT NULL AS member, coalesce(m.manager, false) AS manager, u.created_at, u.version
+    SELECT u.id, u.name, m.id IS NOT NULL AS member, coalesce(m.manager, false) AS manager, u.version
       FROM user_group u LEFT JOIN group_member m ON m.user_group = u.id AND m.person = :person
 """
 
@@ -89,17 +79,17 @@ async def list_visible(
     return records(found, GroupRecord)
 
 
-async def list_members(group_id: UUID, *, after: str | None = None, limit: int) -> list[Member]:
-    """Members of a group by e-mail, at most `limit`, those after an e-mail."""
+async def list_members(group_id: UUID, *, after: str | None = None, limit: int) -> list[str]:
+    """E-mails of the members of a group in order, at most `limit`, those after an e-mail."""
     found = await rows(
-        """SELECT m.person, p.email, m.manager FROM group_member m JOIN person p ON p.id = m.person
+        """SELECT p.email FROM group_member m JOIN person p ON p.id = m.person
             WHERE m.user_group = :group AND p.released_at IS NULL AND p.email COLLATE "C" > :after
             ORDER BY p.email COLLATE "C" LIMIT :limit""",
         group=group_id,
         after=after or "",
         limit=limit,
     )
-    return records(found, Member)
+    return [one["email"] for one in found]
 
 
 async def create(name: str, caller: Caller) -> tuple[UUID, UUID]:
@@ -234,12 +224,11 @@ async def settled_mirrors(after: UUID | None, limit: int) -> list[Mirror]:
 
 async def note_drift(group_id: UUID) -> bool:
     """JupyterHub's group differs from a settled group: it is to be made true again."""
-    found = await row(
+    return await exists(
         """UPDATE user_group SET observed_generation = generation - 1, version = version + 1
             WHERE id = :group AND generation = observed_generation AND wish = 'present' RETURNING id""",
         group=group_id,
     )
-    return found is not None
 
 
 def _name_taken(name: str) -> StateConflict:

@@ -12,11 +12,12 @@ from uuid import UUID
 import msgspec
 from msgspec import Struct
 
-from models.database.sql import records, row, rows
+from models.database.sql import exists, records, row, rows
 from models.domain.errors import RecordMissing
 from models.domain.kinds import KINDS, TABLES, TRASHABLE
 from models.domain.values import Caller, Subject
 from models.ledger import operations
+from models.ledger.operations import ENDS_NOW, OVERTAKER
 
 
 class Presence(StrEnum):
@@ -120,10 +121,7 @@ def _settling(kind: str, wish: Presence) -> str:
         ended AS (
           UPDATE operation o
              SET status = CASE WHEN {came_true} THEN 'succeeded' ELSE 'cancelled' END,
-                 superseded_by = CASE WHEN NOT {came_true} THEN (
-                   SELECT n.id FROM operation n WHERE n.subject = o.subject AND n.generation > o.generation
-                    ORDER BY n.generation LIMIT 1) END,
-                 ended_at = now(), progressed_at = now(), version = o.version + 1
+                 superseded_by = CASE WHEN NOT {came_true} THEN {OVERTAKER} END, {ENDS_NOW}
             FROM seen
            WHERE o.subject = seen.id AND o.status IN ('queued', 'running') AND o.generation <= :generation)
         SELECT id FROM seen
@@ -135,8 +133,7 @@ async def settle(plan: ObjectPlan) -> bool:
 
     Of the operations up to this generation those that wished the same have succeeded; the others were overtaken.
     """
-    found = await row(_settling(plan.kind, plan.wish), id=plan.id, generation=plan.generation, wish=str(plan.wish))
-    return found is not None
+    return await exists(_settling(plan.kind, plan.wish), id=plan.id, generation=plan.generation, wish=str(plan.wish))
 
 
 _TRASH = " UNION ALL ".join(

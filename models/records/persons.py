@@ -6,13 +6,14 @@ from uuid import UUID
 import asyncpg
 from msgspec import Struct
 
-from models.database.sql import row, rows, to_json
+from models.database.sql import exists, row, rows, to_json
 from models.database.transactions import Transaction
 from models.domain.emails import EmailInvalid, parse_email
 from models.domain.errors import ActionForbidden, IdentityUnknown, RecordMissing
 from models.domain.ids import new_id
 from models.domain.values import Caller, Subject, Wish
 from models.ledger import operations
+from models.ledger.operations import ENDS_NOW
 from models.records import servers, sessions
 from models.records.servers import ServerError
 
@@ -81,8 +82,8 @@ async def bind(identity: Identity) -> UUID:
 
 
 async def _is_invited(email: str) -> bool:
-    return bool(
-        await rows("SELECT 1 FROM person WHERE email = :email AND issuer = '' AND released_at IS NULL", email=email)
+    return await exists(
+        "SELECT 1 FROM person WHERE email = :email AND issuer = '' AND released_at IS NULL", email=email
     )
 
 
@@ -174,20 +175,19 @@ async def find_by_email(email: str) -> UUID | None:
 
 async def email_of(person_id: UUID) -> str:
     """A person's e-mail; raises `RecordMissing`."""
-    found = await row("SELECT email FROM person WHERE id = :person", person=person_id)
-    if found is None:
-        raise RecordMissing.of("person", person_id)
-    email: str = found["email"]
-    return email
+    return (await _names_of(person_id))["email"]
 
 
 async def hub_user_of(person_id: UUID) -> str:
     """A person's name in JupyterHub; raises `RecordMissing`."""
-    found = await row("SELECT hub_user FROM person WHERE id = :person", person=person_id)
+    return (await _names_of(person_id))["hub_user"]
+
+
+async def _names_of(person_id: UUID) -> dict[str, str]:
+    found = await row("SELECT email, hub_user FROM person WHERE id = :person", person=person_id)
     if found is None:
         raise RecordMissing.of("person", person_id)
-    hub_user: str = found["hub_user"]
-    return hub_user
+    return found
 
 
 async def hub_users_of(emails: list[str]) -> list[str]:
@@ -212,8 +212,8 @@ async def settle(person_id: UUID, run_id: str, *, released: bool) -> bool:
     Ends the operations on which a run works: a preparation is cancelled by a release, and a release by the person's
     coming back. False, and nothing, where it is the other way round by now.
     """
-    found = await row(
-        """
+    return await exists(
+        f"""
         WITH seen AS (
           UPDATE person SET initialized_at = CASE WHEN NOT :released::boolean THEN coalesce(initialized_at, now()) END
            WHERE id = :person AND (released_at IS NOT NULL) = :released RETURNING id),
@@ -221,7 +221,7 @@ async def settle(person_id: UUID, run_id: str, *, released: bool) -> bool:
           UPDATE server s SET share_url = NULL, share_expires_at = NULL, shared_with = NULL, version = version + 1
             FROM seen WHERE s.owner = seen.id AND :released AND s.share_url IS NOT NULL),
         ended AS (
-          UPDATE operation o SET ended_at = now(), progressed_at = now(), version = o.version + 1,
+          UPDATE operation o SET {ENDS_NOW},
                  status = CASE WHEN (o.kind = 'person.release') = :released THEN 'succeeded' ELSE 'cancelled' END
             FROM seen WHERE o.subject = seen.id AND o.subject_kind = 'person' AND o.status = 'running'
              AND o.run_id = :run_id)
@@ -231,7 +231,6 @@ async def settle(person_id: UUID, run_id: str, *, released: bool) -> bool:
         run_id=run_id,
         released=released,
     )
-    return found is not None
 
 
 async def release(email: str, caller: Caller) -> tuple[UUID, UUID]:
@@ -255,8 +254,7 @@ async def release(email: str, caller: Caller) -> tuple[UUID, UUID]:
 
 async def is_released(person_id: UUID) -> bool:
     """Whether a person has released the e-mail and not come back with another."""
-    found = await row("SELECT 1 FROM person WHERE id = :person AND released_at IS NOT NULL", person=person_id)
-    return found is not None
+    return await exists("SELECT 1 FROM person WHERE id = :person AND released_at IS NOT NULL", person=person_id)
 
 
 async def stop_servers(person_id: UUID, limit: int) -> list[Subject]:

@@ -10,6 +10,7 @@ from uuid import UUID
 
 from msgspec import Struct
 
+from models.database import sql
 from models.database.sql import records, rows
 from models.database.tables import Secret
 from models.domain.values import Caller
@@ -118,7 +119,7 @@ async def placed(identities: list[UUID]) -> list[Placed]:
 
 async def exists(secret_id: UUID) -> bool:
     """Whether there is a record of a secret, whatever is wished of it."""
-    return bool(await rows("SELECT 1 FROM secret WHERE id = :id", id=secret_id))
+    return await sql.exists("SELECT 1 FROM secret WHERE id = :id", id=secret_id)
 
 
 async def unexplained(identities: list[UUID]) -> list[UUID]:

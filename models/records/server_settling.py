@@ -12,10 +12,10 @@ from uuid import UUID
 import msgspec
 from msgspec import Struct
 
-from models.database.sql import Row, decoded, row, to_json
+from models.database.sql import Row, decoded, exists, row, to_json
 from models.domain.values import ServerStatus, Subject, Wish
 from models.ledger import audit
-from models.ledger.operations import OperationError
+from models.ledger.operations import ENDS_NOW, OVERTAKER, OperationError
 from models.records.servers import ServerError, TemplateData
 
 
@@ -94,25 +94,21 @@ async def begin(server_id: UUID, workflow_id: str, run_id: str) -> ServerPlan | 
 
 async def observe(server_id: UUID, generation: int, status: ServerStatus) -> bool:
     """Note what is going on while the wish is still of `generation`; False when it no longer is."""
-    found = await row(
+    return await exists(
         """UPDATE server SET observed = :status, observed_at = now(), version = version + 1
             WHERE id = :server AND generation = :generation RETURNING id""",
         status=str(status),
         server=server_id,
         generation=generation,
     )
-    return found is not None
 
 
 # Ends every operation whose outcome follows from "no process of a generation ≤ g lives". Starts that a later
 # wish overtook name the operation that did.
-_END_OVERTAKEN = """
+_END_OVERTAKEN = f"""
     UPDATE operation o
        SET status = CASE WHEN o.wish = 'running' THEN 'cancelled' ELSE 'succeeded' END,
-           superseded_by = CASE WHEN o.wish = 'running' THEN (
-             SELECT n.id FROM operation n WHERE n.subject = o.subject AND n.generation > o.generation
-              ORDER BY n.generation LIMIT 1) END,
-           ended_at = now(), progressed_at = now(), version = o.version + 1
+           superseded_by = CASE WHEN o.wish = 'running' THEN {OVERTAKER} END, {ENDS_NOW}
       FROM seen
      WHERE o.subject = seen.id AND o.status IN ('queued', 'running')
 """
@@ -126,8 +122,8 @@ async def settle_running(server_id: UUID, generation: int, process: int) -> bool
 
     False when the server is gone or was settled past it.
     """
-    found = await row(
-        """
+    return await exists(
+        f"""
         WITH seen AS (
           UPDATE server SET observed = 'running', observed_generation = :generation, process_generation = :process,
                  observed_at = now(), started_once = true, version = version + 1,
@@ -137,10 +133,7 @@ async def settle_running(server_id: UUID, generation: int, process: int) -> bool
         ended AS (
           UPDATE operation o
              SET status = CASE WHEN seen.generation = o.generation THEN 'succeeded' ELSE 'cancelled' END,
-                 superseded_by = CASE WHEN seen.generation > o.generation THEN (
-                   SELECT n.id FROM operation n WHERE n.subject = o.subject AND n.generation > o.generation
-                    ORDER BY n.generation LIMIT 1) END,
-                 ended_at = now(), progressed_at = now(), version = o.version + 1
+                 superseded_by = CASE WHEN seen.generation > o.generation THEN {OVERTAKER} END, {ENDS_NOW}
             FROM seen
            WHERE o.subject = seen.id AND o.status IN ('queued', 'running') AND o.generation = :generation)
         SELECT id FROM seen
@@ -149,12 +142,11 @@ async def settle_running(server_id: UUID, generation: int, process: int) -> bool
         process=process,
         server=server_id,
     )
-    return found is not None
 
 
 async def settle_stopped(server_id: UUID, generation: int) -> bool:
     """It is proven that no process of a generation ≤ `generation` lives."""
-    found = await row(
+    return await exists(
         f"""
         WITH seen AS (
           UPDATE server SET observed = 'stopped', observed_generation = greatest(observed_generation, :generation),
@@ -169,7 +161,6 @@ async def settle_stopped(server_id: UUID, generation: int) -> bool:
         generation=generation,
         server=server_id,
     )
-    return found is not None
 
 
 async def settle_failed_start(server_id: UUID, generation: int, error: OperationError, log: str = "") -> bool:
@@ -180,7 +171,7 @@ async def settle_failed_start(server_id: UUID, generation: int, error: Operation
     last_error = ServerError(
         code=error.code, message=error.message, hint=error.hint, log=log, at=datetime.now().astimezone()
     )
-    found = await row(
+    return await exists(
         f"""
         WITH seen AS (
           UPDATE server SET observed = 'stopped', observed_generation = greatest(observed_generation, :generation),
@@ -190,9 +181,7 @@ async def settle_failed_start(server_id: UUID, generation: int, error: Operation
           RETURNING id, generation),
         released AS ({RELEASE} AND m.generation <= :generation),
         failed AS (
-          UPDATE operation o SET status = 'failed', error = :error::jsonb, ended_at = now(), progressed_at = now(),
-                 version = o.version + 1
-            FROM seen
+          UPDATE operation o SET status = 'failed', error = :error::jsonb, {ENDS_NOW} FROM seen
            WHERE o.subject = seen.id AND o.generation = :generation AND seen.generation = o.generation
              AND o.status IN ('queued', 'running')),
         overtaken AS ({_END_OVERTAKEN} AND o.wish IN ('running', 'stopped') AND o.generation <= :generation
@@ -204,7 +193,6 @@ async def settle_failed_start(server_id: UUID, generation: int, error: Operation
         server=server_id,
         error=to_json(error),
     )
-    return found is not None
 
 
 async def settle_deleted(server_id: UUID, generation: int) -> bool:
@@ -213,7 +201,7 @@ async def settle_deleted(server_id: UUID, generation: int) -> bool:
     The template goes too when it was made together with the server, is not public, and no other server
     was ever made from it.
     """
-    found = await row(
+    return await exists(
         f"""
         WITH seen AS (
           DELETE FROM server WHERE id = :server AND wish = 'deleted' AND generation = :generation
@@ -232,7 +220,6 @@ async def settle_deleted(server_id: UUID, generation: int) -> bool:
         server=server_id,
         generation=generation,
     )
-    return found is not None
 
 
 async def revert(server_id: UUID, generation: int) -> UUID | None:
@@ -242,14 +229,14 @@ async def revert(server_id: UUID, generation: int) -> UUID | None:
     happens when a later wish came, or for a deletion, which is final. Answers the operation that ended.
     """
     found = await row(
-        """
+        f"""
         WITH seen AS (
           UPDATE server SET generation = generation + 1, version = version + 1,
                  wish = CASE wish WHEN 'running' THEN 'stopped' ELSE 'running' END
            WHERE id = :server AND generation = :generation AND observed_generation <> generation AND wish <> 'deleted'
           RETURNING id),
         ended AS (
-          UPDATE operation o SET status = 'cancelled', ended_at = now(), progressed_at = now(), version = o.version + 1
+          UPDATE operation o SET status = 'cancelled', {ENDS_NOW}
             FROM seen WHERE o.subject = seen.id AND o.generation = :generation AND o.status IN ('queued', 'running')
           RETURNING o.id)
         SELECT id FROM ended

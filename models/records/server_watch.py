@@ -5,7 +5,7 @@ from uuid import UUID
 
 from msgspec import Struct
 
-from models.database.sql import page, records, row, rows, to_json
+from models.database.sql import exists, page, records, row, rows, to_json
 from models.domain.ids import FIRST_ID
 from models.domain.values import ServerStatus, Subject, Wish
 from models.ledger import audit
@@ -98,7 +98,7 @@ _ENDED_SOMEHOW = (
 
 async def note_unwanted(server_id: UUID, process_generation: int, version: int) -> bool:
     """A settled, stopped server has a living process: its wish is to be met again."""
-    found = await row(
+    return await exists(
         """UPDATE server SET observed = 'running', process_generation = :process::bigint, observed_at = now(),
                   observed_generation = generation - 1, version = version + 1
             WHERE id = :server AND version = :version AND observed_generation = generation AND wish = 'stopped'
@@ -107,4 +107,3 @@ async def note_unwanted(server_id: UUID, process_generation: int, version: int) 
         server=server_id,
         version=version,
     )
-    return found is not None

@@ -41,24 +41,9 @@ class TemplateRecord(Struct, frozen=True, kw_only=True):
 
     def snapshot(self) -> TemplateData:
         """The template as a server keeps it."""
-        return TemplateData(
-            id=str(self.id),
-            name=self.name,
-            description=self.description,
-            type=self.type,
-            application_type=self.application_type,
-            hardware=self.hardware,
-            public=self.public,
-            creator=self.creator,
-            server_name=self.server_name,
-            timestamp=self.created_at.astimezone(UTC).isoformat().replace("+00:00", "Z"),
-            featured_image=self.featured_image,
-            file_path=self.file_path,
-            datasets=self.datasets,
-            modules=self.modules,
-            secrets=self.secrets,
-            tags=self.tags,
-        )
+        same = set(TemplateData.__struct_fields__) & set(self.__struct_fields__) - {"id"}
+        timestamp = self.created_at.astimezone(UTC).isoformat().replace("+00:00", "Z")
+        return TemplateData(id=str(self.id), timestamp=timestamp, **{name: getattr(self, name) for name in same})
 
 
 class TagCount(Struct, frozen=True, kw_only=True):

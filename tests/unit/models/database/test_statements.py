@@ -81,11 +81,12 @@ def runs(*packages: str) -> Iterator[Run]:
         functions = [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)]
         within = {id(node): function.name for function in functions for node in ast.walk(function)}
         for node in ast.walk(tree):
-            if full_name(node, names) in ("models.database.sql.row", "models.database.sql.rows"):
+            if full_name(node, names) in _RUNNERS:
                 # What is passed on instead of called would be called where nobody looks for it.
                 yield Run(path, within.get(id(node), ""), calls[id(node)])
 
 
+_RUNNERS = tuple(f"models.database.sql.{name}" for name in ("row", "rows", "exists"))
 RUNS = list(runs(*PACKAGES, "tests"))
 
 
