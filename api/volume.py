@@ -303,7 +303,7 @@ class VolumeController(Controller):
     )
     def lua(self) -> list[str]:
         """Names of the functions that the `luaModuleFile` of a module may call."""
-        return lmod.names()
+        return list(lmod.FUNCTIONS)
 
     @get(
         "/hardware",

@@ -8,20 +8,9 @@ import docker  # type: ignore[import-untyped]
 from docker.errors import NotFound  # type: ignore[import-untyped]
 from docker.types import DeviceRequest  # type: ignore[import-untyped]
 
+from hub import containers
 from hub.backend import Report
-from hub.containers import (
-    GENERATION_LABEL,
-    HUB_NAME_LABEL,
-    HUB_USER_LABEL,
-    SERVER_ID_LABEL,
-    command,
-    environment,
-    image,
-    labels,
-    literal,
-    mounts,
-    names,
-)
+from hub.containers import literal
 from hub.order import NOT_VISIBLE, Order, OrderRefused
 from hub.records import Failure, Records
 from hub.settings import HubSettings
@@ -41,9 +30,9 @@ class DockerTranslation:
     def apply(self, spawner: Any, order: Order) -> None:
         """Set on `spawner` everything that makes the container of this order."""
         base_url = spawner.server.base_url
-        spawner.image = image(order)
-        spawner.cmd = command(order, base_url, self._lmod)
-        spawner.environment = {"HOME": str(HOME), **environment(order, base_url)}
+        spawner.image = containers.image(order)
+        spawner.cmd = containers.command(order, base_url, self._lmod)
+        spawner.environment = {"HOME": str(HOME), **containers.environment(order, base_url)}
         spawner.notebook_dir = str(HOME)
         spawner.default_url = order.application.default_url
         spawner.cpu_limit, spawner.mem_limit = order.hardware.cpu, order.hardware.memory_bytes
@@ -54,10 +43,12 @@ class DockerTranslation:
                 "target": literal(mount.target),
                 "read_only": mount.read_only,
             }
-            for mount in mounts(order)
+            for mount in containers.mounts(order)
         ]
         spawner.extra_create_kwargs = {
-            "labels": {name: literal(value) for name, value in {**labels(order), **names(order)}.items()},
+            "labels": {
+                name: literal(value) for name, value in {**containers.labels(order), **containers.names(order)}.items()
+            },
             "working_dir": str(HOME),
         }
         spawner.extra_host_config = {
@@ -91,10 +82,10 @@ class DockerBackend:
         return cls(docker.APIClient(version="auto", **docker.utils.kwargs_from_env()), Records(settings.data_dir))
 
     async def living(self) -> list[Report]:
-        return await asyncio.to_thread(self._living, SERVER_ID_LABEL)
+        return await asyncio.to_thread(self._living, containers.SERVER_ID_LABEL)
 
     async def living_of(self, server_id: str) -> list[Report]:
-        return await asyncio.to_thread(self._living, f"{SERVER_ID_LABEL}={server_id}")
+        return await asyncio.to_thread(self._living, f"{containers.SERVER_ID_LABEL}={server_id}")
 
     async def end(self, server_id: str, up_to_generation: int) -> list[Report]:
         with self._records.fence(server_id) as fence:
@@ -109,7 +100,7 @@ class DockerBackend:
         return noted or await asyncio.to_thread(self._ending, server_id, generation)
 
     def _ending(self, server_id: str, generation: int) -> Failure | None:
-        labels = [f"{SERVER_ID_LABEL}={server_id}", f"{GENERATION_LABEL}={generation}"]
+        labels = [f"{containers.SERVER_ID_LABEL}={server_id}", f"{containers.GENERATION_LABEL}={generation}"]
         for container in self._api.containers(all=True, filters={"label": labels, "status": ["exited", "dead"]}):
             with suppress(NotFound):
                 state = self._api.inspect_container(container["Id"])["State"]
@@ -132,10 +123,10 @@ class DockerBackend:
 def _report(container: dict[str, Any]) -> Report:
     found = container["Labels"]
     return Report(
-        server_id=found[SERVER_ID_LABEL],
-        hub_user=found.get(HUB_USER_LABEL, ""),
-        hub_name=found.get(HUB_NAME_LABEL, ""),
-        generation=int(found[GENERATION_LABEL]),
+        server_id=found[containers.SERVER_ID_LABEL],
+        hub_user=found.get(containers.HUB_USER_LABEL, ""),
+        hub_name=found.get(containers.HUB_NAME_LABEL, ""),
+        generation=int(found[containers.GENERATION_LABEL]),
         alive=True,
         started_at=float(container["Created"]),
         resource=container["Id"],

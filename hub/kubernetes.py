@@ -8,20 +8,9 @@ from typing import Any
 
 from kubernetes_asyncio import client, config
 
+from hub import containers
 from hub.backend import Report
-from hub.containers import (
-    GENERATION_LABEL,
-    HUB_NAME_LABEL,
-    HUB_USER_LABEL,
-    SERVER_ID_LABEL,
-    command,
-    environment,
-    image,
-    labels,
-    literal,
-    mounts,
-    names,
-)
+from hub.containers import literal
 from hub.order import Order, OrderRefused
 from hub.program import ISOLATED
 from hub.records import Failure, Records
@@ -56,19 +45,20 @@ class KubernetesTranslation:
     def apply(self, spawner: Any, order: Order) -> None:
         """Set on `spawner` everything that makes the pod of this order."""
         base_url = spawner.server.base_url
-        spawner.image = image(order)
-        plain = command(order, base_url, self._lmod)
+        spawner.image = containers.image(order)
+        plain = containers.command(order, base_url, self._lmod)
         spawner.cmd = [*PYTHON, ENTER.read_text(), VARIABLES, *plain] if order.handed_over else plain
         spawner.environment = {
-            name: literal(value) for name, value in {"HOME": str(HOME), **environment(order, base_url)}.items()
+            name: literal(value)
+            for name, value in {"HOME": str(HOME), **containers.environment(order, base_url)}.items()
         }
         spawner.working_dir = spawner.notebook_dir = str(HOME)
         spawner.default_url = order.application.default_url
         spawner.cpu_limit, spawner.mem_limit = order.hardware.cpu, order.hardware.memory_bytes
         spawner.extra_resource_limits = {_GPU: str(order.hardware.gpu)} if order.hardware.gpu else {}
         spawner.node_selector = dict(order.hardware.node_selector)
-        spawner.extra_labels = labels(order)
-        spawner.extra_annotations = {name: literal(value) for name, value in names(order).items()}
+        spawner.extra_labels = containers.labels(order)
+        spawner.extra_annotations = {name: literal(value) for name, value in containers.names(order).items()}
         spawner.automount_service_account_token = False
         spawner.volumes, spawner.volume_mounts = self._volumes(order)
         spawner.init_containers = []
@@ -78,7 +68,7 @@ class KubernetesTranslation:
     def _volumes(self, order: Order) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
         volumes: dict[str, dict[str, Any]] = {}
         volume_mounts = []
-        for mount in mounts(order):
+        for mount in containers.mounts(order):
             claim, path = self._in_claim(mount)
             volumes[claim] = {"name": claim, "persistentVolumeClaim": {"claimName": claim}}
             volume_mounts.append(
@@ -154,10 +144,10 @@ class KubernetesBackend:
         return cls(client.CoreV1Api(), settings.kube_namespace, Records(settings.data_dir))
 
     async def living(self) -> list[Report]:
-        return await self._living(SERVER_ID_LABEL)
+        return await self._living(containers.SERVER_ID_LABEL)
 
     async def living_of(self, server_id: str) -> list[Report]:
-        return await self._living(f"{SERVER_ID_LABEL}={server_id}")
+        return await self._living(f"{containers.SERVER_ID_LABEL}={server_id}")
 
     async def end(self, server_id: str, up_to_generation: int) -> list[Report]:
         with self._records.fence(server_id) as fence:
@@ -178,7 +168,7 @@ class KubernetesBackend:
         noted = self._records.failure(server_id, generation)
         if noted is not None:
             return noted
-        selector = f"{SERVER_ID_LABEL}={server_id},{GENERATION_LABEL}={generation}"
+        selector = f"{containers.SERVER_ID_LABEL}={server_id},{containers.GENERATION_LABEL}={generation}"
         answer = await self._pods.list_namespaced_pod(self._namespace, label_selector=selector)
         for pod in answer.items:
             for container in pod.status.container_statuses or []:
@@ -202,10 +192,10 @@ class KubernetesBackend:
 def _report(pod: Any) -> Report:
     annotations = pod.metadata.annotations or {}
     return Report(
-        server_id=pod.metadata.labels[SERVER_ID_LABEL],
-        hub_user=annotations.get(HUB_USER_LABEL, ""),
-        hub_name=annotations.get(HUB_NAME_LABEL, ""),
-        generation=int(pod.metadata.labels[GENERATION_LABEL]),
+        server_id=pod.metadata.labels[containers.SERVER_ID_LABEL],
+        hub_user=annotations.get(containers.HUB_USER_LABEL, ""),
+        hub_name=annotations.get(containers.HUB_NAME_LABEL, ""),
+        generation=int(pod.metadata.labels[containers.GENERATION_LABEL]),
         alive=True,
         started_at=pod.metadata.creation_timestamp.timestamp(),
         resource=pod.metadata.name,

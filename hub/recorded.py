@@ -17,7 +17,6 @@ from tornado.simple_httpclient import SimpleAsyncHTTPClient
 from traitlets import Any as AnyTrait
 from traitlets import default
 
-from hub.faults import armed, die_if_armed
 from hub.half_starts import ClearsHalfStarts
 from hub.launch import LaunchPlan, encode_plan
 from hub.limits import Limits, LimitsMissing, limits_for
@@ -26,6 +25,7 @@ from hub.order import Order, OrderRefused
 from hub.plugin import START_ELSEWHERE, refused
 from hub.records import Failure, Record, Records
 from hub.settings import HubSettings
+from models.domain import crash_points
 
 _LOOK_AGAIN_SECONDS = 0.05
 _ANSWER_SECONDS = 10.0
@@ -107,7 +107,7 @@ class RecordedSpawner(ClearsHalfStarts, Spawner):  # type: ignore[misc]  # Jupyt
 
     async def stop(self, now: bool = False) -> None:
         """End the server's process; raises if it cannot be proven gone."""
-        if armed(self.hub_settings.crash_points, "stop.raises"):
+        if crash_points.armed("stop.raises"):
             raise RuntimeError("a test wants this stop to fail")
         record = self._living()
         if record is not None and await self.machine.end(record.server_id, grace=0.0 if now else GRACE_SECONDS):
@@ -144,7 +144,7 @@ class RecordedSpawner(ClearsHalfStarts, Spawner):  # type: ignore[misc]  # Jupyt
         try:
             # Shielded: a launch that is cut in half could still become a process that nobody ends.
             await asyncio.shield(launching)
-            die_if_armed(self.hub_settings.crash_points, "spawn.launched")
+            crash_points.reach("spawn.launched")
             await self._until_it_answers()
         except BaseException:
             await asyncio.wait([launching], timeout=_LAUNCH_SECONDS)

@@ -20,7 +20,6 @@ _SHARED = {
     "public_url": "NBHUB_JUPYTERHUB_PUBLIC_URL",
     "subdomains": "NBHUB_SUBDOMAINS",
     "profiles_file": "NBHUB_PROFILES_FILE",
-    "crash_points": "NBHUB_CRASH_POINTS",
 }
 Secret = Annotated[str, about(secret=True)]
 
@@ -37,14 +36,6 @@ def _one_of(words: tuple[str, ...]) -> Callable[[str], str]:
         return word
 
     return checked
-
-
-def _network(text: str) -> str:
-    return str(IPv4Network(text))
-
-
-def _address(text: str) -> str:
-    return str(IPv4Address(text))
 
 
 class HubSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -87,8 +78,6 @@ class HubSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     system_directories: Words = ()
     start_timeout: int = 300
     concurrent_starts: int = 8
-    # Directory of armed faults; for tests only.
-    crash_points: str = ""
     # Docker: the network that the hub shares with its containers.
     docker_network: str = ""
     # Kubernetes: the hub's namespace, and a JSON object of directories (as in the spec) and the claims that hold them.
@@ -100,8 +89,8 @@ class HubSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     network: Annotated[str, about(form=_one_of(NETWORKS))] = "closed"
     # The way into the internet: its program; networks closed besides private ones; who is asked for names.
     slirp4netns: str = "slirp4netns"
-    closed_networks: Annotated[Words, about(form=_network)] = ()
-    name_servers: Annotated[Words, about(form=_address)] = ()
+    closed_networks: Annotated[Words, about(form=lambda text: str(IPv4Network(text)))] = ()
+    name_servers: Annotated[Words, about(form=lambda text: str(IPv4Address(text)))] = ()
     # A delegated cgroup v2 directory; empty: below the hub's own cgroups.
     cgroup: str = ""
 

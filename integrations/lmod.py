@@ -16,7 +16,6 @@ This holds for sh, bash and ksh, in UTF-8 and in the C locale. zsh besides puts 
 
 import re
 from collections.abc import Callable, Sequence
-from enum import StrEnum
 
 from msgspec import Struct
 
@@ -37,63 +36,6 @@ _MOST_IN_LINE = 200
 """How many arguments are written one by one: Lua has 250 registers for them."""
 
 
-class Kind(StrEnum):
-    """What an argument is."""
-
-    TEXT = "text"
-    VARIABLE = "variable"
-    PATH_VARIABLE = "path variable"
-    VALUE = "value"
-    PUSHED = "pushed value"
-    PATH = "path"
-    SEPARATOR = "separator"
-    MODULE = "module"
-    FAMILY = "family"
-    ALIAS = "alias name"
-    COMMAND = "command"
-
-
-class Function(Struct, frozen=True):
-    """A function that a modulefile may call: the fewest and the most arguments (None: any number), and their kinds.
-
-    The last kind is that of all further arguments.
-    """
-
-    fewest: int
-    most: int | None
-    kinds: tuple[Kind, ...]
-
-
-FUNCTIONS = {
-    # What `module help` and `module whatis` show. Lmod puts the arguments of one `help` together.
-    "help": Function(1, None, (Kind.TEXT,)),
-    "whatis": Function(1, 1, (Kind.TEXT,)),
-    # Put entries before or after those of a variable, `:` between them unless a third argument says otherwise.
-    "prepend_path": Function(2, 3, (Kind.PATH_VARIABLE, Kind.PATH, Kind.SEPARATOR)),
-    "append_path": Function(2, 3, (Kind.PATH_VARIABLE, Kind.PATH, Kind.SEPARATOR)),
-    # `setenv` leaves the variable unset after an unload, `pushenv` puts the value from before back.
-    "setenv": Function(2, 2, (Kind.VARIABLE, Kind.VALUE)),
-    "pushenv": Function(2, 2, (Kind.VARIABLE, Kind.PUSHED)),
-    "unsetenv": Function(1, 1, (Kind.VARIABLE,)),
-    # `depends_on` loads what is not loaded, and unloads it when nothing depends on it any more; `load` always does.
-    "depends_on": Function(1, None, (Kind.MODULE,)),
-    "load": Function(1, None, (Kind.MODULE,)),
-    # Refuse to load while one of these is loaded, or one of these is not.
-    "conflict": Function(1, None, (Kind.MODULE,)),
-    "prereq": Function(1, None, (Kind.MODULE,)),
-    # Of the modules of one family a single one is loaded: the next replaces it.
-    "family": Function(1, 1, (Kind.FAMILY,)),
-    # The command is the shell's to run when somebody types the name: that is its purpose.
-    "set_alias": Function(2, 2, (Kind.ALIAS, Kind.COMMAND)),
-}
-"""The functions that a modulefile may call; their order is the one in which they are listed."""
-
-
-def names() -> list[str]:
-    """The functions that a modulefile may call."""
-    return list(FUNCTIONS)
-
-
 def file_name(version: str) -> str:
     """The name of the modulefile of a version."""
     return f"{version}.lua"
@@ -103,7 +45,7 @@ def with_line_feeds(calls: Sequence[ModuleCall]) -> list[ModuleCall]:
     """The calls with texts whose lines end as Lmod needs them, also where they were written on Windows."""
     return [
         ModuleCall(id=call.id, arguments=[text.replace("\r\n", "\n") for text in call.arguments])
-        if call.id in FUNCTIONS and FUNCTIONS[call.id].kinds == (Kind.TEXT,)
+        if call.id in FUNCTIONS and FUNCTIONS[call.id].kinds == (_text,)
         else call
         for call in calls
     ]
@@ -290,20 +232,41 @@ def _alias(text: str) -> str:
     return "is a word that shells or Lmod need" if text in _ALIASES_RUN_UNTYPED or _not_anybodys(text) else ""
 
 
-_CHECKS: dict[Kind, Callable[[str], str]] = {
-    Kind.TEXT: _text,
-    Kind.VARIABLE: _variable,
-    Kind.PATH_VARIABLE: _path_variable,
-    Kind.VALUE: _value,
-    Kind.PUSHED: _pushed,
-    Kind.PATH: _path,
-    Kind.SEPARATOR: _separator,
-    Kind.MODULE: _module,
-    Kind.FAMILY: _family,
-    Kind.ALIAS: _alias,
-    Kind.COMMAND: _command,
+class Function(Struct, frozen=True):
+    """A function that a modulefile may call: the fewest and the most arguments (None: any number), and their kinds.
+
+    A kind is what tells what is wrong with an argument (nothing is the empty text); the last is that of all further
+    ones.
+    """
+
+    fewest: int
+    most: int | None
+    kinds: tuple[Callable[[str], str], ...]
+
+
+FUNCTIONS = {
+    # What `module help` and `module whatis` show. Lmod puts the arguments of one `help` together.
+    "help": Function(1, None, (_text,)),
+    "whatis": Function(1, 1, (_text,)),
+    # Put entries before or after those of a variable, `:` between them unless a third argument says otherwise.
+    "prepend_path": Function(2, 3, (_path_variable, _path, _separator)),
+    "append_path": Function(2, 3, (_path_variable, _path, _separator)),
+    # `setenv` leaves the variable unset after an unload, `pushenv` puts the value from before back.
+    "setenv": Function(2, 2, (_variable, _value)),
+    "pushenv": Function(2, 2, (_variable, _pushed)),
+    "unsetenv": Function(1, 1, (_variable,)),
+    # `depends_on` loads what is not loaded, and unloads it when nothing depends on it any more; `load` always does.
+    "depends_on": Function(1, None, (_module,)),
+    "load": Function(1, None, (_module,)),
+    # Refuse to load while one of these is loaded, or one of these is not.
+    "conflict": Function(1, None, (_module,)),
+    "prereq": Function(1, None, (_module,)),
+    # Of the modules of one family a single one is loaded: the next replaces it.
+    "family": Function(1, 1, (_family,)),
+    # The command is the shell's to run when somebody types the name: that is its purpose.
+    "set_alias": Function(2, 2, (_alias, _command)),
 }
-"""Per kind what is wrong with an argument; nothing is the empty text."""
+"""The functions that a modulefile may call; their order is the one in which they are listed."""
 
 
 def _excess(calls: Sequence[ModuleCall]) -> list[tuple[str, str, str]]:
@@ -330,7 +293,7 @@ def _call_problems(number: int, call: ModuleCall) -> list[tuple[str, str, str]]:
         found.append((place, "maxItems", f"{call.id} has at most {_counted(function.most)}"))
     for index, text in enumerate(call.arguments[: function.most]):
         kind = function.kinds[min(index, len(function.kinds) - 1)]
-        reason = _unstorable(text) or _CHECKS[kind](text)
+        reason = _unstorable(text) or kind(text)
         if reason:
             found.append((f"{place}/{index}", "format", reason))
     if not found:
@@ -340,14 +303,14 @@ def _call_problems(number: int, call: ModuleCall) -> list[tuple[str, str, str]]:
 
 def _arguments_together(function: Function, arguments: Sequence[str]) -> list[tuple[str, str]]:
     """What is wrong with arguments that are right one by one: which (the empty text: all), and a sentence."""
-    if function.kinds == (Kind.TEXT,) and _quoted_badly("".join(arguments)):
+    if function.kinds == (_text,) and _quoted_badly("".join(arguments)):
         return [("", "must not hold `[========[` or `]========]`, or end in `]` after several lines: " + _UNREADABLE)]
-    if function.kinds[0] == Kind.VARIABLE and len(arguments) == 2:
+    if function.kinds[0] is _variable and len(arguments) == 2:
         variable, value = arguments
         # In Big5, GBK and Shift JIS a character may end in the byte of the backslash that Lmod puts before the next.
         if LOCALE_VARIABLE.fullmatch(variable) and not _LOCALE.fullmatch(value):
             return [("/1", "must be `C`, `POSIX` or a locale in UTF-8: with others a shell takes values for commands")]
-    if Kind.SEPARATOR in function.kinds:
+    if _separator in function.kinds:
         reason = _entries(arguments[1], _separator_of(arguments))
         return [("/1", reason)] if reason else []
     return []
@@ -375,14 +338,14 @@ def _quarrels(calls: Sequence[ModuleCall]) -> list[tuple[str, str, str]]:
         for number, call in enumerate(calls)
         if call.id in FUNCTIONS and call.arguments
     ]
-    variables = {arguments[0] for _, arguments, kinds in known if kinds[0] in (Kind.VARIABLE, Kind.PATH_VARIABLE)}
+    variables = {arguments[0] for _, arguments, kinds in known if kinds[0] in (_variable, _path_variable)}
     separators: dict[str, str] = {}
     found = []
     for place, arguments, kinds in known:
-        if kinds[0] == Kind.ALIAS and arguments[0] in variables:
+        if kinds[0] is _alias and arguments[0] in variables:
             found.append((f"{place}/0", "format", "is a variable of this module too: Lmod would make one of them"))
         separator = _separator_of(arguments)
-        if Kind.SEPARATOR in kinds and separators.setdefault(arguments[0], separator) != separator:
+        if _separator in kinds and separators.setdefault(arguments[0], separator) != separator:
             found.append((place, "format", "must have the separator of the variable's first call: Lmod takes that one"))
     return found
 

@@ -133,16 +133,11 @@ def _expiry(claims: Mapping[str, Any]) -> datetime:
 def bearer_token(request: Request[Any, Any, Any]) -> str:
     """The one bearer token of a request; raises `IdentityUnknown`."""
     given = request.headers.getall("authorization", [])
-    if len(given) != 1:
-        raise IdentityUnknown("A valid access token is needed.", hint="Send it as `Authorization: Bearer …`.")
-    scheme, _, token = given[0].partition(" ")
-    if scheme.lower() != "bearer" or not 0 < len(token) <= LARGEST_TOKEN or not _plain(token):
+    scheme, _, token = given[0].partition(" ") if len(given) == 1 else ("", "", "")
+    plain = token.isascii() and token.isprintable() and " " not in token
+    if scheme.lower() != "bearer" or not 0 < len(token) <= LARGEST_TOKEN or not plain:
         raise IdentityUnknown("A valid access token is needed.", hint="Send it as `Authorization: Bearer …`.")
     return token
-
-
-def _plain(token: str) -> bool:
-    return token.isascii() and token.isprintable() and " " not in token
 
 
 def identity_of(claims: Mapping[str, Any], settings: Settings) -> Identity:

@@ -46,37 +46,22 @@ _RATE_HEADERS = {
     "Reset": "Seconds after which as many may come again.",
 }
 _TAG = r'(W/)?"[!#-~]*"'
+_TAGS = {"pattern": rf"^(\*|{_TAG}(, *{_TAG})*)$"}
+_KEY = {"minLength": 1, "maxLength": 255, "pattern": "^[!-~]+$"}
 _REQUEST_HEADERS = {
-    name: {"name": name, "in": "header", "required": False, "description": description, "schema": schema}
-    for name, description, schema in (
-        (
-            "Idempotency-Key",
-            "The same request with the same key gets the first answer again, for a day.",
-            {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[!-~]+$"},
-        ),
-        (
-            "If-Match",
-            "The `ETag` of the version to change.",
-            {"type": "string", "pattern": rf"^(\*|{_TAG}(, *{_TAG})*)$"},
-        ),
-        (
-            "If-None-Match",
-            "The `ETag` of versions that the client has; `*`: any.",
-            {"type": "string", "pattern": rf"^(\*|{_TAG}(, *{_TAG})*)$"},
-        ),
-        ("If-Modified-Since", "The `Last-Modified` of the version that the client has.", {"type": "string"}),
-        ("If-Unmodified-Since", "The `Last-Modified` of the version that is asked for.", {"type": "string"}),
-        ("Range", "One range, as in `bytes=0-99`, `bytes=100-` or `bytes=-100`.", {"type": "string"}),
-        (
-            "If-Range",
-            "The `ETag` of the version that a range is asked of: of another, all is the answer.",
-            {"type": "string"},
-        ),
-        (
-            "Prefer",
-            "`wait=N`: seconds, at most 60, to wait for the end of the work.",
-            {"type": "string"},
-        ),
+    name: {
+        **{"name": name, "in": "header", "required": False, "description": description},
+        "schema": {"type": "string", **more},
+    }
+    for name, description, more in (
+        ("Idempotency-Key", "The same request with the same key gets the first answer again, for a day.", _KEY),
+        ("If-Match", "The `ETag` of the version to change.", _TAGS),
+        ("If-None-Match", "The `ETag` of versions that the client has; `*`: any.", _TAGS),
+        ("If-Modified-Since", "The `Last-Modified` of the version that the client has.", {}),
+        ("If-Unmodified-Since", "The `Last-Modified` of the version that is asked for.", {}),
+        ("Range", "One range, as in `bytes=0-99`, `bytes=100-` or `bytes=-100`.", {}),
+        ("If-Range", "The `ETag` of the version that a range is asked of: of another, all is the answer.", {}),
+        ("Prefer", "`wait=N`: seconds, at most 60, to wait for the end of the work.", {}),
     )
 }
 

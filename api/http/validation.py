@@ -13,7 +13,7 @@ import math
 import re
 import time
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
-from functools import lru_cache, partial
+from functools import partial
 from typing import Any, NoReturn, ParamSpec, TypeVar, get_args
 from urllib.parse import parse_qsl
 
@@ -59,7 +59,7 @@ _LARGE_BODIES = threads_behind(2, "large-body")
 class QueryField(Struct, frozen=True):
     """A query parameter that a handler or one of its dependencies declares."""
 
-    annotation: Any
+    reader: Reader
     required: bool
     repeatable: bool
 
@@ -71,7 +71,15 @@ class RequestReader:
         body = handler.parsed_data_field
         self.body_optional = body is not None and type(None) in get_args(body.annotation)
         self.body: Reader | None = None if body is None else reader_of(body.annotation)
-        self.query = {name: (field, reader_of(field.annotation)) for name, field in query_fields(handler).items()}
+        self.query = {
+            name: QueryField(
+                reader=reader_of(annotation),
+                required=field.is_required and not field.is_optional,
+                repeatable=field.is_non_string_sequence,
+            )
+            for name, field, definition, annotation in _parameters(handler)
+            if definition.param_type == "query"
+        }
         self.path = {
             name: reader_of(annotation)
             for name, _, definition, annotation in _parameters(handler)
@@ -281,20 +289,6 @@ def _parameters(handler: HTTPRouteHandler) -> Iterator[tuple[str, FieldDefinitio
                 yield definition.name or name, field, definition, model.__annotations__[name]
 
 
-@lru_cache(maxsize=1024)
-def query_fields(handler: HTTPRouteHandler) -> dict[str, QueryField]:
-    """The query parameters of a handler by their names on the wire."""
-    return {
-        name: QueryField(
-            annotation=annotation,
-            required=field.is_required and not field.is_optional,
-            repeatable=field.is_non_string_sequence,
-        )
-        for name, field, definition, annotation in _parameters(handler)
-        if definition.param_type == "query"
-    }
-
-
 def _read_query(request: Request[Any, Any, Any], reader: RequestReader, problems: Problems) -> None:
     """Read the query string; its values go to where Litestar looks for them, e-mails in their one form."""
     given: dict[str, list[str]] = {}
@@ -305,12 +299,12 @@ def _read_query(request: Request[Any, Any, Any], reader: RequestReader, problems
         if name not in reader.query:
             problems.add(printable(name), "additionalProperties", f"there is no query parameter {quoted(name)}")
             continue
-        field, one = reader.query[name]
+        field = reader.query[name]
         if len(values) > 1 and not field.repeatable:
             problems.add(name, "duplicate", "must be given once")
             continue
-        pairs += [(name, _parameter(text, one, name, problems)) for text in values]
-    for name, (field, _) in reader.query.items():
+        pairs += [(name, _parameter(text, field.reader, name, problems)) for text in values]
+    for name, field in reader.query.items():
         if field.required and name not in given:
             problems.add(name, "required", "is required")
     ScopeState.from_scope(request.scope).parsed_query = tuple(pairs)

@@ -11,14 +11,19 @@ from pathlib import Path
 _DIRECTORY = os.environ.get("NBHUB_CRASH_POINTS", "")
 
 
-def reach(name: str, workflow: str = "") -> None:
-    """End this process at once if the point `name` is armed, for everybody or for this workflow."""
-    if not _DIRECTORY:
-        return
-    for armed in (name, f"{name}@{workflow}"):
+def armed(name: str, workflow: str = "") -> bool:
+    """Whether the point `name` is armed, for everybody or for this workflow. It is not any more."""
+    for one in (name, f"{name}@{workflow}") if _DIRECTORY else ():
         try:
-            # The removal is the claim: of many processes that get here, one dies.
-            Path(_DIRECTORY, armed).unlink()
+            # The removal is the claim: of many processes that get here, one is hit.
+            Path(_DIRECTORY, one).unlink()
         except FileNotFoundError:
             continue
+        return True
+    return False
+
+
+def reach(name: str, workflow: str = "") -> None:
+    """End this process at once if the point `name` is armed."""
+    if armed(name, workflow):
         os._exit(137)

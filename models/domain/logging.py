@@ -6,7 +6,6 @@ variables, and an event that was given a secret by mistake loses it.
 
 import logging
 import sys
-from typing import Any
 
 import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
@@ -41,7 +40,7 @@ def configure(settings: Settings) -> None:
         structlog.stdlib.ProcessorFormatter.remove_processors_meta,
         # Left to the console, a traceback would be printed with the values of variables.
         structlog.processors.format_exc_info,
-        structlog.dev.ConsoleRenderer() if console else structlog.processors.JSONRenderer(default=_plain),
+        structlog.dev.ConsoleRenderer() if console else structlog.processors.JSONRenderer(default=str),
     ]
     handler = logging.StreamHandler(sys.stdout)
     handler.setFormatter(structlog.stdlib.ProcessorFormatter(foreign_pre_chain=shared, processors=last))
@@ -61,7 +60,3 @@ def configure(settings: Settings) -> None:
         wrapper_class=structlog.stdlib.BoundLogger,
         cache_logger_on_first_use=False,
     )
-
-
-def _plain(value: Any) -> str:
-    return str(value)

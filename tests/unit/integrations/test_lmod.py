@@ -13,7 +13,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from integrations.lmod import FUNCTIONS, MOST_ARGUMENTS, MOST_BYTES, names, problems, render, with_line_feeds
+from integrations.lmod import FUNCTIONS, MOST_ARGUMENTS, MOST_BYTES, problems, render, with_line_feeds
 from models.domain.reserved_variables import VARIABLE
 from models.domain.values import ModuleCall as Call
 
@@ -313,7 +313,7 @@ for command in spider avail "spider $*" "whatis $*" "help $*" "--redirect whatis
 def lua(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lua]:
     script = tmp_path_factory.mktemp("lua") / "runs.lua"
     script.write_text(LUA)
-    command = (_program("lua5.3", "lua"), str(script), *names())
+    command = (_program("lua5.3", "lua"), str(script), *FUNCTIONS)
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
         yield Lua(process)
 
@@ -339,7 +339,7 @@ pieces = st.one_of(
 texts = st.lists(pieces, max_size=3).map("".join)
 SURROGATES = re.compile("[\ud800-\udfff]")
 any_texts = st.one_of(texts, st.builds("{}{}".format, texts, st.sampled_from("\ud800\udfff")))
-any_calls = st.builds(Call, st.sampled_from(names()), st.lists(any_texts, max_size=5))
+any_calls = st.builds(Call, st.sampled_from(list(FUNCTIONS)), st.lists(any_texts, max_size=5))
 
 
 @settings(max_examples=200, deadline=None, derandomize=True)
@@ -380,8 +380,8 @@ def test_lua_receives_injected_text_as_it_is(lua: Lua, function: str, index: int
 
 
 @settings(max_examples=40, deadline=None, derandomize=True)
-@given(calls=st.lists(st.builds(Call, st.sampled_from(names()), st.lists(texts, max_size=5)), max_size=8))
-@example(calls=[Call(function, [text] * 3) for function, text in zip(names() * 9, INJECTED, strict=False)][:60])
+@given(calls=st.lists(st.builds(Call, st.sampled_from(list(FUNCTIONS)), st.lists(texts, max_size=5)), max_size=8))
+@example(calls=[Call(function, [text] * 3) for function, text in zip(list(FUNCTIONS) * 9, INJECTED, strict=False)][:60])
 @example(calls=[Call("help", ["a", *INJECTED[:40]] * 6)])
 def test_only_the_functions_are_called(calls: list[Call]) -> None:
     compiler = (_program("luac5.3", "luac"), "-l", "-p", "-")
@@ -900,7 +900,7 @@ def test_calls_that_quarrel_are_refused() -> None:
     ]
 
 
-@pytest.mark.parametrize("function", names())
+@pytest.mark.parametrize("function", list(FUNCTIONS))
 def test_a_function_has_its_number_of_arguments(function: str) -> None:
     place = "/luaModuleFile/0/arguments"
     fewest, most = FUNCTIONS[function].fewest, FUNCTIONS[function].most
@@ -925,7 +925,7 @@ def test_a_function_has_its_number_of_arguments(function: str) -> None:
 )
 def test_other_functions_are_refused(function: str) -> None:
     calls = [Call("help", ["first"]), Call(function, ["\n"])]
-    listed = f"must be one of {', '.join(names())}"
+    listed = f"must be one of {', '.join(FUNCTIONS)}"
     assert problems(calls) == [("/luaModuleFile/1/id", "enum", listed)]
     with pytest.raises(ValueError, match="Not a function of modulefiles"):
         render(calls)
@@ -980,7 +980,7 @@ def test_more_is_refused_and_nothing_else_is_said() -> None:
 
 @pytest.mark.parametrize("number", [0, 199, 200, 201, 255, 256, 1000])
 def test_lua_receives_any_number_of_arguments(lua: Lua, number: int) -> None:
-    calls = [Call(function, [f"{index}" for index in range(number)]) for function in names()]
+    calls = [Call(function, [f"{index}" for index in range(number)]) for function in FUNCTIONS]
     assert lua.run(render(calls)) == _said(calls)
 
 
@@ -1001,11 +1001,11 @@ def test_every_function_does_in_lmod_what_it_is_for(shell: Shell) -> None:
     calls = [
         Call("prereq", ["needed/1"]),
         Call("conflict", ["enemy"]),
-        *(Call(name, VALID[name]) for name in names() if name not in ("prereq", "conflict", "depends_on", "load")),
+        *(Call(name, VALID[name]) for name in FUNCTIONS if name not in ("prereq", "conflict", "depends_on", "load")),
         Call("depends_on", ["base/1"]),
         Call("load", ["other"]),
     ]
-    assert {call.id for call in calls} == set(names()) == set(VALID)
+    assert {call.id for call in calls} == set(FUNCTIONS) == set(VALID)
     assert problems(calls) == []
     shell.add("tool/1", *calls)
     here = {"TOOL_PATH": "/before", "TOOL_MODE": "slow", "TOOL_OLD": "old"}
