@@ -1,7 +1,7 @@
 """Modules: software that Lmod loads in servers."""
 
 from collections.abc import Sequence
-from typing import Annotated, Any
+from typing import Annotated
 from uuid import UUID
 
 import msgspec
@@ -140,7 +140,10 @@ class ModulesController(Controller):
             write.require_match(found.version)
             if data.featured is True and not found.featured:
                 _check(data, None, _featured_problems(write.caller, settings))
-            values = _changes(data)
+            # The columns that change, but for the calls.
+            values = given(
+                name=data.name, module_version=data.version, description=data.description, featured=data.featured
+            )
             if calls is None and values.keys() <= {"description", "featured"}:
                 if values:
                     await modules.update(found, values, write.caller)
@@ -178,11 +181,6 @@ def _featured_problems(caller: Caller, settings: Settings) -> list[ProblemDetail
     if caller.admin or not settings.featured_by_admins_only:
         return []
     return [ProblemDetail(path="/featured", code="admin", message="only admins make modules featured here")]
-
-
-def _changes(data: ModuleUpdate) -> dict[str, Any]:
-    """The columns that change, but for the calls."""
-    return given(name=data.name, module_version=data.version, description=data.description, featured=data.featured)
 
 
 async def _look(identity: UUID, caller: Caller) -> ModuleView:

@@ -56,7 +56,8 @@ class OperationsController(Controller):
         kind: Annotated[str | None, QueryParameter(max_length=64, description="For example `server.start`.")] = None,
     ) -> Response[list[OperationView]]:
         """Operations that the caller asked for or whose subject is the caller's, newest first; admins see all."""
-        about = _subject(subject)
+        # An id that cannot exist has no operations.
+        about = None if subject is None else parse_id(subject) or UUID(int=0)
         found = await operations.list_visible(
             caller, subject=about, status=status, kind=kind, before=page.before, limit=page.limit + 1
         )
@@ -132,11 +133,6 @@ class OperationsController(Controller):
             await cancellation.cancel(found, write.caller)
             write.accepts(found.id, wakes=Subject(found.subject_kind, found.subject))
         return write.answer
-
-
-def _subject(text: str | None) -> UUID | None:
-    """The subject to filter by: an id that cannot exist has no operations."""
-    return None if text is None else parse_id(text) or UUID(int=0)
 
 
 async def follow(

@@ -37,7 +37,7 @@ class HubConnection:
             answer = await self.client.request(method, url, **more)
         except httpx.HTTPError as error:
             raise HubUnavailable(f"JupyterHub does not answer ({type(error).__name__}).") from None
-        if answer.status_code == 404 and not _is_json(answer):
+        if answer.status_code == 404 and "json" not in answer.headers.get("content-type", ""):
             # A proxy which does not know the way yet: JupyterHub and the truth service say it in JSON.
             raise HubUnavailable("JupyterHub is not behind its proxy yet.")
         if answer.status_code not in accept:
@@ -82,7 +82,3 @@ def _retry_after(answer: httpx.Response) -> float:
         return min(60.0, max(1.0, float(answer.headers.get("Retry-After", "5"))))
     except ValueError:
         return 5.0
-
-
-def _is_json(answer: httpx.Response) -> bool:
-    return "json" in answer.headers.get("content-type", "")

@@ -248,8 +248,10 @@ class JupyterHub:
             # One that is missing would have the whole change refused.
             await self.ensure_user(user)
         for method, some in (("DELETE", there - users), ("POST", users - there)):
-            for part in _batched(sorted(some), PAGE_SIZE):
-                await self._ask(method, f"{self._group(name)}/users", json={"users": list(part)})
+            ordered = sorted(some)
+            for start in range(0, len(ordered), PAGE_SIZE):
+                part = ordered[start : start + PAGE_SIZE]
+                await self._ask(method, f"{self._group(name)}/users", json={"users": part})
 
     async def remove_group(self, name: str) -> None:
         """Remove a group, if there is one."""
@@ -325,11 +327,6 @@ def _user_missing(user: str) -> HubUserMissing:
         f"JupyterHub has no user {user}.",
         hint="If the user was just renamed or removed there, start the server again: the user is made anew.",
     )
-
-
-def _batched(items: list[str], size: int) -> list[list[str]]:
-    """Items in parts of at most `size`."""
-    return [items[start : start + size] for start in range(0, len(items), size)]
 
 
 def _major(version: str) -> int:

@@ -31,14 +31,6 @@ PORTS = {
 _FIRST, _APART = 8002, 10
 
 
-class PortTaken(StackFailed):
-    """The stack cannot have its ports; the message says what to do."""
-
-
-class MadeByAnotherVersion(StackFailed):
-    """What the directory holds is not what this version would use; the message says what to do."""
-
-
 class Layout(Struct, frozen=True):
     """The directories and ports of one stack, and whether each person's servers have an origin of their own."""
 
@@ -103,8 +95,8 @@ class Layout(Struct, frozen=True):
 def layout_of(directory: Path, *, running: bool = False) -> Layout:
     """The layout of the stack in `directory`. Its ports are chosen once: sign-ins are bound to the provider's.
 
-    Raises `MadeByAnotherVersion` when it is another version's; unless the stack is `running`, `PortTaken` when one of
-    the ports is in use by another program.
+    Raises `StackFailed` when it is another version's or, unless the stack is `running`, when one of the ports is in use
+    by another program.
     """
     directory = directory.resolve()
     directory.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -113,15 +105,15 @@ def layout_of(directory: Path, *, running: bool = False) -> Layout:
         try:
             ports = msgspec.json.decode(path.read_bytes(), type=dict[str, int])
         except msgspec.DecodeError:
-            raise PortTaken(f"{path} cannot be read: remove it, and the stack gets other ports") from None
+            raise StackFailed(f"{path} cannot be read: remove it, and the stack gets other ports") from None
         if ports.keys() != set(PORTS):
-            raise MadeByAnotherVersion(
+            raise StackFailed(
                 f"another version of the stack made {directory}, whose databases this one cannot read: remove that "
                 f"directory, with all that is in it, or start another stack with --dir"
             )
         for name, port in () if running else ports.items():
             if not is_free(port):
-                raise PortTaken(
+                raise StackFailed(
                     f"port {port}, which this stack uses for {name}, is in use: end that program, "
                     f"or start another stack with --dir"
                 )
@@ -150,7 +142,7 @@ def _choose(directory: Path) -> dict[str, int]:
                 _write(directory / "ports.json", ports)
                 _write(file, chosen | {str(directory): first})
                 return ports
-    raise PortTaken(f"no {len(PORTS)} ports in a row are free on this machine")
+    raise StackFailed(f"no {len(PORTS)} ports in a row are free on this machine")
 
 
 def _chosen(file: Path) -> dict[str, int]:

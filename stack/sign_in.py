@@ -4,30 +4,12 @@ from html.parser import HTMLParser
 from urllib.parse import urljoin, urlsplit
 
 import httpx
-import msgspec
-from msgspec import Struct
 
 from stack.state import StackFailed
 
 
-class SignInFailed(StackFailed):
-    """The sign-in did not come to its end; the message says where it stopped."""
-
-
-class NoSuchPerson(SignInFailed):
+class NoSuchPerson(StackFailed):
     """The provider knows nobody of this e-mail and password."""
-
-
-class Tokens(Struct, frozen=True, kw_only=True):
-    """What `POST /auth/token` answers."""
-
-    access_token: str
-    id_token: str
-    expires_at: float
-    expires_in: float
-    scope: str
-    token_type: str
-    refresh_token: str | None = None
 
 
 class _Form(HTMLParser):
@@ -52,7 +34,8 @@ async def sign_in(
 ) -> str:
     """Follow the sign-in that begins at `authorize_url`; the URL below `until` to which it leads in the end.
 
-    That URL is not fetched. `client` keeps the cookies. A development user's password is the default.
+    That URL is not fetched. `client` keeps the cookies. A development user's password is the default. Raises
+    `NoSuchPerson`, or `StackFailed` that says where it stopped.
     """
     answer = await client.get(authorize_url)
     for _ in range(15):
@@ -63,20 +46,20 @@ async def sign_in(
             answer = await client.get(target)
             continue
         if answer.status_code != 200:
-            raise SignInFailed(f"{urlsplit(str(answer.url)).path} answers {answer.status_code}")
+            raise StackFailed(f"{urlsplit(str(answer.url)).path} answers {answer.status_code}")
         form = _Form()
         form.feed(answer.text)
         if not form.found or "password" not in form.fields:
-            raise SignInFailed(f"{urlsplit(str(answer.url)).path} shows no sign-in form")
+            raise StackFailed(f"{urlsplit(str(answer.url)).path} shows no sign-in form")
         fields = form.fields | {"email": email, "password": password or email.partition("@")[0]}
         answer = await client.post(urljoin(str(answer.url), form.action), data=fields)
         if answer.status_code == 403:
             raise NoSuchPerson(f"there is no {email} who signs in with this password")
-    raise SignInFailed("the sign-in goes in circles")
+    raise StackFailed("the sign-in goes in circles")
 
 
-async def api_tokens(api_url: str, email: str) -> Tokens:
-    """Sign in at the API: begin at `/auth/authorize`, fill the provider's form, exchange the code."""
+async def access_token(api_url: str, email: str) -> str:
+    """Sign in at the API: begin at `/auth/authorize`, fill the provider's form, exchange the code for a token."""
     async with httpx.AsyncClient(timeout=30) as client:
         begun = await client.post(f"{api_url}/auth/authorize")
         begun.raise_for_status()
@@ -84,13 +67,14 @@ async def api_tokens(api_url: str, email: str) -> Tokens:
         redirect_uri = httpx.URL(authorize_url).params["redirect_uri"]
         landed = httpx.URL(await sign_in(authorize_url, email, client=client, until=redirect_uri))
         if "code" not in landed.params:
-            raise SignInFailed(f"the provider answers {landed.params.get('error', 'without a code')}")
+            raise StackFailed(f"the provider answers {landed.params.get('error', 'without a code')}")
         answer = await client.post(
             f"{api_url}/auth/token", json={"code": landed.params["code"], "state": landed.params["state"]}
         )
         if answer.status_code != 200:
-            raise SignInFailed(f"/auth/token answers {answer.status_code}: {answer.text[:300]}")
-        return msgspec.json.decode(answer.content, type=Tokens)
+            raise StackFailed(f"/auth/token answers {answer.status_code}: {answer.text[:300]}")
+        token: str = answer.json()["access_token"]
+        return token
 
 
 async def hub_user(api_url: str, access_token: str) -> str:

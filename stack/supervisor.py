@@ -31,7 +31,7 @@ from stack.parts import Part
 from stack.process import ManagedProcess, describe, end_leftover
 from stack.programs import Program
 from stack.progress import Progress
-from stack.sign_in import api_tokens, hub_user
+from stack.sign_in import access_token, hub_user
 from stack.state import MARK, Claim, Ended, Info, RunProgram, StackFailed, State, processes_of, write_state
 
 # Whoever depends on a part ends before it.
@@ -144,7 +144,7 @@ class Stack:
 
     async def token(self, email: str) -> str:
         """An access token of a development user, got through the real sign-in."""
-        return (await api_tokens(self.info.api, email)).access_token
+        return await access_token(self.info.api, email)
 
     async def hub_token(self, email: str) -> str:
         """A JupyterHub token of a development user, with the rights of a browser session."""

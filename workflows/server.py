@@ -47,7 +47,9 @@ class ServerWorkflow(Looking):
             if not is_cancelled_exception(error):
                 raise
             # The wish goes back, and the world follows it.
-            await self._revert(plan)
+            await workflow.execute_activity_method(
+                Records.revert_server, _wish(plan), **records("Cancelled: take the wish back")
+            )
         return False
 
     async def _make_true(self, subject: Subject, plan: ServerPlan, start_patience: float) -> None:
@@ -132,11 +134,6 @@ class ServerWorkflow(Looking):
     async def _begin(self, subject: Subject) -> PlanSeen:
         return await workflow.execute_activity_method(
             Records.begin_server, run_of(subject), **records("Read what is wished")
-        )
-
-    async def _revert(self, plan: ServerPlan) -> None:
-        await workflow.execute_activity_method(
-            Records.revert_server, _wish(plan), **records("Cancelled: take the wish back")
         )
 
 

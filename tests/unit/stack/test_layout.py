@@ -11,7 +11,8 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from stack.layout import PORTS, Layout, MadeByAnotherVersion, PortTaken, layout_of, usual
+from stack.layout import PORTS, Layout, layout_of, usual
+from stack.state import StackFailed
 
 # What the kernel allows for the path of a socket, with PostgreSQL's name for it.
 LONGEST = 107 - len("/.s.PGSQL.5432.lock")
@@ -97,7 +98,7 @@ def test_where_every_port_may_be_taken_at_random_a_stack_has_some_all_the_same(
 def test_a_port_that_another_program_has_is_named(tmp_path: Path, listen: Callable[[int], None]) -> None:
     layout = layout_of(tmp_path)
     listen(layout.ports["vault"])
-    with pytest.raises(PortTaken) as raised:
+    with pytest.raises(StackFailed) as raised:
         layout_of(tmp_path)
     assert f"port {layout.ports['vault']}, which this stack uses for vault," in str(raised.value)
     assert "--dir" in str(raised.value)
@@ -107,7 +108,7 @@ def test_a_directory_of_another_version_is_said_to_be_one(tmp_path: Path) -> Non
     layout = layout_of(tmp_path)
     ports = {name: port for name, port in layout.ports.items() if name != "vault_cluster"}
     (tmp_path / "ports.json").write_bytes(msgspec.json.encode(ports))
-    with pytest.raises(MadeByAnotherVersion, match=r"remove that directory.*--dir"):
+    with pytest.raises(StackFailed, match=r"remove that directory.*--dir"):
         layout_of(tmp_path)
 
 
@@ -155,7 +156,7 @@ def test_addresses(tmp_path: Path) -> None:
 
 def test_a_file_of_ports_that_makes_no_sense_is_a_sentence(tmp_path: Path) -> None:
     (tmp_path / "ports.json").write_text('{"api": "x')
-    with pytest.raises(PortTaken, match=r"ports\.json cannot be read: remove it"):
+    with pytest.raises(StackFailed, match=r"ports\.json cannot be read: remove it"):
         layout_of(tmp_path)
 
 
