@@ -88,7 +88,7 @@ class Access:
         due = {one.server: one for one in lost if one.lost_at <= grace_ends}
         stopped = [one for one in due.values() if await mounts.stop(one)]
         crash_points.reach("withdraw.effect", activity.info().workflow_id or "")
-        await wake_all(self._wake, [mounts.subject_of(one) for one in stopped])
+        await wake_all(self._wake, [Subject("server", one.server) for one in stopped])
         return bool(due)
 
     def _grace_ends(self) -> datetime:

@@ -1,7 +1,6 @@
 """Preparing a person's place: the JupyterHub user and the home directory."""
 
 from typing import Annotated
-from uuid import UUID
 
 from litestar import Controller, Response, put
 from litestar.di import NamedDependency
@@ -13,7 +12,7 @@ from api.http.operation_view import OperationView
 from api.http.policy import Policy, needs
 from api.http.write import SHORT_WAIT, Write
 from models.domain.errors import RecordMissing, printable
-from models.domain.values import Caller, Subject
+from models.domain.values import Subject
 from models.ledger import operations
 from models.records import persons
 
@@ -38,7 +37,10 @@ class InitializeController(Controller):
         It can be repeated at any time; the first start of a server does it too.
         """
         async with write:
-            person = await _person(email, write.caller)
+            wanted = own_email(write.caller, email)
+            person = await persons.find_by_email(wanted)
+            if person is None:
+                raise RecordMissing(f"Nobody with the e-mail {printable(wanted)!r} has signed in.")
             operation = await operations.open_operation(
                 "person.initialize",
                 Subject("person", person),
@@ -47,11 +49,3 @@ class InitializeController(Controller):
             )
             write.accepts(operation, wakes=Subject("person", person), wait=SHORT_WAIT)
         return write.answer
-
-
-async def _person(email: str | None, caller: Caller) -> UUID:
-    wanted = own_email(caller, email)
-    person = await persons.find_by_email(wanted)
-    if person is None:
-        raise RecordMissing(f"Nobody with the e-mail {printable(wanted)!r} has signed in.")
-    return person

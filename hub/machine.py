@@ -36,15 +36,6 @@ class Machine:
     def __init__(self, records: Records) -> None:
         self.records = records
 
-    async def living(self) -> list[Record]:
-        """Return the records of all living servers."""
-        return self.records.all_living()
-
-    async def living_of(self, server_id: str) -> list[Record]:
-        """Return the record of this server if it lives; an empty list is a proof that nothing of it does."""
-        record = self.records.living(server_id)
-        return [] if record is None else [record]
-
     async def end(
         self, server_id: str, up_to_generation: int | None = None, grace: float = GRACE_SECONDS
     ) -> list[Record]:
@@ -166,7 +157,7 @@ def _last_lines(path: Path) -> str:
 
 async def _end_all(data_dir: Path) -> int:
     machine = Machine(Records(data_dir))
-    left = await asyncio.gather(*(machine.end(record.server_id) for record in await machine.living()))
+    left = await asyncio.gather(*(machine.end(record.server_id) for record in machine.records.all_living()))
     return 1 if any(left) else 0
 
 

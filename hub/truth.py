@@ -37,10 +37,11 @@ class MachineBackend:
         self._machine = machine
 
     async def living(self) -> list[Report]:
-        return [_report(record) for record in await self._machine.living()]
+        return [_report(record) for record in self._machine.records.all_living()]
 
     async def living_of(self, server_id: str) -> list[Report]:
-        return [_report(record) for record in await self._machine.living_of(server_id)]
+        record = self._machine.records.living(server_id)
+        return [] if record is None else [_report(record)]
 
     async def end(self, server_id: str, up_to_generation: int) -> list[Report]:
         return [_report(record) for record in await self._machine.end(server_id, up_to_generation)]

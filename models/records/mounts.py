@@ -14,7 +14,7 @@ from models.database.sql import decoded, page, records, row, rows, to_json
 from models.database.transactions import Transaction
 from models.domain.errors import DependencyUnavailable
 from models.domain.kinds import DIRECTORIES
-from models.domain.values import Subject, Wish
+from models.domain.values import Wish
 from models.ledger.operations import LeftOut
 from models.records import servers
 from models.records.secrets import Placed
@@ -287,8 +287,3 @@ async def stop(mount: LostMount) -> bool:
             "UPDATE server SET last_error = :error::jsonb WHERE id = :server", error=to_json(error), server=mount.server
         )
     return True
-
-
-def subject_of(mount: LostMount) -> Subject:
-    """The server, to be woken."""
-    return Subject("server", mount.server)

@@ -83,7 +83,7 @@ def until(condition: Callable[[], bool]) -> None:
 async def test_a_launched_process_is_recorded_and_nobodys_child(tmp_path: Path) -> None:
     machine = Machine(Records(tmp_path))
     assert launch(tmp_path) == ""
-    (record,) = await machine.living()
+    (record,) = machine.records.all_living()
     try:
         assert (record.generation, record.port, record.hub_name) == (3, 4321, "lab")
         assert processes.is_alive(record.process)
@@ -92,7 +92,7 @@ async def test_a_launched_process_is_recorded_and_nobodys_child(tmp_path: Path) 
         until(lambda: "500" in machine.records.log_file(ID).read_text())
         # One server, one process: the second waits for the first to end, and gives up.
         assert "still has a process" in launch(tmp_path, generation=4)
-        assert [found.generation for found in await machine.living()] == [3]
+        assert [found.generation for found in machine.records.all_living()] == [3]
     finally:
         assert await machine.end(ID, grace=0) == []
     assert not processes.is_alive(record.process)
@@ -106,7 +106,7 @@ async def test_a_fence_holds_at_the_last_moment(tmp_path: Path) -> None:
     assert "later start or stop" in launch(tmp_path)
     # It says why, and is gone a moment later.
     until(lambda: not machine.records.is_alive(ID))
-    assert await machine.living() == []
+    assert machine.records.all_living() == []
 
 
 @pytest.mark.parametrize("changes", [{"program": "/none"}, {"directory": "/none"}])
@@ -114,7 +114,7 @@ async def test_what_cannot_be_executed_leaves_nothing(tmp_path: Path, changes: d
     assert "/none" in launch(tmp_path, **changes)
     machine = Machine(Records(tmp_path))
     until(lambda: not machine.records.is_alive(ID))
-    assert await machine.living() == []
+    assert machine.records.all_living() == []
 
 
 @pytest.mark.parametrize(
@@ -166,7 +166,7 @@ async def test_secrets_are_nowhere_but_in_memory(tmp_path: Path) -> None:
     hidden = ("--setenv", "KEY", "shh-variable")
     sleep = {"program": "/bin/sleep", "arguments": ("sleep", "60")}
     assert launch(tmp_path, hidden_arguments=hidden, files=("shh-file",), **sleep) == ""
-    (record,) = await machine.living()
+    (record,) = machine.records.all_living()
     try:
         (program,) = processes.children(record.process.pid)
         for process in (record.process, program):
@@ -185,7 +185,7 @@ async def test_no_argument_becomes_two(tmp_path: Path) -> None:
     said = launch(tmp_path, hidden_arguments=("--setenv", "KEY", "shh\0--bind\0/\0/mnt"))
     assert "NUL" in said
     assert "shh" not in said
-    assert await Machine(Records(tmp_path)).living() == []
+    assert Records(tmp_path).all_living() == []
     assert not Records(tmp_path).log_file(ID).exists()
 
 
@@ -236,7 +236,7 @@ async def test_what_a_program_leaves_behind_ends_with_it(then: str, tmp_path: Pa
         assert machine.records.exit_code(ID) == 7
     else:
         until(lambda: len(runaways(name)) == 1)
-        assert len(await machine.living_of(ID)) == 1
+        assert machine.records.living(ID) is not None
         assert await machine.end(ID, grace=0.05) == []
     assert runaways(name) == []
 
@@ -244,11 +244,11 @@ async def test_what_a_program_leaves_behind_ends_with_it(then: str, tmp_path: Pa
 async def test_a_server_ends_with_its_monitor(tmp_path: Path) -> None:
     machine = Machine(Records(tmp_path))
     assert launch(tmp_path, program="/bin/sleep", arguments=("sleep", "60")) == ""
-    (record,) = await machine.living()
+    (record,) = machine.records.all_living()
     (program,) = processes.children(record.process.pid)
     processes.send(record.process, signal.SIGKILL)
     until(lambda: not processes.is_alive(program))
-    assert await machine.living() == []
+    assert machine.records.all_living() == []
 
 
 ASK_KEYRING = """
