@@ -309,13 +309,13 @@ def _token(arguments: argparse.Namespace) -> int:
 async def _access_token(arguments: argparse.Namespace) -> str:
     """That of a development user; raises `StackFailed` when there is no such person."""
     from stack import answers
-    from stack.sign_in import NoSuchPerson, access_token
+    from stack.sign_in import NoSuchPerson, tokens
 
     state = _running(arguments.directory)
     assert state.info is not None
     try:
         with answers.expected(_layout(arguments.directory)):
-            return await access_token(state.info.api, arguments.email)
+            return str((await tokens(state.info.api, arguments.email))["access_token"])
     except NoSuchPerson:
         raise StackFailed(f"there is no {arguments.email} here; there are {PEOPLE}") from None
 

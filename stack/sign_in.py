@@ -1,6 +1,7 @@
 """Signs development users in as a browser would: through the provider's own form."""
 
 from html.parser import HTMLParser
+from typing import Any
 from urllib.parse import urljoin, urlsplit
 
 import httpx
@@ -58,8 +59,8 @@ async def sign_in(
     raise StackFailed("the sign-in goes in circles")
 
 
-async def access_token(api_url: str, email: str) -> str:
-    """Sign in at the API: begin at `/auth/authorize`, fill the provider's form, exchange the code for a token."""
+async def tokens(api_url: str, email: str) -> dict[str, Any]:
+    """Sign in at the API: `/auth/authorize`, then the provider's form; what `/auth/token` gives for its code."""
     async with httpx.AsyncClient(timeout=30) as client:
         begun = await client.post(f"{api_url}/auth/authorize")
         begun.raise_for_status()
@@ -73,8 +74,8 @@ async def access_token(api_url: str, email: str) -> str:
         )
         if answer.status_code != 200:
             raise StackFailed(f"/auth/token answers {answer.status_code}: {answer.text[:300]}")
-        token: str = answer.json()["access_token"]
-        return token
+        given: dict[str, Any] = answer.json()
+        return given
 
 
 async def hub_user(api_url: str, access_token: str) -> str:

@@ -31,7 +31,7 @@ from stack.parts import Part
 from stack.process import ManagedProcess, describe, end_leftover
 from stack.programs import Program
 from stack.progress import Progress
-from stack.sign_in import access_token, hub_user
+from stack.sign_in import hub_user, tokens
 from stack.state import MARK, Claim, Ended, Info, RunProgram, StackFailed, State, processes_of, write_state
 
 # Whoever depends on a part ends before it.
@@ -144,7 +144,7 @@ class Stack:
 
     async def token(self, email: str) -> str:
         """An access token of a development user, got through the real sign-in."""
-        return await access_token(self.info.api, email)
+        return str((await tokens(self.info.api, email))["access_token"])
 
     async def hub_token(self, email: str) -> str:
         """A JupyterHub token of a development user, with the rights of a browser session."""

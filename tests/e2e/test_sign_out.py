@@ -4,9 +4,9 @@ import asyncpg
 import httpx
 import pytest
 
-from stack.sign_in import Tokens
-from stack.supervisor import Stack
+from stack import sign_in
 from tests.e2e.people import Json, Member, until
+from tests.stacks import Stack
 
 CAROL = "carol@example.org"
 
@@ -14,22 +14,22 @@ CAROL = "carol@example.org"
 class SignedIn:
     """Somebody who has tokens, the API and the provider, as they see them."""
 
-    def __init__(self, stack: Stack, tokens: Tokens, client: httpx.AsyncClient) -> None:
+    def __init__(self, stack: Stack, tokens: Json, client: httpx.AsyncClient) -> None:
         self._stack, self._tokens, self._client = stack, tokens, client
 
     async def sign_out(self) -> None:
         answer = await self._client.post(
-            f"{self._stack.info.api}/auth/logout", json={"id_token": self._tokens.id_token}
+            f"{self._stack.info.api}/auth/logout", json={"id_token": self._tokens["id_token"]}
         )
         assert answer.status_code == 200, answer.text
 
     async def is_out(self) -> bool:
         """Whether neither token is good any more at the API."""
         who = await self._client.get(
-            f"{self._stack.info.api}/whoami", headers={"Authorization": f"Bearer {self._tokens.access_token}"}
+            f"{self._stack.info.api}/whoami", headers={"Authorization": f"Bearer {self._tokens['access_token']}"}
         )
         refreshed = await self._client.post(
-            f"{self._stack.info.api}/auth/refresh", json={"refresh_token": self._tokens.refresh_token}
+            f"{self._stack.info.api}/auth/refresh", json={"refresh_token": self._tokens["refresh_token"]}
         )
         return (who.status_code, refreshed.status_code) == (401, 401)
 
@@ -37,7 +37,7 @@ class SignedIn:
         """Whether the refresh token is good at the provider, as that says itself."""
         answer = await self._client.post(
             f"{self._stack.info.issuer}/token/introspection",
-            data={"token": str(self._tokens.refresh_token)},
+            data={"token": self._tokens["refresh_token"]},
             auth=("notebooks-hub", self._stack.secrets.api_client_secret),
         )
         active: bool = answer.raise_for_status().json()["active"]
@@ -55,7 +55,7 @@ class SignedIn:
 
 
 async def signed_in(stack: Stack, client: httpx.AsyncClient) -> SignedIn:
-    found = SignedIn(stack, await stack.tokens(CAROL), client)
+    found = SignedIn(stack, await sign_in.tokens(stack.info.api, CAROL), client)
     assert await found.is_known_to_the_provider()
     return found
 
