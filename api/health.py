@@ -22,7 +22,7 @@ from litestar.params import QueryParameter
 from msgspec import Meta
 
 from api.http.authentication import authenticate
-from api.http.dependencies import own_email
+from api.http.dependencies import own_person
 from api.http.errors import ErrorEnvelope
 from api.http.fields import EMAIL, AnswerBody
 from api.http.openapi import API_VERSION
@@ -30,12 +30,11 @@ from api.http.policy import Policy, needs
 from api.http.rates import HEALTH, limited
 from api.http.services import Services
 from integrations.filesystem import Volumes
-from models.domain.errors import DependencyUnavailable, DomainError, RecordMissing
+from models.domain.errors import DependencyUnavailable, DomainError
 from models.domain.kinds import DIRECTORIES
 from models.domain.settings import Settings
 from models.ledger import heartbeats
 from models.ledger.heartbeats import Role
-from models.records import persons
 
 log = structlog.get_logger(__name__)
 
@@ -135,13 +134,9 @@ async def _person(request: Request[Any, Any, Any], email: str | None) -> UUID | 
         return None
     try:
         async with asyncio.timeout(DEADLINE_SECONDS):
-            caller = await authenticate(request)
-            person = await persons.find_by_email(own_email(caller, email))
+            return await own_person(await authenticate(request), email)
     except TimeoutError:
         raise DependencyUnavailable("It could not be found out in time who is asking.") from None
-    if person is None:
-        raise RecordMissing("Nobody with this e-mail has signed in.")
-    return person
 
 
 Probe = Callable[[], Awaitable[None]]

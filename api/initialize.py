@@ -6,15 +6,13 @@ from litestar import Controller, Response, put
 from litestar.di import NamedDependency
 from litestar.params import QueryParameter
 
-from api.http.dependencies import own_email
+from api.http.dependencies import own_person
 from api.http.fields import EMAIL
 from api.http.operation_view import OperationView
 from api.http.policy import Policy, needs
 from api.http.write import SHORT_WAIT, Write
-from models.domain.errors import RecordMissing, printable
 from models.domain.values import Subject
 from models.ledger import operations
-from models.records import persons
 
 Email = Annotated[str | None, QueryParameter(format=EMAIL, description="Who is initialised. Default: the caller.")]
 
@@ -37,10 +35,7 @@ class InitializeController(Controller):
         It can be repeated at any time; the first start of a server does it too.
         """
         async with write:
-            wanted = own_email(write.caller, email)
-            person = await persons.find_by_email(wanted)
-            if person is None:
-                raise RecordMissing(f"Nobody with the e-mail {printable(wanted)!r} has signed in.")
+            person = await own_person(write.caller, email)
             operation = await operations.open_operation(
                 "person.initialize",
                 Subject("person", person),

@@ -15,7 +15,7 @@ from models.domain.errors import ProblemDetail, RequestInvalid, printable
 from models.domain.reserved_variables import LOCALE_VARIABLE, VARIABLE, reserved
 from models.domain.settings import Settings
 from models.domain.values import Caller
-from models.records.secrets import SecretRecord, SecretType
+from models.records.secrets import SecretRecord, SecretType, target_of
 
 MOST_BYTES = 262_144
 """How much a value may have together, in UTF-8."""
@@ -106,7 +106,7 @@ def view_of(secret: SecretRecord, caller: Caller, settings: Settings) -> SecretV
         secret_path=f"{DIRECTORY}/{secret.id}",
         owner=secret.owner,
         write_access=secret.writable_by(caller),
-        mount_path=secret.target,
+        mount_path=target_of(secret.id, secret.mount_path),
         version=secret.value_version or None,
     )
 

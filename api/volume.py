@@ -22,7 +22,7 @@ from litestar.params import JSONBody, QueryParameter
 from litestar.response import Stream
 from msgspec import Meta, Struct
 
-from api.http.dependencies import own_email
+from api.http.dependencies import own_email, own_person
 from api.http.errors import answer_for
 from api.http.etag import DOWNLOADED, Conditions
 from api.http.fields import EMAIL, AnswerBody, RequestBody
@@ -53,7 +53,7 @@ from models.domain.settings import Settings
 from models.domain.values import Caller
 from models.ledger import claims
 from models.ledger.claims import Claim
-from models.records import persons, volumes
+from models.records import volumes
 from models.records.volumes import NewEntry, TopEntry
 
 T = TypeVar("T")
@@ -409,17 +409,11 @@ def _record_of(root: Root, names: tuple[str, ...]) -> tuple[UUID, tuple[str, ...
 
 async def _home_of(caller: Caller, root: Root, email: str | None) -> UUID | None:
     """Whose home is asked for; None for the other roots."""
-    wanted = own_email(caller, email)
-    if root is not Root.NOTEBOOKS:
-        if wanted != caller.email:
-            raise RequestInvalid.of("email", "format", "is for the root `notebooks` only", **{"in": "query"})
-        return None
-    if wanted == caller.email:
-        return caller.id
-    person = await persons.find_by_email(wanted)
-    if person is None:
-        raise RecordMissing("Nobody with this e-mail has signed in.")
-    return person
+    if root is Root.NOTEBOOKS:
+        return await own_person(caller, email)
+    if own_email(caller, email) != caller.email:
+        raise RequestInvalid.of("email", "format", "is for the root `notebooks` only", **{"in": "query"})
+    return None
 
 
 def _query_components(path: str) -> tuple[str, ...]:

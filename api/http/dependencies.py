@@ -59,6 +59,15 @@ def own_email(caller: Caller, email: str | None) -> str:
     return wanted
 
 
+async def own_person(caller: Caller, email: str | None) -> UUID:
+    """The person that a request is about, as `own_email`; raises `RecordMissing` if nobody has signed in with it."""
+    wanted = own_email(caller, email)
+    person = caller.id if wanted == caller.email else await persons.find_by_email(wanted)
+    if person is None:
+        raise RecordMissing(f"Nobody with the e-mail {quoted(wanted)} has signed in.")
+    return person
+
+
 def query_id(kind: str, text: str) -> UUID:
     """The id of a record that is named in the query; one that cannot exist is missing, like any other."""
     identity = parse_id(text)

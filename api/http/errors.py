@@ -10,6 +10,7 @@ import math
 from typing import Any
 
 import asyncpg
+import msgspec
 import structlog
 from litestar import Request, Response
 from litestar.exceptions import HTTPException, NotAuthorizedException, ValidationException
@@ -95,10 +96,7 @@ def answer_for(error: DomainError, headers: dict[str, str] | None = None) -> Res
         headers["RateLimit-Reset"] = str(max(1, math.ceil(error.reset)))
     if isinstance(error, IdentityUnknown):
         headers.setdefault("WWW-Authenticate", "Bearer")
-    details = [
-        ErrorDetail(path=detail.path, code=detail.code, message=detail.message, info=detail.info)
-        for detail in error.details
-    ]
+    details = [msgspec.convert(detail, ErrorDetail, from_attributes=True) for detail in error.details]
     body = ErrorBody(
         statusCode=error.status,
         name=error.name,

@@ -40,19 +40,8 @@ def view_of(record: OperationRecord, settings: Settings) -> OperationView:
     workflow_url = None
     if record.workflow_id and record.run_id and settings.temporal_ui_url:
         workflow_url = run_link(settings, record.workflow_id, record.run_id)
-    return OperationView(
-        id=record.id,
-        kind=record.kind,
-        subject=record.subject,
-        subject_kind=record.subject_kind,
-        actor=record.actor,
-        status=record.status,
-        created_at=record.created_at,
-        steps=record.steps,
-        superseded_by=record.superseded_by,
-        started_at=record.started_at,
-        ended_at=record.ended_at,
-        error=record.error,
+    return msgspec.structs.replace(
+        msgspec.convert(record, OperationView, from_attributes=True),
         left_out=record.left_out or None,
         workflow_url=workflow_url,
         waits_for=_NO_WORKER if record.worker_missing else None,

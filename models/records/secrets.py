@@ -38,11 +38,6 @@ class SecretRecord(SharedRecord, frozen=True, kw_only=True):
     mount_path: str | None
     value_version: int
 
-    @property
-    def target(self) -> str:
-        """Where its files are inside a server."""
-        return target_of(self.id, self.mount_path)
-
 
 class Placed(Struct, frozen=True, kw_only=True):
     """A secret as far as its place inside a server goes."""
