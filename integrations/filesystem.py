@@ -406,9 +406,8 @@ def _entry_of(found: Found) -> Entry | None:
 
 def _trouble(directory: int, name: str, what: str) -> DomainError | None:
     """Why a record's or a person's directory cannot be used, with what to do about it; None if it can."""
-    try:
-        mode = os.stat(name, dir_fd=directory, follow_symlinks=False).st_mode
-    except FileNotFoundError:
+    mode = _mode(directory, name)
+    if mode is None:
         return RecordMissing(
             f"The {what} is missing: that of a new record or person is there once its operation has succeeded; "
             "a lost one is an administrator's to restore.",
@@ -423,19 +422,19 @@ def _trouble(directory: int, name: str, what: str) -> DomainError | None:
     )
 
 
+def _mode(directory: int, name: str) -> int | None:
+    """What an entry of a directory is, links not followed; None: there is none."""
+    with contextlib.suppress(FileNotFoundError):
+        return os.stat(name, dir_fd=directory, follow_symlinks=False).st_mode
+    return None
+
+
 def _exists(directory: int, name: str) -> bool:
-    try:
-        os.stat(name, dir_fd=directory, follow_symlinks=False)
-    except FileNotFoundError:
-        return False
-    return True
+    return _mode(directory, name) is not None
 
 
 def _is_directory(directory: int, name: str) -> bool:
-    try:
-        return stat.S_ISDIR(os.stat(name, dir_fd=directory, follow_symlinks=False).st_mode)
-    except FileNotFoundError:
-        return False
+    return stat.S_ISDIR(_mode(directory, name) or 0)
 
 
 def removed_if_empty(directory: int, name: str) -> bool:

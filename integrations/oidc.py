@@ -236,7 +236,7 @@ class OidcClient:
 
         A `nonce` of None is for a refresh, whose id token need not have one.
         """
-        claims = await self._id_token_claims(token)
+        claims = await self.read_logout_hint(token)
         _check_times(claims)
         if nonce is not None and claims.get("nonce") != nonce:
             raise _refused("it belongs to another sign-in")
@@ -244,9 +244,6 @@ class OidcClient:
 
     async def read_logout_hint(self, token: str) -> Claims:
         """The claims of an id token that was once issued to us, expired or not; raises `IdentityUnknown`."""
-        return await self._id_token_claims(token)
-
-    async def _id_token_claims(self, token: str) -> Claims:
         header = _header(token)
         claims = await self._verified(token)
         # An access token can have us as its audience too.

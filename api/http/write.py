@@ -101,7 +101,7 @@ class Write:
         self._claim: Claim | None = None
         self._shares_claim = False
         self._content_digest: bytes | None = None
-        self._transaction = Transaction()
+        self._whole = self._run()
         self._used: dict[str, int] = {}
         self._accepted: _Accepted | None = None
         self._answer: StoredAnswer | None = None
@@ -244,38 +244,36 @@ class Write:
         return await work_on(body, write_key, self._request, body, secret)
 
     async def __aenter__(self) -> "Write":
-        key = await self._read_key()
-        await self._transaction.__aenter__()
-        try:
-            await _limit_waiting()
-            if key is not None:
-                stored = await idempotency.claim(key, hours=self._services.settings.idempotency_hours)
-                if stored is not None:
-                    raise Replayed(stored)
-            if not self.caller.admin:
-                self._used = await quotas.used_by(self.caller.id)
-        except BaseException as error:
-            await self._transaction.__aexit__(type(error), error, error.__traceback__)
-            raise
-        self._key = key
+        await self._whole.__aenter__()
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        if error is not None:
-            await self._transaction.__aexit__(kind, error, traceback)
-            if self._claim is not None:
-                await self._give_up(self._key)
-            return
+        await self._whole.__aexit__(kind, error, traceback)
+
+    @contextlib.asynccontextmanager
+    async def _run(self) -> AsyncIterator[None]:
+        key = await self._read_key()
+        settled = False
         try:
-            ended = await self._settle()
-        except BaseException as failure:
-            await self._transaction.__aexit__(type(failure), failure, failure.__traceback__)
-            if self._claim is not None:
+            async with Transaction():
+                await _limit_waiting()
+                if key is not None:
+                    stored = await idempotency.claim(key, hours=self._services.settings.idempotency_hours)
+                    if stored is not None:
+                        raise Replayed(stored)
+                if not self.caller.admin:
+                    self._used = await quotas.used_by(self.caller.id)
+                self._key = key
+                yield
+                ended = await self._settle()
+                settled = True
+        except BaseException:
+            # Not where the commit itself failed: it may have come about all the same.
+            if self._claim is not None and not settled:
                 await self._give_up(self._key)
             raise
-        await self._transaction.__aexit__(None, None, None)
         crash_points.reach("api.committed")
         if self._accepted is not None and not ended:
             woken = await self._services.workflows.wake(self._accepted.wakes)
