@@ -102,7 +102,7 @@ def make_worker(client: Client, settings: Settings, hub: JupyterHub, truth: Trut
         Filesystem(settings, threads),
         Modulefiles(settings, threads),
         Values(vault),
-        Access(settings, wake),
+        Access(settings, wake, links),
         Watching(truth, links, settings, wake),
         Expiry(settings, wake),
     )

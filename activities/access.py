@@ -1,19 +1,23 @@
 """Activities that bring running servers into line with what their owners may use."""
 
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 
 from temporalio import activity
 
 from activities.looks import looks
 from activities.messages import AccessScope, Withdrawn, WorkflowRun
+from activities.share_links import ShareLinks
 from activities.waking import Wake, wake_all
 from models.domain import crash_points
+from models.domain.errors import DomainError
 from models.domain.settings import Settings
 from models.domain.values import OperationStatus, Subject
-from models.ledger import operations
-from models.records import lifecycles, mounts
+from models.ledger import audit, operations
+from models.records import lifecycles, mounts, server_shares
 from models.records.lifecycles import Presence
 from models.records.mounts import LostMount
+from models.records.server_shares import LostGuest
 
 STOP = "Stop servers that hold what their owners may no longer use"
 
@@ -29,7 +33,8 @@ _SOONEST, _LATEST = 0.5, 30.0
 class Access:
     """Activities on what servers hold."""
 
-    def __init__(self, settings: Settings, wake: Wake) -> None:
+    def __init__(self, settings: Settings, wake: Wake, links: ShareLinks) -> None:
+        self._links = links
         self._settings = settings
         self._wake = wake
 
@@ -50,6 +55,38 @@ class Access:
         Returns once they are proven gone, or after a while with what is left and when to look again. With
         `force` what hangs on an object goes away altogether, so its holders are stopped whatever the setting says.
         """
+        hindered = await self._end_guests(scope)
+        found = await self._withdraw(scope)
+        if hindered is not None:
+            raise hindered
+        return found
+
+    async def _end_guests(self, scope: AccessScope) -> DomainError | None:
+        """End the access of those with whom a server is shared and who lost a right to what it holds.
+
+        What was in the way, if anything: servers stop all the same.
+        """
+        if scope.force or scope.object is None:
+            # It goes away with the servers that hold it.
+            return None
+        if not await server_shares.takes_rights(Subject(scope.subject_kind, scope.object)):
+            return None
+        try:
+            for server in await server_shares.holders(scope.kind, scope.object):
+                await self._links.look(server, lost=(scope.kind, scope.object))
+            while guests := await server_shares.lost(scope.kind, scope.object, _PAGE):
+                for guest in guests:
+                    await self._end_guest(guest)
+        except DomainError as problem:
+            return problem
+        return None
+
+    async def _end_guest(self, guest: LostGuest) -> None:
+        """At once: nothing of the guest's own is lost by it."""
+        await self._links.take_back(guest.server, [guest.hub_user])
+        await audit.record("server.guest_lost", Subject("server", guest.server), None, detail={"guest": guest.email})
+
+    async def _withdraw(self, scope: AccessScope) -> Withdrawn:
         await mounts.mark_lost(scope.kind, scope.object)
         if self._settings.on_revoke == "defer" and not (scope.force and await _goes_away(scope)):
             return Withdrawn()
@@ -75,11 +112,15 @@ class Access:
 
     @activity.defn
     async def sweep(self) -> Withdrawn:
-        """Look at all servers once: what expired, or whose owner left an organisation, is nobody's operation."""
+        """Look at all servers once: what expired, or was lost with an organisation, is nobody's operation."""
         await mounts.mark_lost("all")
         lost = await mounts.lost("all", None, _PAGE)
         if self._settings.on_revoke == "stop":
             await self._stop_due(lost)
+        for guest in await server_shares.lost("all", None, _PAGE):
+            # The next sweep tries again.
+            with suppress(DomainError):
+                await self._end_guest(guest)
         return Withdrawn(left=len(lost))
 
     async def _stop_due(self, lost: list[LostMount]) -> bool:

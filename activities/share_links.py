@@ -13,6 +13,7 @@ from models.domain.values import Wish
 from models.ledger.operations import OperationError
 from models.records import persons, server_settling, server_shares
 from models.records.server_settling import ServerPlan
+from models.records.server_shares import Scope
 
 _NO_LINK = OperationError(
     code="LINK_UNAVAILABLE",
@@ -45,11 +46,11 @@ class ShareLinks:
         if plan is not None and (plan.wish, plan.generation) == (Wish.RUNNING, wish.generation):
             await self._look(plan)
 
-    async def look(self, server: UUID) -> None:
-        """Write down with whom a server is shared."""
+    async def look(self, server: UUID, *, lost: Scope | None = None) -> None:
+        """Write down with whom a server is shared; see `server_shares.note_guests`."""
         plan = await server_settling.read_plan(server)
         if plan is not None:
-            await self._look(plan)
+            await self._look(plan, lost=lost)
 
     async def take_back(self, server: UUID, names: list[str] | None = None) -> None:
         """End the link of a server and the access of some of JupyterHub's users, or of everybody; with proof."""
@@ -86,9 +87,9 @@ class ShareLinks:
         await self._look(plan)
         return True
 
-    async def _look(self, plan: ServerPlan) -> set[str]:
+    async def _look(self, plan: ServerPlan, *, lost: Scope | None = None) -> set[str]:
         """Write down with whom a server is shared; the names of all of them in JupyterHub."""
         found = await self._hub.shared_with(plan.hub_user, plan.hub_name)
         shown = found | {"users": await persons.known_as(found["users"])}
-        await server_shares.note_guests(plan.server_id, shown)
+        await server_shares.note_guests(plan.server_id, found["users"], shown, lost=lost)
         return {*found["users"], *found["groups"]}

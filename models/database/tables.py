@@ -259,6 +259,15 @@ class ServerMount(Table, db=DB):
     lost_at = Timestamptz(null=True, default=None)
 
 
+class ServerGuest(Table, db=DB):
+    """Somebody with whom JupyterHub shares a server, and of what it holds that which the guest had a right to."""
+
+    id = UUID(primary_key=True)
+    server = UUID()
+    person = UUID()
+    held = Array(base_column=UUID())
+
+
 class Operation(Table, db=DB):
     """One thing that somebody asked for, and how it ended.
 

@@ -211,6 +211,7 @@ async def settle_deleted(server_id: UUID, generation: int) -> bool:
           SELECT seen.id, p.hub_user, seen.name FROM seen JOIN person p ON p.id = seen.owner
           ON CONFLICT (id) DO NOTHING),
         released AS ({RELEASE}),
+        unshared AS (DELETE FROM server_guest g USING seen WHERE g.server = seen.id),
         template_gone AS (
           DELETE FROM template t USING seen
            WHERE t.id = seen.template AND seen.made_with_template AND NOT t.public AND t.servers_made = 1),

@@ -1,7 +1,8 @@
 """How servers are shared in JupyterHub: by a link that their owners ask for, and with whom, as last seen there.
 
 What is asked for is an operation about `server-access`; what a worker sees of JupyterHub is written by `note_link` and
-`note_guests`.
+`note_guests`. A guest is somebody with whom a server is shared. Of what the server holds, `held` is what the guest had
+a right to of their own when that was last looked at: who loses such a right loses the server with it.
 """
 
 from datetime import datetime
@@ -10,10 +11,12 @@ from uuid import UUID
 import msgspec
 from msgspec import Struct
 
+from models.access.permissions import level_of
 from models.database.sql import decoded, given, page, records, row, rows, to_json
 from models.domain.ids import LAST_ID
 from models.domain.values import Caller, Subject
 from models.ledger import operations
+from models.records.mounts import SCOPES
 from models.records.servers import ServerRecord
 
 LINK, TAKE_BACK = "server.share", "server.unshare"
@@ -36,6 +39,14 @@ class SharedServer(Struct, frozen=True, kw_only=True):
     share_expires_at: datetime | None
     shared_with: dict[str, list[str]] | None
     share_as_of: datetime | None
+
+
+class LostGuest(Struct, frozen=True, kw_only=True):
+    """Somebody who lost the right to what a server holds that is shared with them."""
+
+    server: UUID
+    hub_user: str
+    email: str
 
 
 def access_of(server_id: UUID) -> Subject:
@@ -122,19 +133,100 @@ async def forget_link(server_id: UUID) -> None:
     await row("UPDATE server SET share_url = NULL, share_expires_at = NULL WHERE id = :server", server=server_id)
 
 
-async def note_guests(server_id: UUID, shared_with: dict[str, list[str]]) -> None:
-    """Keep with whom JupyterHub shares a server, as of now; a link that has expired is none."""
-    await row(
-        """UPDATE server SET shared_with = :shared_with::jsonb, share_as_of = now(),
-                  share_url = CASE WHEN share_expires_at > now() THEN share_url END
-            WHERE id = :server""",
-        server=server_id,
-        shared_with=to_json(shared_with if any(shared_with.values()) else None),
+Scope = tuple[str, UUID | None]
+"""What a change can have touched: one of `mounts.SCOPES`, of an identity."""
+
+# Work in the background has no token: organisations are those of the person's last one.
+_CALLER = (
+    "(SELECT {who} AS person, ARRAY(SELECT org FROM person_org WHERE person = {who}) AS orgs, false AS admin) caller"
+)
+
+
+def _right(who: str) -> str:
+    """SQL: whether a person has a right to what a `mount` holds; NULL where it is not there any more."""
+    return f"""
+        CASE mount.kind
+          WHEN 'group' THEN (
+            SELECT EXISTS (SELECT FROM group_member m WHERE m.user_group = u.id AND m.person = {who})
+              FROM user_group u WHERE u.id = mount.object AND u.wish = 'present')
+          ELSE (SELECT {level_of("o")} IS NOT NULL FROM shareable o CROSS JOIN LATERAL {_CALLER.format(who=who)}
+                 WHERE o.id = mount.object AND o.live)
+        END"""
+
+
+async def note_guests(
+    server_id: UUID, hub_users: list[str], shown: dict[str, list[str]], *, lost: Scope | None = None
+) -> None:
+    """Keep with whom JupyterHub shares a server, as of now, by their names there and as people are `shown` them.
+
+    A link that has expired is none. `lost`: rights to what is in this scope have just been taken from people. Who is
+    seen for the first time then may be one of them, and counts as one.
+    """
+    held, again = (
+        _right("guest.id"),
+        "UPDATE SET held = ARRAY(SELECT unnest(g.held) UNION SELECT unnest(excluded.held))",
     )
+    if lost is not None:
+        held, again = SCOPES[lost[0]], "NOTHING"
+    await row(
+        f"""
+        WITH seen AS (
+          UPDATE server SET shared_with = :shown::jsonb, share_as_of = now(),
+                 share_url = CASE WHEN share_expires_at > now() THEN share_url END
+           WHERE id = :server RETURNING id, owner),
+        guest AS (SELECT p.id FROM person p JOIN seen ON p.id <> seen.owner WHERE p.hub_user = ANY(:names::text[])),
+        gone AS (DELETE FROM server_guest g WHERE g.server = :server AND g.person NOT IN (SELECT id FROM guest))
+        INSERT INTO server_guest AS g (id, server, person, held)
+        SELECT gen_random_uuid(), :server, guest.id,
+               ARRAY(SELECT mount.object FROM server_mount mount WHERE mount.server = :server AND {held})
+          FROM guest
+        ON CONFLICT (server, person) DO {again}
+        """,
+        server=server_id,
+        shown=to_json(shown if any(shown.values()) else None),
+        names=hub_users,
+        **({} if lost is None else {"id": lost[1]}),
+    )
+
+
+async def takes_rights(about: Subject) -> bool:
+    """Whether something that is worked on may take rights from people: where they only gain, nobody has lost any."""
+    found = await row(
+        """SELECT 1 FROM operation WHERE subject = :id AND subject_kind = :kind AND status = 'running'
+              AND kind NOT LIKE '%.share' AND kind <> 'group.add_member' LIMIT 1""",
+        id=about.id,
+        kind=about.kind,
+    )
+    return found is not None
 
 
 # What is not shared has neither; as the index says it.
 _SHARED = "(s.share_url IS NOT NULL OR s.shared_with IS NOT NULL)"
+
+
+async def holders(scope: str, identity: UUID | None) -> list[UUID]:
+    """Servers that hold something of a scope and may be shared with somebody."""
+    found = await rows(
+        f"""SELECT DISTINCT s.id FROM server_mount mount JOIN server s ON s.id = mount.server AND {_SHARED}
+             WHERE {SCOPES[scope]} ORDER BY s.id""",
+        id=identity,
+    )
+    return [one["id"] for one in found]
+
+
+async def lost(scope: str, identity: UUID | None, limit: int) -> list[LostGuest]:
+    """Guests who lost a right of their own to something of a scope that the server holds, at most `limit`.
+
+    What is gone altogether nobody has lost: no server holds it for long.
+    """
+    found = await rows(
+        f"""SELECT DISTINCT g.server, p.hub_user, p.email FROM server_guest g JOIN person p ON p.id = g.person
+              JOIN server_mount mount ON mount.server = g.server AND mount.object = ANY(g.held)
+             WHERE {SCOPES[scope]} AND NOT {_right("g.person")} ORDER BY g.server, p.hub_user LIMIT :limit""",
+        id=identity,
+        limit=limit,
+    )
+    return records(found, LostGuest)
 
 
 async def to_look_at(limit: int) -> list[UUID]:

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, asynccontextmanager
 
 import httpx
 import pytest
@@ -41,13 +41,19 @@ class Lab:
             return (await client.get(f"{self.server['url']}api/status")).status_code
 
 
-@pytest.fixture
-async def lab(stack: Stack, alice: Member) -> AsyncIterator[Lab]:
+@asynccontextmanager
+async def a_lab(stack: Stack, alice: Member, **template: object) -> AsyncIterator[Lab]:
     headers = {"Authorization": f"token {stack.secrets.worker_token}"}
-    server = await alice.started()
+    server = await alice.started(**template)
     async with httpx.AsyncClient(base_url=f"{stack.info.jupyterhub}/hub/api", headers=headers, timeout=30) as hub:
         yield Lab(stack, alice, server, hub)
     await alice.succeeded(await alice.delete(server))
+
+
+@pytest.fixture
+async def lab(stack: Stack, alice: Member) -> AsyncIterator[Lab]:
+    async with a_lab(stack, alice) as lab:
+        yield lab
 
 
 async def test_a_start_and_a_look_make_no_link_and_two_who_ask_at_once_get_the_same(lab: Lab) -> None:
@@ -115,3 +121,21 @@ async def test_an_admin_sees_who_shares_a_server_and_takes_it_back(lab: Lab, bob
     assert link not in {one.get("url") for one in await bob.call("GET", "/servers/shares")}
     await admin.succeeded(await admin.call("DELETE", lab.path, expect=202))
     assert await lab.in_hub("share-codes") == 0
+
+
+async def test_who_loses_a_dataset_loses_the_server_that_shows_it(stack: Stack, alice: Member) -> None:
+    dataset = await alice.call("POST", "/datasets", json={"name": "shown"}, headers={"Prefer": "wait=30"})
+    path, people = f"/datasets/{dataset['_id']}", {"relation": "read", "userArray": [BOB, CAROL]}
+    await alice.succeeded(await alice.call("POST", f"{path}/share", expect=202, json=people))
+    async with a_lab(stack, alice, datasets=[dataset["_id"]]) as lab:
+        link = str(await lab.link())
+        for email in (BOB, CAROL):
+            async with Browser.of(stack, email) as browser:
+                assert await browser.accepts(link) == 302
+            assert await lab.answers(email) == 200
+        lost = await alice.call("POST", f"{path}/revoke", expect=202, json=people | {"userArray": [BOB]})
+        await alice.succeeded(lost)
+        assert [await lab.answers(email) for email in (BOB, CAROL)] == [403, 200]
+        assert await lab.in_hub("share-codes") == 0, "bob could come back by the link"
+        assert (await alice.see(lab.server))["status"] == "running"
+    await alice.call("DELETE", path, expect=(202, 204))

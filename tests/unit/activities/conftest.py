@@ -48,7 +48,7 @@ class Scene:
         api, truth = cast(JupyterHub, hub), cast(Truth, hub)
         self.records, self.links = Records(settings), ShareLinks(api, settings)
         self.starts = Starts(api, truth, vault, settings, key_pair()[0], FileThreads(), self.links)
-        self.stops, self.access = Stops(api, truth, self.links), Access(settings, wake)
+        self.stops, self.access = Stops(api, truth, self.links), Access(settings, wake, self.links)
         self.watching = Watching(truth, self.links, settings, wake)
 
     async def wish(self, wish: Wish) -> ServerWish:

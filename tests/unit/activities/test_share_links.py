@@ -5,14 +5,16 @@ from uuid import UUID
 import msgspec
 import pytest
 
-from activities.messages import WorkflowRun
+from activities.messages import AccessScope, WorkflowRun
+from models.access import principals, sharing
+from models.access.permissions import Level
 from models.database.sql import row
 from models.database.transactions import Transaction
 from models.domain.errors import HubUnavailable
-from models.domain.values import Caller, OperationStatus, Wish
+from models.domain.values import Caller, OperationStatus, Subject, Wish
 from models.ledger import operations
 from models.ledger.operations import OperationRecord
-from models.records import persons, server_shares
+from models.records import datasets, persons, server_shares
 from tests.people import make_person
 from tests.unit.activities.conftest import Scene
 
@@ -127,3 +129,120 @@ async def test_link_and_access_end_with_the_stop_where_that_is_set(scene: Scene,
     await scene.run(scene.watching.observe_servers)
     await scene.started()
     assert (scene.hub.guests == set()) is ends
+
+
+class Shelf:
+    """A dataset of Grace's that the server holds, whose owner may read it."""
+
+    def __init__(self, scene: Scene, owner: Caller, dataset: UUID) -> None:
+        self.scene, self.owner, self.dataset = scene, owner, dataset
+        self.scope = AccessScope(kind="object", object=dataset, subject_kind="dataset-access")
+
+    async def change(self, verb: str, person: Caller) -> None:
+        async with Transaction():
+            shareable = await sharing.read("dataset", self.dataset, self.owner, Level.OWNER)
+            found = await principals.find([person.email], [], [], ())
+            if verb == "share":
+                await sharing.grant(shareable, found, Level.READ, None, self.owner)
+            else:
+                await sharing.revoke(shareable, found, Level.READ)
+            about = Subject.access_of("dataset", self.dataset)
+            await operations.open_operation(f"dataset.{verb}", about, owner=None, actor=self.owner)
+
+    async def withdraws(self) -> None:
+        """What was changed is worked on."""
+        run = WorkflowRun(subject=self.dataset, kind="dataset-access", workflow_id="w", run_id="r")
+        await self.scene.run(self.scene.access.begin_access, run)
+        await self.scene.run(self.scene.access.withdraw, self.scope)
+        await self.scene.run(self.scene.access.settle_access, run)
+
+
+@pytest.fixture
+async def shelf(scene: Scene) -> Shelf:
+    owner = await make_person("grace")
+    async with Transaction():
+        identity, _ = await datasets.create(owner.id, "cells", "", owner)
+    await row("UPDATE dataset SET observed = 'present', observed_generation = generation WHERE id = :id", id=identity)
+    shelf = Shelf(scene, owner, identity)
+    await shelf.change("share", scene.caller)
+    await row(
+        """UPDATE server SET template_data = jsonb_set(template_data, '{datasets}', to_jsonb(ARRAY[:dataset::text]))
+            WHERE id = :id""",
+        dataset=str(identity),
+        id=scene.server,
+    )
+    await shelf.withdraws()
+    await scene.started()
+    await ask(scene)
+    return shelf
+
+
+@pytest.mark.parametrize("seen_before", [True, False], ids=["seen before", "came since the last look"])
+async def test_who_loses_a_dataset_loses_the_server_that_shows_it(shelf: Shelf, seen_before: bool) -> None:
+    scene = shelf.scene
+    bob, carol = await make_person("bob"), await make_person("carol")
+    for one in (bob, carol):
+        await shelf.change("share", one)
+        await shelf.withdraws()
+        scene.hub.guests.add(await persons.hub_user_of(one.id))
+    if seen_before:
+        await scene.run(scene.watching.observe_servers)
+    await shelf.change("revoke", bob)
+    await shelf.withdraws()
+    assert scene.hub.guests == {await persons.hub_user_of(carol.id)}, "carol has her right still"
+    assert scene.hub.live_codes == set(), "bob could come back by the link"
+    assert (await scene.seen()).wish is Wish.RUNNING, "its owner has lost nothing"
+    found = await row(
+        "SELECT 1 AS one FROM audit WHERE subject = :id AND action = 'server.guest_lost'", id=scene.server
+    )
+    assert found is not None
+
+
+async def test_who_never_had_the_dataset_stays_when_somebody_else_loses_it(shelf: Shelf) -> None:
+    scene = shelf.scene
+    bob = await guest(scene, "bob")
+    await scene.run(scene.watching.observe_servers)
+    other = await make_person("other")
+    await shelf.change("share", other)
+    await shelf.withdraws()
+    await shelf.change("revoke", other)
+    await shelf.withdraws()
+    assert scene.hub.guests == {await persons.hub_user_of(bob.id)}
+    assert scene.hub.live_codes
+
+
+async def test_who_has_just_come_stays_when_somebody_else_is_given_the_dataset(shelf: Shelf) -> None:
+    scene = shelf.scene
+    bob = await guest(scene, "bob")
+    await shelf.change("share", await make_person("other"))
+    await shelf.withdraws()
+    assert scene.hub.guests == {await persons.hub_user_of(bob.id)}
+    assert scene.hub.live_codes
+
+
+async def test_who_leaves_an_organisation_loses_the_server_at_the_next_sweep(shelf: Shelf) -> None:
+    scene = shelf.scene
+    bob = await guest(scene, "bob")
+    org = f"org-{shelf.dataset.hex[-8:]}"
+    statement = "INSERT INTO person_org (id, person, org) VALUES (gen_random_uuid(), :person, :org)"
+    await row(statement, person=bob.id, org=org)
+    async with Transaction():
+        shareable = await sharing.read("dataset", shelf.dataset, shelf.owner, Level.OWNER)
+        await sharing.grant(shareable, await principals.find([], [], [org], ()), Level.READ, None, shelf.owner)
+    await scene.run(scene.watching.observe_servers)
+    await scene.run(scene.access.sweep)
+    assert scene.hub.guests
+    await row("DELETE FROM person_org WHERE person = :person", person=bob.id)
+    await scene.run(scene.access.sweep)
+    assert scene.hub.guests == set()
+
+
+async def test_a_jupyterhub_that_is_away_keeps_no_server_running_that_has_to_stop(shelf: Shelf) -> None:
+    scene = shelf.scene
+    await shelf.change("revoke", scene.caller)
+    scene.access._settings = msgspec.structs.replace(scene.settings, revoke_grace=0)
+    scene.hub.away = True
+    await row("UPDATE server_mount SET lost_at = now() - interval '1 hour' WHERE server = :id", id=scene.server)
+    with pytest.raises(HubUnavailable):
+        await shelf.withdraws()
+    assert (await scene.seen()).wish is Wish.STOPPED

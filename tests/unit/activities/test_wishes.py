@@ -239,7 +239,7 @@ def test_every_activity_that_is_told_a_generation_is_tried() -> None:
 async def test_an_end_of_shares_ends_no_operation_of_a_wish_or_of_another_run(scene: Scene) -> None:
     """Told of a server, whose operations are those of wishes; and of an object, by a run that does not work on it."""
     await scene.wish(Wish.RUNNING)
-    access, subject = Access(scene.settings, scene.wake), Subject.access_of("dataset", new_id())
+    access, subject = scene.access, Subject.access_of("dataset", new_id())
     run = WorkflowRun(subject=subject.id, kind=subject.kind, workflow_id="workflow", run_id="run")
     await operations.open_operation("dataset.share", subject, owner=None, actor=scene.caller)
     await scene.run(access.begin_access, run)
@@ -267,7 +267,7 @@ async def test_holders_are_stopped_against_the_setting_only_of_what_goes_away(
         await do(scene, "stop_server", (await scene.seen()).generation)
         return True
 
-    access = Access(msgspec.structs.replace(scene.settings, on_revoke="defer", revoke_grace=0), stop)
+    access = Access(msgspec.structs.replace(scene.settings, on_revoke="defer", revoke_grace=0), stop, scene.links)
     await scene.started()
     await row(
         """INSERT INTO server_mount (id, server, object, kind, writes, generation)
