@@ -47,9 +47,6 @@ def configure_hub(c: Any, settings: HubSettings) -> None:
     if settings.subdomains:
         c.JupyterHub.subdomain_host = settings.browser_url
         c.JupyterHub.subdomain_hook = subdomain
-        # A page of somebody's server may set cookies for JupyterHub's name too: those of sign-ins are of a form that
-        # browsers take from JupyterHub itself alone, and over TLS alone.
-        c.JupyterHub.cookie_host_prefix_enabled = settings.browser_url.startswith("https://")
     c.JupyterHub.db_url = f"sqlite:///{data / 'jupyterhub.sqlite'}"
     c.JupyterHub.cookie_secret_file = str(data / "cookie_secret")
     # A browser session ends within a day: who lost the right to sign in loses it here too.
