@@ -97,7 +97,7 @@ def make_worker(client: Client, settings: Settings, hub: JupyterHub, truth: Trut
         Stops(hub, truth, links),
         links,
         Persons(hub, settings, wake, threads),
-        SignOuts(),
+        SignOuts(hub),
         Groups(hub, settings, wake),
         Filesystem(settings, threads),
         Modulefiles(settings, threads),

@@ -21,6 +21,7 @@ from api.http.services import Services
 from api.http.write import Write
 from integrations.oidc import Claims, TokenAnswer, joined
 from models.domain.errors import IdentityUnknown, RequestInvalid, RequestMalformed
+from models.domain.logins import login_of
 from models.domain.settings import Settings
 from models.domain.values import Caller, Subject
 from models.records import persons, sessions
@@ -174,9 +175,9 @@ class AuthController(Controller):
     async def logout(
         self, data: JSONBody[LogoutRequest], services: NamedDependency[Services]
     ) -> Response[LogoutAnswer]:
-        """End the session of an id token at once, and have its refresh token revoked by the provider, now or later.
+        """End the session of an id token at once, and what JupyterHub and the provider have of it, now or later.
 
-        The answer says where the browser ends its own session there.
+        The provider's own session is the browser's: the answer says where it ends that. Servers run on.
         """
         claims = await services.oidc.read_logout_hint(data.id_token)
         person = await sessions.end(
@@ -330,8 +331,7 @@ async def _is_known(services: Services, refresh_token: str) -> bool:
 
 def _sid(claims: Claims, id_token: str) -> str:
     """The login of an id token: what the provider calls it, else the token itself if it is the first of its login."""
-    sid = claims.get("sid")
-    return f"provider:{sid}" if isinstance(sid, str) and sid else f"id-token:{sessions.digest(id_token).hex()}"
+    return login_of(claims) or f"id-token:{sessions.digest(id_token).hex()}"
 
 
 def _view(tokens: TokenAnswer, id_token: str) -> TokenView:

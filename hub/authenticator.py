@@ -11,14 +11,17 @@ import urllib.error
 import urllib.request
 from typing import Any
 
+import jwt
 from oauthenticator.generic import GenericOAuthenticator
 from tornado import web
 from tornado.httpclient import HTTPClientError
 from tornado.httputil import url_concat
 from traitlets import Unicode
 
+from hub.sessions import SessionsHandler
 from hub.settings import HubSettings
 from models.domain.environment import SettingsInvalid
+from models.domain.logins import hub_session_of, login_of
 
 _DISCOVERY_PATIENCE_SECONDS = 60
 _REQUEST_SECONDS = 5
@@ -45,6 +48,26 @@ class NotebooksHubAuthenticator(GenericOAuthenticator):  # type: ignore[misc]  #
         if not isinstance(name, str) or not name:
             raise web.HTTPError(502, "Notebooks Hub did not say who this is")
         return {"name": name}
+
+    def get_handlers(self, app: Any) -> list[tuple[Any, ...]]:
+        """Add the way out to the ways in."""
+        return [*super().get_handlers(app), (r"/api/users/([^/]+)/sessions", SessionsHandler)]
+
+
+def name_session(_authenticator: Any, handler: Any, signed_in: dict[str, Any] | None) -> dict[str, Any] | None:
+    """Give the browser's session the name by which a logout in the API ends it, where the provider gives it one."""
+    id_token = ((signed_in or {}).get("auth_state") or {}).get("id_token")
+    try:
+        # It comes from the provider itself.
+        claims = jwt.decode(id_token, options={"verify_signature": False}) if id_token else {}
+    except jwt.InvalidTokenError:
+        claims = {}
+    login = login_of(claims)
+    if login is not None:
+        # What JupyterHub would make up.
+        handler._session_id = hub_session_of(login)
+        handler.set_session_cookie()
+    return signed_in
 
 
 def _refusal(problem: HTTPClientError) -> web.HTTPError:
@@ -83,6 +106,7 @@ def configure_sign_in(c: Any, settings: HubSettings) -> None:
     authenticator.allow_all = True
     # There is one way in, so no page to choose it.
     authenticator.auto_login = True
+    authenticator.post_auth_hook = name_session
     # No token of a person is kept here.
     authenticator.enable_auth_state = False
     authenticator.auth_refresh_age = 0

@@ -170,6 +170,14 @@ class JupyterHub:
         it was: servers that run are in the way."""
         await self._ask("DELETE", self._user(user), accept=(400, 404))
 
+    async def end_sessions(self, user: str, kept: list[str]) -> None:
+        """End what a user's browsers have in JupyterHub, but for the sessions that are `kept`. Servers run on."""
+        answer = await self._ask("DELETE", f"{self._user(user)}/sessions", json={"kept": kept}, accept=(404,))
+        if answer.status_code == 404:
+            raise HubUnavailable(
+                "JupyterHub does not end sessions.", hint="Ask an operator to restart it with this version's `hub/`."
+            )
+
     async def start(self, user: str, name: str, display_name: str, options: dict[str, Any]) -> None:
         """Ask for a start. That it was accepted says nothing of the outcome.
 

@@ -205,6 +205,7 @@ def oidc(layout: Layout, node: Program, modules: Path, keys: Secrets, *, token_f
         "OIDC_DATA_DIR": str(layout.directory / "oidc"),
         "OIDC_MODULES": str(modules),
         "OIDC_TOKEN_FORMAT": token_format,
+        "OIDC_SID": "1",
     }
     command = [str(node.path), str(PROJECT / "stack" / "oidc" / "provider.mjs")]
     ready = partial(answers, f"{layout.url('oidc')}/.well-known/openid-configuration")

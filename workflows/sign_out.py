@@ -1,12 +1,14 @@
 """Ends what others have of a person's sessions that have ended, however long they are away."""
 
+import asyncio
+
 from temporalio import workflow
 
 from activities.revocations import Revocations
 from activities.sign_outs import SignOuts
 from models.domain.values import Subject
 from workflows.looking import Looking, run_of
-from workflows.options import at_an_api, records
+from workflows.options import at_an_api, outside, records
 
 
 @workflow.defn
@@ -16,15 +18,28 @@ class SignOutWorkflow(Looking):
     @workflow.run
     async def run(self, subject: Subject) -> None:
         """Work until nothing is left of them."""
-        workflow.set_current_details("Sessions of a person have ended here; they end at the sign-in provider, too.")
+        workflow.set_current_details(
+            "Sessions of a person have ended here; they end in JupyterHub and at the sign-in provider, too."
+        )
         await self.keep(subject)
 
     async def look(self, subject: Subject) -> bool:
         """End what is left of all sessions that have ended so far."""
         run = run_of(subject)
         await workflow.execute_activity_method(SignOuts.begin_sign_out, run, **records("Read what is asked"))
-        await workflow.execute_activity_method(
-            Revocations.revoke_tokens, run, **at_an_api("Revoke the refresh tokens at the sign-in provider")
-        )
+        # Beside each other: neither waits for the other one's part, and a later sign-out waits for neither.
+        steps = [
+            workflow.start_activity_method(SignOuts.end_hub_sessions, run, **outside("End the sessions in JupyterHub")),
+            workflow.start_activity_method(
+                Revocations.revoke_tokens, run, **at_an_api("Revoke the refresh tokens at the sign-in provider")
+            ),
+        ]
+        await workflow.wait_condition(lambda: self.was_woken or all(step.done() for step in steps))
+        if self.was_woken:
+            for step in steps:
+                step.cancel()
+            await asyncio.gather(*steps, return_exceptions=True)
+            return False
+        await asyncio.gather(*steps)
         await workflow.execute_activity_method(SignOuts.settle_sign_out, run, **records("Write that it is done"))
         return True

@@ -146,5 +146,7 @@ WORK = {kind.word: kind.work for kind in KINDS.values()} | {
     if kind.shared
 }
 WORK[f"server{Subject.ACCESS}"] = Work("ServerShareWorkflow", "access-server", "Share a server as asked")
-WORK[Subject.SIGN_OUT] = Work("SignOutWorkflow", "sign-out", "End what the provider has of sessions that have ended")
+WORK[Subject.SIGN_OUT] = Work(
+    "SignOutWorkflow", "sign-out", "End what the provider and JupyterHub have of sessions that have ended"
+)
 """What works on each kind of subject: on a record, on the effects of its grants, or of an end of sessions."""

@@ -22,6 +22,8 @@ from models.domain.values import Caller, Subject
 from models.ledger import operations
 
 TRANSACTION_SECONDS = 600
+# More browsers than anybody has; of others the sessions in JupyterHub end too.
+_MOST_LOGINS = 1000
 
 
 class BegunLogin(Struct, frozen=True, kw_only=True):
@@ -257,6 +259,17 @@ async def end_all(person_id: UUID, actor: Caller) -> None:
 async def _wish_signed_out(actor: Caller, person_id: UUID) -> None:
     subject = Subject(Subject.SIGN_OUT, person_id)
     await operations.open_operation("person.sign_out", subject, owner=person_id, actor=actor)
+
+
+async def live_logins(person_id: UUID) -> list[str]:
+    """The logins of a person that have not ended, the newest at most; their tokens may have expired."""
+    found = await rows(
+        """SELECT sid FROM session WHERE person = :person AND id_token_hash IS NOT NULL AND sid IS NOT NULL
+            GROUP BY sid ORDER BY max(created_at) DESC LIMIT :limit""",
+        person=person_id,
+        limit=_MOST_LOGINS,
+    )
+    return [one["sid"] for one in found]
 
 
 async def unrevoked(person_id: UUID) -> list[tuple[bytes, bytes]]:

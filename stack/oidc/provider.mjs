@@ -6,6 +6,7 @@
 //   OIDC_CLIENTS       JSON: [{client_id, client_secret, redirect_uris, post_logout_redirect_uris}]
 //   OIDC_DATA_DIR      keys, sessions and grants, so that a restart forgets nothing
 //   OIDC_TOKEN_FORMAT  of access tokens: opaque (default) or jwt
+//   OIDC_SID           1: id tokens name the browser's session (`sid`), the same for all clients, as Keycloak's do
 //   OIDC_CLAIMS        JSON: {e-mail: claims} that these people have besides or instead, as other providers write them
 //
 // The sign-in form is at /interaction/{uid}; its fields are `email` and `password`.
@@ -24,6 +25,7 @@ const port = Number(process.env.OIDC_PORT);
 const issuer = process.env.OIDC_ISSUER;
 const dataDirectory = process.env.OIDC_DATA_DIR;
 const jwt = process.env.OIDC_TOKEN_FORMAT === 'jwt';
+const sid = process.env.OIDC_SID === '1';
 const scopes = 'openid profile email offline_access';
 const resource = 'urn:notebooks-hub';
 const otherClaims = JSON.parse(process.env.OIDC_CLAIMS ?? '{}');
@@ -135,13 +137,16 @@ const provider = new Provider(issuer, {
   cookies: { keys: cookieKeys },
   scopes: scopes.split(' '),
   claims: {
-    openid: ['sub'],
+    openid: sid ? ['sub', 'sid'] : ['sub'],
     email: ['email', 'email_verified'],
     profile: ['name', 'realm_access', 'orgs'],
   },
   // Into the id token too, as many providers do it.
   conformIdTokenClaims: false,
-  findAccount: (_, sub) => users[sub] && { accountId: sub, claims: () => claimsOf(sub) },
+  findAccount: (_, sub, token) => users[sub] && {
+    accountId: sub,
+    claims: () => (sid && token?.sessionUid ? { sid: token.sessionUid, ...claimsOf(sub) } : claimsOf(sub)),
+  },
   extraTokenClaims: (_, token) => (jwt && token.accountId ? { azp: token.clientId, ...claimsOf(token.accountId) } : undefined),
   issueRefreshToken: (_, client) => client.grantTypeAllowed('refresh_token'),
   rotateRefreshToken: true,

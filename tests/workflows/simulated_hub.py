@@ -37,6 +37,7 @@ class SimulatedHub:
         self.starts: list[int] = []
         self.options: dict[str, Any] = {}
         self.known_groups: dict[str, HubGroup] = {}
+        self.kept_sessions: dict[str, list[str]] = {}
         # Of the one server that a test has.
         self.codes = 0
         self.live_codes: set[int] = set()
@@ -75,6 +76,10 @@ class SimulatedHub:
         if not self.ignores_removals:
             self.users.discard(user)
             self.known = {key: server for key, server in self.known.items() if key[0] != user}
+
+    async def end_sessions(self, user: str, kept: list[str]) -> None:
+        self._answer()
+        self.kept_sessions[user] = kept
 
     async def server(self, user: str, name: str) -> HubServer:
         self._answer()

@@ -15,10 +15,11 @@ from api import provider_work
 from integrations.oidc import OidcClient
 from models.database.sql import rows
 from models.domain.errors import ProviderUnavailable
+from models.domain.logins import hub_session_of
 from models.domain.settings import Settings
 from models.domain.values import OperationStatus, Subject
 from models.ledger import operations
-from models.records import sessions
+from models.records import persons, sessions
 from tests.workflows.conftest import Scene
 from workflows.client import workflow_id
 
@@ -78,6 +79,10 @@ class SignedIn:
         operation: UUID = found[-1]["id"]
         return operation
 
+    async def kept_in_the_hub(self) -> list[str] | None:
+        """The sessions that JupyterHub was told to keep, if it was told to end the others."""
+        return self.scene.hub.kept_sessions.get(await persons.hub_user_of(self.person))
+
     async def trouble(self, operation: UUID) -> str:
         """What hinders an operation, once something does."""
         async with asyncio.timeout(30):
@@ -97,8 +102,9 @@ async def test_a_sign_out_has_its_tokens_revoked_and_no_others(ada: SignedIn, re
         await ada.sign_in("elsewhere")
         operation = await ada.scene.ended(await ada.sign_out("mine"))
         assert operation.status is OperationStatus.SUCCEEDED
-        assert [step.name for step in operation.steps] == ["Revoke it at the sign-in provider"]
+        assert {step.name for step in operation.steps} == {"Revoke it at the sign-in provider", "End it in JupyterHub"}
         assert ada.provider.revoked == ["mine"]
+        assert await ada.kept_in_the_hub() == [hub_session_of("elsewhere")]
         await ada.scene.at_rest(ada.subject)
         assert await sessions.unrevoked(ada.person) == []
     await record("sign-out", workflow_id(ada.subject))
@@ -112,10 +118,29 @@ async def test_a_provider_that_is_away_is_asked_again_for_all_that_ended_meanwhi
         first = await ada.sign_out("first")
         assert await ada.trouble(first) == "The sign-in provider does not answer."
         second = await ada.sign_out("second")
+        # JupyterHub is there, and waits for nobody.
+        async with asyncio.timeout(30):
+            while await ada.kept_in_the_hub() != []:
+                await asyncio.sleep(0.02)
         ada.provider.away = False
         for operation in (first, second):
             assert (await ada.scene.ended(operation)).status is OperationStatus.SUCCEEDED
         assert sorted(ada.provider.revoked) == ["first", "second"]
+
+
+async def test_a_hub_that_is_away_is_asked_again_and_the_provider_at_once(ada: SignedIn) -> None:
+    ada.scene.hub.away = True
+    async with ada.api():
+        await ada.sign_in("mine")
+        operation = await ada.sign_out("mine")
+        assert await ada.trouble(operation) == "JupyterHub does not answer."
+        async with asyncio.timeout(30):
+            while ada.provider.revoked != ["mine"]:
+                await asyncio.sleep(0.02)
+        assert not (await operations.read(operation)).status.ended
+        ada.scene.hub.away = False
+        assert (await ada.scene.ended(operation)).status is OperationStatus.SUCCEEDED
+        assert await ada.kept_in_the_hub() == []
 
 
 async def test_a_sign_out_waits_for_an_api(ada: SignedIn) -> None:

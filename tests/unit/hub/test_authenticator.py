@@ -7,13 +7,15 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from typing import Any
 
+import jwt
 import pytest
 from tornado import web
 from traitlets.config import Config
 
-from hub.authenticator import NotebooksHubAuthenticator, configure_sign_in, discover
+from hub.authenticator import NotebooksHubAuthenticator, configure_sign_in, discover, name_session
 from hub.settings import HubSettings
 from models.domain.environment import SettingsInvalid
+from models.domain.logins import hub_session_of
 
 Answers = dict[str, tuple[int, Any]]
 
@@ -71,6 +73,41 @@ async def test_without_its_word_nobody_comes_in(status: int, content: Any, expec
         await who({"/whoami/jupyterhub": (status, content)})
     assert refusal.value.status_code == expected
     assert said in str(refusal.value.get_message())
+
+
+class Browser:
+    """What a sign-in does to a browser's session."""
+
+    _session_id = "what JupyterHub made up"
+    kept = ""
+
+    def set_session_cookie(self) -> None:
+        self.kept = self._session_id
+
+
+@pytest.mark.parametrize(
+    ("claims", "named"),
+    [
+        ({"sid": "the provider's"}, hub_session_of("provider:the provider's")),
+        ({"sid": ""}, ""),
+        ({"sid": 7}, ""),
+        ({}, ""),
+    ],
+)
+def test_a_session_has_the_name_of_the_providers_if_that_has_one(claims: dict[str, Any], named: str) -> None:
+    id_token = jwt.encode(claims, "x" * 32)
+    browser, signed_in = Browser(), {"name": "alice", "auth_state": {"id_token": id_token}}
+    assert name_session(None, browser, signed_in) is signed_in
+    assert browser.kept == named
+
+
+@pytest.mark.parametrize(
+    "signed_in", [None, {"name": "alice"}, {"auth_state": None}, {"auth_state": {"id_token": "x"}}]
+)
+def test_a_sign_in_without_an_id_token_leaves_the_session_as_it_is(signed_in: dict[str, Any] | None) -> None:
+    browser = Browser()
+    assert name_session(None, browser, signed_in) is signed_in
+    assert browser.kept == ""
 
 
 async def test_an_api_that_is_away_is_said_so() -> None:

@@ -109,6 +109,7 @@ CALLS: dict[str, Call] = {
     "active": lambda script: client(script).active(USER),
     "remove_user": lambda script: client(script).remove_user(USER),
     "ensure_user": lambda script: client(script).ensure_user(USER),
+    "end_sessions": lambda script: client(script).end_sessions(USER, []),
     "start": lambda script: client(script).start(USER, NAME, "Lab", {}),
     "progress": lambda script: all_progress(client(script)),
     "stop": lambda script: client(script).stop(USER, NAME),
@@ -123,7 +124,10 @@ CALLS: dict[str, Call] = {
     "unshare": lambda script: client(script).unshare(USER, NAME, "bob"),
 }
 # Those that read what a successful answer holds.
-_WITHOUT_CONTENT = ("ensure_user", "remove_user", "start", "progress", "stop", "remove", "end_share_codes", "unshare")
+_WITHOUT_CONTENT = (
+    *("ensure_user", "remove_user", "end_sessions", "start", "progress", "stop", "remove"),
+    *("end_share_codes", "unshare"),
+)
 READERS = [name for name in CALLS if name not in _WITHOUT_CONTENT]
 
 SILENCES: dict[str, Exception] = {
@@ -473,6 +477,18 @@ async def test_a_users_removal_is_asked_for_and_proven_by_a_look(status: int) ->
     assert await hub.active(USER) == ["lab"]
     assert await hub.active(USER) is None
     assert script.asked[0] == "DELETE /hub/api/users/alice%40example.org"
+
+
+async def test_sessions_are_ended_but_for_some() -> None:
+    script = Script(httpx.Response(204))
+    await client(script).end_sessions(USER, ["here"])
+    assert script.asked == ["DELETE /hub/api/users/alice%40example.org/sessions"]
+
+
+async def test_a_hub_of_an_earlier_version_is_asked_again_until_it_can_end_sessions() -> None:
+    error = await error_of(CALLS["end_sessions"](Script(refusal(404))))
+    assert isinstance(error, HubUnavailable)
+    assert "restart" in error.hint
 
 
 @pytest.mark.parametrize("status", [202, 204, 400, 404])
