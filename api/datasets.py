@@ -55,13 +55,11 @@ class DatasetsController(Controller):
     tags = ("Datasets",)
 
     @get(opt=needs(Policy.SIGNED_IN), operation_id="listDatasets", summary="List datasets")
-    async def index(
-        self, caller: NamedDependency[Caller], page: NamedDependency[Page], owner: OwnerQuery = None
-    ) -> Response[list[DatasetView]]:
+    async def index(self, page: NamedDependency[Page], owner: OwnerQuery = None) -> Response[list[DatasetView]]:
         """Datasets that the caller may use, newest first; with `owner` those that one owns, or anybody for an admin."""
-        wanted = None if owner is None else own_email(caller, owner)
-        found = await datasets.list_visible(caller, owner=wanted, before=page.before, limit=page.limit + 1)
-        return page.answer(found, key=lambda one: (str(one.id),), view=lambda one: _view(one, caller))
+        wanted = None if owner is None else own_email(page.caller, owner)
+        found = await datasets.list_visible(page.caller, owner=wanted, before=page.before, limit=page.limit + 1)
+        return page.answer(found, key=lambda one: (str(one.id),), view=lambda one: _view(one, page.caller))
 
     @post(opt=needs(Policy.SIGNED_IN), status_code=202, operation_id="createDataset", summary="Make a dataset")
     async def create(self, data: JSONBody[DatasetCreate], write: NamedDependency[Write]) -> Response[DatasetView]:

@@ -54,9 +54,9 @@ class GroupsController(Controller):
     tags = ("Groups",)
 
     @get(opt=needs(Policy.SIGNED_IN), operation_id="listGroups", summary="List groups")
-    async def index(self, caller: NamedDependency[Caller], page: NamedDependency[Page]) -> Response[list[GroupView]]:
+    async def index(self, page: NamedDependency[Page]) -> Response[list[GroupView]]:
         """Every group's name, newest first; its members are shown to members."""
-        found = await groups.list_visible(caller, before=page.before, limit=page.limit + 1)
+        found = await groups.list_visible(page.caller, before=page.before, limit=page.limit + 1)
         return page.answer(found, key=lambda one: (str(one.id),), view=_view)
 
     @post(opt=needs(Policy.SIGNED_IN), status_code=202, operation_id="createGroup", summary="Make a group")
@@ -92,12 +92,10 @@ class GroupsController(Controller):
         return write.answer
 
     @get("/{id:str}/members", opt=needs(Policy.RECORD), operation_id="listGroupMembers", summary="List members")
-    async def members(
-        self, id: FromPath[UUID], caller: NamedDependency[Caller], page: NamedDependency[Page]
-    ) -> Response[list[str]]:
+    async def members(self, id: FromPath[UUID], page: NamedDependency[Page]) -> Response[list[str]]:
         """E-mails of the members, for members and admins."""
-        found = await groups.read(id, caller)
-        if not (found.member or caller.admin):
+        found = await groups.read(id, page.caller)
+        if not (found.member or page.caller.admin):
             raise ActionForbidden("Only members of the group see its members.", hint="Ask one of its managers.")
         listed = await groups.list_members(id, after=page.after[0] if page.after else None, limit=page.limit + 1)
         return page.answer(listed, key=lambda one: (one,), view=lambda one: one)

@@ -81,13 +81,11 @@ class ModulesController(Controller):
     tags = ("Modules",)
 
     @get(opt=needs(Policy.SIGNED_IN), operation_id="listModules", summary="List modules")
-    async def index(
-        self, caller: NamedDependency[Caller], page: NamedDependency[Page], owner: OwnerQuery = None
-    ) -> Response[list[ModuleView]]:
+    async def index(self, page: NamedDependency[Page], owner: OwnerQuery = None) -> Response[list[ModuleView]]:
         """Modules that the caller may use, newest first; with `owner` those that one owns, or anybody for an admin."""
-        wanted = None if owner is None else own_email(caller, owner)
-        found = await modules.list_visible(caller, owner=wanted, before=page.before, limit=page.limit + 1)
-        return page.answer(found, key=lambda one: (str(one.id),), view=lambda one: _view(one, caller))
+        wanted = None if owner is None else own_email(page.caller, owner)
+        found = await modules.list_visible(page.caller, owner=wanted, before=page.before, limit=page.limit + 1)
+        return page.answer(found, key=lambda one: (str(one.id),), view=lambda one: _view(one, page.caller))
 
     @post(opt=needs(Policy.SIGNED_IN), status_code=202, operation_id="createModule", summary="Make a module")
     async def create(

@@ -14,6 +14,7 @@ from litestar.response import ServerSentEvent
 from litestar.response.sse import ServerSentEventMessage
 
 from api.http.authentication import token_expiry
+from api.http.dependencies import Read
 from api.http.etag import VERSIONED, etag_of
 from api.http.operation_events import OperationEvents, Stream
 from api.http.operation_view import OperationView, view_of
@@ -46,8 +47,6 @@ class OperationsController(Controller):
     @get(opt=needs(Policy.SIGNED_IN), operation_id="listOperations", summary="List operations")
     async def index(
         self,
-        caller: NamedDependency[Caller],
-        settings: NamedDependency[Settings],
         page: NamedDependency[Page],
         subject: Annotated[
             str | None, QueryParameter(max_length=64, description="Id of the record it is about.")
@@ -59,24 +58,20 @@ class OperationsController(Controller):
         # An id that cannot exist has no operations.
         about = None if subject is None else parse_id(subject) or UUID(int=0)
         found = await operations.list_visible(
-            caller, subject=about, status=status, kind=kind, before=page.before, limit=page.limit + 1
+            page.caller, subject=about, status=status, kind=kind, before=page.before, limit=page.limit + 1
         )
-        return page.answer(found, key=lambda one: (str(one.id),), view=lambda one: view_of(one, settings))
+        return page.answer(found, key=lambda one: (str(one.id),), view=lambda one: view_of(one, page.settings))
 
     @get("/{id:str}", opt=needs(Policy.RECORD) | VERSIONED, operation_id="getOperation", summary="Read an operation")
-    async def read(
-        self, id: FromPath[UUID], caller: NamedDependency[Caller], settings: NamedDependency[Settings]
-    ) -> Response[OperationView]:
+    async def read(self, id: FromPath[UUID], read: NamedDependency[Read]) -> Response[OperationView]:
         """Read an operation, with its steps, its outcome and the link to its workflow run."""
-        found = await operations.read_visible(id, caller)
-        return Response(view_of(found, settings), headers={"ETag": etag_of(found.version)})
+        found = await operations.read_visible(id, read.caller)
+        return Response(view_of(found, read.settings), headers={"ETag": etag_of(found.version)})
 
     @get("/{id:str}/results", opt=needs(Policy.RECORD), operation_id="listOperationResults", summary="List results")
-    async def results(
-        self, id: FromPath[UUID], caller: NamedDependency[Caller], page: NamedDependency[Page]
-    ) -> Response[list[ResultRecord]]:
+    async def results(self, id: FromPath[UUID], page: NamedDependency[Page]) -> Response[list[ResultRecord]]:
         """What the operation came to for each person, group or organisation, by type and name."""
-        await operations.read_visible(id, caller)
+        await operations.read_visible(id, page.caller)
         after = None if page.after is None else (page.after[0], page.after[1])
         found = await operations.list_results(id, after=after, limit=page.limit + 1)
         return page.answer(found, key=lambda one: (one.type, one.entity), view=lambda one: one)

@@ -12,7 +12,7 @@ from litestar.di import NamedDependency
 from litestar.params import FromPath, FromQuery, JSONBody, QueryParameter
 from msgspec import UNSET
 
-from api.http.dependencies import OwnerQuery, new_owner, own_email
+from api.http.dependencies import OwnerQuery, Read, new_owner, own_email
 from api.http.etag import VERSIONED, etag_of
 from api.http.pagination import Page
 from api.http.policy import Policy, needs
@@ -23,8 +23,6 @@ from api.sharing_routes import sharing_routes
 from api.trash_routes import delete_route
 from models.access.permissions import Level
 from models.domain.ids import new_id
-from models.domain.settings import Settings
-from models.domain.values import Caller
 from models.records import secrets
 from models.records.secrets import KIND
 
@@ -39,19 +37,19 @@ class SecretsController(Controller):
     @get("/secrets", opt=needs(Policy.SIGNED_IN), operation_id="listSecrets", summary="List secrets")
     async def index(
         self,
-        caller: NamedDependency[Caller],
         page: NamedDependency[Page],
-        settings: NamedDependency[Settings],
         owner: OwnerQuery = None,
         type: FromQuery[str | None] = None,
         name: NameQuery = None,
     ) -> Response[list[SecretView]]:
         """Secrets that the caller may use, newest first; with `owner` those that one owns, or anybody for an admin."""
-        wanted = None if owner is None else own_email(caller, owner)
+        wanted = None if owner is None else own_email(page.caller, owner)
         found = await secrets.list_visible(
-            caller, owner=wanted, type=type, name=name, before=page.before, limit=page.limit + 1
+            page.caller, owner=wanted, type=type, name=name, before=page.before, limit=page.limit + 1
         )
-        return page.answer(found, key=lambda one: (str(one.id),), view=lambda one: view_of(one, caller, settings))
+        return page.answer(
+            found, key=lambda one: (str(one.id),), view=lambda one: view_of(one, page.caller, page.settings)
+        )
 
     @post(
         "/secrets", opt=needs(Policy.SIGNED_IN), status_code=200, operation_id="createSecret", summary="Make a secret"
@@ -75,12 +73,10 @@ class SecretsController(Controller):
         return write.answer
 
     @get("/secret/{id:str}", opt=needs(Policy.RECORD) | VERSIONED, operation_id="getSecret", summary="Read a secret")
-    async def read(
-        self, id: FromPath[UUID], caller: NamedDependency[Caller], settings: NamedDependency[Settings]
-    ) -> Response[SecretView]:
+    async def read(self, id: FromPath[UUID], read: NamedDependency[Read]) -> Response[SecretView]:
         """Read what is known of a secret that the caller may use; its value is never answered."""
-        found = await secrets.read(id, caller)
-        return Response(view_of(found, caller, settings), headers={"ETag": etag_of(found.version)})
+        found = await secrets.read(id, read.caller)
+        return Response(view_of(found, read.caller, read.settings), headers={"ETag": etag_of(found.version)})
 
     @patch(
         "/secret/{id:str}", opt=needs(Policy.RECORD) | VERSIONED, operation_id="updateSecret", summary="Change a secret"

@@ -1,7 +1,7 @@
 """Servers: making them from templates, and what people wish of them."""
 
 from datetime import UTC, datetime, timedelta
-from typing import Annotated, Any
+from typing import Annotated, Any, cast
 from uuid import UUID
 
 import msgspec
@@ -10,7 +10,7 @@ from litestar.di import NamedDependency
 from litestar.params import FromPath, FromQuery, JSONBody, QueryParameter
 from msgspec import UNSET, UnsetType
 
-from api.http.dependencies import OwnerQuery, own_email, query_id
+from api.http.dependencies import OwnerQuery, Read, own_email, query_id
 from api.http.etag import VERSIONED, etag_of
 from api.http.fields import EMAIL, AnswerBody
 from api.http.operation_view import OperationView
@@ -18,14 +18,14 @@ from api.http.pagination import Page
 from api.http.policy import Policy, needs
 from api.http.services import Services
 from api.http.write import SHORT_WAIT, Write
-from api.template_body import TemplateCreate, TemplateView, new_template, view_of
+from api.template_body import TemplateCreate, TemplateView, new_template
 from models.access import sharing
 from models.domain.settings import Settings
 from models.domain.values import Caller, ServerStatus, Subject, Wish
 from models.ledger.operations import LeftOut
 from models.records import mounts, persons, server_shares, servers, templates
 from models.records.server_shares import SharedServer
-from models.records.servers import ServerRecord, TemplateData
+from models.records.servers import ServerRecord, ServerShown, TemplateData
 
 
 class LastErrorView(AnswerBody, frozen=True, kw_only=True):
@@ -94,8 +94,6 @@ class ServersController(Controller):
     @get(opt=needs(Policy.SIGNED_IN), operation_id="listServers", summary="List servers")
     async def index(
         self,
-        caller: NamedDependency[Caller],
-        settings: NamedDependency[Settings],
         page: NamedDependency[Page],
         owner: OwnerQuery = None,
         type: FromQuery[str | None] = None,
@@ -103,9 +101,9 @@ class ServersController(Controller):
     ) -> Response[list[ServerView]]:
         """One's own servers, newest first. Admins see everybody's, or those of one `owner`."""
         found = await servers.list_visible(
-            owner=await _owner(owner, caller), type=type, name=name, before=page.before, limit=page.limit + 1
+            owner=await _owner(owner, page.caller), type=type, name=name, before=page.before, limit=page.limit + 1
         )
-        return page.answer(found, key=lambda one: (str(one.id),), view=lambda one: _view(one, settings))
+        return page.answer(found, key=lambda one: (str(one.id),), view=lambda one: _view(one, page.settings))
 
     @post(
         opt=needs(Policy.SIGNED_IN),
@@ -141,12 +139,10 @@ class ServersController(Controller):
         return write.answer
 
     @get("/{id:str}", opt=needs(Policy.RECORD) | VERSIONED, operation_id="getServer", summary="Read a server")
-    async def read(
-        self, id: FromPath[UUID], caller: NamedDependency[Caller], settings: NamedDependency[Settings]
-    ) -> Response[ServerView]:
+    async def read(self, id: FromPath[UUID], read: NamedDependency[Read]) -> Response[ServerView]:
         """Read a server. Its status follows JupyterHub and the real process within half a minute."""
-        found = await servers.read_visible(id, caller)
-        return Response(_view(found, settings), headers={"ETag": etag_of(found.version)})
+        found = await servers.read_visible(id, read.caller)
+        return Response(_view(found, read.settings), headers={"ETag": etag_of(found.version)})
 
     @delete(
         "/{id:str}/share",
@@ -205,12 +201,10 @@ class ServersController(Controller):
         return await _intend(id, Wish.STOPPED, write)
 
     @get("/shares", opt=needs(Policy.SIGNED_IN), operation_id="listServerShares", summary="List shared servers")
-    async def shares(
-        self, caller: NamedDependency[Caller], page: NamedDependency[Page], owner: OwnerQuery = None
-    ) -> Response[list[SharedServerView]]:
+    async def shares(self, page: NamedDependency[Page], owner: OwnerQuery = None) -> Response[list[SharedServerView]]:
         """One's own servers that have a link or are shared, newest first. Admins see everybody's."""
         found = await server_shares.list_shared(
-            owner=await _owner(owner, caller), before=page.before, limit=page.limit + 1
+            owner=await _owner(owner, page.caller), before=page.before, limit=page.limit + 1
         )
         return page.answer(found, key=lambda one: (str(one.id),), view=_shared_view)
 
@@ -270,7 +264,7 @@ async def _owner(email: str | None, caller: Caller) -> UUID | None:
     return await persons.find_by_email(own_email(caller, email)) or UUID(int=0)
 
 
-def _view(server: ServerRecord, settings: Settings) -> ServerView:
+def _view(server: ServerShown, settings: Settings) -> ServerView:
     error = server.last_error
     return ServerView(
         id=server.id,
@@ -278,8 +272,9 @@ def _view(server: ServerRecord, settings: Settings) -> ServerView:
         owner=server.owner,
         status=server.status,
         template_id=server.template,
-        template_data=view_of(server.template_data),
-        application_type=server.template_data.application_type,
+        # It is JSON already.
+        template_data=cast("TemplateView", msgspec.Raw(server.snapshot.encode())),
+        application_type=server.application_type,
         url=settings.server_url(server.hub_user, server.name),
         operation=server.operation,
         access_ends_at=None

@@ -188,11 +188,11 @@ def sharing_routes(kind: str, path: str, *, share_at: str = "") -> list[HTTPRout
         tags=tags,
     )
     async def access(
-        id: FromPath[UUID], caller: NamedDependency[Caller], page: NamedDependency[Page], type: AccessType = None
+        id: FromPath[UUID], page: NamedDependency[Page], type: AccessType = None
     ) -> Response[list[AccessView]]:
         wanted = _principal_type(type)
         after = None if page.after is None else (page.after[0], page.after[1])
-        shareable = await sharing.read(kind, id, caller, Level.WRITE)
+        shareable = await sharing.read(kind, id, page.caller, Level.WRITE)
         found = await sharing.list_access(shareable, wanted, after=after, limit=page.limit + 1)
         return page.answer(found, key=lambda one: (one.type, one.entity), view=_access_view)
 

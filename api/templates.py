@@ -127,13 +127,14 @@ class TemplatesController(Controller):
     @get("/templates", opt=needs(Policy.SIGNED_IN), operation_id="listTemplates", summary="List templates")
     async def index(
         self,
-        caller: NamedDependency[Caller],
         page: NamedDependency[Page],
         type: FromQuery[str | None] = None,
         email: CreatorQuery = None,
     ) -> Response[list[TemplateView]]:
         """Templates that are public or one's own, newest first; of one type, of one creator (`email`)."""
-        found = await templates.list_visible(caller, type=type, email=email, before=page.before, limit=page.limit + 1)
+        found = await templates.list_visible(
+            page.caller, type=type, email=email, before=page.before, limit=page.limit + 1
+        )
         return page.answer(found, key=lambda one: (str(one.id),), view=lambda one: view_of(one.snapshot()))
 
     @get("/templates/tags", opt=needs(Policy.SIGNED_IN), operation_id="listTemplateTags", summary="List tags")

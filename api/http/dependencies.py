@@ -1,10 +1,14 @@
 """What handlers are given by name, and how they read whom and what a request is about.
 
 caller: NamedDependency[Caller]       who asks
+read: NamedDependency[Read]           who asks, and the settings
 settings: NamedDependency[Settings]
 services: NamedDependency[Services]   the clients of this process
 page: NamedDependency[Page]           for lists, see `api.http.pagination`
 write: NamedDependency[Write]         for every change, see `api.http.write`
+
+What is read often takes one of these: several are provided in tasks of their own, which costs more than the rest of a
+small read.
 """
 
 from typing import Annotated, Any
@@ -14,6 +18,7 @@ from litestar import Request
 from litestar.di import Provide
 from litestar.params import QueryParameter
 from litestar.types import Dependencies
+from msgspec import Struct
 
 from api.http.fields import EMAIL
 from api.http.pagination import provide_page
@@ -31,6 +36,18 @@ def provide_caller(request: Request[Caller, Any, Any]) -> Caller:
     return request.user
 
 
+class Read(Struct, frozen=True):
+    """What reading a record needs to know."""
+
+    caller: Caller
+    settings: Settings
+
+
+def provide_read(request: Request[Caller, Any, Any]) -> Read:
+    """Who asks, and the settings of this process."""
+    return Read(request.user, request.app.state.services.settings)
+
+
 def provide_services(request: Request[Any, Any, Any]) -> Services:
     """The clients of this process."""
     services: Services = request.app.state.services
@@ -45,6 +62,7 @@ def provide_settings(request: Request[Any, Any, Any]) -> Settings:
 DEPENDENCIES: Dependencies = {
     "caller": Provide(provide_caller, sync_to_thread=False),
     "page": Provide(provide_page, sync_to_thread=False),
+    "read": Provide(provide_read, sync_to_thread=False),
     "services": Provide(provide_services, sync_to_thread=False),
     "settings": Provide(provide_settings, sync_to_thread=False),
     "write": Provide(provide_write, sync_to_thread=False),

@@ -1,7 +1,7 @@
 """Pages of lists: an opaque cursor that holds the key of the last row, and only works where it was made.
 
 The cursor is signed together with the caller and the query, so nobody can make one, use another's, or use one
-for another list. A controller takes the dependency `page: NamedDependency[Page]`, asks for one row more
+for another list. A controller takes the dependency `page: NamedDependency[Page]`, and no other, asks for one row more
 than `page.limit` from `page.before` (lists by id) or `page.after` (by another key) on, and answers with
 `page.answer(rows, key=..., view=...)`.
 """
@@ -44,6 +44,8 @@ Cursor = Annotated[
 class Page(Struct, frozen=True, kw_only=True):
     """The page that a request asks for."""
 
+    caller: Caller
+    settings: Settings
     limit: int
     after: tuple[str, ...] | None
     """Key of the last row of the page before; None for the first page."""
@@ -85,6 +87,8 @@ def provide_page(request: Request[Caller, Any, Any], limit: Limit = LARGEST_PAGE
     context = msgspec.json.encode([str(request.user.id), request.scope["path"], filters])
     key = settings.session_key.encode()
     return Page(
+        caller=request.user,
+        settings=settings,
         limit=limit,
         after=None if cursor is None else _open(cursor, context, key),
         address=settings.browser_api_url + request.scope["path"],

@@ -55,29 +55,24 @@ class ServerError(Struct, frozen=True, kw_only=True, omit_defaults=True):
     log: str = ""
 
 
-class ServerRecord(Struct, frozen=True, kw_only=True):
-    """A server as stored, with its owner's e-mail and name in JupyterHub, and the operation in progress."""
+class ServerShown(Struct, frozen=True, kw_only=True):
+    """What is shown of a server, with its owner's e-mail and name in JupyterHub, and the operation in progress."""
 
     id: UUID
-    owner_id: UUID
     owner: str
     hub_user: str
     name: str
     template: UUID
-    template_data: TemplateData
+    application_type: str
+    snapshot: str
+    """The JSON of its `TemplateData`, without null: as clients get it."""
     wish: Wish
     generation: int
     observed: ServerStatus
     observed_generation: int
-    started_once: bool
     last_error: ServerError | None
     operation: UUID | None
     lost_at: datetime | None
-    share_url: str | None
-    share_expires_at: datetime | None
-    shared_with: dict[str, list[str]] | None
-    share_as_of: datetime | None
-    created_at: datetime
     version: int
 
     @property
@@ -92,6 +87,26 @@ class ServerRecord(Struct, frozen=True, kw_only=True):
         return self.observed
 
 
+class ServerRecord(ServerShown, frozen=True, kw_only=True):
+    """A server as stored."""
+
+    owner_id: UUID
+    started_once: bool
+    share_url: str | None
+    share_expires_at: datetime | None
+    shared_with: dict[str, list[str]] | None
+    share_as_of: datetime | None
+    created_at: datetime
+
+    @property
+    def template_data(self) -> TemplateData:
+        """Its own snapshot of its template."""
+        return _SNAPSHOT.decode(self.snapshot)
+
+
+_SNAPSHOT = msgspec.json.Decoder(TemplateData)
+
+
 class Intent(Struct, frozen=True, kw_only=True):
     """What became of an intent: its operation, and whether a workflow has work to do."""
 
@@ -99,19 +114,25 @@ class Intent(Struct, frozen=True, kw_only=True):
     settled: bool
 
 
-_SELECT = """
-    SELECT s.id, s.owner AS owner_id, p.email AS owner, p.hub_user, s.name, s.template, s.template_data, s.wish,
-           s.generation, s.observed, s.observed_generation, s.started_once, s.last_error, s.share_url,
-           s.share_expires_at, s.shared_with, s.share_as_of, s.created_at, s.version,
-           (SELECT o.id FROM operation o WHERE o.subject = s.id AND o.subject_kind = 'server'
-               AND o.status IN ('queued', 'running') ORDER BY o.id DESC LIMIT 1) AS operation,
-           (SELECT min(m.lost_at) FROM server_mount m WHERE m.server = s.id) AS lost_at
-      FROM server s JOIN person p ON p.id = s.owner
+_SHOWN = """
+    s.id, p.email AS owner, p.hub_user, s.name, s.template, s.template_data ->> 'applicationType' AS application_type,
+    jsonb_strip_nulls(s.template_data) AS snapshot, s.wish, s.generation, s.observed, s.observed_generation,
+    s.last_error, s.version,
+    (SELECT o.id FROM operation o WHERE o.subject = s.id AND o.subject_kind = 'server'
+        AND o.status IN ('queued', 'running') ORDER BY o.id DESC LIMIT 1) AS operation,
+    (SELECT min(m.lost_at) FROM server_mount m WHERE m.server = s.id) AS lost_at
+"""
+_FROM = "FROM server s JOIN person p ON p.id = s.owner"
+_SELECT_SHOWN = f"SELECT {_SHOWN} {_FROM}"
+_SELECT = f"""
+    SELECT {_SHOWN}, s.owner AS owner_id, s.started_once, s.share_url, s.share_expires_at, s.shared_with, s.share_as_of,
+           s.created_at
+    {_FROM}
 """
 
 
-def _record(found: Row) -> ServerRecord:
-    return msgspec.convert(decoded(found, "template_data", "last_error", "shared_with"), ServerRecord)
+def _shown(found: Row) -> ServerShown:
+    return msgspec.convert(decoded(found, "last_error"), ServerShown)
 
 
 async def read_visible(server_id: UUID, caller: Caller, *, for_update: bool = False) -> ServerRecord:
@@ -128,7 +149,7 @@ async def read_visible(server_id: UUID, caller: Caller, *, for_update: bool = Fa
     )
     if found is None:
         raise RecordMissing.of("server", server_id)
-    return _record(found)
+    return msgspec.convert(decoded(found, "last_error", "shared_with"), ServerRecord)
 
 
 _TYPE = "(s.template_data ->> 'type')"
@@ -147,7 +168,7 @@ async def list_visible(
     name: str | None = None,
     before: UUID | None = None,
     limit: int,
-) -> list[ServerRecord]:
+) -> list[ServerShown]:
     """Servers of one owner (or of all, for an admin), newest first, at most `limit`, older than `before`.
 
     `name` is a case-insensitive part of the server's or the template's name.
@@ -157,12 +178,12 @@ async def list_visible(
     narrowed, values = given(_FILTERS, owner=owner, type=type, name=name)
     order = f"{_TYPE}, " if owner is None and type is not None else ""
     found = await rows(
-        page(f"{_SELECT} WHERE s.id < :before AND {narrowed} ORDER BY {order} s.id DESC"),
+        page(f"{_SELECT_SHOWN} WHERE s.id < :before AND {narrowed} ORDER BY {order} s.id DESC"),
         **values,
         before=before or LAST_ID,
         limit=limit,
     )
-    return [_record(one) for one in found]
+    return [_shown(one) for one in found]
 
 
 NEWEST = 5_000
@@ -173,7 +194,7 @@ _LONGEST = 64
 """Characters of what is looked for that an index is asked for."""
 
 
-async def _search(name: str, *, type: str | None, before: UUID, limit: int) -> list[ServerRecord]:
+async def _search(name: str, *, type: str | None, before: UUID, limit: int) -> list[ServerShown]:
     """Everybody's servers by a part of a name. Which way is short depends on how many have it, so it is tried.
 
     What many have fills a page among the newest. What few have is found by its parts in an index. What is neither is
@@ -197,7 +218,7 @@ async def _search(name: str, *, type: str | None, before: UUID, limit: int) -> l
           SELECT server FROM server_search
            WHERE (SELECT before FROM further) IS NOT NULL AND parts(text) @> parts(left(lower(:name), {_LONGEST}))
            LIMIT {FEW} + 1)
-        {_SELECT} WHERE s.id = ANY(ARRAY(
+        {_SELECT_SHOWN} WHERE s.id = ANY(ARRAY(
           SELECT id FROM newest WHERE named
           UNION ALL
           (SELECT s.id FROM server s
@@ -212,7 +233,7 @@ async def _search(name: str, *, type: str | None, before: UUID, limit: int) -> l
         before=before,
         limit=limit,
     )
-    return [_record(one) for one in found]
+    return [_shown(one) for one in found]
 
 
 async def create(

@@ -152,7 +152,7 @@ class NotesController(Controller):
     tags = ("Notes",)
 
     @get(opt=needs(Policy.SIGNED_IN), operation_id="listNotes", summary="List notes")
-    async def index(self, caller: NamedDependency[Caller], page: NamedDependency[Page]) -> Response[list[NoteView]]:
+    async def index(self, page: NamedDependency[Page]) -> Response[list[NoteView]]:
         """Notes that the caller may use, newest first."""
         found = await notes.list_visible(caller, before=page.before, limit=page.limit + 1)
         return page.answer(found, key=lambda one: (str(one.id),), view=_view)

@@ -11,6 +11,7 @@ from msgspec import structs
 
 from api.app import HANDLERS, assemble
 from api.http.authentication import Authentication
+from api.http.policy import handlers_of
 from api.http.rates import Rates
 from models.database.sql import row
 from models.domain.errors import IdentityUnknown
@@ -109,6 +110,20 @@ async def test_a_read_is_one_statement_and_nothing_else_is_sent(api: Api, monkey
         assert len(sent) == 1, sent
         await alice.server()
         assert len(sent) > 1
+
+
+# They follow, carry files, or count what this process has.
+_NOT_HOT = {"getUsage", "followOperation", "readFile", "listFiles"}
+
+
+def test_what_reads_depends_on_one_thing_alone(api: Api) -> None:
+    several = {
+        handler.operation_id
+        for _, handler in handlers_of(api.app)
+        if "GET" in handler.http_methods
+        and sum(name in handler.resolve_dependencies() for name in handler.signature_model._fields) > 1
+    }
+    assert several == _NOT_HOT
 
 
 @pytest.mark.parametrize(
