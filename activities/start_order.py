@@ -2,6 +2,7 @@
 
 import time
 from collections import Counter
+from collections.abc import Callable, Iterator
 from pathlib import Path, PurePosixPath
 
 from integrations import lmod
@@ -31,7 +32,11 @@ def spec_of(plan: ServerPlan, claims: list[Claim], secrets: list[SecretMount], s
         hardware=plan.template.hardware,
         file_path=plan.template.file_path or "",
         home=str(DIRECTORIES["person"].location(settings) / str(plan.owner_id)),
-        mounts=tuple(_mounts(claims, settings)),
+        mounts=tuple(
+            mount
+            for kind, mounted in MOUNTED.items()
+            for mount in mounted([claim for claim in claims if claim.kind == kind], settings)
+        ),
         # In the template's order.
         modules=tuple(f"{claim.name}/{claim.version}" for claim in claims if claim.kind == "module"),
         secrets=tuple(secrets),
@@ -40,28 +45,34 @@ def spec_of(plan: ServerPlan, claims: list[Claim], secrets: list[SecretMount], s
     )
 
 
-def _mounts(claims: list[Claim], settings: Settings) -> list[Mount]:
-    """Where a server sees what it may hold."""
-    datasets, modules, groups = (
-        [claim for claim in claims if claim.kind == kind] for kind in ("dataset", "module", "group")
-    )
-    homonyms = Counter(claim.name for claim in datasets)
-    made = []
-    for claim in datasets:
+def _datasets(claims: list[Claim], settings: Settings) -> Iterator[Mount]:
+    homonyms = Counter(claim.name for claim in claims)
+    for claim in claims:
         # On a clash of names the server owner's own keeps the name.
         name = claim.name if claim.own or homonyms[claim.name] == 1 else f"{claim.name}--{claim.owner}"
-        made.append(_directory(claim, settings, DATASETS / name, read_only=not claim.writes))
+        yield _directory(claim, settings, DATASETS / name, read_only=not claim.writes)
+
+
+def _modules(claims: list[Claim], settings: Settings) -> Iterator[Mount]:
     # Those of the server's owner are found first.
-    for claim in sorted(modules, key=lambda claim: not claim.own):
-        made.append(
-            _directory(claim, settings, MODULES / lmod.BINARIES / str(claim.object), read_only=not claim.writes)
-        )
+    for claim in sorted(claims, key=lambda claim: not claim.own):
+        yield _directory(claim, settings, MODULES / lmod.BINARIES / str(claim.object), read_only=not claim.writes)
         # The modulefile alone: that of another module beside it stays unseen.
         file = Path(claim.name, lmod.file_name(claim.version))
         source = Path(settings.module_location, lmod.MODULEFILES, str(claim.owner_id), file)
-        made.append(_mount(claim, source, MODULES / lmod.MODULEFILES / claim.owner / file, read_only=True))
-    made += [_directory(claim, settings, GROUPS / claim.name, read_only=False) for claim in groups]
-    return made
+        yield _mount(claim, source, MODULES / lmod.MODULEFILES / claim.owner / file, read_only=True)
+
+
+def _groups(claims: list[Claim], settings: Settings) -> Iterator[Mount]:
+    return (_directory(claim, settings, GROUPS / claim.name, read_only=False) for claim in claims)
+
+
+MOUNTED: dict[str, Callable[[list[Claim], Settings], Iterator[Mount]]] = {
+    "dataset": _datasets,
+    "module": _modules,
+    "group": _groups,
+}
+"""Where a server sees what it may hold of a kind."""
 
 
 def _directory(claim: Claim, settings: Settings, target: PurePosixPath, *, read_only: bool) -> Mount:

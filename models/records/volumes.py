@@ -1,5 +1,6 @@
 """Who may use which directory, and which there are: the permissions of the records that the directories belong to."""
 
+from collections.abc import Awaitable, Callable, Sequence
 from uuid import UUID
 
 import msgspec
@@ -13,6 +14,9 @@ from models.domain.values import Caller, Subject
 from models.ledger import audit
 from models.ledger.claims import Claim
 from models.records import datasets, groups, modules
+from models.records.groups import GroupRecord
+from models.records.modules import ModuleRecord
+from models.records.shared_records import SharedRecord
 
 
 class TopEntry(Struct, frozen=True, kw_only=True):
@@ -81,15 +85,23 @@ async def require(root: Root, identity: UUID, caller: Caller, needs: Level) -> N
         raise RecordMissing.of(ROOTS[root], identity)
 
 
+async def _visible_groups(caller: Caller, *, before: UUID | None, limit: int) -> list[GroupRecord]:
+    return await groups.list_visible(caller, mine=not caller.admin, before=before, limit=limit)
+
+
+LISTED: dict[Root, Callable[..., Awaitable[Sequence[SharedRecord | GroupRecord]]]] = {
+    Root.DATASETS: datasets.list_visible,
+    Root.MODULES: modules.list_visible,
+    Root.GROUPS: _visible_groups,
+}
+"""What lists the records whose directories are below a root; a home is not listed."""
+
+
 async def list_top(root: Root, caller: Caller, *, before: UUID | None = None, limit: int) -> list[TopEntry]:
     """The records below a root that the caller may use, newest first, at most `limit`, older than `before`."""
-    if root is Root.DATASETS:
-        found = await datasets.list_visible(caller, before=before, limit=limit)
-        return [TopEntry(id=one.id, name=one.name) for one in found]
-    if root is Root.MODULES:
-        found_modules = await modules.list_visible(caller, before=before, limit=limit)
-        return [TopEntry(id=one.id, name=f"{one.name}/{one.module_version}") for one in found_modules]
-    if root is Root.GROUPS:
-        found_groups = await groups.list_visible(caller, mine=not caller.admin, before=before, limit=limit)
-        return [TopEntry(id=one.id, name=one.name) for one in found_groups]
-    return []
+    found = await LISTED[root](caller, before=before, limit=limit)
+    return [TopEntry(id=one.id, name=_title(one)) for one in found]
+
+
+def _title(record: SharedRecord | GroupRecord) -> str:
+    return f"{record.name}/{record.module_version}" if isinstance(record, ModuleRecord) else record.name

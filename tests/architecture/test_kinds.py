@@ -107,6 +107,17 @@ def test_settings_and_images_have_the_directories_of_a_kind(directory: Directory
         assert given[1] in (PROJECT / image).read_text().split(), f"{image} makes no directory {given[1]}"
 
 
+@each_kind
+def test_what_has_directories_is_listed_below_their_root_and_seen_by_servers_that_hold_it(kind: Kind) -> None:
+    from activities.start_order import MOUNTED
+    from models.records.volumes import LISTED
+
+    if kind.directory is not None and kind.wished:
+        root = kind.directory.root
+        assert root in LISTED, f"LISTED of models/records/volumes.py has nothing for the root {root}"
+        assert kind.word in MOUNTED or not kind.templated, f"MOUNTED of activities/start_order.py has no {kind.word}"
+
+
 def test_what_templates_name_is_a_kind_that_they_name() -> None:
     from models.records.servers import TemplateData
 

@@ -272,6 +272,18 @@ EDITS = (
         content=_RECORDS,
     ),
     Edit(
+        "models/records/volumes.py",
+        ("LISTED of models/records/volumes.py has nothing for the root notes",),
+        f"{KINDS}::test_what_has_directories_is_listed_below_their_root_and_seen_by_servers_that_hold_it",
+        (
+            ("import datasets, groups, modules\n", "import datasets, groups, modules, notes\n"),
+            (
+                "    Root.MODULES: modules.list_visible,\n",
+                "    Root.MODULES: modules.list_visible,\n    Root.NOTES: notes.list_visible,\n",
+            ),
+        ),
+    ),
+    Edit(
         "workflows/note.py",
         ("No module named 'workflows.note'",),
         f"{KINDS}::test_a_workflow_works_on_each_kind",
