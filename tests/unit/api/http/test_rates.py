@@ -80,7 +80,11 @@ async def test_one_person_who_writes_too_fast_waits_and_nobody_else(bench: Bench
     assert len(await api.alice.got("/groups", limit="1000")) >= 4
 
 
-async def test_of_many_writes_at_the_same_time_as_many_are_let_through_as_may(bench: Bench) -> None:
+async def test_of_many_writes_at_the_same_time_as_many_are_let_through_as_may(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Where PostgreSQL does not count in time nobody is refused, and a machine with much to do is slow.
+    monkeypatch.setattr("api.http.rates.PATIENCE_SECONDS", 15.0)
     api = bench.api(writes_per_minute=3)
     people = (api.alice, api.bob)
     answers = await asyncio.gather(
