@@ -21,7 +21,7 @@ from models.records.server_shares import LostGuest
 
 STOP = "Stop servers that hold what their owners may no longer use"
 
-# Servers that one look stops.
+# Servers that one look stops: above what one person may have.
 _PAGE = 500
 # A look waits so long for servers to be gone; then the workflow looks again, so that its story goes on.
 _LOOK_SECONDS = 20.0

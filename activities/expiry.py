@@ -39,7 +39,7 @@ class Expiry:
         for subject in found:
             async with Transaction():
                 await lifecycles.purge(subject)
-            await self._wake(subject)
+        await wake_all(self._wake, found)
         return len(found)
 
     async def _remove_grants(self) -> int:

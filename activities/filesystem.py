@@ -1,5 +1,6 @@
 """Activities on the shared file system."""
 
+import asyncio
 from datetime import UTC, datetime, timedelta
 
 import structlog
@@ -11,7 +12,7 @@ from integrations.file_threads import FileThreads
 from integrations.filesystem import Volumes
 from models.database.transactions import Transaction
 from models.domain import crash_points
-from models.domain.errors import RecordMissing, RequestInvalid, VolumeUnavailable
+from models.domain.errors import RecordMissing, RequestInvalid
 from models.domain.kinds import DIRECTORIES, ROOTS
 from models.domain.settings import Settings
 from models.domain.values import Caller
@@ -28,6 +29,7 @@ log = structlog.get_logger(__name__)
 _UNSETTLED_FOR = timedelta(minutes=10)
 # Claims that one pass settles; the next pass goes on.
 _CLAIMS = 200
+_RECORDED_AT_ONCE = 2
 
 
 class Filesystem:
@@ -61,33 +63,37 @@ class Filesystem:
     @activity.defn
     async def settle_files(self) -> Settled:
         """Settle what requests made that were cut off before they recorded it, and clear what they left unfinished."""
-        made = cleared = 0
-        for claim in await claims.abandon(volumes.CLAIM, datetime.now(UTC) - _UNSETTLED_FOR, _CLAIMS):
-            entry = NewEntry.of(claim)
-            try:
-                found = await self._threads.of(claim.person).run(self._clear, claim, entry)
-            except VolumeUnavailable as error:
-                # One person's directory keeps nobody else's from being looked at.
-                log.warning("claim_not_settled", claim=str(claim.id), error=error.message)
-                await claims.postpone(claim.id)
-                continue
-            except (RecordMissing, RequestInvalid):
-                # The directory that it was to be made in is gone, and all that was in it.
-                found = False
-            async with Transaction():
-                if found:
-                    maker = Caller(
-                        id=claim.person,
-                        email=await persons.email_of(claim.person),
-                        request_id=claim.request_id,
-                        client_request_id=claim.client_request_id,
-                    )
-                    await volumes.record_made(entry, maker)
-                    # Whoever repeats the request is answered as if it had never been cut off.
-                    await idempotency.answer(claim.id, StoredAnswer(status=200))
-                await claims.drop(claim.id)
-            made, cleared = made + found, cleared + (not found)
-        return Settled(made=made, cleared=cleared)
+        abandoned = await claims.abandon(volumes.CLAIM, datetime.now(UTC) - _UNSETTLED_FOR, _CLAIMS)
+        # Side by side, because each person has a share of the threads: one's directories keep nobody else's from being
+        # looked at, however long they take, and whatever is wrong with them.
+        recording = asyncio.Semaphore(_RECORDED_AT_ONCE)
+        found = await asyncio.gather(*(self._settle(claim, recording) for claim in abandoned), return_exceptions=True)
+        for claim, outcome in zip(abandoned, found, strict=True):
+            if isinstance(outcome, BaseException):
+                log.warning("claim_not_settled", claim=str(claim.id), error=str(outcome))
+        return Settled(made=found.count(True), cleared=found.count(False))
+
+    async def _settle(self, claim: Claim, recording: asyncio.Semaphore) -> bool:
+        """Settle one claim; whether what it is about was made."""
+        entry = NewEntry.of(claim)
+        try:
+            found = await self._threads.of(claim.person).run(self._clear, claim, entry)
+        except (RecordMissing, RequestInvalid):
+            # The directory that it was to be made in is gone, and all that was in it.
+            found = False
+        async with recording, Transaction():
+            if found:
+                maker = Caller(
+                    id=claim.person,
+                    email=await persons.email_of(claim.person),
+                    request_id=claim.request_id,
+                    client_request_id=claim.client_request_id,
+                )
+                await volumes.record_made(entry, maker)
+                # Whoever repeats the request is answered as if it had never been cut off.
+                await idempotency.answer(claim.id, StoredAnswer(status=200))
+            await claims.drop(claim.id)
+        return found
 
     def _clear(self, claim: Claim, entry: NewEntry) -> bool:
         return self._volumes.clear_unfinished(self._roots[ROOTS[entry.root]], entry.path, entry.name, _CutOff(claim))

@@ -74,7 +74,7 @@ class AccessScope(Struct, frozen=True, kw_only=True):
 
 
 class Withdrawn(Struct, frozen=True, kw_only=True):
-    """How many holdings are left that should not be, and in how many seconds to look again."""
+    """How many servers are left that hold what they should not, and in how many seconds to look again."""
 
     left: int = 0
     next_in: float = 0

@@ -11,6 +11,7 @@ from activities.messages import Done, ObjectWish, Reaped
 from activities.steps import of_subject, told
 from integrations.vault import Vault
 from models.domain import crash_points
+from models.domain.errors import VaultUnavailable
 from models.domain.ids import made_at
 from models.ledger import claims
 from models.ledger.claims import Claim
@@ -64,11 +65,15 @@ class Values:
 
         async def clear(claim: Claim) -> bool:
             async with limit:
-                # Of one that has a record, versions that were never recorded are overwritten or go with it.
-                lost = not await secrets.exists(claim.subject)
-                if lost:
-                    await self._vault.destroy(claim.subject)
-                await claims.drop(claim.id)
+                try:
+                    # Of one that has a record, versions that were never recorded are overwritten or go with it.
+                    lost = not await secrets.exists(claim.subject)
+                    if lost:
+                        await self._vault.destroy(claim.subject)
+                    await claims.drop(claim.id)
+                except VaultUnavailable as error:
+                    log.warning("claim_not_settled", claim=str(claim.id), error=error.message)
+                    return False
                 return lost
 
         removed = sum(await asyncio.gather(*map(clear, abandoned)))

@@ -1,7 +1,8 @@
 """Activities that look after what nobody asked for: they wake what was forgotten, and look at what really runs."""
 
 from collections import defaultdict
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from uuid import UUID
 
 import structlog
@@ -42,7 +43,8 @@ class Watching:
         """Wake every subject with work to do on which nothing happened for a while."""
         stalled = await operations.stalled(self._settings.stalled_after, _WAKE_LIMIT)
         woken = await wake_all(self._wake, stalled)
-        await operations.touch(woken)
+        # Also what could not be told: it comes after the others the next time.
+        await operations.touch(stalled)
         return Woken(count=len(woken))
 
     @activity.defn
@@ -55,12 +57,8 @@ class Watching:
             alive[process.server_id].append(process)
         vanished = [row for row in rows.values() if not alive[str(row.id)] and _should_run(row)]
         for row in vanished:
-            # A second look, at this server alone: the first may be older than the start.
-            if not await self._truth.processes(str(row.id)):
-                generation = row.generation if row.process_generation is None else row.process_generation
-                failure = await self._truth.ending(str(row.id), generation)
-                reason, log = (failure.reason, failure.log) if failure is not None else ("", "")
-                await server_watch.note_vanished(row.id, row.generation, row.version, reason=reason, log=log)
+            with _others_go_on(row.id):
+                await self._note_vanished(row)
         others = [identity for identity in map(parse_id, alive) if identity is not None and identity not in rows]
         unwanted, unknown = await self._look_after(others, alive) if others else (0, 0)
         # People come by a link without our hearing of it.
@@ -68,6 +66,14 @@ class Watching:
             with suppress(DomainError):
                 await self._links.look(server)
         return Seen(watched=len(rows), vanished=len(vanished), unwanted=unwanted, unknown=unknown)
+
+    async def _note_vanished(self, row: ObservedServer) -> None:
+        # A second look, at this server alone: the first may be older than the start.
+        if not await self._truth.processes(str(row.id)):
+            generation = row.generation if row.process_generation is None else row.process_generation
+            failure = await self._truth.ending(str(row.id), generation)
+            reason, log = (failure.reason, failure.log) if failure is not None else ("", "")
+            await server_watch.note_vanished(row.id, row.generation, row.version, reason=reason, log=log)
 
     async def _watched(self) -> dict[UUID, ObservedServer]:
         found: dict[UUID, ObservedServer] = {}
@@ -86,19 +92,29 @@ class Watching:
         unwanted = unknown = 0
         for identity in others:
             row = known.get(identity)
-            if row is None and identity in deleted:
-                generation = max(process.generation for process in alive[str(identity)])
-                await self._truth.end_processes(str(identity), generation)
-                unwanted += 1
-            elif row is None:
-                log.warning("unknown_server_process", server=str(identity))
-                unknown += 1
-            elif row.generation == row.observed_generation and row.wish is Wish.STOPPED:
-                processes = await self._truth.processes(str(identity))
-                if processes and await server_watch.note_unwanted(identity, processes[0].generation, row.version):
-                    await self._wake(Subject("server", identity))
+            with _others_go_on(identity):
+                if row is None and identity in deleted:
+                    generation = max(process.generation for process in alive[str(identity)])
+                    await self._truth.end_processes(str(identity), generation)
                     unwanted += 1
+                elif row is None:
+                    log.warning("unknown_server_process", server=str(identity))
+                    unknown += 1
+                elif row.generation == row.observed_generation and row.wish is Wish.STOPPED:
+                    processes = await self._truth.processes(str(identity))
+                    if processes and await server_watch.note_unwanted(identity, processes[0].generation, row.version):
+                        await self._wake(Subject("server", identity))
+                        unwanted += 1
         return unwanted, unknown
+
+
+@contextmanager
+def _others_go_on(server: UUID) -> Iterator[None]:
+    """Whatever is wrong with one server keeps no other from being looked at."""
+    try:
+        yield
+    except Exception:
+        log.exception("server_not_looked_at", server=str(server))
 
 
 def _should_run(row: ObservedServer) -> bool:

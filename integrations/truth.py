@@ -68,7 +68,11 @@ class Truth:
     async def _told(self, what: str, server_id: str, generation: int) -> Failure | None:
         path = f"/{what}/{quote(server_id, safe='')}"
         answer = await self._ask("GET", path, params={"generation": str(generation)})
-        return None if answer.status_code == 404 else decoded(answer, Failure)
+        if answer.status_code == 404:
+            return None
+        told = decoded(answer, Failure)
+        # What a server's programs wrote, and the database takes any character but this one.
+        return Failure(reason=told.reason.replace("\0", "\ufffd"), log=told.log.replace("\0", "\ufffd"))
 
     async def _ask(self, method: str, path: str, **more: Any) -> httpx.Response:
         return await self._connection.ask(method, self._url + path, accept=(404,), headers=self._headers, **more)

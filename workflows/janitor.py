@@ -6,7 +6,7 @@ from activities.expiry import Expiry
 from activities.filesystem import Filesystem
 from activities.messages import Cleaned
 from activities.values import Values
-from workflows.options import attempt, best_effort
+from workflows.options import attempt
 
 
 @workflow.defn
@@ -16,10 +16,8 @@ class JanitorWorkflow:
     @workflow.run
     async def run(self) -> Cleaned:
         """Remove a bounded number of expired rows; the next pass goes on."""
-        cleaned = await workflow.execute_activity_method(
-            Expiry.remove_expired, **best_effort("Remove what has expired")
-        )
+        cleaned = await attempt(Expiry.remove_expired, "Remove what has expired")
         await attempt(Values.reap_values, "Remove values that no record names")
         if workflow.patched("settle-files"):
             await attempt(Filesystem.settle_files, "Settle files of requests that were cut off")
-        return cleaned
+        return cleaned or Cleaned(rows=0)

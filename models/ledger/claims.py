@@ -113,15 +113,13 @@ async def drop(claim_id: UUID) -> None:
     await row("DELETE FROM write_claim WHERE id = :id", id=claim_id)
 
 
-async def postpone(claim_id: UUID) -> None:
-    """A claim that was abandoned could not be cleared: the others come first now."""
-    await row("UPDATE write_claim SET claimed_at = now() WHERE id = :id", id=claim_id)
-
-
 async def abandon(kind: str, before: datetime, limit: int) -> list[Claim]:
-    """Abandon claims of a kind that were taken before a moment and never settled, the oldest first."""
+    """Abandon claims of a kind that were taken before a moment and never settled, the oldest first.
+
+    One that is not cleared now is found again when it is as old again: all others come before it.
+    """
     found = await rows(
-        f"""UPDATE write_claim SET abandoned = true WHERE id IN (
+        f"""UPDATE write_claim SET abandoned = true, claimed_at = now() WHERE id IN (
               SELECT id FROM write_claim WHERE kind = :kind AND claimed_at < :before
                ORDER BY claimed_at LIMIT :limit FOR UPDATE SKIP LOCKED)
             RETURNING {_COLUMNS}""",

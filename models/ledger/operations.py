@@ -338,12 +338,20 @@ async def stalled(seconds: float, limit: int) -> list[Subject]:
     return records(await rows(_STALLED, seconds=seconds, limit=limit), Subject)
 
 
+_TOUCHED = ", ".join(
+    f"""touched_{table} AS (
+          UPDATE {table} t SET observed_at = now() FROM woken
+           WHERE woken.kind = '{kind}' AND t.id = woken.id AND t.generation <> t.observed_generation)"""
+    for kind, table in TABLES.items()
+)
+
+
 async def touch(subjects: list[Subject]) -> None:
-    """Note that these subjects were woken just now, so that the next pass leaves them time."""
+    """Note that these subjects were woken just now, so that the next pass leaves them time, and others come first."""
     await row(
-        """UPDATE operation o SET progressed_at = now()
-             FROM unnest(:kinds::text[], :ids::uuid[]) AS woken(kind, id)
-            WHERE o.subject = woken.id AND o.subject_kind = woken.kind AND o.status IN ('queued', 'running')""",
+        f"""WITH woken AS (SELECT * FROM unnest(:kinds::text[], :ids::uuid[]) AS woken(kind, id)), {_TOUCHED}
+            UPDATE operation o SET progressed_at = now() FROM woken
+             WHERE o.subject = woken.id AND o.subject_kind = woken.kind AND o.status IN ('queued', 'running')""",
         kinds=[subject.kind for subject in subjects],
         ids=[subject.id for subject in subjects],
     )

@@ -244,21 +244,25 @@ async def mark_lost(scope: str, identity: UUID | None = None) -> int:
 
 _LOST = {
     scope: page(
-        f"""SELECT mount.* FROM server_mount mount WHERE mount.lost_at IS NOT NULL AND {condition}
-             ORDER BY mount.lost_at, mount.id"""
+        f"""SELECT held.* FROM (
+              SELECT DISTINCT ON (mount.server) mount.server, mount.kind, mount.object, mount.lost_at
+                FROM server_mount mount WHERE mount.lost_at IS NOT NULL AND {condition}
+               ORDER BY mount.server, mount.lost_at, mount.id) held
+              JOIN server s ON s.id = held.server
+             ORDER BY s.wish <> 'running', held.lost_at, held.server"""
     )
     for scope, condition in SCOPES.items()
 }
 
 
 async def lost(scope: str, identity: UUID | None, limit: int) -> list[LostMount]:
-    """Servers that hold what they may no longer have, the longest first."""
+    """Servers that hold what they may no longer have, each once: those that are still wished to run first, and of them
+    those that have held it longest. So none that does not end stands before one that was not told to."""
     found = await rows(
         f"""SELECT mount.server, mount.kind, coalesce(o.name, u.name, '') AS name, mount.lost_at
               FROM {_LOST[scope]} mount
               LEFT JOIN shareable o ON mount.kind <> 'group' AND o.id = mount.object
-              LEFT JOIN user_group u ON mount.kind = 'group' AND u.id = mount.object
-             ORDER BY mount.lost_at, mount.id""",
+              LEFT JOIN user_group u ON mount.kind = 'group' AND u.id = mount.object""",
         id=identity,
         limit=limit,
     )

@@ -1,0 +1,233 @@
+"""What one person has much of, or what nothing helps with, keeps nobody else's from being looked after."""
+
+import asyncio
+import threading
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+from typing import Any, cast
+from uuid import UUID
+
+import httpx
+import pytest
+from temporalio.testing import ActivityEnvironment
+
+from activities import access, values, watching
+from activities.access import Access
+from activities.filesystem import Filesystem
+from activities.share_links import ShareLinks
+from activities.watching import Watching
+from integrations.file_threads import FileThreads
+from integrations.filesystem import Maker, Volumes
+from integrations.hub_connection import HubConnection
+from integrations.jupyterhub import JupyterHub
+from integrations.truth import Failure, Truth
+from models.database import engine
+from models.database.sql import row
+from models.domain.errors import VaultUnavailable
+from models.domain.ids import new_id
+from models.domain.kinds import Root
+from models.domain.settings import Settings
+from models.domain.values import Caller, Subject, Wish
+from models.ledger import claims
+from models.records import datasets, secrets
+from models.records.volumes import CLAIM, NewEntry
+from tests.people import make_person
+from tests.servers import make_server
+from tests.workflows.simulated_hub import SimulatedHub
+
+
+class World:
+    """A database of its own with two people, and what looks after what is theirs."""
+
+    def __init__(self, settings: Settings, mallory: Caller, carol: Caller) -> None:
+        self.settings, self.mallory, self.carol = settings, mallory, carol
+        self.hub = SimulatedHub()
+        self.woken: list[UUID] = []
+        self.deaf: set[UUID] = set()
+        links = ShareLinks(cast(JupyterHub, self.hub), settings)
+        self.watching = Watching(cast(Truth, self.hub), links, settings, self.wake)
+        self.access = Access(settings, self.wake, links)
+
+    async def wake(self, subject: Subject) -> bool:
+        if subject.id not in self.deaf:
+            self.woken.append(subject.id)
+        return subject.id not in self.deaf
+
+    async def unsettled(self, owner: Caller, *, since: int) -> UUID:
+        """A dataset with work to do for so many minutes, which nobody follows."""
+        identity, operation = await datasets.create(owner.id, new_id().hex, "", owner)
+        await row("UPDATE operation SET status = 'cancelled' WHERE id = :id", id=operation)
+        await row(
+            "UPDATE dataset SET observed_at = now() - make_interval(mins => :since) WHERE id = :id",
+            since=since,
+            id=identity,
+        )
+        return identity
+
+    async def running(self, owner: Caller, *, lost: int = 0, wish: Wish = Wish.RUNNING) -> UUID:
+        """A server that runs, and holds so many directories that its owner may have no more."""
+        server = await make_server(owner)
+        await row(
+            """UPDATE server SET wish = :wish, generation = 1, observed_generation = 1, observed = 'running',
+                      process_generation = 1 WHERE id = :server""",
+            wish=str(wish),
+            server=server,
+        )
+        await row(
+            """INSERT INTO server_mount (id, server, object, kind, writes, generation, lost_at)
+               SELECT gen_random_uuid(), :server, gen_random_uuid(), 'dataset', false, 1, now() - interval '1 hour'
+                 FROM generate_series(1, :lost::int)""",
+            server=server,
+            lost=lost,
+        )
+        return server
+
+    async def wish_of(self, server: UUID) -> str:
+        found = await row("SELECT wish FROM server WHERE id = :id", id=server)
+        assert found is not None
+        return str(found["wish"])
+
+    async def cut_off(self, person: Caller, name: str, *, minutes: int) -> UUID:
+        """The claim of an upload that was cut off so long ago."""
+        entry = NewEntry(root=Root.NOTEBOOKS, record=person.id, below=(), name=name, type="file")
+        claim = await claims.take(new_id(), CLAIM, person.id, person, entry.detail())
+        await self._age(claim.id, minutes)
+        return claim.id
+
+    async def cut_off_value(self, person: Caller, *, minutes: int) -> UUID:
+        """What a secret was to be called whose request was cut off so long ago."""
+        claim = await claims.take(new_id(), secrets.KIND, new_id(), person)
+        await self._age(claim.id, minutes)
+        return claim.subject
+
+    async def _age(self, claim: UUID, minutes: int) -> None:
+        await row(
+            "UPDATE write_claim SET claimed_at = now() - make_interval(mins => :minutes) WHERE id = :id",
+            minutes=minutes,
+            id=claim,
+        )
+
+
+async def claimed(person: Caller) -> int:
+    found = await row("SELECT count(*) AS count FROM write_claim WHERE person = :person", person=person.id)
+    assert found is not None
+    return int(found["count"])
+
+
+@pytest.fixture
+async def world(new_database: Callable[[], Awaitable[str]], tmp_path: Path) -> AsyncIterator[World]:
+    settings = Settings(
+        database_url=await new_database(), database_pool_size=3, notebook_location=str(tmp_path), revoke_grace=0
+    )
+    async with engine.pool(settings):
+        mallory, carol = await make_person("mallory"), await make_person("carol")
+        for person in (mallory, carol):
+            (tmp_path / str(person.id)).mkdir()
+        yield World(settings, mallory, carol)
+
+
+@pytest.mark.parametrize("deaf", [False, True], ids=["which does not settle", "which is not even woken"])
+async def test_much_of_one_person_keeps_no_others_from_being_woken(
+    world: World, monkeypatch: pytest.MonkeyPatch, deaf: bool
+) -> None:
+    monkeypatch.setattr(watching, "_WAKE_LIMIT", 4)
+    hers = [await world.unsettled(world.mallory, since=60) for _ in range(7)]
+    if deaf:
+        world.deaf = set(hers[:6])
+    carols = await world.unsettled(world.carol, since=1)
+    for _ in range(2):
+        await ActivityEnvironment().run(world.watching.wake_stalled)
+    assert carols in world.woken
+    # Its twin: nobody's is left out for that.
+    assert set(world.woken) == {*hers, carols} - world.deaf
+
+
+async def test_servers_that_hold_much_and_do_not_end_keep_no_others_from_being_stopped(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(access, "_PAGE", 4)
+    told = [await world.running(world.mallory, lost=3, wish=Wish.STOPPED) for _ in range(4)]
+    many = await world.running(world.mallory, lost=6)
+    carols, kept = await world.running(world.carol, lost=1), await world.running(world.carol)
+    await ActivityEnvironment().run(world.access.sweep)
+    assert [await world.wish_of(one) for one in (many, carols, kept)] == ["stopped", "stopped", "running"]
+    assert set(world.woken) == {many, carols}
+    assert {await world.wish_of(one) for one in told} == {"stopped"}
+
+
+async def test_a_server_whose_end_cannot_be_written_keeps_no_others_from_being_seen(world: World) -> None:
+    broken, carols = await world.running(world.mallory), await world.running(world.carol)
+    world.hub.failures[str(broken), 1] = Failure(reason="ended", log="no text of a database: \0")
+    world.hub.failures[str(carols), 1] = Failure(reason="ended", log="a text")
+    await ActivityEnvironment().run(world.watching.observe_servers)
+    assert await world.wish_of(carols) == "stopped"
+
+
+async def test_whatever_a_server_writes_into_its_log_can_be_kept(world: World) -> None:
+    """By way of the truth service, as a program would: by a character that PostgreSQL has in no text."""
+    told = httpx.Response(200, json={"reason": "The server ended\0", "log": "before\0after"})
+    connection = HubConnection("token", transport=httpx.MockTransport(lambda _: told))
+    failure = await Truth(connection, "http://hub").ending(str(new_id()), 1)
+    await connection.close()
+    assert failure is not None
+    assert failure.log == "before\ufffdafter"
+    server = await world.running(world.mallory)
+    world.hub.failures[str(server), 1] = failure
+    await ActivityEnvironment().run(world.watching.observe_servers)
+    assert await world.wish_of(server) == "stopped"
+
+
+async def test_directories_that_take_long_or_fail_keep_no_others_uploads_from_being_settled(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    go_on, clear = threading.Event(), Volumes.clear_unfinished
+
+    def hold(volumes: Volumes, root: Path, path: str, name: str, maker: Maker) -> bool:
+        if name.startswith("slow"):
+            assert go_on.wait(60)
+        if name == "broken":
+            raise OSError("nobody has thought of this")
+        return clear(volumes, root, path, name, maker)
+
+    monkeypatch.setattr(Volumes, "clear_unfinished", hold)
+    await world.cut_off(world.mallory, "broken", minutes=40)
+    for number in range(3):
+        await world.cut_off(world.mallory, f"slow{number}", minutes=30)
+    await world.cut_off(world.carol, "file", minutes=11)
+    look = asyncio.create_task(
+        ActivityEnvironment().run(Filesystem(world.settings, FileThreads(seconds=120)).settle_files)
+    )
+    async with asyncio.timeout(60):
+        while await claimed(world.carol):
+            await asyncio.sleep(0.05)
+    assert not look.done()
+    go_on.set()
+    await look
+    assert await claimed(world.mallory) == 1
+
+
+async def test_a_value_that_cannot_be_removed_keeps_no_others_from_being_removed(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Vault:
+        configured = True
+
+        def __init__(self) -> None:
+            self.destroyed: list[UUID] = []
+
+        async def destroy(self, identity: UUID) -> None:
+            if identity in stuck:
+                raise VaultUnavailable("Vault takes too long.")
+            self.destroyed.append(identity)
+
+        async def identities(self) -> list[UUID]:
+            return []
+
+    monkeypatch.setattr(values, "_CLAIMS", 3)
+    vault = Vault()
+    stuck = {await world.cut_off_value(world.mallory, minutes=60) for _ in range(3)}
+    carols = await world.cut_off_value(world.carol, minutes=11)
+    activity = values.Values(cast(Any, vault)).reap_values
+    for _ in range(2):
+        await ActivityEnvironment().run(activity)
+    assert vault.destroyed == [carols]
