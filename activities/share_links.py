@@ -91,5 +91,5 @@ class ShareLinks:
         """Write down with whom a server is shared; the names of all of them in JupyterHub."""
         found = await self._hub.shared_with(plan.hub_user, plan.hub_name)
         shown = found | {"users": await persons.known_as(found["users"])}
-        await server_shares.note_guests(plan.server_id, found["users"], shown, lost=lost)
+        await server_shares.note_guests(plan.server_id, found["users"], shown, lost_in=lost)
         return {*found["users"], *found["groups"]}

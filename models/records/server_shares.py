@@ -154,20 +154,17 @@ def _right(who: str) -> str:
         END"""
 
 
+_AND_WHAT_ELSE = "UPDATE SET held = ARRAY(SELECT unnest(g.held) UNION SELECT unnest(excluded.held))"
+
+
 async def note_guests(
-    server_id: UUID, hub_users: list[str], shown: dict[str, list[str]], *, lost: Scope | None = None
+    server_id: UUID, hub_users: list[str], shown: dict[str, list[str]], *, lost_in: Scope | None = None
 ) -> None:
     """Keep with whom JupyterHub shares a server, as of now, by their names there and as people are `shown` them.
 
-    A link that has expired is none. `lost`: rights to what is in this scope have just been taken from people. Who is
+    A link that has expired is none. `lost_in`: rights to what is in this scope have just been taken from people. Who is
     seen for the first time then may be one of them, and counts as one.
     """
-    held, again = (
-        _right("guest.id"),
-        "UPDATE SET held = ARRAY(SELECT unnest(g.held) UNION SELECT unnest(excluded.held))",
-    )
-    if lost is not None:
-        held, again = SCOPES[lost[0]], "NOTHING"
     await row(
         f"""
         WITH seen AS (
@@ -178,14 +175,15 @@ async def note_guests(
         gone AS (DELETE FROM server_guest g WHERE g.server = :server AND g.person NOT IN (SELECT id FROM guest))
         INSERT INTO server_guest AS g (id, server, person, held)
         SELECT gen_random_uuid(), :server, guest.id,
-               ARRAY(SELECT mount.object FROM server_mount mount WHERE mount.server = :server AND {held})
+               ARRAY(SELECT mount.object FROM server_mount mount WHERE mount.server = :server
+                        AND {SCOPES[lost_in[0]] if lost_in else _right("guest.id")})
           FROM guest
-        ON CONFLICT (server, person) DO {again}
+        ON CONFLICT (server, person) DO {"NOTHING" if lost_in else _AND_WHAT_ELSE}
         """,
         server=server_id,
         shown=to_json(shown if any(shown.values()) else None),
         names=hub_users,
-        **({} if lost is None else {"id": lost[1]}),
+        **({"id": lost_in[1]} if lost_in else {}),
     )
 
 

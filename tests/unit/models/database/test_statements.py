@@ -48,6 +48,7 @@ ANY_OF: dict[str, list[Any]] = {
     "key": [WriteKey(person=_NOBODY, method="", path="", key="", digest=b"")],
     "kind": list(TABLES),
     "lock": [False, True],
+    "note_guests.lost_in": [None, *((scope, _NOBODY) for scope in mounts.SCOPES)],
     "mine": [False, True],
     "scope": list(mounts.SCOPES),
     "self": [*_TRASHED, _records_of(secrets)],
@@ -116,6 +117,7 @@ async def connection(postgres: str) -> AsyncIterator["asyncpg.Connection[asyncpg
 # What is composed of what is given. `tests/integration/models/test_lists.py` runs each of its texts.
 _COMPOSED = {
     ("models/ledger/operations.py", "list_visible"),
+    ("models/records/server_shares.py", "list_shared"),
     ("models/records/servers.py", "_search"),
     ("models/records/servers.py", "list_visible"),
     ("models/records/shared_records.py", "list_visible"),
