@@ -8,7 +8,7 @@ from activities.access import Access
 from activities.messages import AccessScope
 from models.domain.values import Subject
 from workflows.looking import Looking, run_of
-from workflows.options import outside, records
+from workflows.options import on_records, outside
 
 
 @workflow.defn
@@ -27,10 +27,10 @@ class AccessWorkflow(Looking):
     async def look(self, subject: Subject) -> bool:
         """Work on all shares and revokes that were asked for so far."""
         run = run_of(subject)
-        await workflow.execute_activity_method(Access.begin_access, run, **records("Read what is asked"))
+        await on_records(Access.begin_access, run, "Read what is asked")
         if not await withdraw(self, subject):
             return False
-        await workflow.execute_activity_method(Access.settle_access, run, **records("Write that it is done"))
+        await on_records(Access.settle_access, run, "Write that it is done")
         return True
 
 

@@ -19,6 +19,9 @@ log = structlog.get_logger(__name__)
 # A request waits no longer for a wake-up, all attempts together: the reconciler makes up for one that is lost.
 WAKE_DEADLINE = timedelta(seconds=2)
 
+# How soon a dead worker's task, with the statements that it executes, is taken up by another.
+_TASK_TIMEOUT = timedelta(seconds=5)
+
 
 async def connect(settings: Settings, *, lazy: bool = True) -> Client:
     """A client. A lazy one connects when it is first used, so that a process starts while Temporal is away."""
@@ -78,6 +81,7 @@ class Workflows:
                     id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
                     start_signal="woken",
                     static_summary=work.summary,
+                    task_timeout=_TASK_TIMEOUT,
                     rpc_timeout=WAKE_DEADLINE,
                 )
         except Exception as error:

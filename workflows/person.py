@@ -5,7 +5,7 @@ from temporalio import workflow
 from activities.persons import Persons
 from models.domain.values import Subject
 from workflows.looking import Looking, run_of
-from workflows.options import outside, records
+from workflows.options import on_records, outside
 
 
 @workflow.defn
@@ -21,7 +21,7 @@ class UserWorkflow(Looking):
     async def look(self, subject: Subject) -> bool:
         """Do what is asked for so far."""
         run = run_of(subject)
-        seen = await workflow.execute_activity_method(Persons.begin_person, run, **records("Read what is asked"))
+        seen = await on_records(Persons.begin_person, run, "Read what is asked")
         if seen is None or not seen.released:
             await prepare(subject)
             return True
@@ -38,4 +38,4 @@ async def prepare(person: Subject) -> None:
     run = run_of(person)
     await workflow.execute_activity_method(Persons.make_home, run, **outside("Make the home directory"))
     await workflow.execute_activity_method(Persons.make_hub_user, run, **outside("Make the JupyterHub user"))
-    await workflow.execute_activity_method(Persons.settle_person, run, **records("Write that it is done"))
+    await on_records(Persons.settle_person, run, "Write that it is done")

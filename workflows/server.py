@@ -16,7 +16,7 @@ from models.domain.values import ServerStatus, Subject, Wish
 from models.ledger.operations import OperationError
 from models.records.server_settling import ServerPlan
 from workflows.looking import Looking, run_of
-from workflows.options import best_effort, outside, records
+from workflows.options import best_effort, on_records, outside, records
 from workflows.person import prepare
 
 WISH = SearchAttributeKey.for_keyword("NotebooksHubWish")
@@ -132,9 +132,7 @@ class ServerWorkflow(Looking):
             workflow.logger.warning("the share link could not be kept")
 
     async def _begin(self, subject: Subject) -> PlanSeen:
-        return await workflow.execute_activity_method(
-            Records.begin_server, run_of(subject), **records("Read what is wished")
-        )
+        return await on_records(Records.begin_server, run_of(subject), "Read what is wished")
 
 
 async def _given_up(spawn: "asyncio.Task[Done]") -> None:

@@ -6,7 +6,7 @@ from activities.access import Access
 from activities.share_links import ShareLinks
 from models.domain.values import Subject
 from workflows.looking import Looking, run_of
-from workflows.options import outside, records
+from workflows.options import on_records, outside
 
 
 @workflow.defn
@@ -22,7 +22,7 @@ class ServerShareWorkflow(Looking):
     async def look(self, subject: Subject) -> bool:
         """Do what is asked for so far."""
         run = run_of(subject)
-        await workflow.execute_activity_method(Access.begin_access, run, **records("Read what is asked"))
+        await on_records(Access.begin_access, run, "Read what is asked")
         await workflow.execute_activity_method(ShareLinks.keep_shares, run, **outside("Have JupyterHub share it so"))
-        await workflow.execute_activity_method(Access.settle_access, run, **records("Write that it is done"))
+        await on_records(Access.settle_access, run, "Write that it is done")
         return True

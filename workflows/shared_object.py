@@ -10,7 +10,7 @@ from models.domain.values import Subject
 from models.records.lifecycles import ObjectPlan, Presence
 from workflows.access import withdraw
 from workflows.looking import Looking, run_of
-from workflows.options import outside, records
+from workflows.options import on_records, outside
 
 
 class SharedObject(Looking):
@@ -18,9 +18,7 @@ class SharedObject(Looking):
 
     async def look(self, subject: Subject) -> bool:
         """Make the wish true and write that it is so."""
-        seen = await workflow.execute_activity_method(
-            Records.begin_object, run_of(subject), **records("Read what is wished")
-        )
+        seen = await on_records(Records.begin_object, run_of(subject), "Read what is wished")
         plan = seen.plan
         if plan is None or plan.settled:
             return True
@@ -34,9 +32,7 @@ class SharedObject(Looking):
             await self.vanish(wish)
             await _place_directory(wish, "Take its directory away")
         if done:
-            await workflow.execute_activity_method(
-                Records.settle_object, wish, **records("Write that it is so, and end the operations")
-            )
+            await on_records(Records.settle_object, wish, "Write that it is so, and end the operations")
         return False
 
     async def appear(self, wish: ObjectWish) -> bool:

@@ -8,7 +8,7 @@ from activities.revocations import Revocations
 from activities.sign_outs import SignOuts
 from models.domain.values import Subject
 from workflows.looking import Looking, run_of
-from workflows.options import at_an_api, outside, records
+from workflows.options import at_an_api, on_records, outside
 
 
 @workflow.defn
@@ -26,7 +26,7 @@ class SignOutWorkflow(Looking):
     async def look(self, subject: Subject) -> bool:
         """End what is left of all sessions that have ended so far."""
         run = run_of(subject)
-        await workflow.execute_activity_method(SignOuts.begin_sign_out, run, **records("Read what is asked"))
+        await on_records(SignOuts.begin_sign_out, run, "Read what is asked")
         # Beside each other: neither waits for the other one's part, and a later sign-out waits for neither.
         steps = [
             workflow.start_activity_method(SignOuts.end_hub_sessions, run, **outside("End the sessions in JupyterHub")),
@@ -41,5 +41,5 @@ class SignOutWorkflow(Looking):
             await asyncio.gather(*steps, return_exceptions=True)
             return False
         await asyncio.gather(*steps)
-        await workflow.execute_activity_method(SignOuts.settle_sign_out, run, **records("Write that it is done"))
+        await on_records(SignOuts.settle_sign_out, run, "Write that it is done")
         return True

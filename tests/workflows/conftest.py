@@ -1,11 +1,13 @@
 """A real worker on a real Temporal server and a real database, with a JupyterHub that obeys the test."""
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import cast
 from uuid import UUID
 
 import pytest
+from temporalio.api.enums.v1 import EventType
 from temporalio.client import Client, WorkflowHandle
 
 from integrations.jupyterhub import JupyterHub
@@ -130,6 +132,12 @@ class Scene:
         """Wake a subject's workflow as the API does; the operation once it has ended."""
         assert await self._workflows.wake(subject)
         return await self.ended(operation)
+
+
+async def events_of(handle: WorkflowHandle[object, object]) -> Counter[str]:
+    """How many events of each type a history has."""
+    found = [event.event_type async for event in handle.fetch_history_events()]
+    return Counter(EventType.Name(one).removeprefix("EVENT_TYPE_") for one in found)
 
 
 @pytest.fixture

@@ -23,7 +23,7 @@ from models.ledger import operations
 from models.ledger.operations import OperationRecord
 from models.records import datasets, groups, persons, servers
 from tests.people import make_person
-from tests.workflows.conftest import Scene
+from tests.workflows.conftest import Scene, events_of
 from workflows.client import workflow_id
 from workflows.janitor import JanitorWorkflow
 from workflows.reconcile import ReconcileWorkflow
@@ -296,3 +296,10 @@ async def test_a_group_from_its_making_to_its_end(
     assert await row("SELECT 1 AS one FROM group_member WHERE user_group = :user_group", user_group=identity) is None
     await scene.at_rest(subject)
     await record("group-delete", workflow_id(subject))
+
+
+async def test_a_share_of_what_nobody_holds_is_two_tasks_and_one_activity(case: Case, client: Client) -> None:
+    await case.share()
+    await case.scene.at_rest(case.access)
+    events = await events_of(client.get_workflow_handle(workflow_id(case.access)))
+    assert (events["WORKFLOW_TASK_COMPLETED"], events["ACTIVITY_TASK_SCHEDULED"]) == (2, 1), events
