@@ -8,7 +8,7 @@ ARGS ?=
 export PATH := $(CURDIR)/.tools/bin:$(PATH)
 BIN := .venv/bin
 
-.PHONY: help setup packages demo up down test test-fast test-slow compose-test test-vault test-bodies lint types arch migrate migration openapi fuzz histories bench
+.PHONY: help setup packages demo up down test test-fast test-slow compose-test test-vault test-bodies audit lint types arch migrate migration openapi fuzz histories bench
 
 help: ## List the commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -51,6 +51,9 @@ compose-test: setup ## docker-compose.yml by the words of deploy/README.md, on a
 
 test-bodies: setup ## Wrong bodies, five hundred times each, with a debugging allocator (minutes of one core)
 	@PYTHONMALLOC=debug $(BIN)/python -X faulthandler -m tests.unit.api.http.wrong_bodies 500
+
+audit: setup ## Ask OSV what is known against every pinned version, and say which nobody has looked at
+	@$(BIN)/python -m tests.audit $(ARGS)
 
 lint: setup ## Style, and the mistakes that a linter finds
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check .
