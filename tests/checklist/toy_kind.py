@@ -371,8 +371,8 @@ _VIEW = '''\
 '''
 
 
-def _index(name: str, on: str) -> str:
-    return f'    manager.create_index("{name}", "note {on}")\n'
+def _index(name: str, on: str, *, unique: bool = False) -> str:
+    return f'    manager.create_index("{name}", "note {on}", unique={unique})\n'
 
 
 # What `make migration` does not write by itself; to each what a test says without it.
@@ -381,6 +381,7 @@ _BY_HAND = {
     "finds the newest of an owner": _index("note_owner_newest", "(owner, id DESC) WHERE wish = 'present'"),
     "finds the newest of all": _index("note_newest", "(id DESC) WHERE wish = 'present'"),
     "finds what counts to a quota": _index("note_quota", "(owner)"),
+    "finds another of its name": _index("note_name", "(owner, name) WHERE wish = 'present'", unique=True),
     "finds what is in the trash": _index("note_trash", "(trashed_at) WHERE wish = 'trashed'"),
     "the view shareable, which a migration makes, has no branch of the kind note": _VIEW,
 }
