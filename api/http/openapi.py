@@ -208,7 +208,8 @@ def _add_headers(operation: dict[str, Any], method: str, handler: HTTPRouteHandl
     responses = operation["responses"]
     understood = []
     if _takes(handler, "write"):
-        understood.append("Idempotency-Key")
+        if method != "GET":
+            understood.append("Idempotency-Key")
         if "202" in responses:
             understood.append("Prefer")
     if is_versioned(handler):

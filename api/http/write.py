@@ -356,7 +356,8 @@ def provide_write(request: Request[Caller, Any, Any]) -> Write:
 def write_key(request: Request[Caller, Any, Any], body: bytes, secret: bytes) -> WriteKey | None:
     """What the request's `Idempotency-Key` stands for; None without one. Raises `RequestInvalid`."""
     given = request.headers.getall("idempotency-key", [])
-    if not given:
+    if not given or request.method == "GET":
+        # What one gets may be asked for again as it is.
         return None
     if len(given) > 1 or not _KEY.fullmatch(given[0]):
         raise RequestInvalid.of(
