@@ -68,7 +68,7 @@ def main() -> int:
         timeout_keep_alive=30,
         ws="none",
         # By its name: otherwise it depends on what else is installed.
-        loop="asyncio",
+        loop="uvloop",
         http=patient(settings.client_patience),
         limit_concurrency=settings.max_connections,
     )
