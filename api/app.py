@@ -26,7 +26,6 @@ from api.http.authentication import Authentication
 from api.http.dependencies import DEPENDENCIES
 from api.http.docs_page import docs_page
 from api.http.errors import EXCEPTION_HANDLERS
-from api.http.headers import add_headers
 from api.http.large_bodies import LargeBodies
 from api.http.logging import log_requests
 from api.http.operation_events import OperationEvents
@@ -122,7 +121,6 @@ def assemble(
     app = Litestar(
         route_handlers,
         before_request=before_request,
-        before_send=[add_headers],
         cors_config=_cors(settings),
         debug=False,
         dependencies=DEPENDENCIES,

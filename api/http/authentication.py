@@ -47,14 +47,13 @@ class Authentication(ASGIMiddleware):
         """Refuse (401) or pass on."""
         handler = scope.get("route_handler")
         if handler is not None and not handler.opt.get("exclude_from_auth") and scope.get("method") != "OPTIONS":
-            request: Request[Any, Any, Any] = Request(scope)
-            token_hash = sessions.digest(bearer_token(request))
+            token_hash = sessions.digest(_bearer_token(scope))
             if scope.get("method") == "GET" and token_hash in self._known:
                 session = self._known.pop(token_hash)
                 if await _answer(scope, receive, send, next_app, token_hash, session):
                     self._known[token_hash] = session
                     return
-            scope["user"] = await authenticate(request)
+            scope["user"] = await authenticate(Request(scope))
             if _SESSION in scope["state"]:
                 if len(self._known) >= MOST_KNOWN:
                     del self._known[next(iter(self._known))]
@@ -88,7 +87,7 @@ async def authenticate(request: Request[Any, Any, Any]) -> Caller:
     Raises `IdentityUnknown`, `RequestThrottled` for too many unknown tokens, or `ActionForbidden` for an account that
     may not be used.
     """
-    token = bearer_token(request)
+    token = _bearer_token(request.scope)
     token_hash = sessions.digest(token)
     session = await sessions.find(token_hash)
     if session is not None:
@@ -130,10 +129,10 @@ def _expiry(claims: Mapping[str, Any]) -> datetime:
     return now + timedelta(seconds=min(max(left, 0), _LONGEST.total_seconds()))
 
 
-def bearer_token(request: Request[Any, Any, Any]) -> str:
+def _bearer_token(scope: Scope) -> str:
     """The one bearer token of a request; raises `IdentityUnknown`."""
-    given = request.headers.getall("authorization", [])
-    scheme, _, token = given[0].partition(" ") if len(given) == 1 else ("", "", "")
+    given = [value for name, value in scope["headers"] if name == b"authorization"]
+    scheme, _, token = given[0].decode("latin-1").partition(" ") if len(given) == 1 else ("", "", "")
     plain = token.isascii() and token.isprintable() and " " not in token
     if scheme.lower() != "bearer" or not 0 < len(token) <= LARGEST_TOKEN or not plain:
         raise IdentityUnknown("A valid access token is needed.", hint="Send it as `Authorization: Bearer …`.")

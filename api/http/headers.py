@@ -1,6 +1,6 @@
 """Headers that every answer carries: nothing is guessed, framed, referred to or kept in a cache."""
 
-from litestar.types import Message, Scope
+from collections.abc import Iterable
 
 _ALWAYS = (
     (b"x-content-type-options", b"nosniff"),
@@ -12,14 +12,17 @@ _UNLESS_GIVEN = (
     # Answers are the caller's own, and some hold tokens.
     (b"cache-control", b"no-store"),
 )
+_ALL = (*_ALWAYS, *_UNLESS_GIVEN)
+_MAY_BE_GIVEN = {name for name, _ in _UNLESS_GIVEN}
 
 
-async def add_headers(message: Message, _: Scope) -> None:
-    """Litestar's `before_send` hook of the whole application."""
-    if message["type"] != "http.response.start":
-        return
-    headers = list(message["headers"])
-    given = {name.lower() for name, _ in headers}
-    headers.extend(_ALWAYS)
-    headers.extend(header for header in _UNLESS_GIVEN if header[0] not in given)
-    message["headers"] = headers
+def with_headers(given: Iterable[tuple[bytes, bytes]], request_id: bytes) -> list[tuple[bytes, bytes]]:
+    """The headers of an answer, and those of every answer."""
+    headers = [*given, (b"x-request-id", request_id)]
+    names = {name.lower() for name, _ in headers}
+    if names.isdisjoint(_MAY_BE_GIVEN):
+        headers += _ALL
+    else:
+        headers += _ALWAYS
+        headers += (header for header in _UNLESS_GIVEN if header[0] not in names)
+    return headers

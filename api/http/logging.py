@@ -8,16 +8,15 @@ hold names, tokens and secrets.
 """
 
 import re
+import secrets
 import time
-from uuid import uuid4
 
-import structlog
 from litestar.enums import ScopeType
 from litestar.types import ASGIApp, Message, Receive, Scope, Send
 
+from api.http.headers import with_headers
+from models.domain.logging import REQUEST, tell
 from models.domain.values import Caller
-
-log = structlog.get_logger("api.request")
 
 _SANE_ID = re.compile(rb"[A-Za-z0-9._-]{8,64}")
 
@@ -30,28 +29,28 @@ def log_requests(app: ASGIApp) -> ASGIApp:
             await app(scope, receive, send)
             return
         started = time.perf_counter()
-        ids = {"request_id": uuid4().hex}
+        ids = {"request_id": secrets.token_hex(16)}
         if client_id := _client_id(scope):
             ids["client_request_id"] = client_id
         answered = (client_id or ids["request_id"]).encode()
         # Litestar makes the mapping anew for each request; `request.scope["state"]` is where handlers look.
         scope.setdefault("state", {}).update(ids)
-        structlog.contextvars.clear_contextvars()
-        structlog.contextvars.bind_contextvars(**ids)
+        token = REQUEST.set(ids)
         status = 500
 
-        async def send_with_id(message: Message) -> None:
+        async def send_with_headers(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                message["headers"] = [*message["headers"], (b"x-request-id", answered)]
+                message["headers"] = with_headers(message["headers"], answered)
             await send(message)
 
         try:
-            await app(scope, receive, send_with_id)
+            await app(scope, receive, send_with_headers)
         finally:
             caller = scope.get("user")
-            log.info(
+            tell(
+                "api.request",
                 "request",
                 method=scope["method"],
                 route=scope.get("path_template") or "-",
@@ -59,7 +58,7 @@ def log_requests(app: ASGIApp) -> ASGIApp:
                 ms=round((time.perf_counter() - started) * 1000, 1),
                 user=str(caller.id) if isinstance(caller, Caller) else None,
             )
-            structlog.contextvars.clear_contextvars()
+            REQUEST.reset(token)
 
     return logged
 

@@ -22,6 +22,7 @@ from litestar.exceptions import InternalServerException
 from litestar.exceptions.http_exceptions import RequestEntityTooLarge
 from litestar.handlers import HTTPRouteHandler
 from litestar.params import ParameterKwarg
+from litestar.types import Scope
 from litestar.typing import FieldDefinition
 from litestar.utils.scope.state import ScopeState
 from msgspec import Struct
@@ -102,7 +103,7 @@ async def check_request(request: Request[Any, Any, Any]) -> None:
     raw = b""
     if STREAMED in request.route_handler.opt:
         _require_stream(request)
-    else:
+    elif has_body(request.scope):
         # Read in any case: a body that nobody asked for may be too large all the same.
         raw = await _read_body(request)
     problems = Problems()
@@ -122,6 +123,14 @@ async def check_request(request: Request[Any, Any, Any]) -> None:
     for name, text in request.scope["path_params"].items():
         if (name == "id" or name.endswith("_id")) and parse_id(text) is None:
             raise RecordMissing.of("record", printable(text))
+
+
+def has_body(scope: Scope) -> bool:
+    """Whether a request says that it has a body; one that does not has none (RFC 9112, 6.3)."""
+    return any(name in _ANNOUNCE_BODY for name, _ in scope["headers"])
+
+
+_ANNOUNCE_BODY = (b"content-length", b"transfer-encoding")
 
 
 async def _read_body(request: Request[Any, Any, Any]) -> bytes:

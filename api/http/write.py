@@ -57,6 +57,7 @@ from models.database.transactions import Transaction
 from models.domain import crash_points
 from models.domain.errors import DependencyUnavailable, DomainError, RequestInvalid
 from models.domain.ids import new_id
+from models.domain.logging import REQUEST
 from models.domain.values import Caller, OperationStatus, Subject
 from models.ledger import claims, idempotency, operations, quotas
 from models.ledger.claims import Claim
@@ -288,7 +289,8 @@ class Write:
         operation = None
         if self._accepted is not None:
             operation = self._accepted.operation
-            structlog.contextvars.bind_contextvars(operation=str(operation))
+            if (told := REQUEST.get()) is not None:
+                told["operation"] = str(operation)
             record = await operations.read(operation)
             ended = record.status.ended
             self._answer = await self._accepted_answer(self._accepted, record)
