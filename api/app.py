@@ -22,6 +22,7 @@ from api.datasets import DatasetsController
 from api.groups import GroupsController
 from api.health import HealthController
 from api.http import openapi
+from api.http.answer import Answer
 from api.http.authentication import Authentication
 from api.http.dependencies import DEPENDENCIES
 from api.http.docs_page import docs_page
@@ -130,6 +131,7 @@ def assemble(
         middleware=[*middleware, LargeBodies()],
         openapi_config=openapi.config(),
         pdb_on_exception=False,
+        response_class=Answer,
         request_max_body_size=settings.max_body_bytes,
     )
     require_policies(app)

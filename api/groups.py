@@ -8,6 +8,7 @@ from litestar import Controller, Response, delete, get, patch, post
 from litestar.di import NamedDependency
 from litestar.params import FromPath, JSONBody, PathParameter, QueryParameter
 
+from api.http.answer import Answer
 from api.http.etag import VERSIONED, etag_of
 from api.http.fields import EMAIL, AnswerBody, PathName, RequestBody
 from api.http.operation_view import OperationView
@@ -71,7 +72,7 @@ class GroupsController(Controller):
     async def read(self, id: FromPath[UUID], caller: NamedDependency[Caller]) -> Response[GroupView]:
         """Read a group."""
         found = await groups.read(id, caller)
-        return Response(_view(found), headers={"ETag": etag_of(found.version)})
+        return Answer(_view(found), headers={"ETag": etag_of(found.version)})
 
     @patch(
         "/{id:str}",

@@ -10,6 +10,7 @@ from litestar.di import NamedDependency
 from litestar.params import FromPath, JSONBody
 from msgspec import UNSET, Meta, UnsetType
 
+from api.http.answer import Answer
 from api.http.dependencies import OwnerQuery, new_owner, own_email
 from api.http.etag import VERSIONED, etag_of
 from api.http.fields import AnswerBody, Description, Email, PathWord, RequestBody, given
@@ -111,7 +112,7 @@ class ModulesController(Controller):
     async def read(self, id: FromPath[UUID], caller: NamedDependency[Caller]) -> Response[ModuleView]:
         """Read a module that the caller may use."""
         found = await modules.read(id, caller)
-        return Response(_view(found, caller), headers={"ETag": etag_of(found.version)})
+        return Answer(_view(found, caller), headers={"ETag": etag_of(found.version)})
 
     @patch(
         "/{id:str}",

@@ -13,6 +13,7 @@ from litestar.params import FromPath, FromQuery, HeaderParameter, QueryParameter
 from litestar.response import ServerSentEvent
 from litestar.response.sse import ServerSentEventMessage
 
+from api.http.answer import Answer
 from api.http.authentication import token_expiry
 from api.http.dependencies import Read
 from api.http.etag import VERSIONED, etag_of
@@ -66,7 +67,7 @@ class OperationsController(Controller):
     async def read(self, id: FromPath[UUID], read: NamedDependency[Read]) -> Response[OperationView]:
         """Read an operation, with its steps, its outcome and the link to its workflow run."""
         found = await operations.read_visible(id, read.caller)
-        return Response(view_of(found, read.settings), headers={"ETag": etag_of(found.version)})
+        return Answer(view_of(found, read.settings), headers={"ETag": etag_of(found.version)})
 
     @get("/{id:str}/results", opt=needs(Policy.RECORD), operation_id="listOperationResults", summary="List results")
     async def results(self, id: FromPath[UUID], page: NamedDependency[Page]) -> Response[list[ResultRecord]]:

@@ -12,6 +12,7 @@ from litestar.di import NamedDependency
 from litestar.params import FromPath, FromQuery, JSONBody, QueryParameter
 from msgspec import UNSET
 
+from api.http.answer import Answer
 from api.http.dependencies import OwnerQuery, Read, new_owner, own_email
 from api.http.etag import VERSIONED, etag_of
 from api.http.pagination import Page
@@ -76,7 +77,7 @@ class SecretsController(Controller):
     async def read(self, id: FromPath[UUID], read: NamedDependency[Read]) -> Response[SecretView]:
         """Read what is known of a secret that the caller may use; its value is never answered."""
         found = await secrets.read(id, read.caller)
-        return Response(view_of(found, read.caller, read.settings), headers={"ETag": etag_of(found.version)})
+        return Answer(view_of(found, read.caller, read.settings), headers={"ETag": etag_of(found.version)})
 
     @patch(
         "/secret/{id:str}", opt=needs(Policy.RECORD) | VERSIONED, operation_id="updateSecret", summary="Change a secret"

@@ -20,6 +20,7 @@ from litestar import Request, Response
 from litestar.params import QueryParameter
 from msgspec import Struct
 
+from api.http.answer import Answer
 from models.domain.errors import RequestInvalid
 from models.domain.settings import Settings
 from models.domain.values import LARGEST_PAGE, Caller
@@ -74,7 +75,7 @@ class Page(Struct, frozen=True, kw_only=True):
         if after is not None:
             cursor = _seal(after, self.context, self.key)
             headers["Link"] = f'<{self.address}?{urlencode([*self.query, ("cursor", cursor)])}>; rel="next"'
-        return Response([view(row) for row in rows], headers=headers)
+        return Answer([view(row) for row in rows], headers=headers)
 
 
 def provide_page(request: Request[Caller, Any, Any], limit: Limit = LARGEST_PAGE, cursor: Cursor = None) -> Page:

@@ -81,6 +81,7 @@ class RequestReader:
             for name, field, definition, annotation in _parameters(handler)
             if definition.param_type == "query"
         }
+        self.query_is_due = any(field.required for field in self.query.values())
         self.path = {
             name: reader_of(annotation)
             for name, _, definition, annotation in _parameters(handler)
@@ -112,7 +113,8 @@ async def check_request(request: Request[Any, Any, Any]) -> None:
         if reader.body is not None:
             scope.json = await _body(request, raw, reader, problems)
         problems.place = "query"
-        _read_query(request, reader, problems)
+        if request.scope["query_string"] or reader.query_is_due:
+            _read_query(request, reader, problems)
         problems.place = "path"
         for name, one in reader.path.items():
             request.scope["path_params"][name] = _parameter(request.scope["path_params"][name], one, name, problems)

@@ -47,6 +47,7 @@ import msgspec
 import structlog
 from litestar import Request, Response
 
+from api.http.answer import Answer
 from api.http.etag import etag_of, require_match
 from api.http.operation_view import view_of
 from api.http.services import Services
@@ -400,7 +401,7 @@ def _answer(
 
 def response_of(answer: StoredAnswer) -> Response[Any]:
     """A stored answer on its way to the client."""
-    return Response(
+    return Answer(
         answer.body or None, status_code=answer.status, headers=dict(answer.headers), media_type="application/json"
     )
 
