@@ -10,6 +10,7 @@ from litestar.di import NamedDependency
 from litestar.params import FromPath, FromQuery, JSONBody, QueryParameter
 from msgspec import UNSET, UnsetType
 
+from api.http.answer import Answer
 from api.http.dependencies import OwnerQuery, Read, own_email, query_id
 from api.http.etag import VERSIONED, etag_of
 from api.http.fields import EMAIL, AnswerBody
@@ -141,8 +142,8 @@ class ServersController(Controller):
     @get("/{id:str}", opt=needs(Policy.RECORD) | VERSIONED, operation_id="getServer", summary="Read a server")
     async def read(self, id: FromPath[UUID], read: NamedDependency[Read]) -> Response[ServerView]:
         """Read a server. Its status follows JupyterHub and the real process within half a minute."""
-        found = await servers.read_visible(id, read.caller)
-        return Response(_view(found, read.settings), headers={"ETag": etag_of(found.version)})
+        found = await servers.show(id, read.caller)
+        return Answer(_view(found, read.settings), headers={"ETag": etag_of(found.version)})
 
     @delete(
         "/{id:str}/share",
@@ -252,7 +253,7 @@ async def _left_out(template: TemplateData, caller: Caller) -> list[LeftOut]:
 
 
 async def _answer_made(write: Write, identity: UUID, settings: Settings) -> None:
-    made = await servers.read_visible(identity, write.caller)
+    made = await servers.show(identity, write.caller)
     write.done(_view(made, settings), version=made.version)
 
 
@@ -265,27 +266,25 @@ async def _owner(email: str | None, caller: Caller) -> UUID | None:
 
 
 def _view(server: ServerShown, settings: Settings) -> ServerView:
-    error = server.last_error
     return ServerView(
         id=server.id,
         name=server.name,
         owner=server.owner,
-        status=server.status,
+        # Text and JSON that are sent as they are.
+        status=cast("ServerStatus", server.status),
         template_id=server.template,
-        # It is JSON already.
-        template_data=cast("TemplateView", msgspec.Raw(server.snapshot.encode())),
+        template_data=cast("TemplateView", msgspec.Raw(server.snapshot)),
         application_type=server.application_type,
         url=settings.server_url(server.hub_user, server.name),
         operation=server.operation,
         access_ends_at=None
         if server.lost_at is None or settings.on_revoke == "defer"
         else server.lost_at + timedelta(seconds=settings.revoke_grace),
-        last_error=None
-        if error is None
-        else LastErrorView(
-            code=error.code, message=error.message, at=error.at, hint=error.hint or None, log=error.log or None
-        ),
+        last_error=None if server.error is None else _ERROR.decode(server.error),
     )
+
+
+_ERROR = msgspec.json.Decoder(LastErrorView)
 
 
 def _link_of(server: ServerRecord | SharedServer) -> str | None:

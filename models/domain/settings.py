@@ -5,6 +5,7 @@ Each field `name` is the variable `NBHUB_NAME`; a field marked secret may also b
 """
 
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Annotated
 from urllib.parse import quote, urlsplit
 
@@ -321,9 +322,7 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     def server_url(self, hub_user: str, name: str) -> str:
         """A server as browsers reach it."""
-        origin = origin_of(self.browser_hub_url, hub_user) if self.subdomains else self.browser_hub_url
-        # JupyterHub's own spelling: a server knows itself by this prefix and no other.
-        return f"{origin}/user/{quote(hub_user, safe='@~')}/{name}/"
+        return f"{_home_url(self.browser_hub_url, self.subdomains, hub_user)}/{name}/"
 
     @property
     def browser_api_url(self) -> str:
@@ -332,6 +331,13 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     def __repr__(self) -> str:
         return shown(self)
+
+
+@lru_cache(maxsize=10_000)
+def _home_url(hub: str, subdomains: bool, hub_user: str) -> str:
+    origin = origin_of(hub, hub_user) if subdomains else hub
+    # JupyterHub's own spelling: a server knows itself by this prefix and no other.
+    return f"{origin}/user/{quote(hub_user, safe='@~')}"
 
 
 def _variable(field: str) -> str:

@@ -10,7 +10,7 @@ from uuid import UUID
 import msgspec
 from msgspec import Struct
 
-from models.database.sql import Row, decoded, given, one_value, page, row, rows, to_json
+from models.database.sql import decoded, given, one_value, page, row, structs, to_json
 from models.database.tables import Server
 from models.domain.errors import RecordMissing, StateConflict
 from models.domain.ids import LAST_ID, new_id
@@ -55,42 +55,38 @@ class ServerError(Struct, frozen=True, kw_only=True, omit_defaults=True):
     log: str = ""
 
 
-class ServerShown(Struct, frozen=True, kw_only=True):
-    """What is shown of a server, with its owner's e-mail and name in JupyterHub, and the operation in progress."""
+class ServerShown(Struct, frozen=True):
+    """What is shown of a server, as the columns of `_SHOWN` have it: JSON is not read on its way to clients."""
 
     id: UUID
     owner: str
+    """The owner's e-mail."""
     hub_user: str
     name: str
+    status: str
+    """A `ServerStatus`: what was seen, or, where a wish is still to be met, the way to it."""
     template: UUID
     application_type: str
     snapshot: str
-    """The JSON of its `TemplateData`, without null: as clients get it."""
-    wish: Wish
-    generation: int
-    observed: ServerStatus
-    observed_generation: int
-    last_error: ServerError | None
+    """The JSON of its `TemplateData`, without null."""
+    error: str | None
+    """The JSON of a `ServerError`: why it is not running."""
     operation: UUID | None
+    """The one in progress."""
     lost_at: datetime | None
+    """When its owner lost access to something that it holds."""
     version: int
-
-    @property
-    def status(self) -> ServerStatus:
-        """What is going on: what was seen, or, where a wish is still to be met, the way to it."""
-        if self.generation == self.observed_generation:
-            return self.observed
-        if self.wish is Wish.RUNNING and self.observed is ServerStatus.STOPPED:
-            return ServerStatus.STARTING
-        if self.wish is not Wish.RUNNING and self.observed is not ServerStatus.STOPPED:
-            return ServerStatus.STOPPING
-        return self.observed
 
 
 class ServerRecord(ServerShown, frozen=True, kw_only=True):
     """A server as stored."""
 
     owner_id: UUID
+    status: ServerStatus
+    wish: Wish
+    generation: int
+    observed: ServerStatus
+    observed_generation: int
     started_once: bool
     share_url: str | None
     share_expires_at: datetime | None
@@ -103,8 +99,14 @@ class ServerRecord(ServerShown, frozen=True, kw_only=True):
         """Its own snapshot of its template."""
         return _SNAPSHOT.decode(self.snapshot)
 
+    @property
+    def last_error(self) -> ServerError | None:
+        """Why it is not running."""
+        return None if self.error is None else _ERROR.decode(self.error)
+
 
 _SNAPSHOT = msgspec.json.Decoder(TemplateData)
+_ERROR = msgspec.json.Decoder(ServerError)
 
 
 class Intent(Struct, frozen=True, kw_only=True):
@@ -114,25 +116,38 @@ class Intent(Struct, frozen=True, kw_only=True):
     settled: bool
 
 
+# The fields of `ServerShown`, in their order.
 _SHOWN = """
-    s.id, p.email AS owner, p.hub_user, s.name, s.template, s.template_data ->> 'applicationType' AS application_type,
-    jsonb_strip_nulls(s.template_data) AS snapshot, s.wish, s.generation, s.observed, s.observed_generation,
-    s.last_error, s.version,
+    s.id, p.email AS owner, p.hub_user, s.name,
+    CASE WHEN s.generation = s.observed_generation THEN s.observed
+         WHEN s.wish = 'running' AND s.observed = 'stopped' THEN 'starting'
+         WHEN s.wish <> 'running' AND s.observed <> 'stopped' THEN 'stopping'
+         ELSE s.observed END AS status,
+    s.template, s.template_data ->> 'applicationType' AS application_type,
+    jsonb_strip_nulls(s.template_data) AS snapshot, s.last_error AS error,
     (SELECT o.id FROM operation o WHERE o.subject = s.id AND o.subject_kind = 'server'
         AND o.status IN ('queued', 'running') ORDER BY o.id DESC LIMIT 1) AS operation,
-    (SELECT min(m.lost_at) FROM server_mount m WHERE m.server = s.id) AS lost_at
+    (SELECT min(m.lost_at) FROM server_mount m WHERE m.server = s.id) AS lost_at,
+    s.version
 """
 _FROM = "FROM server s JOIN person p ON p.id = s.owner"
 _SELECT_SHOWN = f"SELECT {_SHOWN} {_FROM}"
 _SELECT = f"""
-    SELECT {_SHOWN}, s.owner AS owner_id, s.started_once, s.share_url, s.share_expires_at, s.shared_with, s.share_as_of,
-           s.created_at
+    SELECT {_SHOWN}, s.owner AS owner_id, s.wish, s.generation, s.observed, s.observed_generation, s.started_once,
+           s.share_url, s.share_expires_at, s.shared_with, s.share_as_of, s.created_at
     {_FROM}
 """
+_VISIBLE = "s.id = :server AND (:admin::boolean OR s.owner = :caller)"
 
 
-def _shown(found: Row) -> ServerShown:
-    return msgspec.convert(decoded(found, "last_error"), ServerShown)
+async def show(server_id: UUID, caller: Caller) -> ServerShown:
+    """What is shown of a server of the caller, or of any for an admin; raises `RecordMissing`."""
+    found = await structs(
+        ServerShown, f"{_SELECT_SHOWN} WHERE {_VISIBLE}", server=server_id, admin=caller.admin, caller=caller.id
+    )
+    if not found:
+        raise RecordMissing.of("server", server_id)
+    return found[0]
 
 
 async def read_visible(server_id: UUID, caller: Caller, *, for_update: bool = False) -> ServerRecord:
@@ -141,15 +156,14 @@ async def read_visible(server_id: UUID, caller: Caller, *, for_update: bool = Fa
     `for_update` locks it in the caller's transaction.
     """
     found = await row(
-        f"""{_SELECT} WHERE s.id = :server AND (:admin::boolean OR s.owner = :caller)
-            {"FOR UPDATE OF s" if for_update else ""}""",
+        f"{_SELECT} WHERE {_VISIBLE} {'FOR UPDATE OF s' if for_update else ''}",
         server=server_id,
         admin=caller.admin,
         caller=caller.id,
     )
     if found is None:
         raise RecordMissing.of("server", server_id)
-    return msgspec.convert(decoded(found, "last_error", "shared_with"), ServerRecord)
+    return msgspec.convert(decoded(found, "shared_with"), ServerRecord)
 
 
 _TYPE = "(s.template_data ->> 'type')"
@@ -177,13 +191,13 @@ async def list_visible(
         return await _search(name, type=type, before=before or LAST_ID, limit=limit)
     narrowed, values = given(_FILTERS, owner=owner, type=type, name=name)
     order = f"{_TYPE}, " if owner is None and type is not None else ""
-    found = await rows(
+    return await structs(
+        ServerShown,
         page(f"{_SELECT_SHOWN} WHERE s.id < :before AND {narrowed} ORDER BY {order} s.id DESC"),
         **values,
         before=before or LAST_ID,
         limit=limit,
     )
-    return [_shown(one) for one in found]
 
 
 NEWEST = 5_000
@@ -204,7 +218,8 @@ async def _search(name: str, *, type: str | None, before: UUID, limit: int) -> l
     newest_first = f"{_TYPE + ', ' if type is not None else ''}s.id DESC"
     beyond = f"s.id < (SELECT before FROM further) AND {narrowed} AND {_FILTERS['name']}"
     walk = f"SELECT s.id FROM server s WHERE (SELECT count(*) FROM few) > {FEW} AND {beyond} ORDER BY {newest_first}"
-    found = await rows(
+    return await structs(
+        ServerShown,
         f"""
         WITH newest AS MATERIALIZED (
           SELECT id, {_FILTERS["name"]} AS named
@@ -233,7 +248,6 @@ async def _search(name: str, *, type: str | None, before: UUID, limit: int) -> l
         before=before,
         limit=limit,
     )
-    return [_shown(one) for one in found]
 
 
 async def create(
