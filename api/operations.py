@@ -1,7 +1,8 @@
 """Operations: following the work that writes have asked for, and cancelling it."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractContextManager, nullcontext
 from datetime import UTC, datetime
 from typing import Annotated, Any
 from uuid import UUID
@@ -14,7 +15,7 @@ from litestar.response import ServerSentEvent
 from litestar.response.sse import ServerSentEventMessage
 
 from api.http.answer import Answer
-from api.http.authentication import token_expiry
+from api.http.authentication import as_admitted, token_expiry
 from api.http.dependencies import Read
 from api.http.etag import VERSIONED, etag_of
 from api.http.operation_events import OperationEvents, Stream
@@ -24,7 +25,7 @@ from api.http.policy import Policy, needs
 from api.http.services import Services
 from api.http.write import Write
 from models.database.engine import DATABASE_ERRORS
-from models.domain.errors import RecordMissing
+from models.domain.errors import IdentityUnknown, RecordMissing
 from models.domain.ids import parse_id
 from models.domain.settings import Settings
 from models.domain.values import Caller, OperationStatus, Subject
@@ -92,7 +93,7 @@ class OperationsController(Controller):
         services: NamedDependency[Services],
         last_event_id: LastEventId = None,
     ) -> ServerSentEvent:
-        """Server-sent events: `operation` at each change, at last `outcome`, or `expired` when the token does.
+        """Server-sent events: `operation` at each change, and then `outcome`, or `expired` with the token or a logout.
 
         The data is the operation, the id its version; a client that comes back is told only what it missed.
         """
@@ -110,6 +111,7 @@ class OperationsController(Controller):
                 services.settings,
                 last_event_id=last_event_id,
                 expires_at=expires_at,
+                admitted=lambda: as_admitted(request),
                 stream=events.open_stream(caller.id),
             )
         )
@@ -139,16 +141,24 @@ async def follow(
     *,
     last_event_id: str | None = None,
     expires_at: datetime | None = None,
+    admitted: Callable[[], AbstractContextManager[None]] = nullcontext,
     stream: Stream | None = None,
 ) -> AsyncIterator[ServerSentEventMessage]:
-    """The messages of one stream. It reads anew at each change, so it also ends when the caller may see no more."""
+    """The messages of one stream. It reads anew at each change, so it also ends when the caller may see no more.
+
+    Each of these reads is in a context of its own in which the caller is `admitted`: a logout ends the stream.
+    """
     sent = last_event_id
     with events.watch(operation, stream) as changed:
         while not events.closing:
             changed.clear()
             try:
-                record = await operations.read_visible(operation, caller)
+                with admitted():
+                    record = await operations.read_visible(operation, caller)
             except RecordMissing:
+                return
+            except IdentityUnknown:
+                yield ServerSentEventMessage(data="{}", event="expired")
                 return
             except DATABASE_ERRORS:
                 record = None  # the stream outlives a restart of the database

@@ -193,6 +193,19 @@ def as_before(token_hash: bytes, session: SignedIn) -> Guard:
     )
 
 
+def not_ended(caller: Caller) -> Guard:
+    """What holds as long as the token of another service, with which somebody was admitted, may not have been refused.
+
+    Neither was it signed out, nor the person's e-mail released. What the provider says of it is not known.
+    """
+    return Guard(
+        """SELECT FROM person p
+            WHERE p.id = :session_person AND p.email = :session_email AND p.released_at IS NULL
+              AND NOT EXISTS (SELECT FROM session WHERE token_hash = :session_token AND id_token_hash IS NULL)""",
+        {"session_token": caller.token_hash, "session_person": caller.id, "session_email": caller.email},
+    )
+
+
 async def login_of(refresh_token_hash: bytes) -> RefreshedLogin | None:
     """The login in which a refresh token was given out; None for a token that is not known here."""
     found = await row(

@@ -1,39 +1,50 @@
 """What a read costs, counted: statements, whatever else the driver sends, and dependencies of its handler."""
 
+import asyncio
 import contextlib
 import dataclasses
 from collections.abc import Iterator
 from typing import Any, cast
+from uuid import UUID
 
 import asyncpg
+import httpx
 import pytest
 from msgspec import structs
 
 from api.app import HANDLERS, assemble
 from api.http.authentication import Authentication
+from api.http.operation_events import OperationEvents
 from api.http.policy import handlers_of
 from api.http.rates import Rates
 from models.database.sql import row
 from models.domain.errors import IdentityUnknown
+from models.domain.values import OperationStatus
+from models.ledger import operations
 from models.records.sessions import digest
-from tests.unit.api.bench import NOBODY, Api, Client, answered, unique
+from tests.unit.api.bench import NOBODY, Api, Client, answered, end, unique
 
 
-class NoProvider:
-    """Knows no token."""
+class Provider:
+    """Knows the tokens that it was told of, and of each the e-mail."""
 
-    async def read_access_token(self, _: str, **__: object) -> None:
-        raise IdentityUnknown("It is not known.")
+    def __init__(self, known: dict[str, str]) -> None:
+        self._known = known
+
+    async def read_access_token(self, token: str, **_: object) -> dict[str, object]:
+        if token not in self._known:
+            raise IdentityUnknown("It is not known.")
+        return {"sub": self._known[token], "email": self._known[token], "email_verified": True}
 
 
 class SignedIn(Client):
     """Somebody with a session, at the application as it is."""
 
-    def __init__(self, api: Api, token: str) -> None:
+    def __init__(self, api: Api, token: str, *, known: dict[str, str] | None = None) -> None:
         settings = structs.replace(api.bench.settings, refused_per_minute=0)
         app = assemble(HANDLERS, settings=settings, middleware=[Authentication()])
         app.state.services = dataclasses.replace(
-            api.bench.services, settings=settings, oidc=cast(Any, NoProvider()), rates=Rates(settings)
+            api.bench.services, settings=settings, oidc=cast(Any, Provider(known or {})), rates=Rates(settings)
         )
         super().__init__(app)
         self.headers["authorization"] = f"Bearer {token}"
@@ -164,3 +175,47 @@ async def test_who_has_become_an_admin_or_another_reads_as_that_at_once(api: Api
     bob = api.bench.callers["bob"]
     await row("UPDATE session SET person = :bob WHERE token_hash = :token", token=digest(token), bob=bob.id)
     assert (await alice.get(path)).json() == server
+
+
+async def _followed(client: Client, path: str, events: OperationEvents) -> asyncio.Task[httpx.Response]:
+    """A stream that is open; it is told of once it has ended."""
+    before = len(events._streams)
+    following = asyncio.create_task(client.get(path))
+    while len(events._streams) == before or not events._watchers:
+        await asyncio.sleep(0.01)
+    return following
+
+
+@pytest.mark.parametrize("token_of", ["a session", "a session that is known", "another service"])
+@pytest.mark.parametrize("ends", [True, False])
+async def test_a_stream_ends_with_a_logout_before_it_tells_anything_more(api: Api, token_of: str, ends: bool) -> None:
+    server = await api.alice.server()
+    answered(await api.alice.put(f"/servers/{server['_id']}/start"), 202)
+    (operation, *_) = await api.alice.got("/operations", subject=server["_id"], status="queued")
+    path = f"/operations/{operation['_id']}/events"
+    alice, token = await signed_in(api, "alice")
+    if token_of == "another service":
+        token = unique("jwt")
+        await row(
+            "UPDATE person SET issuer = :issuer, subject = email WHERE email = :email",
+            issuer=api.bench.settings.oidc_issuer,
+            email=api.alice.email,
+        )
+        alice = SignedIn(api, token, known={token: api.alice.email})
+    if token_of == "a session that is known":
+        answered(await alice.get("/servers"), 200)
+    async with asyncio.timeout(30):
+        following = await _followed(alice, path, api.bench.services.operation_events)
+        if ends:
+            await row(
+                """INSERT INTO session (token_hash, person, admin, orgs, expires_at)
+                   VALUES (:token, :person, false, ARRAY['org'], now())
+                   ON CONFLICT (token_hash) DO UPDATE SET id_token_hash = NULL""",
+                token=digest(token),
+                person=api.alice.caller.id,
+            )
+        await operations.step(UUID(operation["_id"]), "told afterwards", OperationStatus.RUNNING)
+        if not ends:
+            await end(UUID(operation["_id"]), OperationStatus.SUCCEEDED)
+        answer = await following
+    assert ("told afterwards" in answer.text, "event: expired" in answer.text) == (not ends, ends)
