@@ -9,6 +9,7 @@ import asyncio
 import fcntl
 import struct
 import termios
+import time
 from typing import Any
 
 import httptools
@@ -41,7 +42,7 @@ class PatientProtocol(HttpToolsProtocol):
         self._unfinished = self._received = self._resumed = 0
         self._awaited: object = None
         self._passed = self._still = 0
-        self._idle_since = self.loop.time()
+        self._idle_since = time.monotonic()
         living = [one for one in self.connections if not one.transport.is_closing()]
         if self.limit_concurrency is not None and len(living) >= self.limit_concurrency:
             idle = [one for one in living if isinstance(one, PatientProtocol) and one.is_idle]
@@ -61,7 +62,7 @@ class PatientProtocol(HttpToolsProtocol):
 
     @property
     def idle_since(self) -> float:
-        """When it was made, or had its last answer, in the time of the loop."""
+        """When it was made, or had its last answer. The loop's own clock stands still for as long as it has work."""
         return self._idle_since
 
     def data_received(self, data: bytes) -> None:
@@ -118,7 +119,7 @@ class PatientProtocol(HttpToolsProtocol):
 
     def on_response_complete(self) -> None:
         """Wait for the next request."""
-        self._idle_since = self.loop.time()
+        self._idle_since = time.monotonic()
         super().on_response_complete()
 
     def look(self) -> None:
