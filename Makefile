@@ -36,8 +36,8 @@ packages: setup ## Install what else the tests need of Debian, as root; otherwis
 test-fast: packages ## Tests that need no more than PostgreSQL, in parallel
 	@$(BIN)/pytest -q -n 2 --dist loadfile tests/unit tests/contract tests/architecture tests/checklist $(ARGS)
 
-test-slow: packages ## Tests on the real parts, one after another
-	@$(BIN)/pytest -q tests/workflows tests/integration tests/e2e $(ARGS)
+test-slow: packages ## Tests on the real parts, on two stacks side by side, those first that take longest
+	@$(BIN)/pytest -q -n 2 --dist loadfile --no-loadscope-reorder tests/e2e tests/integration tests/workflows $(ARGS)
 
 # Everything that talks to Vault.
 VAULT_TESTS := tests/integration/vault tests/integration/hub/test_secrets.py tests/workflows/test_modules_and_secrets.py \

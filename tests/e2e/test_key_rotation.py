@@ -18,7 +18,10 @@ from workflows.plugin import plugin
 
 async def history_of(stack: Stack, server: Json) -> WorkflowHistory:
     client = await stack.temporal_client()
-    return await client.get_workflow_handle(f"server-{server['_id']}").fetch_history()
+    handle = client.get_workflow_handle(f"server-{server['_id']}")
+    # What it was about is done before its last step is written down.
+    await handle.result()
+    return await handle.fetch_history()
 
 
 def payloads(history: WorkflowHistory) -> list[Payload]:
