@@ -1,12 +1,13 @@
 """Groups: people under one name, with a directory in all their servers."""
 
-from typing import Annotated
+from typing import Annotated, Any, ClassVar
 from uuid import UUID
 
 import msgspec
 from litestar import Controller, Response, delete, get, patch, post
 from litestar.di import NamedDependency
 from litestar.params import FromPath, JSONBody, PathParameter, QueryParameter
+from msgspec import UNSET, UnsetType
 
 from api.http.answer import Answer
 from api.http.etag import VERSIONED, etag_of
@@ -17,7 +18,7 @@ from api.http.policy import Policy, needs
 from api.http.write import SHORT_WAIT, Write
 from api.trash_routes import delete_route
 from models.access import principals
-from models.domain.errors import ActionForbidden
+from models.domain.errors import ActionForbidden, RequestInvalid
 from models.domain.values import Caller, Subject
 from models.records import groups
 from models.records.groups import KIND, GroupRecord
@@ -30,18 +31,23 @@ class GroupBody(RequestBody, frozen=True, kw_only=True):
 
 
 class MemberUpdate(RequestBody, frozen=True, kw_only=True):
-    """Whether a member is a manager."""
+    """Whether a member is a manager, which managers say; or whether the member's servers show the group's directory,
+    which only the member says."""
 
-    manager: bool
+    schema_extra: ClassVar[dict[str, Any]] = {"minProperties": 1, "maxProperties": 1}
+
+    manager: bool | UnsetType = UNSET
+    shown: bool | UnsetType = UNSET
 
 
 class GroupView(AnswerBody, frozen=True, kw_only=True):
-    """A group; `manager` is the caller's own."""
+    """A group; `manager` is the caller's own, and `shown` what the caller said about its directory in servers."""
 
     id: UUID = msgspec.field(name="_id")
     name: str
     member: bool
     manager: bool
+    shown: bool | None = None
 
 
 MemberEmail = Annotated[str, QueryParameter(name="memberEmail", format=EMAIL, description="E-mail of a person.")]
@@ -124,7 +130,7 @@ class GroupsController(Controller):
         opt=needs(Policy.RECORD),
         status_code=202,
         operation_id="updateGroupMember",
-        summary="Make a member a manager, or not",
+        summary="Make a member a manager, or say whether one's servers show the group",
     )
     async def update_member(
         self,
@@ -133,10 +139,19 @@ class GroupsController(Controller):
         data: JSONBody[MemberUpdate],
         write: NamedDependency[Write],
     ) -> Response[OperationView]:
-        """Make a member a manager of the group, or not. A group keeps one."""
+        """Make a member a manager of the group, or not; a group keeps one. Or, for oneself, have one's servers show the
+        group's directory from their next start on, or not."""
         async with write:
-            found = await groups.read_managed(id, write.caller)
-            operation = await groups.set_manager(found, memberEmail, data.manager, write.caller)
+            if data.manager is not UNSET and data.shown is UNSET:
+                found = await groups.read_managed(id, write.caller)
+                operation = await groups.set_manager(found, memberEmail, data.manager, write.caller)
+            elif data.shown is not UNSET and data.manager is UNSET:
+                found = await groups.read(id, write.caller, lock=True)
+                if memberEmail != write.caller.email:
+                    raise ActionForbidden("Only the member says what its servers show.", hint="Ask the member.")
+                operation = await groups.set_shown(found, data.shown, write.caller)
+            else:
+                raise RequestInvalid.of("/manager", "required", "say one of `manager` and `shown`")
             write.accepts(operation, wakes=Subject(KIND, id), wait=SHORT_WAIT)
         return write.answer
 
@@ -169,7 +184,7 @@ async def _look(identity: UUID, caller: Caller) -> GroupView:
 
 
 def _view(group: GroupRecord) -> GroupView:
-    return GroupView(id=group.id, name=group.name, member=group.member, manager=group.manager)
+    return GroupView(id=group.id, name=group.name, member=group.member, manager=group.manager, shown=group.shown)
 
 
 ROUTES = [

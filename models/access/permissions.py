@@ -55,16 +55,19 @@ _WAYS = f"""
     SELECT g.object, g.level
       FROM group_member m JOIN user_group u ON u.id = m.user_group AND u.wish = 'present'
       JOIN access_grant g ON g.user_group = m.user_group
-     WHERE m.person = caller.person AND {{condition}} AND {UNEXPIRED}
+     WHERE m.person = caller.person AND {{groups}} AND {{condition}} AND {UNEXPIRED}
     UNION ALL
     SELECT g.object, g.level FROM access_grant g
      WHERE g.org = ANY(caller.orgs) AND {{condition}} AND {UNEXPIRED}
 """
 
 
-def level_of(alias: str) -> str:
-    """SQL: the level at which `caller` may use the object of an alias with `id` and `owner`; NULL: not at all."""
-    granted = _WAYS.format(condition=f"g.object = {alias}.id")
+def level_of(alias: str, *, groups: str = "true") -> str:
+    """SQL: the level at which `caller` may use the object of an alias with `id` and `owner`; NULL: not at all.
+
+    `groups` is a condition on the memberships `m` that count.
+    """
+    granted = _WAYS.format(condition=f"g.object = {alias}.id", groups=groups)
     return (
         f"CASE WHEN {alias}.owner = caller.person THEN {Level.OWNER:d} "
         f"ELSE (SELECT max(ways.level) FROM ({granted}) ways) END"

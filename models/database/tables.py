@@ -219,12 +219,16 @@ class UserGroup(Wished, Table, db=DB):
 
 
 class GroupMember(Table, db=DB):
-    """A member of a group; a manager may change it."""
+    """A member of a group; a manager may change it.
+
+    `shown` is what the member said about the group's directory in their servers; null: nothing.
+    """
 
     id = UUID(primary_key=True)
     user_group = UUID()
     person = UUID()
     manager = Boolean(default=False)
+    shown = Boolean(null=True, default=None)
     added_by = UUID(null=True, default=None, index=True)
     created_at = Timestamptz(default=TimestamptzNow())
 
@@ -247,7 +251,7 @@ class AccessGrant(Table, db=DB):
 class ServerMount(Table, db=DB):
     """What a server's process may hold: written before the spawn, removed when the process is proven gone.
 
-    `lost_at` is when its owner was first seen to have lost the right to it.
+    `lost_at` is when its owner was first seen to have lost the right to it, `given_by` who put the owner into a group.
     """
 
     id = UUID(primary_key=True)
@@ -257,6 +261,20 @@ class ServerMount(Table, db=DB):
     writes = Boolean(default=False)
     generation = BigInt()
     lost_at = Timestamptz(null=True, default=None)
+    given_by = UUID(null=True, default=None)
+
+
+class GroupStop(Table, db=DB):
+    """How often a person's servers stopped because of groups into which `giver` had put the person.
+
+    `lost_at` is when the last of these groups was lost.
+    """
+
+    id = UUID(primary_key=True)
+    person = UUID()
+    giver = UUID()
+    stops = Integer(default=1)
+    lost_at = Timestamptz()
 
 
 class ServerGuest(Table, db=DB):

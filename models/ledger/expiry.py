@@ -13,13 +13,16 @@ STATEMENTS = (
          SELECT state_hash FROM login_transaction WHERE expires_at < now() LIMIT :limit) RETURNING 1""",
     """DELETE FROM request_rate WHERE key IN (
          SELECT key FROM request_rate WHERE whole_at < now() LIMIT :limit) RETURNING 1""",
+    # Who stopped a person's servers by groups long ago may have had reasons: the count begins again.
+    """DELETE FROM group_stop WHERE id IN (
+         SELECT id FROM group_stop WHERE lost_at < now() - interval '30 days' LIMIT :limit) RETURNING 1""",
     """DELETE FROM heartbeat WHERE id IN (
          SELECT id FROM heartbeat WHERE seen_at < now() - interval '1 day' LIMIT :limit) RETURNING 1""",
 )
 
 
 async def remove_expired(idempotency_hours: float) -> int:
-    """Remove expired sessions, sign-ins, rates, heartbeats and idempotency rows; how many."""
+    """Remove expired sessions, sign-ins, rates, counts of stops, heartbeats and idempotency rows; how many."""
     removed = sum([len(await rows(statement, limit=_BATCH)) for statement in STATEMENTS])
     removed += len(
         await rows(

@@ -26,6 +26,7 @@ class GroupRecord(Struct, frozen=True, kw_only=True):
     name: str
     member: bool
     manager: bool
+    shown: bool | None
     version: int
 
 
@@ -38,7 +39,8 @@ class Mirror(Struct, frozen=True, kw_only=True):
 
 
 _SELECT = """
-    SELECT u.id, u.name, m.id IS NOT NULL AS member, coalesce(m.manager, false) AS manager, u.version
+    SELECT u.id, u.name, m.id IS NOT NULL AS member, coalesce(m.manager, false) AS manager, m.shown,
+           u.version
       FROM user_group u LEFT JOIN group_member m ON m.user_group = u.id AND m.person = :person
 """
 
@@ -126,6 +128,7 @@ async def rename(group: GroupRecord, name: str, caller: Caller) -> UUID:
 
 async def delete(group: GroupRecord, caller: Caller) -> UUID:
     """Wish a locked group gone; the operation. Whatever was granted to it holds nothing from now on."""
+    await _give_up(group, caller)
     return await lifecycles.intend(Subject(KIND, group.id), Presence.PURGED, "delete", caller, owner=caller.id)
 
 
@@ -147,6 +150,8 @@ async def remove_member(group: GroupRecord, email: str, caller: Caller) -> UUID:
     Raises `StateConflict` for its last manager.
     """
     await _keep_a_manager(group, email)
+    if email == caller.email:
+        await _give_up(group, caller)
     await row(
         """DELETE FROM group_member m USING person p
             WHERE m.user_group = :group AND m.person = p.id AND p.email = :email""",
@@ -154,6 +159,30 @@ async def remove_member(group: GroupRecord, email: str, caller: Caller) -> UUID:
         email=email,
     )
     return await _changed(group, "remove_member", caller, {"member": email})
+
+
+async def _give_up(group: GroupRecord, caller: Caller) -> None:
+    """Servers that stop because their owner gives a group up were not stopped by who had put the owner into it."""
+    await row(
+        """UPDATE server_mount m SET given_by = NULL FROM server s
+            WHERE m.object = :group AND s.id = m.server AND s.owner = :person""",
+        group=group.id,
+        person=caller.id,
+    )
+
+
+async def set_shown(group: GroupRecord, shown: bool, caller: Caller) -> UUID:
+    """Have servers of the caller, a member of a locked group, show its directory from their next start on, or not; the
+    operation. Raises `RecordMissing`."""
+    found = await row(
+        "UPDATE group_member SET shown = :shown WHERE user_group = :group AND person = :person RETURNING id",
+        shown=shown,
+        group=group.id,
+        person=caller.id,
+    )
+    if found is None:
+        raise RecordMissing("The group has no such member.")
+    return await _changed(group, "update_member", caller, {"member": caller.email, "shown": shown})
 
 
 async def set_manager(group: GroupRecord, email: str, manager: bool, caller: Caller) -> UUID:

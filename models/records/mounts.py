@@ -22,15 +22,21 @@ from models.records.servers import ServerError
 
 NOT_USABLE = "The server's owner may not use it, or it is not there."
 TOO_MANY_GROUPS = "Its owner is in more groups than a server shows: leave some that are not needed."
+TAKEN_TOO_OFTEN = (
+    "Groups into which the same person had put its owner have stopped the owner's servers too often. "
+    'PATCH /groups/{id}/members/{memberEmail} with {"shown": true} has servers show it again.'
+)
 MOST_GROUPS = 200
 """Directories of groups in one server. Anybody can put anybody into groups, so they must not keep a server from
 starting; with the most that a template names they fit into an order."""
 _MOST_LEFT_OUT = 300
+_MOST_STOPS = 3
+"""So often groups of one giver stop a person's servers; then the person has to ask for each of them."""
 
 
 class Claim(Struct, frozen=True, kw_only=True):
-    """An object that a server may hold. `version` and `owner_id` name a module's file, `secret` a secret's place;
-    `place` counts the groups."""
+    """An object that a server may hold. `version` and `owner_id` name a module's file, `secret` a secret's place; a
+    group may be left out, and `asks` is one that its member has to ask for."""
 
     object: UUID
     kind: str
@@ -41,7 +47,8 @@ class Claim(Struct, frozen=True, kw_only=True):
     owner_id: UUID | None = None
     version: str = ""
     moving: bool = False
-    place: int = 0
+    held: bool = True
+    asks: bool = False
     secret: Placed | None = None
 
 
@@ -78,29 +85,42 @@ _OWNER = """
 _HAVE_DIRECTORIES = ", ".join(f"'{kind}'" for kind in DIRECTORIES)
 
 _USABLE = f"""
+    -- What the owner asked for comes first, then the longest memberships: a new one takes no other's place.
+    shown AS (
+      SELECT ranked.*, place <= {MOST_GROUPS} AND NOT asks AS held FROM (
+        SELECT u.id AS object, u.name, m.added_by AS given_by, may.asks,
+               row_number() OVER (ORDER BY may.asks, file.named DESC, m.shown DESC NULLS LAST, m.created_at, u.id)
+                 AS place
+          FROM server s JOIN group_member m ON m.person = s.owner AND m.shown IS NOT FALSE
+          JOIN user_group u ON u.id = m.user_group AND u.wish = 'present' AND u.observed = 'present'
+         CROSS JOIN LATERAL (
+           SELECT starts_with(s.template_data ->> 'filePath', '/opt/groups/' || u.name || '/') IS TRUE AS named) file
+         CROSS JOIN LATERAL (
+           SELECT m.shown IS NULL AND NOT file.named AND EXISTS (
+             SELECT FROM group_stop t
+              WHERE t.person = s.owner AND t.giver = m.added_by AND t.stops >= {_MOST_STOPS}) AS asks) may
+         WHERE s.id = :server) ranked
+       ORDER BY place LIMIT {MOST_GROUPS + _MOST_LEFT_OUT}),
     usable AS (
       SELECT o.id AS object, o.kind, o.name, p.email AS owner, o.owner = s.owner AS own,
-             o.kind IN ({_HAVE_DIRECTORIES}) AND may.level >= {Level.WRITE:d} AS writes, 0 AS place
+             -- Who is taken out of a group that a server does not show does not lose what the server may write.
+             o.kind IN ({_HAVE_DIRECTORIES}) AND coalesce(
+               {level_of("o", groups="m.user_group IN (SELECT object FROM shown WHERE held)")}, 0) >= {Level.WRITE:d}
+               AS writes, 0 AS place, true AS held, false AS asks, NULL::uuid AS given_by
         FROM server s CROSS JOIN {_OWNER}
         JOIN shareable o ON o.id = ANY(:ids::uuid[]) AND o.live AND o.ready
         JOIN person p ON p.id = o.owner
         CROSS JOIN LATERAL (SELECT {level_of("o")} AS level) may
        WHERE s.id = :server AND may.level IS NOT NULL
       UNION ALL
-      -- That of the template's file first, then the longest memberships: a new one takes no other's place.
-      (SELECT u.id, 'group', u.name, '', true, true, row_number() OVER (
-                ORDER BY starts_with(s.template_data ->> 'filePath', '/opt/groups/' || u.name || '/') IS TRUE DESC,
-                         m.created_at, u.id) AS place
-         FROM server s JOIN group_member m ON m.person = s.owner
-         JOIN user_group u ON u.id = m.user_group AND u.wish = 'present' AND u.observed = 'present'
-        WHERE s.id = :server ORDER BY place LIMIT {MOST_GROUPS + _MOST_LEFT_OUT}))
+      SELECT object, 'group', name, '', true, true, place, held, asks, given_by FROM shown)
 """
 
 
 async def claim(server_id: UUID, generation: int, wanted: list[tuple[str, str]]) -> Claims | None:
     """Write down what a process of `generation` will hold: of the wanted objects (kind and id) those that the server's
-    owner may use, and the directories of `MOST_GROUPS` of the owner's groups. Also answers what had to be left out;
-    None when `generation` is no longer what is wished to run.
+    owner may use, and the directories of the owner's groups, `MOST_GROUPS` at most. Also answers what had to be left
+    out; None when `generation` is no longer what is wished to run.
 
     Repeating it for a generation adds and never removes: an earlier try may have been spawned. Raises `ModuleMoving`.
     """
@@ -117,11 +137,12 @@ async def claim(server_id: UUID, generation: int, wanted: list[tuple[str, str]])
         await rows(
             f"""
             WITH {_USABLE}
-            INSERT INTO server_mount (id, server, object, kind, writes, generation)
-            SELECT gen_random_uuid(), :server, object, kind, writes, :generation::bigint
-              FROM usable WHERE place <= {MOST_GROUPS}
+            INSERT INTO server_mount (id, server, object, kind, writes, generation, given_by)
+            SELECT gen_random_uuid(), :server, object, kind, writes, :generation::bigint, given_by
+              FROM usable WHERE held
             ON CONFLICT (server, object) DO UPDATE
-               SET writes = server_mount.writes OR excluded.writes, generation = excluded.generation, lost_at = NULL
+               SET writes = server_mount.writes OR excluded.writes, generation = excluded.generation, lost_at = NULL,
+                   given_by = excluded.given_by
             """,
             ids=identities,
             server=server_id,
@@ -133,7 +154,7 @@ async def claim(server_id: UUID, generation: int, wanted: list[tuple[str, str]])
         f"""
         WITH {_USABLE}
         SELECT usable.object, usable.kind, usable.name, usable.owner, usable.own,
-               usable.place, coalesce(usable.writes AND m.writes, false) AS writes,
+               usable.held, usable.asks, coalesce(usable.writes AND m.writes, false) AS writes,
                module.owner AS owner_id, coalesce(module.module_version, '') AS version,
                coalesce(module.generation <> module.observed_generation, false) AS moving,
                CASE WHEN secret.id IS NOT NULL THEN jsonb_build_object(
@@ -142,7 +163,7 @@ async def claim(server_id: UUID, generation: int, wanted: list[tuple[str, str]])
           FROM usable LEFT JOIN server_mount m ON m.server = :server AND m.object = usable.object
           LEFT JOIN module ON usable.kind = 'module' AND module.id = usable.object
           LEFT JOIN secret ON usable.kind = 'secret' AND secret.id = usable.object
-         WHERE m.id IS NOT NULL OR usable.place > {MOST_GROUPS}
+         WHERE m.id IS NOT NULL OR NOT usable.held
          ORDER BY usable.place, usable.object
         """,
         ids=identities,
@@ -159,9 +180,11 @@ def _sorted_out(claims: list[Claim], wanted: list[tuple[str, str]]) -> Claims:
     """What of the wanted can be in one server, in the template's order, and why the rest cannot."""
     known = {(claim.kind, str(claim.object)): claim for claim in claims}
     groups = [claim for claim in claims if claim.kind == "group"]
-    kept = [one for one in groups if one.place <= MOST_GROUPS]
+    kept = [one for one in groups if one.held]
     left_out = [
-        LeftOut(kind="group", id=str(one.object), reason=TOO_MANY_GROUPS) for one in groups if one.place > MOST_GROUPS
+        LeftOut(kind="group", id=str(one.object), reason=TAKEN_TOO_OFTEN if one.asks else TOO_MANY_GROUPS)
+        for one in groups
+        if not one.held
     ]
     for kind, identity in dict.fromkeys(wanted):
         claim = known.get((kind, identity))
@@ -269,6 +292,26 @@ async def lost(scope: str, identity: UUID | None, limit: int) -> list[LostMount]
     return records(found, LostMount)
 
 
+async def _count_stop(server_id: UUID) -> list[str]:
+    """Count a stop to those who had put the owner into a group that the server lost; their e-mails.
+
+    What takes a group from several servers at the same moment is counted once.
+    """
+    counted = await rows(
+        """INSERT INTO group_stop AS before (id, person, giver, lost_at)
+           SELECT gen_random_uuid(), s.owner, m.given_by, min(m.lost_at)
+             FROM server_mount m JOIN server s ON s.id = m.server
+            WHERE m.server = :server AND m.lost_at IS NOT NULL AND m.given_by <> s.owner
+            GROUP BY s.owner, m.given_by
+           ON CONFLICT (person, giver) DO UPDATE
+              SET stops = before.stops + (excluded.lost_at > before.lost_at)::int,
+                  lost_at = greatest(before.lost_at, excluded.lost_at)
+           RETURNING (SELECT email FROM person WHERE id = giver) AS email""",
+        server=server_id,
+    )
+    return sorted(one["email"] for one in counted)
+
+
 async def stop(mount: LostMount) -> bool:
     """Wish a server stopped because of what it holds, and say why; False: it is to stop anyway."""
     async with Transaction():
@@ -281,10 +324,12 @@ async def stop(mount: LostMount) -> bool:
         if still is None or still["wish"] != Wish.RUNNING:
             return False
         await servers.intend(mount.server, Wish.STOPPED, None)
+        givers = await _count_stop(mount.server)
         error = ServerError(
             code="ACCESS_WITHDRAWN",
             message=f"Access to the {mount.kind} {mount.name} was withdrawn, so the server was stopped.",
-            hint="Start it again: it runs without it.",
+            hint="Start it again: it runs without it."
+            + (f" Into a group that it lost its owner had been put by {', '.join(givers)}." if givers else ""),
             at=datetime.now().astimezone(),
         )
         await row(

@@ -131,3 +131,22 @@ async def test_a_group_that_is_none_is_missing_whatever_is_asked(api: Api) -> No
             await api.alice.delete(f"{path}/members/{api.alice.email}"),
         ):
             assert answer.status_code == 404
+
+
+async def test_whether_servers_show_a_group_is_said_by_the_member_alone(api: Api) -> None:
+    group = await api.alice.group()
+    path = f"/groups/{group['_id']}"
+    hers = f"{path}/members/{api.bob.email}"
+    assert (await api.bob.patch(hers, json={"shown": True})).status_code == 404, "no member yet"
+    await api.alice.post(f"{path}/members", params={"memberEmail": api.bob.email})
+    for other in (api.alice, api.admin):
+        assert (await other.patch(hers, json={"shown": True})).status_code == 403
+    for body in ({}, {"shown": True, "manager": True}):
+        assert problems(await api.bob.patch(hers, json=body)) == {"/manager"}
+    assert problems(await api.bob.patch(hers, json={"shown": None})) == {"/shown"}
+    assert "shown" not in await api.bob.got(path)
+    for shown in (True, False):
+        assert (await api.bob.patch(hers, json={"shown": shown})).status_code == 202
+        assert (await api.bob.got(path))["shown"] is shown
+    assert "shown" not in await api.alice.got(path), "each has said it for oneself"
+    assert (await api.bob.got(f"{path}/members")) == sorted([api.alice.email, api.bob.email])

@@ -50,6 +50,11 @@ async def test_groups_that_others_put_a_person_into_are_left_out_and_push_nothin
     )
     await put_into_groups(bob.id, others)
     named = await row("SELECT id FROM user_group WHERE name = :name", name=f"late{others}-{others}")
+    asked = await row(
+        """UPDATE group_member SET shown = true
+            WHERE user_group = (SELECT id FROM user_group WHERE name = :name) RETURNING user_group AS id""",
+        name=f"late{others}-{others - 1}",
+    )
     await row(
         """UPDATE server SET template_data = template_data || jsonb_build_object('filePath', :path::text)
             WHERE id = :server""",
@@ -63,7 +68,8 @@ async def test_groups_that_others_put_a_person_into_are_left_out_and_push_nothin
     assert found is not None
     assert own is not None
     assert named is not None
+    assert asked is not None
     assert len(found.kept) == min(others + 1, mounts.MOST_GROUPS)
-    assert [claim.object for claim in found.kept[:2]] == [named["id"], own["user_group"]]
+    assert [claim.object for claim in found.kept[:3]] == [named["id"], asked["id"], own["user_group"]]
     assert len(found.left_out) == min(max(others + 1 - mounts.MOST_GROUPS, 0), 300)
     assert {one.reason for one in found.left_out} <= {mounts.TOO_MANY_GROUPS}
