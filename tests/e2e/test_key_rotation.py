@@ -19,9 +19,8 @@ from workflows.plugin import plugin
 async def history_of(stack: Stack, server: Json) -> WorkflowHistory:
     client = await stack.temporal_client()
     handle = client.get_workflow_handle(f"server-{server['_id']}")
-    # What it was about is done before its last step is written down.
-    await handle.result()
-    return await handle.fetch_history()
+    # To its end: what it was about is done before its last step is written down.
+    return WorkflowHistory(handle.id, [event async for event in handle.fetch_history_events(wait_new_event=True)])
 
 
 def payloads(history: WorkflowHistory) -> list[Payload]:
