@@ -6,9 +6,10 @@ to do its job any more is never lent again: it is ended at once, without a word 
 
 import asyncio
 import contextlib
+import time
 from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, TypeAlias
 
 import asyncpg
 from asyncpg.pool import PoolConnectionProxy
@@ -20,6 +21,8 @@ from models.domain.settings import Settings
 ACQUIRE_SECONDS = 5.0
 PATIENCE = 20.0
 """Seconds that one use of the database (a statement, or a transaction) may take; an API has less of it."""
+KEEP_SECONDS = 300.0
+"""A connection is no older than this when it is lent."""
 _CONNECT_SECONDS = 5
 _CLOSE_SECONDS = 2
 
@@ -115,6 +118,66 @@ def configure(settings: Settings, **server_settings: str) -> None:
     DB.config = connection_arguments(settings, **server_settings)
 
 
+class _Lender:
+    """Lends the connections of a pool, and keeps what comes back for the next use, unless somebody waits for one.
+
+    The pool would look after each of them with a task, a shield and timers: three times what a small statement costs.
+    """
+
+    def __init__(self, source: "asyncpg.Pool[asyncpg.Record]") -> None:
+        self._source = source
+        self._kept: list[tuple[_Connection, float]] = []
+        self._waiting = 0
+        self._closing = False
+
+    async def take(self) -> tuple["_Connection", float]:
+        """A connection, and until when it may be lent. Raises `TimeoutError` when none becomes free."""
+        while self._kept:
+            connection, until = self._kept.pop()
+            if not connection.is_closed() and time.monotonic() < until:
+                return connection, until
+            await self._end(connection)
+        self._waiting += 1
+        try:
+            return await self._source.acquire(timeout=ACQUIRE_SECONDS), time.monotonic() + KEEP_SECONDS
+        finally:
+            self._waiting -= 1
+
+    async def give_back(self, connection: "_Connection", until: float) -> None:
+        """Take back what was used without an error."""
+        if self._waiting or self._closing or connection.is_closed() or connection.is_in_transaction():
+            await self._source.release(connection)
+        else:
+            self._kept.append((connection, until))
+
+    async def give_up(self, connection: "_Connection", error: BaseException) -> None:
+        """Take back what an error came of, or what leads to a server that takes no writes: then all lead there."""
+        if ruins(error):
+            connection.terminate()
+        if isinstance(error, asyncpg.ReadOnlySQLTransactionError):
+            await self._source.expire_connections()
+            await self._end_kept()
+        await self._source.release(connection)
+
+    async def close(self) -> None:
+        """Keep nothing any more."""
+        self._closing = True
+        await self._end_kept()
+
+    async def _end_kept(self) -> None:
+        while self._kept:
+            await self._end(self._kept.pop()[0])
+
+    async def _end(self, connection: "_Connection") -> None:
+        connection.terminate()
+        with contextlib.suppress(*CONNECTION_PROBLEMS):
+            await self._source.release(connection)
+
+
+_Connection: TypeAlias = "PoolConnectionProxy[asyncpg.Record]"
+_lender: _Lender | None = None
+
+
 async def _keep_as_it_is(_: object) -> None:
     """Nothing that is set here outlives its transaction, so a connection goes back without a round trip."""
 
@@ -125,7 +188,7 @@ async def pool(settings: Settings, *, patience: float = PATIENCE) -> AsyncIterat
 
     Nothing is connected to yet. A use that takes longer than `patience` seconds raises `TimeoutError`.
     """
-    global _patience
+    global _patience, _lender
     configure(settings)
     _patience = patience
     # PostgreSQL gives up a little sooner, which costs no connection.
@@ -137,40 +200,40 @@ async def pool(settings: Settings, *, patience: float = PATIENCE) -> AsyncIterat
         reset=_keep_as_it_is,
         server_settings=SERVER_SETTINGS | limits,
     )
+    assert DB.pool is not None
+    _lender = lender = _Lender(DB.pool)
     try:
         yield
     finally:
+        _lender = None
         # Where that takes too long the driver ends all connections.
         with contextlib.suppress(*CONNECTION_PROBLEMS):
             async with asyncio.timeout(_CLOSE_SECONDS):
+                await lender.close()
                 await DB.close_connection_pool()
         DB.pool = None
 
 
 @asynccontextmanager
-async def lent_connection() -> AsyncIterator["PoolConnectionProxy[asyncpg.Record]"]:
+async def lent_connection() -> AsyncIterator[_Connection]:
     """A connection of the pool for one use. Raises `TimeoutError` when the use takes too long.
 
     However the use ends, the connection is back in the pool at once or is ended.
     """
-    lender = DB.pool
+    lender = _lender
     if lender is None:
         raise RuntimeError("the pool of connections was not started")
     async with asyncio.timeout(_patience):
-        connection = await lender.acquire(timeout=ACQUIRE_SECONDS)
+        connection, until = await lender.take()
         try:
             yield connection
         except BaseException as error:
-            if ruins(error):
-                connection.terminate()
-            if isinstance(error, asyncpg.ReadOnlySQLTransactionError):
-                # The others lead to the same server.
-                await lender.expire_connections()
-            raise
-        finally:
-            # What was done is done: a connection that does not come back is ended, and that is all.
             with contextlib.suppress(*CONNECTION_PROBLEMS):
-                await lender.release(connection)
+                await lender.give_up(connection, error)
+            raise
+        # What was done is done: a connection that does not come back is ended, and that is all.
+        with contextlib.suppress(*CONNECTION_PROBLEMS):
+            await lender.give_back(connection, until)
 
 
 async def ping() -> bool:
