@@ -32,6 +32,7 @@ from integrations.file_threads import CALL_SECONDS, FileThreads
 from integrations.hub_connection import HubConnection
 from integrations.jupyterhub import JupyterHub
 from integrations.truth import Truth
+from integrations.turns import Turns
 from integrations.vault import Vault
 from models.database import engine
 from models.database.engine import DATABASE_ERRORS
@@ -84,16 +85,20 @@ _AWAY: tuple[type[Exception], ...] = (*DATABASE_ERRORS, RPCError, RuntimeError)
 _GRACE = timedelta(seconds=10)
 
 
-def make_worker(client: Client, settings: Settings, hub: JupyterHub, truth: Truth, vault: Vault) -> Worker:
+def make_worker(
+    client: Client, settings: Settings, hub: JupyterHub, truth: Truth, vault: Vault, *, activities_at_once: int = 100
+) -> Worker:
     """A worker with everything that it can do."""
     wake = Workflows(client, settings).wake
     signing_key = Path(settings.spec_signing_key_file).read_bytes()
     links = ShareLinks(hub, settings)
     # For all that it does with files: of these each person has a share.
     threads = FileThreads(seconds=CALL_SECONDS)
+    # The same at Vault: half of what it does at once.
+    vault_turns = Turns(4)
     jobs = (
         Records(settings),
-        Starts(hub, truth, vault, settings, signing_key, threads, links),
+        Starts(hub, truth, vault, settings, signing_key, threads, vault_turns, links),
         Stops(hub, truth, links),
         links,
         Persons(hub, settings, wake, threads),
@@ -101,7 +106,7 @@ def make_worker(client: Client, settings: Settings, hub: JupyterHub, truth: Trut
         Groups(hub, settings, wake),
         Filesystem(settings, threads),
         Modulefiles(settings, threads),
-        Values(vault),
+        Values(vault, vault_turns),
         Access(settings, wake, links),
         Watching(truth, links, settings, wake),
         Expiry(settings, wake),
@@ -111,6 +116,7 @@ def make_worker(client: Client, settings: Settings, hub: JupyterHub, truth: Trut
         task_queue=settings.temporal_task_queue,
         workflows=WORKFLOWS,
         activities=[activity for job in jobs for activity in _activities_of(job)],
+        max_concurrent_activities=activities_at_once,
         graceful_shutdown_timeout=_GRACE,
         # A worker that died is waited for no longer before another one replays its workflows.
         sticky_queue_schedule_to_start_timeout=timedelta(seconds=2),

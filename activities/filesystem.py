@@ -55,8 +55,8 @@ class Filesystem:
             root = self._roots[wish.kind]
             threads = self._threads.of(plan.owner or plan.id)
             if DIRECTORIES[wish.kind].below:
-                await threads.run(self._volumes.make_root, root)
-            await threads.run(verb, root, wish.id)
+                await threads.run_soon(self._volumes.make_root, root)
+            await threads.run_soon(verb, root, wish.id)
             crash_points.reach("place_directory.effect", activity.info().workflow_id or "")
         return Done(done=True)
 

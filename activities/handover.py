@@ -10,13 +10,13 @@ from contextlib import asynccontextmanager, suppress
 
 from temporalio import activity
 
+from integrations.turns import PersonsTurns
 from integrations.vault import Vault
 from models.domain.errors import HubThrottled, HubUnavailable, RecordMissing, VaultUnavailable
 from models.domain.server_spec import SecretMount, WrappedSecret
 from models.ledger.operations import LeftOut
 from models.records.secrets import Placed, SecretType
 
-_AT_ONCE = 8
 # A start that failed does not wait for a Vault that is away.
 _END_SECONDS = 5.0
 
@@ -24,9 +24,9 @@ _END_SECONDS = 5.0
 class Handover:
     """The secrets of one start."""
 
-    def __init__(self, vault: Vault, seconds: float) -> None:
-        """`seconds` are how long a token waits to be used."""
-        self._vault = vault
+    def __init__(self, vault: Vault, turns: PersonsTurns, seconds: float) -> None:
+        """`turns` are those of the server's owner at Vault; `seconds` are how long a token waits to be used."""
+        self._vault, self._turns = vault, turns
         self._seconds = seconds
         self.mounts: list[SecretMount] = []
         self.wrapped: list[WrappedSecret] = []
@@ -34,11 +34,10 @@ class Handover:
 
     async def wrap(self, secrets: list[Placed]) -> None:
         """Have a token for each secret; one that Vault has no value of is left out. Raises `VaultUnavailable`."""
-        limit = asyncio.Semaphore(_AT_ONCE)
         failures: list[VaultUnavailable] = []
 
         async def one(secret: Placed) -> None:
-            async with limit:
+            async with self._turns:
                 if failures:
                     # It would be in vain, and take a deadline of its own.
                     return

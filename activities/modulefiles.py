@@ -39,10 +39,12 @@ class Modulefiles:
         async with told(of_subject(wish.subject, step)):
             if placement.wanted is not None and not placement.waits:
                 content = _header(wish.id) + lmod.render(placement.calls)
-                await self._threads.of(placement.wanted.owner).run(self._files.put, *_path(placement.wanted), content)
+                await self._threads.of(placement.wanted.owner).run_soon(
+                    self._files.put, *_path(placement.wanted), content
+                )
             crash_points.reach("place_modulefile.effect", activity.info().workflow_id or "")
             for place in placement.left:
-                await self._threads.of(place.owner).run(self._files.remove, *_path(place), _header(wish.id))
+                await self._threads.of(place.owner).run_soon(self._files.remove, *_path(place), _header(wish.id))
             await modules.give_up(wish.id, placement.left)
             if placement.waits:
                 # Given up all the same, because the other may wait for what this one left.

@@ -44,7 +44,7 @@ class Persons:
         await persons.email_of(run.subject)
         async with told(of_subject(Subject("person", run.subject), "Make the home directory")):
             called = DIRECTORIES["person"].called
-            await self._threads.of(run.subject).run(self._volumes.make_directory, self._homes, run.subject, called)
+            await self._threads.of(run.subject).run_soon(self._volumes.make_directory, self._homes, run.subject, called)
 
     @activity.defn
     async def make_hub_user(self, run: WorkflowRun) -> None:

@@ -21,6 +21,7 @@ from integrations.file_threads import FileThreads
 from integrations.filesystem import Volumes
 from integrations.jupyterhub import HubServer, JupyterHub
 from integrations.truth import Truth
+from integrations.turns import Turns
 from integrations.vault import Vault
 from models.domain import crash_points
 from models.domain.errors import HubUserMissing, SpawnFailed
@@ -43,6 +44,7 @@ class Starts:
         settings: Settings,
         signing_key: bytes,
         threads: FileThreads,
+        vault_turns: Turns,
         links: ShareLinks,
     ) -> None:
         self._links = links
@@ -51,7 +53,7 @@ class Starts:
         self._vault = vault
         self._settings = settings
         self._signing_key = signing_key
-        self._threads = threads
+        self._threads, self._vault_turns = threads, vault_turns
 
     @activity.defn
     async def spawn_server(self, wish: ServerWish) -> Done:
@@ -111,7 +113,7 @@ class Starts:
         """Ask for the spawn; what was handed over for it, or None when a later wish has come."""
         # Here, where it is told in people's words: JupyterHub may be on a machine that only sees a path.
         homes = Path(self._settings.notebook_location)
-        await self._threads.of(plan.owner_id).run(
+        await self._threads.of(plan.owner_id).run_soon(
             Volumes().require_directory, homes, plan.owner_id, DIRECTORIES["person"].called
         )
         # It may have stopped by itself: then nobody has taken its shares back.
@@ -119,7 +121,7 @@ class Starts:
         claims = await mounts.claim(plan.server_id, plan.generation, plan.template.objects())
         if claims is None:
             return None
-        handover = Handover(self._vault, self._settings.wrapping_seconds)
+        handover = Handover(self._vault, self._vault_turns.of(plan.owner_id), self._settings.wrapping_seconds)
         async with handover.ended_on_failure():
             await handover.wrap([claim.secret for claim in claims.kept if claim.secret is not None])
             left_out = claims.left_out + handover.left_out

@@ -9,6 +9,7 @@ from temporalio import activity
 
 from activities.messages import Done, ObjectWish, Reaped
 from activities.steps import of_subject, told
+from integrations.turns import PersonsTurns, Turns
 from integrations.vault import Vault
 from models.domain import crash_points
 from models.domain.errors import VaultUnavailable
@@ -35,8 +36,9 @@ _AT_ONCE = 4
 class Values:
     """Removes values of secrets."""
 
-    def __init__(self, vault: Vault) -> None:
-        self._vault = vault
+    def __init__(self, vault: Vault, turns: Turns) -> None:
+        """`turns` are those of each person at Vault."""
+        self._vault, self._turns = vault, turns
 
     @activity.defn
     async def destroy_value(self, wish: ObjectWish) -> Done:
@@ -46,9 +48,19 @@ class Values:
             return Done(done=False)
         async with told(of_subject(wish.subject, "Remove its value from Vault")):
             if self._vault.configured:
-                await self._vault.destroy(wish.id)
+                await self._destroy(wish.id, self._turns.of(plan.owner or plan.id))
             crash_points.reach("destroy_value.effect", activity.info().workflow_id or "")
         return Done(done=True)
+
+    async def _destroy(self, identity: UUID, turns: PersonsTurns) -> None:
+        if not await turns.take_soon():
+            raise VaultUnavailable(
+                "Other values of the same person are being removed.", hint="It is tried again by itself."
+            )
+        try:
+            await self._vault.destroy(identity)
+        finally:
+            turns.give_back()
 
     @activity.defn
     async def reap_values(self) -> Reaped:

@@ -4,6 +4,9 @@ A value is claimed, written to Vault, and then recorded: what was cut off in bet
 on with, overwritten or removed later.
 """
 
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Annotated
 from uuid import UUID
 
@@ -23,11 +26,15 @@ from api.secret_body import SecretCreate, SecretUpdate, SecretView, changed_secr
 from api.sharing_routes import sharing_routes
 from api.trash_routes import delete_route
 from models.access.permissions import Level
+from models.domain.errors import RequestThrottled
 from models.domain.ids import new_id
 from models.records import secrets
 from models.records.secrets import KIND
 
 NameQuery = Annotated[str | None, QueryParameter(max_length=128, description="A part of the name, in any case.")]
+
+# What a request waits for others of the same person.
+_LONGEST_WAIT = 30.0
 
 
 class SecretsController(Controller):
@@ -63,14 +70,15 @@ class SecretsController(Controller):
         values = new_secret(data, services.settings)
         owner = await new_owner(data.owner, write.caller)
         identity = new_id()
-        if data.value is not UNSET:
-            async with write.claimed(KIND, identity) as claim:
-                identity = claim.subject
-                values["value_version"] = await services.vault.put(identity, data.value, after=0)
-        async with services.value_turns, write:
-            await secrets.create(identity, owner, values, write.caller)
-            made = await secrets.read(identity, write.caller)
-            write.done(view_of(made, write.caller, services.settings), version=made.version)
+        async with _turn(services, write.caller.id, data.value):
+            if data.value is not UNSET:
+                async with write.claimed(KIND, identity) as claim:
+                    identity = claim.subject
+                    values["value_version"] = await services.vault.put(identity, data.value, after=0)
+            async with services.value_turns, write:
+                await secrets.create(identity, owner, values, write.caller)
+                made = await secrets.read(identity, write.caller)
+                write.done(view_of(made, write.caller, services.settings), version=made.version)
         return write.answer
 
     @get("/secret/{id:str}", opt=needs(Policy.RECORD) | VERSIONED, operation_id="getSecret", summary="Read a secret")
@@ -90,23 +98,44 @@ class SecretsController(Controller):
         services: NamedDependency[Services],
     ) -> Response[SecretView]:
         """Change a secret that the caller may write. Servers get a new value at their next start."""
-        version = None
-        if data.value is not UNSET:
-            await write.replay()
-            before = await secrets.read(id, write.caller, Level.WRITE)
-            write.require_match(before.version)
-            changed_secret(data, before, services.settings)
-            async with write.claimed(KIND, id):
-                version = await services.vault.put(id, data.value, after=before.value_version)
-        async with services.value_turns, write:
-            found = await secrets.read(id, write.caller, Level.WRITE, lock=True)
-            write.require_match(found.version)
-            values = changed_secret(data, found, services.settings)
-            if values or version is not None:
-                await secrets.update(found, values, version, write.caller)
-            changed = await secrets.read(id, write.caller)
-            write.done(view_of(changed, write.caller, services.settings), version=changed.version)
+        async with _turn(services, write.caller.id, data.value):
+            version = None
+            if data.value is not UNSET:
+                await write.replay()
+                before = await secrets.read(id, write.caller, Level.WRITE)
+                write.require_match(before.version)
+                changed_secret(data, before, services.settings)
+                async with write.claimed(KIND, id):
+                    version = await services.vault.put(id, data.value, after=before.value_version)
+            async with services.value_turns, write:
+                found = await secrets.read(id, write.caller, Level.WRITE, lock=True)
+                write.require_match(found.version)
+                values = changed_secret(data, found, services.settings)
+                if values or version is not None:
+                    await secrets.update(found, values, version, write.caller)
+                changed = await secrets.read(id, write.caller)
+                write.done(view_of(changed, write.caller, services.settings), version=changed.version)
         return write.answer
+
+
+@asynccontextmanager
+async def _turn(services: Services, person: UUID, value: object) -> AsyncIterator[None]:
+    """A person's turn to write a value; without one nobody waits. Raises `RequestThrottled`."""
+    if value is UNSET:
+        yield
+        return
+    turns = services.secret_turns.of(person)
+    try:
+        async with asyncio.timeout(_LONGEST_WAIT):
+            await turns.take()
+    except TimeoutError:
+        raise RequestThrottled(
+            "Values of other secrets of yours are being written.", hint="Wait for them.", retry_after=5
+        ) from None
+    try:
+        yield
+    finally:
+        turns.give_back()
 
 
 ROUTES = [

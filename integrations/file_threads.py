@@ -13,6 +13,7 @@ from typing import ParamSpec, TypeVar
 from uuid import UUID
 from weakref import WeakSet, WeakValueDictionary
 
+from integrations.turns import SOON_SECONDS, PersonsTurns
 from models.domain.errors import RequestThrottled, VolumeUnavailable
 from models.domain.process import threads_behind
 
@@ -21,6 +22,8 @@ CALL_SECONDS = 140.0
 
 MOST_TRANSFERS = 8
 """Contents of files that one person sends and gets at once: each keeps a connection for as long as it takes."""
+
+_AGAIN = "It is tried again by itself."
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -49,7 +52,7 @@ class PersonsThreads:
 
     def __init__(self, pool: ThreadPoolExecutor, free: asyncio.Semaphore, seconds: float, share: int) -> None:
         self._pool, self._free, self._seconds = pool, free, seconds
-        self._own = asyncio.Semaphore(share)
+        self._own = PersonsTurns(share)
         self._transfers: WeakSet[Transfer] = WeakSet()
 
     def begin_transfer(self) -> "Transfer":
@@ -66,27 +69,52 @@ class PersonsThreads:
         """The result of a call; raises `VolumeUnavailable` when it takes too long. It may go on and succeed then."""
         try:
             async with asyncio.timeout(self._seconds):
-                await self._take()
-                running = asyncio.get_running_loop().run_in_executor(self._pool, partial(call, *arguments, **named))
-                # The place is free when the thread is, which may be long after its caller gave up.
-                running.add_done_callback(self._give_back)
-                return await asyncio.shield(running)
+                await self._own.take()
+                await self._take_thread()
+                return await self._done(partial(call, *arguments, **named))
         except TimeoutError:
-            raise VolumeUnavailable(
-                "The file system does not answer in time.", hint="Look whether the change has happened all the same."
-            ) from None
+            raise _late() from None
 
-    async def _take(self) -> None:
-        await self._own.acquire()
+    async def run_soon(self, call: Callable[P, T], *arguments: P.args, **named: P.kwargs) -> T:
+        """As `run`, for activities, which are tried again: `VolumeUnavailable` too where no turn comes soon.
+
+        What waits for its turn so waits at Temporal, and keeps no place of this worker from what others want.
+        """
+        if not await self._own.take_soon():
+            raise VolumeUnavailable("Other changes of the same person keep the file system busy.", hint=_AGAIN)
+        try:
+            async with asyncio.timeout(SOON_SECONDS):
+                await self._take_thread()
+        except TimeoutError:
+            raise VolumeUnavailable("The file system is busy.", hint=_AGAIN) from None
+        try:
+            async with asyncio.timeout(self._seconds):
+                return await self._done(partial(call, *arguments, **named))
+        except TimeoutError:
+            raise _late() from None
+
+    async def _take_thread(self) -> None:
         try:
             await self._free.acquire()
         except BaseException:
-            self._own.release()
+            self._own.give_back()
             raise
+
+    async def _done(self, call: Callable[[], T]) -> T:
+        running = asyncio.get_running_loop().run_in_executor(self._pool, call)
+        # The place is free when the thread is, which may be long after its caller gave up.
+        running.add_done_callback(self._give_back)
+        return await asyncio.shield(running)
 
     def _give_back(self, _: object) -> None:
         self._free.release()
-        self._own.release()
+        self._own.give_back()
+
+
+def _late() -> VolumeUnavailable:
+    return VolumeUnavailable(
+        "The file system does not answer in time.", hint="Look whether the change has happened all the same."
+    )
 
 
 class Transfer:

@@ -9,6 +9,7 @@ from api.http.rates import Rates
 from api.http.shared_look import SharedLook
 from integrations.file_threads import FileThreads
 from integrations.oidc import OidcClient
+from integrations.turns import Turns
 from integrations.vault import Vault
 from models.domain.profiles import Profiles
 from models.domain.settings import Settings
@@ -28,5 +29,7 @@ class Services:
     rates: Rates
     file_threads: FileThreads = field(default_factory=FileThreads)
     health: SharedLook[Any] = field(default_factory=SharedLook)
+    # Of one person's secrets so many are written at once: whoever writes many waits for oneself.
+    secret_turns: Turns = field(default_factory=lambda: Turns(2))
     # Vault may answer many writes at the same moment. Few are recorded at once, so that others get their turn.
     value_turns: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(2))

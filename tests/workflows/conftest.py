@@ -141,12 +141,19 @@ async def events_of(handle: WorkflowHandle[object, object]) -> Counter[str]:
 
 
 @pytest.fixture
-async def scene(client: Client, settings: Settings) -> AsyncIterator[Scene]:
+def activities_at_once() -> int:
+    """What the worker of a scene does at once."""
+    return 100
+
+
+@pytest.fixture
+async def scene(client: Client, settings: Settings, activities_at_once: int) -> AsyncIterator[Scene]:
     caller = await make_person("ada")
     server = await make_server(caller)
     hub = SimulatedHub()
     vault = Vault.from_settings(settings)
-    async with make_worker(client, settings, cast(JupyterHub, hub), cast(Truth, hub), vault):
+    simulated = cast(JupyterHub, hub), cast(Truth, hub)
+    async with make_worker(client, settings, *simulated, vault, activities_at_once=activities_at_once):
         yield Scene(client, settings, hub, caller, server)
     await vault.close()
 

@@ -12,6 +12,7 @@ from temporalio.testing import ActivityEnvironment
 
 from activities.handover import Handover
 from hub.secrets import handed_over, open_all
+from integrations.turns import PersonsTurns
 from integrations.vault import Vault
 from models.domain.errors import HubRefused, HubThrottled, HubUnavailable, SpawnFailed, VaultUnavailable
 from models.domain.ids import new_id
@@ -87,7 +88,7 @@ async def start(
 
 async def test_each_secret_has_its_place_and_a_token(make: Make, living: Living, worker: Vault, vault: Stack) -> None:
     secrets = await make(20)
-    handover = Handover(worker, 60)
+    handover = Handover(worker, PersonsTurns(4), 60)
     await start(handover, secrets)
     assert [mount.id for mount in handover.mounts] == [str(secret.id) for secret in secrets]
     assert {one.id for one in handover.wrapped} == {str(secret.id) for secret in secrets}
@@ -111,7 +112,7 @@ async def test_what_vault_does_not_have_is_left_out(make: Make, living: Living, 
         Placed(id=new_id(), name="x", type=SecretType.RAW, mount_path=None, value_version=1),
     ]
     await worker.destroy(lost.id)
-    handover = Handover(worker, 60)
+    handover = Handover(worker, PersonsTurns(4), 60)
     await start(handover, [lost, kept, never])
     assert [mount.id for mount in handover.mounts] == [str(kept.id)]
     assert [one.id for one in handover.wrapped] == [str(kept.id)]
@@ -121,7 +122,7 @@ async def test_what_vault_does_not_have_is_left_out(make: Make, living: Living, 
 
 
 async def test_no_secrets_ask_nobody() -> None:
-    handover = Handover(Vault("", "", "", engine="secret"), 60)
+    handover = Handover(Vault("", "", "", engine="secret"), PersonsTurns(4), 60)
     await start(handover, [])
     assert (handover.mounts, handover.wrapped, handover.left_out) == ([], [], [])
 
@@ -134,7 +135,7 @@ async def test_no_secrets_ask_nobody() -> None:
 async def test_a_start_that_fails_ends_its_tokens(
     make: Make, living: Living, worker: Vault, failure: BaseException
 ) -> None:
-    handover = Handover(worker, 60)
+    handover = Handover(worker, PersonsTurns(4), 60)
     with pytest.raises(type(failure)):
         await start(handover, await make(10), fails(failure))
     assert len(handover.wrapped) == 10
@@ -148,7 +149,7 @@ async def test_a_start_that_may_have_been_accepted_leaves_them(
     make: Make, living: Living, worker: Vault, failure: Exception, left: int
 ) -> None:
     """One that was put off was not accepted."""
-    handover = Handover(worker, 60)
+    handover = Handover(worker, PersonsTurns(4), 60)
     with pytest.raises(type(failure)):
         await start(handover, await make(3), fails(failure))
     assert await living(handover) == left
@@ -158,7 +159,7 @@ async def test_a_start_that_may_have_been_accepted_leaves_them(
 async def test_a_cancelled_start_ends_them_unless_another_worker_goes_on(
     make: Make, living: Living, worker: Vault, shutdown: bool, left: int
 ) -> None:
-    handover = Handover(worker, 60)
+    handover = Handover(worker, PersonsTurns(4), 60)
     waiting = asyncio.Event()
 
     async def wait() -> None:
@@ -175,7 +176,7 @@ async def test_a_cancelled_start_ends_them_unless_another_worker_goes_on(
 
 
 async def test_a_start_that_goes_well_leaves_them_to_the_hub(make: Make, living: Living, worker: Vault) -> None:
-    handover = Handover(worker, 60)
+    handover = Handover(worker, PersonsTurns(4), 60)
     await start(handover, await make(3))
     assert await living(handover) == 3
 
@@ -183,7 +184,7 @@ async def test_a_start_that_goes_well_leaves_them_to_the_hub(make: Make, living:
 async def test_used_tokens_do_not_keep_the_others_from_ending(
     make: Make, living: Living, worker: Vault, outside: httpx.AsyncClient
 ) -> None:
-    handover = Handover(worker, 60)
+    handover = Handover(worker, PersonsTurns(4), 60)
 
     async def use_two() -> None:
         for one in handover.wrapped[:2]:
@@ -224,7 +225,7 @@ class Flaky(Vault):
 async def test_tokens_that_were_made_before_vault_failed_are_ended(make: Make, living: Living, worker: Vault) -> None:
     secrets = await make(40)
     flaky = Flaky(worker, lambda call, number: call == "wrap" and number > 20)
-    handover = Handover(flaky, 60)
+    handover = Handover(flaky, PersonsTurns(4), 60)
     with pytest.raises(VaultUnavailable):
         await start(handover, secrets)
     assert len(handover.wrapped) == 20
@@ -238,7 +239,7 @@ async def test_one_that_cannot_be_ended_does_not_keep_the_others_from_ending(
     make: Make, living: Living, worker: Vault
 ) -> None:
     flaky = Flaky(worker, lambda call, number: call == "revoke" and number == 1)
-    handover = Handover(flaky, 60)
+    handover = Handover(flaky, PersonsTurns(4), 60)
     with pytest.raises(SpawnFailed):
         await start(handover, await make(5), fails(SpawnFailed("it broke")))
     assert await living(handover) == 1
@@ -247,7 +248,7 @@ async def test_one_that_cannot_be_ended_does_not_keep_the_others_from_ending(
 async def test_a_vault_that_is_sealed_meanwhile_does_not_hide_why_it_failed(
     make: Make, worker: Vault, operator: Operator
 ) -> None:
-    handover = Handover(worker, 60)
+    handover = Handover(worker, PersonsTurns(4), 60)
 
     async def seal() -> None:
         await operator.seal()
@@ -276,6 +277,6 @@ async def test_a_vault_that_goes_silent_holds_a_start_up_for_a_moment(
         for then, expected in ((go_silent, SpawnFailed), (nothing, VaultUnavailable)):
             begun = time.monotonic()
             with pytest.raises(expected):
-                await start(Handover(client, 60), secrets, then)
+                await start(Handover(client, PersonsTurns(4), 60), secrets, then)
             assert time.monotonic() - begun < 8
         link.release()

@@ -21,6 +21,7 @@ from activities.watching import Watching
 from integrations.file_threads import FileThreads
 from integrations.jupyterhub import JupyterHub
 from integrations.truth import Truth
+from integrations.turns import Turns
 from integrations.vault import Vault
 from models.database import engine
 from models.database.transactions import Transaction
@@ -47,7 +48,7 @@ class Scene:
         self.settings, self.hub, self.wake, self.caller, self.server = settings, hub, wake, caller, server
         api, truth = cast(JupyterHub, hub), cast(Truth, hub)
         self.records, self.links = Records(settings), ShareLinks(api, settings)
-        self.starts = Starts(api, truth, vault, settings, key_pair()[0], FileThreads(), self.links)
+        self.starts = Starts(api, truth, vault, settings, key_pair()[0], FileThreads(), Turns(4), self.links)
         self.stops, self.access = Stops(api, truth, self.links), Access(settings, wake, self.links)
         self.watching = Watching(truth, self.links, settings, wake)
 

@@ -21,6 +21,7 @@ from integrations.filesystem import Maker, Volumes
 from integrations.hub_connection import HubConnection
 from integrations.jupyterhub import JupyterHub
 from integrations.truth import Failure, Truth
+from integrations.turns import Turns
 from models.database import engine
 from models.database.sql import row
 from models.domain.errors import VaultUnavailable
@@ -227,7 +228,7 @@ async def test_a_value_that_cannot_be_removed_keeps_no_others_from_being_removed
     vault = Vault()
     stuck = {await world.cut_off_value(world.mallory, minutes=60) for _ in range(3)}
     carols = await world.cut_off_value(world.carol, minutes=11)
-    activity = values.Values(cast(Any, vault)).reap_values
+    activity = values.Values(cast(Any, vault), Turns(4)).reap_values
     for _ in range(2):
         await ActivityEnvironment().run(activity)
     assert vault.destroyed == [carols]

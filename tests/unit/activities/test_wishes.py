@@ -21,6 +21,7 @@ from activities.records import Records
 from activities.values import Values
 from integrations.file_threads import FileThreads
 from integrations.jupyterhub import JupyterHub
+from integrations.turns import Turns
 from integrations.vault import Vault
 from models.database.sql import row
 from models.database.transactions import Transaction
@@ -166,7 +167,7 @@ class Objects:
             "place_directory": Filesystem(self.settings, FileThreads()).place_directory,
             "place_modulefile": Modulefiles(self.settings, FileThreads()).place_modulefile,
             "mirror_group": Groups(cast(JupyterHub, self.hub), self.settings, self.wake).mirror_group,
-            "destroy_value": Values(cast(Vault, self)).destroy_value,
+            "destroy_value": Values(cast(Vault, self), Turns(4)).destroy_value,
             "settle_object": Records(self.settings).settle_object,
         }
         return made[name]

@@ -1,6 +1,10 @@
 """Secrets over the API, where there is no Vault: what is recorded without a value, and that no answer tells one."""
 
+import asyncio
+import dataclasses
 import json
+from collections.abc import Awaitable
+from typing import cast
 from uuid import UUID
 
 import httpx
@@ -9,10 +13,11 @@ import pytest
 import structlog
 
 from api.secret_body import SecretCreate, SecretUpdate
+from integrations.vault import Vault
 from models.database.sql import row
 from models.domain.values import Subject
 from models.records.secrets import SecretType
-from tests.unit.api.bench import NOBODY, Api, Bench, Json, problems, unique
+from tests.unit.api.bench import NOBODY, Api, Bench, Client, Json, problems, unique
 
 CANARY = "canary-2f7c91"
 JSON_TYPE = {"content-type": "application/json"}
@@ -599,3 +604,36 @@ async def test_a_secret_is_shared_at_either_address(api: Api, spelling: str) -> 
     assert await api.bob.statuses(path) == [404] * 5
     nobodys = spelling.format(NOBODY)
     assert (await api.alice.post(nobodys, json=body)).status_code == 404
+
+
+class SlowVault:
+    """Has as many threads as the real one, and takes as long as the test wants for some values."""
+
+    def __init__(self) -> None:
+        self.threads, self.go_on = asyncio.Semaphore(8), asyncio.Event()
+
+    async def put(self, identity: UUID, value: str, *, after: int) -> int:
+        async with self.threads:
+            if value == "slow":
+                await self.go_on.wait()
+        return after + 1
+
+
+async def test_who_writes_many_values_keeps_nobody_else_waiting(bench: Bench) -> None:
+    vault = SlowVault()
+    services = dataclasses.replace(bench.services, vault=cast(Vault, vault))
+    api = dataclasses.replace(bench, services=services).api()
+
+    def write(who: Client, value: str) -> Awaitable[httpx.Response]:
+        return who.post("/secrets", json={"secretName": unique("S_"), "type": "raw", "value": value})
+
+    many = [asyncio.ensure_future(write(api.alice, "slow")) for _ in range(12)]
+    async with asyncio.timeout(30):
+        answer = await write(api.bob, "quick")
+    assert answer.status_code == 200, answer.text
+    assert not any(one.done() for one in many)
+    # What has no value waits for none.
+    bare = await api.alice.post("/secrets", json={"secretName": unique("S_"), "type": "raw"})
+    assert bare.status_code == 200, bare.text
+    vault.go_on.set()
+    assert {one.status_code for one in await asyncio.gather(*many)} == {200}
