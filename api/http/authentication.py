@@ -67,19 +67,24 @@ async def _answer(
     scope: Scope, receive: Receive, send: Send, next_app: ASGIApp, token_hash: bytes, session: SignedIn
 ) -> bool:
     """Answer for whom a token was last; False, and nothing was sent, if it is theirs no more."""
-    guard = sessions.as_before(token_hash, session)
+    guard, begun = sessions.as_before(token_hash, session), ScopeState.from_scope(scope)
 
     async def send_if_it_holds(message: Message) -> None:
-        if guard.holds if guard.holds is not None else await guard.look():
-            await send(message)
+        if not guard.holds:
+            # Litestar takes the answer for begun, and nothing of it has been sent.
+            begun.response_started = False
+            if not await guard.look():
+                raise IdentityUnknown("A valid access token is needed.")
+        await send(message)
 
     scope["user"] = session.caller(token_hash)
     scope["state"].update(_admitted(token_hash, session))
-    with guarded(guard):
-        await next_app(scope, receive, send_if_it_holds)
-    if not guard.holds:
-        # Litestar has seen an answer begin.
-        ScopeState.from_scope(scope).response_started = False
+    try:
+        with guarded(guard):
+            await next_app(scope, receive, send_if_it_holds)
+    except Exception:
+        if guard.holds is not False:
+            raise
     return bool(guard.holds)
 
 

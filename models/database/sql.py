@@ -16,6 +16,7 @@ import asyncpg
 import msgspec
 
 from models.database import transactions
+from models.database.engine import CONNECTION_PROBLEMS, ruins
 from models.domain.errors import IdentityUnknown
 from models.domain.values import LARGEST_PAGE
 
@@ -48,13 +49,26 @@ class Guard:
     holds: bool | None = None
     """None: no statement has told."""
     taken: bool = False
+    away: Exception | None = None
+    """What was raised when PostgreSQL could not tell: who was kept waiting once is not kept waiting again."""
 
     async def look(self) -> bool:
-        """Whether it holds, by a statement of its own unless another has told."""
-        self.taken = True
+        """Whether it holds, by a statement of its own unless another has told, or could not reach PostgreSQL."""
+        if self.away is not None:
+            raise self.away
         if self.holds is None:
-            self.holds = bool(await rows(self.statement, **self.values))
+            self.taken = True
+            self.holds = bool(await self.run(self.statement, self.values))
         return self.holds
+
+    async def run(self, statement: str, values: dict[str, object]) -> list[asyncpg.Record]:
+        """Run a statement that tells whether it holds."""
+        try:
+            return await _run(statement, values)
+        except CONNECTION_PROBLEMS as error:
+            if ruins(error):
+                self.away = error
+            raise
 
 
 _GUARD: ContextVar[Guard | None] = ContextVar("guard", default=None)
@@ -109,7 +123,7 @@ async def _fetched(statement: str, values: dict[str, object]) -> list[asyncpg.Re
     if guard is None or guard.taken:
         return await _run(statement, values)
     guard.taken = True
-    found = await _run(_under(guard.statement, statement), values | guard.values)
+    found = await guard.run(_under(guard.statement, statement), values | guard.values)
     guard.holds = bool(found)
     if not found:
         raise IdentityUnknown("A valid access token is needed.")

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import dataclasses
+import re
 from collections.abc import Iterator
 from typing import Any, cast
 from uuid import UUID
@@ -15,11 +16,12 @@ from msgspec import structs
 from api.app import HANDLERS, assemble
 from api.http.authentication import Authentication
 from api.http.operation_events import OperationEvents
-from api.http.policy import handlers_of
+from api.http.policy import Policy, handlers_of, policy_of
 from api.http.rates import Rates
+from models.database import transactions
 from models.database.sql import row
 from models.domain.errors import IdentityUnknown
-from models.domain.values import OperationStatus
+from models.domain.values import Caller, OperationStatus
 from models.ledger import operations
 from models.records.sessions import digest
 from tests.unit.api.bench import NOBODY, Api, Client, answered, end, unique
@@ -40,27 +42,41 @@ class Provider:
 class SignedIn(Client):
     """Somebody with a session, at the application as it is."""
 
-    def __init__(self, api: Api, token: str, *, known: dict[str, str] | None = None) -> None:
+    def __init__(self, api: Api, caller: Caller, known: dict[str, str]) -> None:
         settings = structs.replace(api.bench.settings, refused_per_minute=0)
-        app = assemble(HANDLERS, settings=settings, middleware=[Authentication()])
+        self._authentication, self._who = Authentication(), caller
+        app = assemble(HANDLERS, settings=settings, middleware=[self._authentication])
         app.state.services = dataclasses.replace(
-            api.bench.services, settings=settings, oidc=cast(Any, Provider(known or {})), rates=Rates(settings)
+            api.bench.services, settings=settings, oidc=cast(Any, Provider(known)), rates=Rates(settings)
         )
         super().__init__(app)
+
+    def bring(self, token: str) -> None:
+        """Ask with this token from now on."""
         self.headers["authorization"] = f"Bearer {token}"
 
+    async def sign_in(self) -> str:
+        """Begin a session; its token."""
+        token = unique("token")
+        await row(
+            """INSERT INTO session (token_hash, person, admin, orgs, expires_at, id_token_hash)
+               VALUES (:token, :person, :admin, ARRAY['org'], now() + interval '1 hour', :token)""",
+            token=digest(token),
+            person=self._who.id,
+            admin=self._who.admin,
+        )
+        self.bring(token)
+        return token
 
-async def signed_in(api: Api, name: str) -> tuple[SignedIn, str]:
-    """One of the bench's callers, and the token."""
-    token, caller = unique("token"), api.bench.callers[name]
-    await row(
-        """INSERT INTO session (token_hash, person, admin, orgs, expires_at, id_token_hash)
-           VALUES (:token, :person, :admin, ARRAY['org'], now() + interval '1 hour', :token)""",
-        token=digest(token),
-        person=caller.id,
-        admin=caller.admin,
-    )
-    return SignedIn(api, token), token
+    def forget(self) -> None:
+        """Have the process know as little as one that has just begun."""
+        self._authentication._known.clear()
+
+
+async def signed_in(api: Api, name: str, known: dict[str, str] | None = None) -> tuple[SignedIn, str]:
+    """One of the bench's callers, and the token; the provider knows of other tokens the e-mails."""
+    client = SignedIn(api, api.bench.callers[name], known or {})
+    return client, await client.sign_in()
 
 
 @contextlib.contextmanager
@@ -137,30 +153,86 @@ def test_what_reads_depends_on_one_thing_alone(api: Api) -> None:
     assert several == _NOT_HOT
 
 
-@pytest.mark.parametrize(
-    "change",
-    [
-        "id_token_hash = NULL",
-        "expires_at = now() - interval '1 s'",
-    ],
-    ids=["signed out", "expired"],
-)
-async def test_who_has_signed_out_reads_nothing_more(api: Api, change: str) -> None:
+async def readable(api: Api) -> list[str]:
+    """Whatever alice can ask for that is not open to all: each route once at least."""
     paths = await made(api)
-    # Without a statement, and what is refused without one.
-    paths += ["/whoami", "/servers?limit=0", "/servers?nonsense=1", "/servers/nonsense", "/servers?owner=bob@x.org"]
-    alice, token = await signed_in(api, "alice")
-    assert (await alice.get("/servers")).status_code == 200
-    end = f"UPDATE session SET {change} WHERE token_hash = :token"  # noqa: S608
-    await row(end, token=digest(token))
-    for path in paths:
-        # Once more as somebody of whom nothing is known yet.
-        known, unknown = await alice.get(path), await SignedIn(api, token).get(path)
+    of_kind = {path.split("/")[1]: path for path in paths if path.count("/") == 2}
+    for kind in ("datasets", "modules", "secret"):
+        paths += [f"{of_kind[kind]}/access", f"{of_kind[kind]}/access/explain?email=bob@example.org"]
+    paths += [f"{of_kind['groups']}/members", f"{of_kind['operations']}/results", f"{of_kind['operations']}/events"]
+    paths += ["/servers/shares", "/me/usage", *WITHOUT_A_STATEMENT, "/whoami/jupyterhub"]
+    # What there is none of is asked for as well.
+    paths += ["/volume/file?root=notebooks&path=x", "/volume/files?root=datasets"]
+    asked = {path.partition("?")[0].strip("/") for path in paths}
+    for route, handler in handlers_of(api.app):
+        if "GET" in handler.http_methods and policy_of(handler) is not Policy.PUBLIC:
+            pattern = re.compile(re.sub(r"\{[^}]*\}", "[0-9a-f-]{36}", route.strip("/")))
+            assert any(pattern.fullmatch(one) for one in asked), f"{route} is not asked for here"
+    return paths
+
+
+WITHOUT_A_STATEMENT = (
+    *("/authenticated", "/whoami", "/volume/lua", "/volume/hardware", "/volume/files?root=notebooks"),
+    *("/servers?limit=0", "/servers?nonsense=1", "/servers/nonsense"),
+)
+"""What is answered, or refused, without one."""
+
+
+async def test_whose_session_is_known_is_answered_as_anybody_else(api: Api) -> None:
+    alice, _ = await signed_in(api, "alice")
+    for path in await readable(api):
+        alice.forget()
+        unknown, known = await alice.get(path), await alice.get(path)
+        assert (known.status_code, known.content) == (unknown.status_code, unknown.content), path
+        assert known.status_code != 500, path
+
+
+@pytest.mark.parametrize(
+    ("change", "all_routes"),
+    [
+        ("UPDATE session SET id_token_hash = NULL WHERE token_hash = :token", True),
+        ("UPDATE session SET expires_at = now() - interval '1 s' WHERE token_hash = :token", False),
+        ("DELETE FROM session WHERE token_hash = :token", False),
+        ("UPDATE person p SET released_at = now() FROM session s WHERE token_hash = :token AND s.person = p.id", False),
+    ],
+    ids=["signed out", "expired", "removed", "released"],
+)
+async def test_who_has_signed_out_reads_nothing_more(api: Api, change: str, all_routes: bool) -> None:
+    leaver = await api.bench.join("leaver")
+    paths = await readable(api) if all_routes else ["/servers", "/whoami", "/servers?limit=0"]
+    alice, token = await signed_in(api, "leaver")
+    for path in [*paths, f"/servers?owner={api.bob.email}"]:
+        assert (await alice.get(path)).status_code != 401
+        await row(change, token=digest(token))
+        known = await alice.get(path)
+        # Once more as somebody of whom nothing is known.
+        alice.forget()
+        unknown = await alice.get(path)
         assert known.status_code == 401, (path, known.text)
         assert (known.json(), known.headers["www-authenticate"]) == (unknown.json(), "Bearer")
-        alice, token = await signed_in(api, "alice")
-        assert (await alice.get(path)).status_code != 401
-        await row(end, token=digest(token))
+        await row("UPDATE person SET released_at = NULL WHERE id = :id", id=leaver.id)
+        token = await alice.sign_in()
+
+
+async def test_a_read_while_the_database_is_away_is_refused_once_it_was_waited_for(
+    api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    alice, _ = await signed_in(api, "alice")
+    asked = []
+
+    async def away(statement: str, *_: object) -> None:
+        asked.append(statement)
+        raise TimeoutError
+
+    for path in (*WITHOUT_A_STATEMENT, "/servers", f"/servers/{NOBODY}", f"/datasets/{NOBODY}/access"):
+        answered(await alice.get("/servers"), 200)
+        with monkeypatch.context() as patched:
+            patched.setattr(transactions, "fetch", away)
+            answer = await alice.get(path)
+        assert answered(answer, 503)["error"]["code"] == "DATABASE_UNAVAILABLE", path
+        assert answer.headers["retry-after"]
+        assert len(asked) == 1, (path, asked)
+        asked.clear()
 
 
 async def test_who_has_become_an_admin_or_another_reads_as_that_at_once(api: Api) -> None:
@@ -193,15 +265,15 @@ async def test_a_stream_ends_with_a_logout_before_it_tells_anything_more(api: Ap
     answered(await api.alice.put(f"/servers/{server['_id']}/start"), 202)
     (operation, *_) = await api.alice.got("/operations", subject=server["_id"], status="queued")
     path = f"/operations/{operation['_id']}/events"
-    alice, token = await signed_in(api, "alice")
+    jwt = unique("jwt")
+    alice, token = await signed_in(api, "alice", {jwt: api.alice.email})
     if token_of == "another service":
-        token = unique("jwt")
+        alice.bring(token := jwt)
         await row(
             "UPDATE person SET issuer = :issuer, subject = email WHERE email = :email",
             issuer=api.bench.settings.oidc_issuer,
             email=api.alice.email,
         )
-        alice = SignedIn(api, token, known={token: api.alice.email})
     if token_of == "a session that is known":
         answered(await alice.get("/servers"), 200)
     async with asyncio.timeout(30):
