@@ -8,6 +8,7 @@ import pytest
 from models.database import engine
 from models.database.sql import row, rows
 from models.database.transactions import Transaction
+from models.domain.ids import new_id
 from models.domain.settings import Settings
 from models.domain.values import Wish
 from models.records import mounts, servers
@@ -22,9 +23,11 @@ async def connected(postgres: str) -> AsyncIterator[None]:
 
 
 async def put_into_groups(person: UUID, many: int) -> None:
+    """Put a person into groups that are older than those of other tests."""
     await rows(
         """WITH made AS (INSERT INTO user_group (id, name, observed)
-                         SELECT gen_random_uuid(), 'late' || :many::int || '-' || n, 'present'
+                         SELECT overlay(gen_random_uuid()::text PLACING '00000000' FROM 1)::uuid,
+                                'late' || :many::int || '-' || n, 'present'
                            FROM generate_series(1, :many::int) n
                          RETURNING id)
            INSERT INTO group_member (id, user_group, person, created_at)
@@ -41,10 +44,10 @@ async def test_groups_that_others_put_a_person_into_are_left_out_and_push_nothin
     bob = await make_person(f"bob{others}")
     server = await make_server(bob)
     own = await row(
-        """WITH made AS (INSERT INTO user_group (id, name, observed) VALUES (gen_random_uuid(), :name, 'present')
-                         RETURNING id)
+        """WITH made AS (INSERT INTO user_group (id, name, observed) VALUES (:id, :name, 'present') RETURNING id)
            INSERT INTO group_member (id, user_group, person) SELECT gen_random_uuid(), id, :person FROM made
            RETURNING user_group""",
+        id=new_id(),
         name=f"own{others}",
         person=bob.id,
     )
