@@ -1,5 +1,6 @@
 """Runs the API: `python -m api`. One process; more of them may run beside each other."""
 
+import gc
 import socket
 import sys
 
@@ -16,6 +17,9 @@ from workflows import runtime
 
 # Threads talk to Vault and to file systems. When they have something to do, the event loop gets its turn this soon.
 SWITCH_SECONDS = 0.0001
+# So many objects are made before those that refer to each other are looked for: a list of 1,000 makes several thousand,
+# and each look goes through all of them that still live.
+GARBAGE_AFTER = 20_000
 # The server's own turns in a second.
 TICKS = 10
 # Open requests get this long when the process is told to stop.
@@ -54,6 +58,10 @@ def main() -> int:
     logging.configure(settings)
     runtime.log_like_the_rest()
     sys.setswitchinterval(SWITCH_SECONDS)
+    gc.set_threshold(GARBAGE_AFTER)
+    # The application itself stays; nobody looks through it again.
+    gc.collect()
+    gc.freeze()
     config = uvicorn.Config(
         app,
         host=settings.api_host,
