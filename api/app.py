@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 from litestar import Litestar, Request, Response
 from litestar.config.cors import CORSConfig
 from litestar.enums import ScopeType
+from litestar.middleware import AbstractMiddleware
 from litestar.routes import HTTPRoute
 from litestar.types import ASGIApp, ControllerRouterHandler, Middleware, Receive, Scope, Send
 
@@ -141,8 +142,11 @@ def assemble(
     for _, handler in handlers_of(app):
         if "largest_body" in handler.opt:
             handler.request_max_body_size = handler.opt["largest_body"](settings)
+    with_cors = app.asgi_handler
+    # Litestar's CORS only passes on what comes from no page, but looks through all headers for that.
+    beneath_cors = with_cors.app if isinstance(with_cors, AbstractMiddleware) and app.cors_config else with_cors
     # Outermost, so that answers to unknown addresses are logged too.
-    app.asgi_handler = log_requests(_ui_at_codec(app.asgi_handler, settings))
+    app.asgi_handler = log_requests(_for_pages(with_cors, settings, beneath_cors=beneath_cors))
     return app
 
 
@@ -162,23 +166,22 @@ async def before_request(request: Request[Any, Any, Any]) -> Response[None] | No
 _CODEC = "/codec/"
 
 
-def _ui_at_codec(app: ASGIApp, settings: Settings) -> ASGIApp:
+def _for_pages(app: ASGIApp, settings: Settings, *, beneath_cors: ASGIApp) -> ASGIApp:
     """Have the Temporal web UI's pages read answers of the codec and no others, and nobody else's pages those.
 
-    What comes from a page that may not is answered as if it came from none: the browser then keeps the answer from it.
+    What comes from a page that may not is answered as what comes from none: the browser then keeps the answer from it.
     """
     ui = origin_of(settings.temporal_ui_url).encode() if settings.temporal_ui_url else b""
     elsewhere = ui.decode() in settings.cors_origins
 
     async def handle(scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == ScopeType.HTTP:
+        origins = [value for name, value in scope["headers"] if name == b"origin"]
+        if origins and scope["type"] == ScopeType.HTTP:
             at_codec = scope["path"].startswith(_CODEC)
-            scope["headers"] = [
-                (name, value)
-                for name, value in scope["headers"]
-                if name != b"origin" or (value == ui if at_codec else value != ui or elsewhere)
-            ]
-        await app(scope, receive, send)
+            origins = [one for one in origins if (one == ui if at_codec else one != ui or elsewhere)]
+            others = [header for header in scope["headers"] if header[0] != b"origin"]
+            scope["headers"] = [*others, *((b"origin", one) for one in origins)]
+        await (app if origins else beneath_cors)(scope, receive, send)
 
     return handle
 
@@ -186,7 +189,7 @@ def _ui_at_codec(app: ASGIApp, settings: Settings) -> ASGIApp:
 def _cors(settings: Settings) -> CORSConfig | None:
     origins = list(settings.cors_origins)
     if settings.temporal_ui_url:
-        # It asks for payloads to be decrypted from the browser; `_ui_at_codec` sees to it that it gets no more.
+        # It asks for payloads to be decrypted from the browser; `_for_pages` sees to it that it gets no more.
         origins.append(origin_of(settings.temporal_ui_url))
     if not origins:
         return None

@@ -7,8 +7,8 @@ The line names the route's template and the person's id: no address, query, head
 hold names, tokens and secrets.
 """
 
+import os
 import re
-import secrets
 import time
 
 from litestar.enums import ScopeType
@@ -29,7 +29,7 @@ def log_requests(app: ASGIApp) -> ASGIApp:
             await app(scope, receive, send)
             return
         started = time.perf_counter()
-        ids = {"request_id": secrets.token_hex(16)}
+        ids = {"request_id": os.urandom(16).hex()}
         if client_id := _client_id(scope):
             ids["client_request_id"] = client_id
         answered = (client_id or ids["request_id"]).encode()
