@@ -46,7 +46,10 @@ class PatientProtocol(HttpToolsProtocol):
         living = [one for one in self.connections if not one.transport.is_closing()]
         if self.limit_concurrency is not None and len(living) >= self.limit_concurrency:
             idle = [one for one in living if isinstance(one, PatientProtocol) and one.is_idle]
-            min(idle, key=lambda one: one.idle_since).transport.abort()
+            oldest = min(idle, key=lambda one: one.idle_since)
+            oldest.transport.abort()
+            # Only later the loop tells that it is lost; until then it would be counted.
+            self.connections.discard(oldest)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Tell who answers that nobody reads it: uvicorn tells who would answer the last request alone."""
