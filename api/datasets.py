@@ -10,7 +10,7 @@ from msgspec import UNSET, UnsetType
 
 from api.http.answer import Answer
 from api.http.dependencies import OwnerQuery, new_owner, own_email
-from api.http.etag import VERSIONED, etag_of
+from api.http.etag import VERSIONED
 from api.http.fields import AnswerBody, Description, Email, PathName, RequestBody, given
 from api.http.pagination import Page
 from api.http.policy import Policy, needs
@@ -75,7 +75,7 @@ class DatasetsController(Controller):
     async def read(self, id: FromPath[UUID], caller: NamedDependency[Caller]) -> Response[DatasetView]:
         """Read a dataset that the caller may use."""
         found = await datasets.read(id, caller)
-        return Answer(_view(found, caller), headers={"ETag": etag_of(found.version)})
+        return Answer(_view(found, caller), version=found.version)
 
     @patch("/{id:str}", opt=needs(Policy.RECORD) | VERSIONED, operation_id="updateDataset", summary="Change a dataset")
     async def update(

@@ -10,7 +10,7 @@ from litestar.params import FromPath, JSONBody, PathParameter, QueryParameter
 from msgspec import UNSET, UnsetType
 
 from api.http.answer import Answer
-from api.http.etag import VERSIONED, etag_of
+from api.http.etag import VERSIONED
 from api.http.fields import EMAIL, AnswerBody, PathName, RequestBody
 from api.http.operation_view import OperationView
 from api.http.pagination import Page
@@ -78,7 +78,7 @@ class GroupsController(Controller):
     async def read(self, id: FromPath[UUID], caller: NamedDependency[Caller]) -> Response[GroupView]:
         """Read a group."""
         found = await groups.read(id, caller)
-        return Answer(_view(found), headers={"ETag": etag_of(found.version)})
+        return Answer(_view(found), version=found.version)
 
     @patch(
         "/{id:str}",

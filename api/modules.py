@@ -12,7 +12,7 @@ from msgspec import UNSET, Meta, UnsetType
 
 from api.http.answer import Answer
 from api.http.dependencies import OwnerQuery, new_owner, own_email
-from api.http.etag import VERSIONED, etag_of
+from api.http.etag import VERSIONED
 from api.http.fields import AnswerBody, Description, Email, PathWord, RequestBody, given
 from api.http.pagination import Page
 from api.http.policy import Policy, needs
@@ -112,7 +112,7 @@ class ModulesController(Controller):
     async def read(self, id: FromPath[UUID], caller: NamedDependency[Caller]) -> Response[ModuleView]:
         """Read a module that the caller may use."""
         found = await modules.read(id, caller)
-        return Answer(_view(found, caller), headers={"ETag": etag_of(found.version)})
+        return Answer(_view(found, caller), version=found.version)
 
     @patch(
         "/{id:str}",

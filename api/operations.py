@@ -17,7 +17,7 @@ from litestar.response.sse import ServerSentEventMessage
 from api.http.answer import Answer
 from api.http.authentication import as_admitted, token_expiry
 from api.http.dependencies import Read
-from api.http.etag import VERSIONED, etag_of
+from api.http.etag import VERSIONED
 from api.http.operation_events import OperationEvents, Stream
 from api.http.operation_view import OperationView, view_of
 from api.http.pagination import Page
@@ -68,7 +68,7 @@ class OperationsController(Controller):
     async def read(self, id: FromPath[UUID], read: NamedDependency[Read]) -> Response[OperationView]:
         """Read an operation, with its steps, its outcome and the link to its workflow run."""
         found = await operations.read_visible(id, read.caller)
-        return Answer(view_of(found, read.settings), headers={"ETag": etag_of(found.version)})
+        return Answer(view_of(found, read.settings), version=found.version)
 
     @get("/{id:str}/results", opt=needs(Policy.RECORD), operation_id="listOperationResults", summary="List results")
     async def results(self, id: FromPath[UUID], page: NamedDependency[Page]) -> Response[list[ResultRecord]]:

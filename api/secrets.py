@@ -17,7 +17,7 @@ from msgspec import UNSET
 
 from api.http.answer import Answer
 from api.http.dependencies import OwnerQuery, Read, new_owner, own_email
-from api.http.etag import VERSIONED, etag_of
+from api.http.etag import VERSIONED
 from api.http.pagination import Page
 from api.http.policy import Policy, needs
 from api.http.services import Services
@@ -85,7 +85,7 @@ class SecretsController(Controller):
     async def read(self, id: FromPath[UUID], read: NamedDependency[Read]) -> Response[SecretView]:
         """Read what is known of a secret that the caller may use; its value is never answered."""
         found = await secrets.read(id, read.caller)
-        return Answer(view_of(found, read.caller, read.settings), headers={"ETag": etag_of(found.version)})
+        return Answer(view_of(found, read.caller, read.settings), version=found.version)
 
     @patch(
         "/secret/{id:str}", opt=needs(Policy.RECORD) | VERSIONED, operation_id="updateSecret", summary="Change a secret"

@@ -12,7 +12,7 @@ from msgspec import UNSET, UnsetType
 
 from api.http.answer import Answer
 from api.http.dependencies import OwnerQuery, Read, own_email, query_id
-from api.http.etag import VERSIONED, etag_of
+from api.http.etag import VERSIONED
 from api.http.fields import EMAIL, AnswerBody
 from api.http.operation_view import OperationView
 from api.http.pagination import Page
@@ -143,7 +143,7 @@ class ServersController(Controller):
     async def read(self, id: FromPath[UUID], read: NamedDependency[Read]) -> Response[ServerView]:
         """Read a server. Its status follows JupyterHub and the real process within half a minute."""
         found = await servers.show(id, read.caller)
-        return Answer(_view(found, read.settings), headers={"ETag": etag_of(found.version)})
+        return Answer(_view(found, read.settings), version=found.version)
 
     @delete(
         "/{id:str}/share",

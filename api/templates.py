@@ -10,7 +10,7 @@ from litestar.params import FromQuery, JSONBody, QueryParameter
 
 from api.http.answer import Answer
 from api.http.dependencies import person_of, query_id
-from api.http.etag import VERSIONED, etag_of
+from api.http.etag import VERSIONED
 from api.http.fields import EMAIL
 from api.http.pagination import Page
 from api.http.policy import Policy, needs
@@ -71,7 +71,7 @@ class TemplatesController(Controller):
     async def read(self, template: TemplateId, caller: NamedDependency[Caller]) -> Response[TemplateView]:
         """Read a template that is public or one's own."""
         found = await templates.read_visible(query_id("template", template), caller)
-        return Answer(view_of(found.snapshot()), headers={"ETag": etag_of(found.version)})
+        return Answer(view_of(found.snapshot()), version=found.version)
 
     @patch(
         "/template", opt=needs(Policy.RECORD) | VERSIONED, operation_id="updateTemplate", summary="Change a template"

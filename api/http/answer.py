@@ -1,5 +1,8 @@
 """Answers in JSON, made without what none of ours has: cookies, work that follows, another media type.
 
+A GET is answered with an entity tag, and without a body (304) where the client names that tag: whoever asks again and
+again costs a look, and no transfer.
+
 It is the application's `response_class`, so whatever a handler returns becomes one; a handler with headers of its own
 returns one. What it is no shorter way for is left to Litestar.
 """
@@ -11,6 +14,8 @@ from litestar import Litestar, Request, Response
 from litestar.serialization import default_serializer
 from litestar.types import ASGIApp, Receive, Scope, Send
 
+from api.http.etag import etag_of, is_known
+
 T = TypeVar("T")
 
 _JSON = "application/json"
@@ -18,7 +23,11 @@ _encode = msgspec.json.Encoder(enc_hook=default_serializer).encode
 
 
 class Answer(Response[T]):
-    """An answer of this content; bytes are JSON already."""
+    """An answer of this content; bytes are JSON already. `version` is that of the one record that it is about."""
+
+    def __init__(self, content: T, *, version: int | None = None, **options: Any) -> None:
+        super().__init__(content, **options)
+        self._version = version
 
     def to_asgi_response(self, app: Litestar | None, request: Request[Any, Any, Any], **options: Any) -> ASGIApp:  # type: ignore[override]
         """The answer as an application that sends it."""
@@ -27,7 +36,13 @@ class Answer(Response[T]):
         if not plain or self.cookies or self.background or status in (204, 304):
             return super().to_asgi_response(app, request, **options)
         body = self.content if isinstance(self.content, bytes) else _encode(self.content)
-        return _Sent(status, body, self.headers)
+        headers = self.headers
+        if request.method == "GET" and status == 200:
+            tag = etag_of(body, self._version)
+            headers = {**headers, "ETag": tag}
+            if is_known(request, tag):
+                return _Sent(304, b"", headers)
+        return _Sent(status, body, headers)
 
 
 class _Sent:
@@ -36,7 +51,8 @@ class _Sent:
     def __init__(self, status: int, body: bytes, headers: dict[str, str]) -> None:
         self._status, self._body = status, body
         self._headers = [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in headers.items()]
-        self._headers += ((b"content-type", b"application/json"), (b"content-length", b"%d" % len(body)))
+        if status != 304:
+            self._headers += ((b"content-type", b"application/json"), (b"content-length", b"%d" % len(body)))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         await send({"type": "http.response.start", "status": self._status, "headers": self._headers})

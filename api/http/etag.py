@@ -1,5 +1,12 @@
-"""Entity tags of records, by the number of their version, and the conditions that requests make on versions."""
+"""Entity tags, and the conditions that requests make on versions.
 
+The tag of a record is the number of its version, which `If-Match` is about, and a digest of the answer, because that
+also says what is no part of the record: who asks, and what they may. The tag of a list is a digest alone.
+"""
+
+import base64
+import hashlib
+import re
 from datetime import UTC
 from email.utils import parsedate_to_datetime
 from typing import Any
@@ -16,15 +23,25 @@ VERSIONED = {"versioned": True}
 DOWNLOADED = {"downloaded": True}
 """The `opt` of a route that answers the content of a file, or a range of it, and heeds all conditions."""
 
+_DIGEST_BYTES = 12
+_OF_RECORD = re.compile(r'"([0-9]+)(?:-[\w-]+)?"', re.ASCII)
+
 
 def is_versioned(handler: HTTPRouteHandler) -> bool:
     """Whether a route is about one record that has versions."""
     return "versioned" in handler.opt
 
 
-def etag_of(version: int) -> str:
-    """The strong entity tag of a record's version."""
-    return f'"{version}"'
+def etag_of(body: bytes, version: int | None = None) -> str:
+    """The entity tag of an answer, strong for that about one version of a record."""
+    digest = base64.urlsafe_b64encode(hashlib.sha256(body).digest()[:_DIGEST_BYTES]).decode()
+    return f'W/"{digest}"' if version is None else f'"{version}-{digest}"'
+
+
+def is_known(request: Request[Any, Any, Any], tag: str) -> bool:
+    """Whether the client of a GET has the answer of this tag already."""
+    known = _tags(request, "if-none-match")
+    return known is not None and ("*" in known or tag.removeprefix("W/") in {one.removeprefix("W/") for one in known})
 
 
 def require_match(request: Request[Any, Any, Any], version: int) -> None:
@@ -34,7 +51,7 @@ def require_match(request: Request[Any, Any, Any], version: int) -> None:
     """
     match = _tags(request, "if-match")
     # A weak tag never matches here (RFC 9110, 13.1.1).
-    if match is not None and "*" not in match and etag_of(version) not in match:
+    if match is not None and "*" not in match and str(version) not in map(_version_in, match):
         raise RecordChanged(
             "The record has changed since that version was read.", hint="Read it again and repeat the change."
         )
@@ -87,6 +104,11 @@ class Conditions(Struct, frozen=True, kw_only=True):
 def _tags(request: Request[Any, Any, Any], header: str) -> frozenset[str] | None:
     given = request.headers.getall(header, [])
     return frozenset(tag.strip() for one in given for tag in one.split(",")) if given else None
+
+
+def _version_in(tag: str) -> str | None:
+    found = _OF_RECORD.fullmatch(tag)
+    return found and found[1]
 
 
 def _date(request: Request[Any, Any, Any], header: str) -> float | None:

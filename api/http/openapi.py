@@ -215,15 +215,18 @@ def _add_headers(operation: dict[str, Any], method: str, handler: HTTPRouteHandl
     if is_versioned(handler):
         if method != "GET":
             understood.append("If-Match")
-        if method in ("GET", "PATCH"):
-            responses["200"].setdefault("headers", {})["ETag"] = _header(
-                "The version of the record.", required=method == "GET"
-            )
+        if method == "PATCH":
+            responses["200"].setdefault("headers", {})["ETag"] = _header("The version of the record.", required=False)
     if STREAMED in handler.opt:
         understood += ["If-Match", "If-None-Match"]
         responses["200"].setdefault("headers", {})["ETag"] = _header("The version of the content.")
     if handler.opt.items() >= DOWNLOADED.items():
         understood += _CONDITIONS
+    if method == "GET" and _is_json(responses["200"]):
+        understood.append("If-None-Match")
+        tag = {"ETag": _header("Of this answer; of one record its version, for `If-Match`.")}
+        responses["200"]["headers"] = {**responses["200"].get("headers", {}), **tag}
+        responses["304"] = {"description": "The client has this answer.", "headers": tag}
     if _takes(handler, "page"):
         about = 'The next page, with `rel="next"`; absent on the last one.'
         responses["200"].setdefault("headers", {})["Link"] = _header(about, required=False)
@@ -231,6 +234,12 @@ def _add_headers(operation: dict[str, Any], method: str, handler: HTTPRouteHandl
         operation.setdefault("parameters", [])
         given = {parameter["name"] for parameter in operation["parameters"]}
         operation["parameters"].extend(_REQUEST_HEADERS[name] for name in understood if name not in given)
+
+
+def _is_json(response: dict[str, Any]) -> bool:
+    """Whether it is an object or a list: a text is sent as it is."""
+    found = response.get("content", {}).get("application/json", {}).get("schema", {})
+    return bool(found) and found.get("type") != "string"
 
 
 def _takes(handler: HTTPRouteHandler, dependency: str) -> bool:

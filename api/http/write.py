@@ -390,13 +390,14 @@ def _answer(
     status: int, body: object, *, version: int | None = None, tag: str | None = None, location: str | None = None
 ) -> StoredAnswer:
     headers = {}
+    content = b"" if status == 204 else msgspec.json.encode(body)
     if version is not None:
-        tag = etag_of(version)
+        tag = etag_of(content, version)
     if tag is not None:
         headers["ETag"] = tag
     if location is not None:
         headers["Location"] = location
-    return StoredAnswer(status=status, headers=headers, body=b"" if status == 204 else msgspec.json.encode(body))
+    return StoredAnswer(status=status, headers=headers, body=content)
 
 
 def response_of(answer: StoredAnswer) -> Response[Any]:

@@ -118,7 +118,8 @@ from litestar import Controller, Response, get, post
 from litestar.di import NamedDependency
 from litestar.params import FromPath, JSONBody
 
-from api.http.etag import VERSIONED, etag_of
+from api.http.answer import Answer
+from api.http.etag import VERSIONED
 from api.http.fields import AnswerBody, Description, PathName, RequestBody
 from api.http.pagination import Page
 from api.http.policy import Policy, needs
@@ -169,7 +170,7 @@ class NotesController(Controller):
     async def read(self, id: FromPath[UUID], caller: NamedDependency[Caller]) -> Response[NoteView]:
         """Read a note that the caller may use."""
         found = await notes.read(id, caller)
-        return Response(_view(found), headers={"ETag": etag_of(found.version)})
+        return Answer(_view(found), version=found.version)
 
 
 async def _look(identity: UUID, caller: Caller) -> NoteView:

@@ -102,5 +102,5 @@ def test_every_route_that_takes_an_id_looks_its_record_up() -> None:
 @pytest.mark.parametrize(("method", "path", "handler"), ROUTES, ids=names)
 def test_versions_are_documented_where_they_are_heeded(method: str, path: str, handler: HTTPRouteHandler) -> None:
     source = inspect.getsource(handler.fn)
-    heeds = any(call in source for call in ("etag_of(", ".require_match(", "_intend("))
+    heeds = any(call in source for call in ("version=found.version", ".require_match(", "_intend("))
     assert is_versioned(handler) == heeds

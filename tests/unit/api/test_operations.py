@@ -57,7 +57,7 @@ async def test_a_view_of_everything(bench: Bench, api: Api) -> None:
     await server_settling.settle_failed_start(server, 1, OperationError(code="SPAWN_FAILED", message="no", hint="try"))
     answer = await api.alice.get(f"/operations/{operation}")
     body = answer.json()
-    assert answer.headers["etag"].strip('"').isdigit()
+    assert answer.headers["etag"].strip('"').partition("-")[0].isdigit()
     assert body["error"] == {"code": "SPAWN_FAILED", "message": "no", "hint": "try"}
     assert body["left_out"] == [{"kind": "dataset", "_id": "x", "reason": "not yours"}]
     assert [(step["name"], step["status"]) for step in body["steps"]] == [("spawn", "failed")]
