@@ -1,8 +1,7 @@
 """Operations: following the work that writes have asked for, and cancelling it."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from typing import Annotated, Any
 from uuid import UUID
@@ -15,7 +14,7 @@ from litestar.response import ServerSentEvent
 from litestar.response.sse import ServerSentEventMessage
 
 from api.http.answer import Answer
-from api.http.authentication import as_admitted, token_expiry
+from api.http.authentication import token_expiry
 from api.http.dependencies import Read
 from api.http.etag import VERSIONED
 from api.http.operation_events import OperationEvents, Stream
@@ -25,13 +24,14 @@ from api.http.policy import Policy, needs
 from api.http.services import Services
 from api.http.write import Write
 from models.database.engine import DATABASE_ERRORS
+from models.database.sql import guarded
 from models.domain.errors import IdentityUnknown, RecordMissing
 from models.domain.ids import parse_id
 from models.domain.settings import Settings
 from models.domain.values import Caller, OperationStatus, Subject
 from models.ledger import operations, quotas
 from models.ledger.operations import ResultRecord
-from models.records import cancellation
+from models.records import cancellation, sessions
 
 KEEP_ALIVE_SECONDS = 15.0
 
@@ -111,7 +111,6 @@ class OperationsController(Controller):
                 services.settings,
                 last_event_id=last_event_id,
                 expires_at=expires_at,
-                admitted=lambda: as_admitted(request),
                 stream=events.open_stream(caller.id),
             )
         )
@@ -141,19 +140,18 @@ async def follow(
     *,
     last_event_id: str | None = None,
     expires_at: datetime | None = None,
-    admitted: Callable[[], AbstractContextManager[None]] = nullcontext,
     stream: Stream | None = None,
 ) -> AsyncIterator[ServerSentEventMessage]:
     """The messages of one stream. It reads anew at each change, so it also ends when the caller may see no more.
 
-    Each of these reads is in a context of its own in which the caller is `admitted`: a logout ends the stream.
+    A logout ends it too: each of these reads looks whether the caller has not been signed out.
     """
     sent = last_event_id
     with events.watch(operation, stream) as changed:
         while not events.closing:
             changed.clear()
             try:
-                with admitted():
+                with guarded(sessions.not_ended(caller)):
                     record = await operations.read_visible(operation, caller)
             except RecordMissing:
                 return

@@ -8,8 +8,7 @@ that finds nothing unless the token is still theirs.
 """
 
 import math
-from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -20,7 +19,7 @@ from litestar.utils.scope.state import ScopeState
 
 from api.http.rates import REFUSED, address_of
 from integrations.oidc import LARGEST_TOKEN
-from models.database.sql import Guard, guarded
+from models.database.sql import guarded
 from models.domain.emails import EmailInvalid, parse_email
 from models.domain.errors import ActionForbidden, IdentityUnknown
 from models.domain.settings import Settings
@@ -30,7 +29,6 @@ from models.records.persons import Identity
 from models.records.sessions import SignedIn
 
 _EXPIRY = "token_expires_at"
-_GUARD = "guard"
 _SESSION = "session"
 MOST_KNOWN = 10_000
 """Tokens of which it is remembered what they were last."""
@@ -78,7 +76,7 @@ async def _answer(
         await send(message)
 
     scope["user"] = session.caller(token_hash)
-    scope["state"].update(_admitted(token_hash, session))
+    scope["state"][_EXPIRY] = session.expires_at
     try:
         with guarded(guard):
             await next_app(scope, receive, send_if_it_holds)
@@ -98,7 +96,7 @@ async def authenticate(request: Request[Any, Any, Any]) -> Caller:
     token_hash = sessions.digest(token)
     session = await sessions.find(token_hash)
     if session is not None:
-        request.scope["state"].update(_admitted(token_hash, session) | {_SESSION: session})
+        request.scope["state"].update({_EXPIRY: session.expires_at, _SESSION: session})
         return session.caller(token_hash)
     services = request.app.state.services
     settings = services.settings
@@ -114,29 +112,14 @@ async def authenticate(request: Request[Any, Any, Any]) -> Caller:
         raise
     identity = identity_of(claims, settings)
     person = await persons.bind(identity)
-    caller = Caller(id=person, email=identity.email, admin=identity.admin, orgs=identity.orgs, token_hash=token_hash)
-    request.scope["state"].update({_EXPIRY: _expiry(claims), _GUARD: lambda: sessions.not_ended(caller)})
-    return caller
-
-
-def _admitted(token_hash: bytes, session: SignedIn) -> dict[str, object]:
-    """What a request remembers of the session that it was admitted for."""
-    return {_EXPIRY: session.expires_at, _GUARD: lambda: sessions.as_before(token_hash, session)}
+    request.scope["state"][_EXPIRY] = _expiry(claims)
+    return Caller(id=person, email=identity.email, admin=identity.admin, orgs=identity.orgs, token_hash=token_hash)
 
 
 async def token_expiry(request: Request[Any, Any, Any]) -> datetime:
     """When the token of an authenticated request expires."""
     expiry: datetime = request.scope["state"][_EXPIRY]
     return expiry
-
-
-def as_admitted(request: Request[Any, Any, Any]) -> AbstractContextManager[None]:
-    """Where the first statement raises `IdentityUnknown` unless the token is still what the request was admitted for.
-
-    For what goes on answering after its first statement.
-    """
-    guard: Callable[[], Guard] = request.scope["state"][_GUARD]
-    return guarded(guard())
 
 
 def _expiry(claims: Mapping[str, Any]) -> datetime:

@@ -11,7 +11,8 @@ A handler takes the dependency `write` and does everything inside it, authorisat
             write.accepts(intent.operation, wakes=Subject("server", id))
         return write.answer
 
-Entering opens the transaction (no lock is waited for longer than 2 s: 409) and claims the `Idempotency-Key`. If
+Entering opens the transaction (no lock is waited for longer than 2 s: 409), looks whether the caller has been signed
+out since the request began (401: its body may have taken long), and claims the `Idempotency-Key`. If
 the write took place before, its answer is sent and the block never runs: that is why a record is looked up
 inside, where a repeated DELETE must not find its 404. Inside, await nothing but queries. Any exception undoes
 all of it, the claim too. Leaving refuses what is above the caller's quotas (409 or 429), stores the answer in
@@ -53,7 +54,7 @@ from api.http.operation_view import view_of
 from api.http.services import Services
 from api.http.validation import work_on
 from models.database.engine import DATABASE_ERRORS
-from models.database.sql import row
+from models.database.sql import guarded, row
 from models.database.transactions import Transaction
 from models.domain import crash_points
 from models.domain.errors import DependencyUnavailable, DomainError, RequestInvalid
@@ -64,6 +65,7 @@ from models.ledger import claims, idempotency, operations, quotas
 from models.ledger.claims import Claim
 from models.ledger.idempotency import StoredAnswer, WriteKey
 from models.ledger.operations import OperationRecord
+from models.records import sessions
 
 log = structlog.get_logger(__name__)
 
@@ -150,7 +152,8 @@ class Write:
         """Raise `Replayed` if the write took place before: for a handler whose effect comes before its transaction."""
         key = await self._read_key()
         if key is not None:
-            stored = await idempotency.find(key, hours=self._services.settings.idempotency_hours)
+            with self._admitted():
+                stored = await idempotency.find(key, hours=self._services.settings.idempotency_hours)
             if stored is not None:
                 raise Replayed(stored)
 
@@ -165,7 +168,7 @@ class Write:
         """
         key = None if streamed else await self._read_key()
         async with Transaction():
-            await _limit_waiting()
+            await self._admit()
             identity = new_id()
             self._claim = None if key is None else await self._earlier(key, identity)
             if self._claim is None:
@@ -197,12 +200,10 @@ class Write:
         assert self._claim is not None
         own, self._content_digest = self._claim, content
         key = await self._read_key()
-        if key is None:
-            return own
         try:
             async with Transaction():
-                await _limit_waiting()
-                earlier = await self._earlier(key, own.id)
+                await self._admit()
+                earlier = None if key is None else await self._earlier(key, own.id)
         except Replayed:
             await claims.drop(own.id)
             raise
@@ -238,6 +239,15 @@ class Write:
             if (claim is None or await claims.drop_own(claim)) and key is not None:
                 await idempotency.release(key)
 
+    def _admitted(self) -> contextlib.AbstractContextManager[None]:
+        """Where the first statement raises `IdentityUnknown` if the caller was signed out while the body came."""
+        return guarded(sessions.not_ended(self.caller))
+
+    async def _admit(self) -> None:
+        """Begin a transaction for a caller who is still admitted, with a limit to what is waited for."""
+        with self._admitted():
+            await row("SELECT set_config('lock_timeout', '2s', true)")
+
     async def _read_key(self) -> WriteKey | None:
         secret = self._services.settings.session_key.encode()
         body = self._content_digest
@@ -260,7 +270,7 @@ class Write:
         settled = False
         try:
             async with Transaction():
-                await _limit_waiting()
+                await self._admit()
                 if key is not None:
                     stored = await idempotency.claim(key, hours=self._services.settings.idempotency_hours)
                     if stored is not None:
@@ -335,10 +345,6 @@ class Write:
             self._answer = answer
         except Exception as error:
             log.warning("waited_in_vain", operation=str(accepted.operation), error=type(error).__name__)
-
-
-async def _limit_waiting() -> None:
-    await row("SELECT set_config('lock_timeout', '2s', true)")
 
 
 class _Accepted(msgspec.Struct, frozen=True):

@@ -194,15 +194,23 @@ def as_before(token_hash: bytes, session: SignedIn) -> Guard:
 
 
 def not_ended(caller: Caller) -> Guard:
-    """What holds as long as the token of another service, with which somebody was admitted, may not have been refused.
+    """What holds until whoever was admitted is signed out, released, or an admin no more. Tokens may expire meanwhile.
 
-    Neither was it signed out, nor the person's e-mail released. What the provider says of it is not known.
+    For what goes on after a request was admitted. What another service says of its tokens by then is not asked.
     """
     return Guard(
         """SELECT FROM person p
             WHERE p.id = :session_person AND p.email = :session_email AND p.released_at IS NULL
-              AND NOT EXISTS (SELECT FROM session WHERE token_hash = :session_token AND id_token_hash IS NULL)""",
-        {"session_token": caller.token_hash, "session_person": caller.id, "session_email": caller.email},
+              AND NOT EXISTS (
+                SELECT FROM session s
+                 WHERE s.token_hash = :session_token
+                   AND (s.id_token_hash IS NULL OR (s.expires_at > now() AND s.admin <> :session_admin)))""",
+        {
+            "session_token": caller.token_hash,
+            "session_person": caller.id,
+            "session_email": caller.email,
+            "session_admin": caller.admin,
+        },
     )
 
 

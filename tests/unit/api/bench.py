@@ -22,7 +22,7 @@ from api.http.rates import Rates
 from api.http.services import Services
 from integrations.vault import Vault
 from models.database.engine import pool
-from models.database.sql import Guard, row, to_json
+from models.database.sql import row, to_json
 from models.domain.errors import IdentityUnknown
 from models.domain.ids import new_id
 from models.domain.profiles import load_profiles
@@ -63,7 +63,6 @@ class HeaderIdentity(ASGIMiddleware):
             raise IdentityUnknown("A valid access token is needed.")
         scope["user"] = self.callers[given]
         scope["state"]["token_expires_at"] = datetime.now(UTC) + timedelta(hours=1)
-        scope["state"]["guard"] = lambda: Guard("SELECT", {})
         await next_app(scope, receive, send)
 
 

@@ -579,3 +579,24 @@ async def test_large_bodies_of_one_person_fill_no_memory_and_keep_nobody_elses_o
     for answer in await asyncio.gather(*under_way):
         assert answer.status_code in (200, 503), answer.text
     assert (await post(files.api.alice, "more")).status_code == 200
+
+
+@pytest.mark.parametrize("key", [{}, {"idempotency_key": "late"}], ids=["", "with a key"])
+@pytest.mark.parametrize("ends", [True, False])
+async def test_who_is_released_while_a_file_comes_replaces_nothing(
+    files: Files, key: dict[str, str], ends: bool
+) -> None:
+    released = "UPDATE person SET released_at = CASE WHEN :ends THEN now() END WHERE id = :id"
+    caller, content = files.callers["alice"], b"x" * 400 * KIB
+    place = files.home("alice") / "kept"
+    place.write_bytes(b"before")
+
+    async def change() -> None:
+        await row(released, id=caller.id, ends=ends)
+
+    answer = await put(files.api.alice, "kept", in_parts(content, change), **key)
+    assert answer.status_code == (401 if ends else 200)
+    assert place.read_bytes() == (b"before" if ends else content)
+    assert under(files.home("alice")) == ["kept"]
+    assert await claimed(files) == 0
+    await row(released, id=caller.id, ends=False)
