@@ -83,6 +83,9 @@ def configure_rights(c: Any, settings: HubSettings) -> None:
             "name": "user",
             "scopes": ["access:servers!user", "read:users!user", "users:activity!user"],
         },
+        # What a server itself holds, which all can read who have ever run something in it. It says that the server is
+        # used; by JupyterHub's own role of this name it would also open it, for guests that have lost their share too.
+        {"name": "server", "scopes": ["users:activity!user"]},
         {
             "name": WORKER_SERVICE,
             "services": [WORKER_SERVICE],

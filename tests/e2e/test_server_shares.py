@@ -7,6 +7,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 import httpx
 import pytest
 
+from stack.notebook import Notebook
 from stack.supervisor import Stack
 from tests.e2e.people import Browser, Json, Member, until
 
@@ -111,6 +112,46 @@ async def test_whom_a_share_is_taken_from_is_refused_and_the_others_stay(lab: La
             assert (await lab.in_hub("shares"), await lab.in_hub("share-codes")) == (0, 0)
         assert await bobs.accepts(str(other)) in (400, 404)
     assert lab.server["_id"] not in {one["_id"] for one in await lab.alice.call("GET", "/servers/shares")}
+
+
+# What a program of the server can read of all that run beside it.
+TOKENS = """
+import pathlib, re
+found = set()
+for process in pathlib.Path("/proc").glob("[0-9]*"):
+    for name in ("environ", "cmdline"):
+        try:
+            found.update(re.findall(rb"TOKEN=([^\\0]+)", (process / name).read_bytes()))
+        except OSError:
+            pass
+print(*(one.decode() for one in sorted(found)))
+"""
+
+# The processes that let people in, and those of them that it can read the memory of.
+MEMORIES = """
+import pathlib
+serving = [one for one in pathlib.Path("/proc").glob("[0-9]*") if b"--serve" in (one / "cmdline").read_bytes()]
+def readable(process):
+    try:
+        return bool((process / "mem").open("rb"))
+    except OSError:
+        return False
+print(len(serving), *(one.name for one in serving if readable(one)))
+"""
+
+
+async def test_what_a_guest_has_found_in_the_server_lets_nobody_back_in(lab: Lab) -> None:
+    link = await lab.link()
+    assert link
+    async with Browser.of(lab.stack, BOB) as browser:
+        assert await browser.accepts(link) == 302
+    async with Notebook(lab.server["url"], await lab.stack.hub_token(BOB)) as notebook:
+        found = (await notebook.run(TOKENS)).split()
+        assert (await notebook.run(MEMORIES)).split() == ["1"], "what others show to the server is in its memory"
+    assert found, "a server has a token to say to JupyterHub that it is used"
+    await lab.take_back(email=BOB)
+    assert [await lab.answers(BOB, token=token) for token in found] == [403] * len(found)
+    assert await lab.answers(lab.alice.email) == 200
 
 
 async def test_an_admin_sees_who_shares_a_server_and_takes_it_back(lab: Lab, bob: Member, admin: Member) -> None:
