@@ -16,6 +16,9 @@ from models.domain.ids import LAST_ID, new_id
 from models.domain.values import Caller
 from models.records.servers import TemplateData
 
+MOST_TAGS = 1000
+"""Of an answer."""
+
 
 class TemplateRecord(Struct, frozen=True, kw_only=True):
     """A template as stored, with its creator's e-mail."""
@@ -130,13 +133,23 @@ async def list_visible(
 
 
 async def list_tags(caller: Caller, *, type: str | None = None, email: str | None = None) -> list[TagCount]:
-    """Tags of the templates that the caller sees, the most frequent first, then by name."""
+    """Tags of the templates that the caller sees, the most frequent first, then by name.
+
+    Where there are more than one answer takes, each creator's most frequent are among them before anybody's next ones:
+    nobody's many tags push those of others out.
+    """
     seen, values = _seen(caller, type, email)
-    tags = " UNION ALL ".join(f"SELECT unnest(t.tags) AS tag FROM template t WHERE {one}" for one in seen)
+    tags = " UNION ALL ".join(f"SELECT t.creator, unnest(t.tags) AS tag FROM template t WHERE {one}" for one in seen)
     found = await rows(
-        f"""SELECT tag AS name, count(*) AS count FROM ({tags}) used
-             GROUP BY tag ORDER BY count(*) DESC, tag COLLATE "C" LIMIT 1000""",
+        f"""SELECT tag AS name, count FROM (
+              SELECT tag, sum(uses)::bigint AS count FROM (
+                SELECT creator, tag, count(*) AS uses,
+                       row_number() OVER (PARTITION BY creator ORDER BY count(*) DESC, tag COLLATE "C") AS place
+                  FROM ({tags}) used GROUP BY creator, tag) theirs
+               GROUP BY tag ORDER BY min(place), count DESC, tag COLLATE "C" LIMIT :most) shown
+             ORDER BY shown.count DESC, tag COLLATE "C" """,
         **values,
+        most=MOST_TAGS,
     )
     return records(found, TagCount)
 

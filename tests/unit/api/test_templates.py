@@ -5,6 +5,7 @@ from uuid import UUID
 import pytest
 
 from models.database.sql import row
+from models.records import templates
 from tests.unit.api.bench import NOBODY, TEMPLATE, Api, Bench, Client, Json, problems, unique
 
 
@@ -267,3 +268,13 @@ async def test_tags_are_counted_over_what_one_sees(api: Api) -> None:
     assert await counted(api.bob) == [("b", 2), ("a", 1), ("c", 1)]
     assert await counted(api.alice) == [("b", 3), ("a", 1), ("c", 1), ("secret", 1)]
     assert await counted(api.alice, email=api.bob.email) == []
+
+
+async def test_many_tags_of_one_person_push_nobody_elses_out(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(templates, "MOST_TAGS", 4)
+    kind = unique("kind")
+    for _ in range(2):
+        await api.alice.template(type=kind, tags=[f"many{number}" for number in range(6)])
+    await api.bob.template(type=kind, tags=["rare"])
+    found = await api.bob.got("/templates/tags", type=kind)
+    assert [(one["name"], one["count"]) for one in found] == [("many0", 2), ("many1", 2), ("many2", 2), ("rare", 1)]
