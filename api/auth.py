@@ -16,7 +16,7 @@ from api.http.authentication import identity_of, says_all
 from api.http.fields import EMAIL, AnswerBody, RequestBody
 from api.http.operation_view import OperationView
 from api.http.policy import Policy, needs
-from api.http.rates import AUTH, limited
+from api.http.rates import AUTH, address_of, limited
 from api.http.services import Services
 from api.http.write import Write
 from integrations.oidc import Claims, TokenAnswer, joined
@@ -155,10 +155,12 @@ class AuthController(Controller):
         operation_id="refreshTokens",
         summary="Refresh tokens",
     )
-    async def refresh(self, data: JSONBody[RefreshRequest], services: NamedDependency[Services]) -> Response[TokenView]:
+    async def refresh(
+        self, data: JSONBody[RefreshRequest], request: Request[Any, Any, Any], services: NamedDependency[Services]
+    ) -> Response[TokenView]:
         """Exchange a refresh token for fresh tokens. One that was used before ends its session."""
         known = await _is_known(services, data.refresh_token)
-        tokens = await services.oidc.refresh(data.refresh_token, known=known)
+        tokens = await services.oidc.refresh(data.refresh_token, known=known, address=address_of(request))
         if tokens.id_token is None:
             raise IdentityUnknown("The sign-in provider gave no id token.", hint="Sign in again.")
         claims = await services.oidc.read_id_token(tokens.id_token, nonce=None)

@@ -1,15 +1,19 @@
 """Tokens of which only the provider knows whom they stand for: asked about in turn, and one that it refused not again.
 
 Anybody can send any number of tokens that nobody knows. Few of them are asked about at once, and those that the
-provider has accepted before do not wait for them. Everything is kept by hash, for a time, and so much of it.
+provider has accepted before do not wait for them; nor do others for all that one address sends. Everything is kept by
+hash, for a time, and so much of it.
 """
 
 import asyncio
 import time
+from collections import Counter
 from collections.abc import Awaitable, Callable
+from contextlib import nullcontext
 from hashlib import sha256
 from typing import Generic, TypeVar
 
+from integrations.turns import Turns
 from models.domain.errors import IdentityUnknown, RequestThrottled
 
 REFUSED_SECONDS = 5.0
@@ -19,6 +23,8 @@ MOST_REMEMBERED = 10_000
 MOST_ASKED = 4
 MOST_WAITING = 100
 """People who sign in to JupyterHub come with tokens that are new here: a whole course of them has to find room."""
+MOST_OF_ADDRESS = 75
+"""Of all that are asked about and wait. A course comes from JupyterHub's address alone."""
 
 Answer = TypeVar("Answer")
 
@@ -52,16 +58,23 @@ class AskedTokens(Generic[Answer]):
         self.known = Remembered(KNOWN_SECONDS)
         self._asked: dict[bytes, asyncio.Task[Answer]] = {}
         self._turns = asyncio.Semaphore(MOST_ASKED)
-        self._unknown: set[bytes] = set()
+        # One address leaves the others a turn.
+        self._turns_of = Turns(MOST_ASKED - 1)
+        self._unknown: dict[bytes, str | None] = {}
+        self._unknown_of: Counter[str | None] = Counter()
 
     async def answer(
-        self, token: str, ask: Callable[[], Awaitable[Answer]], admit: Callable[[], None] | None = None
+        self,
+        token: str,
+        ask: Callable[[], Awaitable[Answer]],
+        admit: Callable[[], None] | None = None,
+        address: str | None = None,
     ) -> Answer:
         """What `ask` answers of a token, asked once for all who bring it meanwhile.
 
         One that nobody knows yet waits for its turn, if `admit` raises nothing; without that it is known. Raises what
         `ask` raises: `IdentityUnknown` for some seconds without asking again, and `RequestThrottled` where too many
-        unknown tokens wait.
+        unknown tokens wait, or too many that came from the same `address`.
         """
         digest = sha256(token.encode()).digest()
         if digest in self.refused:
@@ -70,10 +83,11 @@ class AskedTokens(Generic[Answer]):
         if asked is None:
             if admit is None or digest in self.known:
                 question = self._outcome(digest, ask)
-            elif len(self._unknown) < MOST_ASKED + MOST_WAITING:
+            elif self._has_room(address):
                 admit()
-                self._unknown.add(digest)
-                question = self._in_turn(digest, ask)
+                self._unknown[digest] = address
+                self._unknown_of[address] += 1
+                question = self._in_turn(digest, ask, address)
             else:
                 raise RequestThrottled("Too many unknown tokens are being looked at.", hint="Try again in a moment.")
             asked = self._asked[digest] = asyncio.create_task(question)
@@ -81,8 +95,12 @@ class AskedTokens(Generic[Answer]):
         # Whoever gives up does not end it for the others.
         return await asyncio.shield(asked)
 
-    async def _in_turn(self, digest: bytes, ask: Callable[[], Awaitable[Answer]]) -> Answer:
-        async with self._turns:
+    def _has_room(self, address: str | None) -> bool:
+        of_address = self._unknown_of[address] if address is not None else 0
+        return len(self._unknown) < MOST_ASKED + MOST_WAITING and of_address < MOST_OF_ADDRESS
+
+    async def _in_turn(self, digest: bytes, ask: Callable[[], Awaitable[Answer]], address: str | None) -> Answer:
+        async with self._turns_of.of(address) if address is not None else nullcontext(), self._turns:
             return await self._outcome(digest, ask)
 
     async def _outcome(self, digest: bytes, ask: Callable[[], Awaitable[Answer]]) -> Answer:
@@ -96,7 +114,11 @@ class AskedTokens(Generic[Answer]):
 
     def _ended(self, digest: bytes, asked: "asyncio.Task[Answer]") -> None:
         del self._asked[digest]
-        self._unknown.discard(digest)
+        if digest in self._unknown:
+            address = self._unknown.pop(digest)
+            self._unknown_of[address] -= 1
+            if not self._unknown_of[address]:
+                del self._unknown_of[address]
         if not asked.cancelled():
             # Told to whoever still waits; nobody may.
             asked.exception()

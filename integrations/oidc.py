@@ -188,14 +188,16 @@ class OidcClient:
             )
         return _decoded(answer, TokenAnswer)
 
-    async def refresh(self, refresh_token: str, *, known: bool = False) -> TokenAnswer:
+    async def refresh(self, refresh_token: str, *, known: bool = False, address: str | None = None) -> TokenAnswer:
         """Fresh tokens; raises `IdentityUnknown` if the refresh token is no longer accepted.
 
-        One that is not `known` is asked about in turn; raises `RequestThrottled` for too many.
+        One that is not `known` is asked about in turn; raises `RequestThrottled` for too many, at all or of an address.
         """
         if known:
             return await self._refreshed(refresh_token)
-        return await self._asked_refreshes.answer(refresh_token, lambda: self._refreshed(refresh_token), lambda: None)
+        return await self._asked_refreshes.answer(
+            refresh_token, lambda: self._refreshed(refresh_token), lambda: None, address
+        )
 
     async def _refreshed(self, refresh_token: str) -> TokenAnswer:
         form = {"grant_type": "refresh_token", "refresh_token": refresh_token}
@@ -260,19 +262,26 @@ class OidcClient:
         return claims
 
     async def read_access_token(
-        self, token: str, *, says_all: Callable[[Claims], bool] = has_email, admit: Callable[[], None] = lambda: None
+        self,
+        token: str,
+        *,
+        says_all: Callable[[Claims], bool] = has_email,
+        admit: Callable[[], None] = lambda: None,
+        address: str | None = None,
     ) -> Claims:
         """The claims of an access token of this provider, a JWT or not; raises `IdentityUnknown`.
 
         A JWT is checked by the provider's keys, any other by asking the provider (RFC 7662). Where that does not say
         all that is needed, the provider's userinfo is asked too; raises `ActionForbidden` where that cannot be read.
         Tokens that the provider does not know are asked about in turn, if `admit` raises nothing; raises
-        `RequestThrottled` for too many.
+        `RequestThrottled` for too many, at all or of the address that they come from.
         """
         if len(token) > LARGEST_TOKEN:
             raise _refused("it is too long")
         if token.count(".") != 2:
-            return await self._asked_tokens.answer(token, lambda: self._opaque_access_token(token, says_all), admit)
+            return await self._asked_tokens.answer(
+                token, lambda: self._opaque_access_token(token, says_all), admit, address
+            )
         claims = await self._jwt_access_token(token)
         if says_all(claims):
             return claims

@@ -1,7 +1,7 @@
 """Turns of each person at what there is little of, so that nobody has all of it, or stands in everybody's line."""
 
 import asyncio
-from uuid import UUID
+from collections.abc import Hashable
 from weakref import WeakValueDictionary
 
 SOON_SECONDS = 1.0
@@ -11,13 +11,13 @@ _MOST_HOPING = 16
 
 
 class Turns:
-    """So many at once for each person."""
+    """So many at once for each person, or whatever else somebody is known by."""
 
     def __init__(self, at_once: int) -> None:
         self._at_once = at_once
-        self._of: WeakValueDictionary[UUID, PersonsTurns] = WeakValueDictionary()
+        self._of: WeakValueDictionary[Hashable, PersonsTurns] = WeakValueDictionary()
 
-    def of(self, person: UUID) -> "PersonsTurns":
+    def of(self, person: Hashable) -> "PersonsTurns":
         """Those of a person, which are there as long as somebody holds or awaits one."""
         found = self._of.get(person)
         if found is None:

@@ -106,6 +106,7 @@ async def authenticate(request: Request[Any, Any, Any]) -> Caller:
             token,
             says_all=lambda claims: says_all(claims, settings),
             admit=lambda: rates.require(REFUSED, address),
+            address=address,
         )
     except IdentityUnknown:
         await rates.spend(REFUSED, address)

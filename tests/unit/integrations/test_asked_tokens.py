@@ -5,7 +5,14 @@ import asyncio
 import pytest
 
 from integrations import asked_tokens
-from integrations.asked_tokens import MOST_ASKED, MOST_REMEMBERED, MOST_WAITING, REFUSED_SECONDS, Remembered
+from integrations.asked_tokens import (
+    MOST_ASKED,
+    MOST_OF_ADDRESS,
+    MOST_REMEMBERED,
+    MOST_WAITING,
+    REFUSED_SECONDS,
+    Remembered,
+)
 from integrations.oidc import OidcClient
 from models.domain.errors import IdentityUnknown, RequestThrottled
 from tests.unit.integrations.fake_provider import HeldProvider
@@ -107,6 +114,28 @@ async def test_more_unknown_tokens_than_may_wait_are_told_to_come_back(
     # They left nothing behind that is in the way of the next.
     provider.good = {"bob's"}
     assert (await oidc.read_access_token("bob's"))["sub"] == "s-1"
+
+
+async def test_whoever_sends_many_unknown_tokens_from_one_address_keeps_no_other_address_out(
+    provider: HeldProvider, oidc: OidcClient
+) -> None:
+    await oidc.begin("https://ui.example.org/callback")
+    most = MOST_ASKED + MOST_WAITING
+    crowd = [
+        asyncio.create_task(oidc.read_access_token(f"unknown {number}", address="192.0.2.1")) for number in range(most)
+    ]
+    await asyncio.wait(crowd[MOST_OF_ADDRESS:])
+    assert {type(one.exception()) for one in crowd[MOST_OF_ADDRESS:]} == {RequestThrottled}
+    # Who comes new from elsewhere finds room and a turn.
+    provider.good = {"bob's", "carol's"}
+    async with asyncio.timeout(5):
+        assert (await oidc.read_access_token("bob's", address="192.0.2.2"))["sub"] == "s-1"
+        assert (await oidc.refresh("carol's", address="192.0.2.2")).access_token == "fresh"
+    assert not any(one.done() for one in crowd[:MOST_OF_ADDRESS])
+    # And the same address does when it has waited.
+    provider.let.set()
+    await asyncio.wait(crowd)
+    assert (await oidc.read_access_token("carol's", address="192.0.2.1"))["sub"] == "s-1"
 
 
 async def test_one_token_is_asked_about_once_for_all_who_bring_it_and_for_those_who_stay(
