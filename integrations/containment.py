@@ -89,7 +89,12 @@ def openat2(directory: int, names: Sequence[str], flags: int) -> int:
 
 
 def walk(directory: int, names: Sequence[str], flags: int) -> int:
-    """Open a path beneath a directory name by name; a link among them is `ENOTDIR` or `ELOOP`."""
+    """Open a path beneath a directory name by name; a link among them is `ENOTDIR` or `ELOOP`.
+
+    What is no name of an entry is `EXDEV`, as for the other, which is this one now and then.
+    """
+    if any(name in ("", "..") or "/" in name for name in names):
+        raise OSError(errno.EXDEV, os.strerror(errno.EXDEV))
     *parents, last = names or (".",)
     current = directory
     try:

@@ -234,10 +234,23 @@ def test_a_link_in_place_of_a_file_is_not_read(
 
 def test_the_resolvers_leave_no_directory(root: Path, descriptor: int, resolver: containment.Resolver) -> None:
     """Text that `components` would have refused; the kernel refuses it again."""
-    if resolver is containment.openat2:
-        for names in (("..",), ("..", "data-secret"), ("inner", "..", ".."), ("", "etc", "passwd")):
-            with refused(errno.EXDEV):
-                resolver(descriptor, names, os.O_RDONLY)
+    for names in (("..",), ("..", "data-secret"), ("inner", "..", ".."), ("", "etc", "passwd")):
+        with refused(errno.EXDEV):
+            resolver(descriptor, names, os.O_RDONLY)
+
+
+def test_where_the_kernel_says_that_something_was_renamed_meanwhile_no_directory_is_left(
+    descriptor: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As it does for a path with `..`, whatever was renamed on the machine."""
+
+    def renamed(*_: object) -> int:
+        raise OSError(errno.EAGAIN, os.strerror(errno.EAGAIN))
+
+    monkeypatch.setattr(containment, "call_openat2", renamed)
+    with refused(errno.EXDEV):
+        containment.openat2(descriptor, ("..", "data-secret"), os.O_RDONLY)
+    os.close(containment.openat2(descriptor, ("inner",), os.O_RDONLY))
 
 
 def test_only_regular_files_are_read(root: Path, descriptor: int, resolver: containment.Resolver) -> None:
