@@ -1,8 +1,9 @@
 """Activities that bring running servers into line with what their owners may use."""
 
-from contextlib import suppress
+from collections.abc import Awaitable, Iterable
 from datetime import UTC, datetime, timedelta
 
+import structlog
 from temporalio import activity
 
 from activities.looks import looks
@@ -10,7 +11,6 @@ from activities.messages import AccessScope, Withdrawn, WorkflowRun
 from activities.share_links import ShareLinks
 from activities.waking import Wake, wake_all
 from models.domain import crash_points
-from models.domain.errors import DomainError
 from models.domain.settings import Settings
 from models.domain.values import OperationStatus, Subject
 from models.ledger import audit, operations
@@ -18,6 +18,8 @@ from models.records import lifecycles, mounts, server_shares
 from models.records.lifecycles import Presence
 from models.records.mounts import LostMount
 from models.records.server_shares import LostGuest
+
+log = structlog.get_logger(__name__)
 
 STOP = "Stop servers that hold what their owners may no longer use"
 
@@ -61,7 +63,7 @@ class Access:
             raise hindered
         return found
 
-    async def _end_guests(self, scope: AccessScope) -> DomainError | None:
+    async def _end_guests(self, scope: AccessScope) -> Exception | None:
         """End the access of those with whom a server is shared and who lost a right to what it holds.
 
         What was in the way, if anything: servers stop all the same.
@@ -71,18 +73,18 @@ class Access:
             return None
         if not await server_shares.takes_rights(Subject(scope.subject_kind, scope.object)):
             return None
-        try:
-            for server in await server_shares.holders(scope.kind, scope.object):
-                await self._links.look(server, lost=(scope.kind, scope.object))
-            while guests := await server_shares.lost(scope.kind, scope.object, _PAGE):
-                for guest in guests:
-                    await self._end_guest(guest)
-        except DomainError as problem:
-            return problem
-        return None
+        lost_in = (scope.kind, scope.object)
+        holders = await server_shares.holders(*lost_in)
+        hindered = await _each(self._links.look(one, lost=lost_in) for one in holders)
+        while guests := await server_shares.lost(*lost_in, _PAGE):
+            stays = await _each(map(self._end_guest, guests))
+            if stays is not None:
+                return stays
+        return hindered
 
     async def _end_guest(self, guest: LostGuest) -> None:
         """At once: nothing of the guest's own is lost by it."""
+        await server_shares.note_try(guest)
         await self._links.take_back(guest.server, [guest.hub_user])
         await audit.record("server.guest_lost", Subject("server", guest.server), None, detail={"guest": guest.email})
 
@@ -117,10 +119,8 @@ class Access:
         lost = await mounts.lost("all", None, _PAGE)
         if self._settings.on_revoke == "stop":
             await self._stop_due(lost)
-        for guest in await server_shares.lost("all", None, _PAGE):
-            # The next sweep tries again.
-            with suppress(DomainError):
-                await self._end_guest(guest)
+        # Whose access stays is tried again by a later sweep.
+        await _each(map(self._end_guest, await server_shares.lost("all", None, _PAGE)))
         return Withdrawn(left=len(lost))
 
     async def _stop_due(self, lost: list[LostMount]) -> bool:
@@ -135,6 +135,18 @@ class Access:
     def _grace_ends(self) -> datetime:
         """What was lost before this moment is due."""
         return datetime.now(UTC) - timedelta(seconds=self._settings.revoke_grace)
+
+
+async def _each(work: Iterable[Awaitable[None]]) -> Exception | None:
+    """Do one after the other; what was last in the way, if anything: it keeps no other from being done."""
+    hindered: Exception | None = None
+    for one in work:
+        try:
+            await one
+        except Exception as problem:
+            log.warning("access_not_ended", error=str(problem))
+            hindered = problem
+    return hindered
 
 
 async def _goes_away(scope: AccessScope) -> bool:

@@ -62,8 +62,8 @@ class Watching:
         others = [identity for identity in map(parse_id, alive) if identity is not None and identity not in rows]
         unwanted, unknown = await self._look_after(others, alive) if others else (0, 0)
         # People come by a link without our hearing of it.
-        for server in await server_shares.to_look_at(_SHARED):
-            with suppress(DomainError):
+        for server in await server_shares.take_to_look_at(_SHARED):
+            with _others_go_on(server), suppress(DomainError):
                 await self._links.look(server)
         return Seen(watched=len(rows), vanished=len(vanished), unwanted=unwanted, unknown=unknown)
 

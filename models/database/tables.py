@@ -127,6 +127,8 @@ class Server(Table, db=DB):
     share_expires_at = Timestamptz(null=True, default=None)
     shared_with = JSONB(null=True, default=None)
     share_as_of = Timestamptz(null=True, default=None)
+    # When it was last tried to look at that, with or without success.
+    share_looked_at = Timestamptz(null=True, default=None)
     created_at = Timestamptz(default=TimestamptzNow())
     version = Integer(default=1)
 
@@ -284,6 +286,8 @@ class ServerGuest(Table, db=DB):
     server = UUID()
     person = UUID()
     held = Array(base_column=UUID())
+    # When it was last tried to end the guest's access.
+    tried_at = Timestamptz(null=True, default=None)
 
 
 class Operation(Table, db=DB):

@@ -259,7 +259,7 @@ async def is_released(person_id: UUID) -> bool:
 
 async def stop_servers(person_id: UUID, limit: int) -> list[Subject]:
     """Wish the servers of a person who has released the e-mail stopped; those of which something may still live, at
-    most `limit`."""
+    most `limit`, and first those that were not told yet."""
     error = ServerError(
         code="OWNER_RELEASED",
         message="The owner's e-mail address was released, so the server was stopped.",
@@ -271,7 +271,7 @@ async def stop_servers(person_id: UUID, limit: int) -> list[Subject]:
             """SELECT s.id, s.wish FROM server s JOIN person p ON p.id = s.owner
                 WHERE s.owner = :person AND p.released_at IS NOT NULL
                   AND (s.observed <> 'stopped' OR s.generation <> s.observed_generation)
-                ORDER BY s.id LIMIT :limit FOR UPDATE OF s""",
+                ORDER BY s.wish <> 'running', s.id LIMIT :limit FOR UPDATE OF s""",
             person=person_id,
             limit=limit,
         )

@@ -44,6 +44,7 @@ class SharedServer(Struct, frozen=True, kw_only=True):
 class LostGuest(Struct, frozen=True, kw_only=True):
     """Somebody who lost the right to what a server holds that is shared with them."""
 
+    id: UUID
     server: UUID
     hub_user: str
     email: str
@@ -168,7 +169,7 @@ async def note_guests(
     await row(
         f"""
         WITH seen AS (
-          UPDATE server SET shared_with = :shown::jsonb, share_as_of = now(),
+          UPDATE server SET shared_with = :shown::jsonb, share_as_of = now(), share_looked_at = now(),
                  share_url = CASE WHEN share_expires_at > now() THEN share_url END
            WHERE id = :server RETURNING id, owner),
         guest AS (SELECT p.id FROM person p JOIN seen ON p.id <> seen.owner WHERE p.hub_user = ANY(:names::text[])),
@@ -215,23 +216,32 @@ async def holders(scope: str, identity: UUID | None) -> list[UUID]:
 async def lost(scope: str, identity: UUID | None, limit: int) -> list[LostGuest]:
     """Guests who lost a right of their own to something of a scope that the server holds, at most `limit`.
 
-    What is gone altogether nobody has lost: no server holds it for long.
+    Those whose access was not tried to be ended before come first: none that stays stands before one of them. What is
+    gone altogether nobody has lost: no server holds it for long.
     """
     found = await rows(
-        f"""SELECT DISTINCT g.server, p.hub_user, p.email FROM server_guest g JOIN person p ON p.id = g.person
+        f"""SELECT g.id, g.server, p.hub_user, p.email FROM server_guest g JOIN person p ON p.id = g.person
               JOIN server_mount mount ON mount.server = g.server AND mount.object = ANY(g.held)
-             WHERE {SCOPES[scope]} AND NOT {_right("g.person")} ORDER BY g.server, p.hub_user LIMIT :limit""",
+             WHERE {SCOPES[scope]} AND NOT {_right("g.person")}
+             GROUP BY g.id, p.id ORDER BY g.tried_at NULLS FIRST, g.id LIMIT :limit""",
         id=identity,
         limit=limit,
     )
     return records(found, LostGuest)
 
 
-async def to_look_at(limit: int) -> list[UUID]:
-    """Servers that run and may be shared with somebody, those first at which nobody has looked for longest."""
+async def note_try(guest: LostGuest) -> None:
+    """It is now tried to end a guest's access: all who wait for that come before the next try."""
+    await row("UPDATE server_guest SET tried_at = now() WHERE id = :id", id=guest.id)
+
+
+async def take_to_look_at(limit: int) -> list[UUID]:
+    """Servers that run and may be shared with somebody, those whose turn was longest ago; their next comes last."""
     found = await rows(
-        f"""SELECT s.id FROM server s WHERE s.observed <> 'stopped' AND {_SHARED}
-             ORDER BY s.share_as_of NULLS FIRST, s.id LIMIT :limit""",
+        f"""UPDATE server SET share_looked_at = now() WHERE id IN (
+              SELECT s.id FROM server s WHERE s.observed <> 'stopped' AND {_SHARED}
+               ORDER BY s.share_looked_at NULLS FIRST, s.id LIMIT :limit FOR UPDATE SKIP LOCKED)
+            RETURNING id""",
         limit=limit,
     )
     return [one["id"] for one in found]

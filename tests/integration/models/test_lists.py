@@ -285,7 +285,7 @@ READS: dict[str, Callable[[], Awaitable[object]]] = {
     "named": lambda: principals.find([], ["g7", str(identity("group", 8))], ["org1"], ()),
     "watched": lambda: server_watch.watched(None, 500),
     "watched_further": lambda: server_watch.watched(identity("server", 1000), 500),
-    "shared_to_look_at": lambda: server_shares.to_look_at(50),
+    "shared_to_look_at": lambda: server_shares.take_to_look_at(50),
     "shared_holders": lambda: server_shares.holders("object", SCOPES["object"]),
     "lost_guests": lambda: server_shares.lost("object", SCOPES["object"], 500),
     "lost_guests_of_all": lambda: server_shares.lost("all", None, 500),

@@ -24,13 +24,13 @@ from integrations.truth import Failure, Truth
 from integrations.turns import Turns
 from models.database import engine
 from models.database.sql import row
-from models.domain.errors import VaultUnavailable
+from models.domain.errors import HubUnavailable, VaultUnavailable
 from models.domain.ids import new_id
 from models.domain.kinds import Root
 from models.domain.settings import Settings
 from models.domain.values import Caller, Subject, Wish
 from models.ledger import claims
-from models.records import datasets, secrets
+from models.records import datasets, secrets, server_shares
 from models.records.volumes import CLAIM, NewEntry
 from tests.people import make_person
 from tests.servers import make_server
@@ -81,6 +81,25 @@ class World:
             server=server,
             lost=lost,
         )
+        return server
+
+    async def shared(self, owner: Caller, *, guests: int = 1) -> UUID:
+        """A server that runs and is shared with people who lost their right to a dataset that it holds."""
+        server = await self.running(owner)
+        dataset, _ = await datasets.create(owner.id, new_id().hex, "", owner)
+        for _ in range(guests):
+            guest = await make_person("guest")
+            await row(
+                """WITH held AS (
+                     INSERT INTO server_guest (id, server, person, held)
+                     VALUES (gen_random_uuid(), :server, :guest, ARRAY[:dataset::uuid])),
+                   seen AS (UPDATE server SET shared_with = '{"users": ["guest"]}'::jsonb WHERE id = :server)
+                   INSERT INTO server_mount (id, server, object, kind, writes, generation)
+                   VALUES (gen_random_uuid(), :server, :dataset, 'dataset', false, 1) ON CONFLICT DO NOTHING""",
+                server=server,
+                guest=guest.id,
+                dataset=dataset,
+            )
         return server
 
     async def wish_of(self, server: UUID) -> str:
@@ -154,6 +173,35 @@ async def test_servers_that_hold_much_and_do_not_end_keep_no_others_from_being_s
     assert [await world.wish_of(one) for one in (many, carols, kept)] == ["stopped", "stopped", "running"]
     assert set(world.woken) == {many, carols}
     assert {await world.wish_of(one) for one in told} == {"stopped"}
+
+
+async def test_guests_whose_access_does_not_end_keep_no_others_from_being_ended(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(access, "_PAGE", 4)
+    stuck, carols = await world.shared(world.mallory, guests=6), await world.shared(world.carol)
+    ended: list[UUID] = []
+
+    async def take_back(_: ShareLinks, server: UUID, names: list[str] | None = None) -> None:
+        if server == stuck:
+            raise HubUnavailable("JupyterHub still shares the server.")
+        ended.append(server)
+        await row("DELETE FROM server_guest WHERE server = :server", server=server)
+
+    monkeypatch.setattr(ShareLinks, "take_back", take_back)
+    for _ in range(2):
+        await ActivityEnvironment().run(world.access.sweep)
+    assert ended == [carols]
+
+
+async def test_servers_that_cannot_be_looked_at_keep_no_others_from_it(world: World) -> None:
+    """Whatever a look finds, or finds in its way, the next ones are of others."""
+    many = {await world.shared(world.mallory) for _ in range(3)}
+    carols = await world.shared(world.carol)
+    looked = [*await server_shares.take_to_look_at(2), *await server_shares.take_to_look_at(2)]
+    assert set(looked) == {*many, carols}
+    # And then it is the turn of the first again.
+    assert set(await server_shares.take_to_look_at(2)) == set(looked[:2])
 
 
 async def test_a_server_whose_end_cannot_be_written_keeps_no_others_from_being_seen(world: World) -> None:
