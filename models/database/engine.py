@@ -134,9 +134,11 @@ class _Lender:
         """A connection, and until when it may be lent. Raises `TimeoutError` when none becomes free."""
         while self._kept:
             connection, until = self._kept.pop()
-            if not connection.is_closed() and time.monotonic() < until:
-                return connection, until
-            await self._end(connection)
+            # One that was lost while it was kept the pool has taken back by itself, and it raises whatever is called.
+            with contextlib.suppress(asyncpg.InterfaceError):
+                if not connection.is_closed() and time.monotonic() < until:
+                    return connection, until
+                await self._end(connection)
         self._waiting += 1
         try:
             return await self._source.acquire(timeout=ACQUIRE_SECONDS), time.monotonic() + KEEP_SECONDS

@@ -95,7 +95,7 @@ file.write_text({f"{IMPORTS}; log = sys.stderr{SAYS}sys.exit(3)"!r})
 UNWRITES = f"{IMPORTS}; ({CONFIGURATION}).unlink()"
 # A kernel's own output is not the server's.
 SPEAKS = f"""{IMPORTS}
-with open(f"/proc/{{os.getppid()}}/fd/2", "a") as log:
+with open("/proc/1/fd/2", "a") as log:
 {SAYS.replace(chr(10), chr(10) + "    ")}
 """
 

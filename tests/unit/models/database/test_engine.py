@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 
+import asyncpg
 import pytest
 
 from models.database import engine
@@ -52,6 +53,22 @@ async def test_a_connection_that_was_ended_is_not_lent(settings: Settings) -> No
             with contextlib.suppress(*engine.CONNECTION_PROBLEMS):
                 await other.fetch("SELECT")
         assert ended not in await asyncio.gather(*(backend() for _ in range(10)))
+
+
+async def test_connections_that_are_lost_while_they_are_kept_are_in_nobodys_way(settings: Settings) -> None:
+    """As when PostgreSQL is started again."""
+    async with pool(settings):
+        async with lent_connection() as one, lent_connection() as other:
+            kept = [one.get_server_pid(), other.get_server_pid()]
+            lost = [asyncio.Event(), asyncio.Event()]
+            for connection, event in zip((one, other), lost, strict=True):
+                connection.add_termination_listener(lambda _, event=event: event.set())
+        elsewhere = await asyncpg.connect(settings.database_url)
+        await elsewhere.execute("SELECT pg_terminate_backend(pid) FROM unnest($1::int[]) pid", kept)
+        await elsewhere.close()
+        async with asyncio.timeout(30):
+            await asyncio.gather(*(event.wait() for event in lost))
+        assert not {*await asyncio.gather(backend(), backend(), backend())} & {*kept}
 
 
 async def test_what_a_use_leaves_open_is_gone_before_the_next(settings: Settings) -> None:
