@@ -302,8 +302,8 @@ async def test_a_logout_while_the_provider_is_asked_ends_what_is_refreshed(
         caller = await caller_of(hub, tokens["access_token"])
         given_out = []
 
-        async def slow(client: OidcClient, refresh_token: str, *, known: bool) -> TokenAnswer:
-            given = await refresh(client, refresh_token, known=known)
+        async def slow(client: OidcClient, refresh_token: str, **more: Any) -> TokenAnswer:
+            given = await refresh(client, refresh_token, **more)
             given_out.append(given.refresh_token)
             assert (await browser.sign_out(tokens["id_token"])).status_code == 200
             return given
