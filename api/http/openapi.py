@@ -223,10 +223,13 @@ def _add_headers(operation: dict[str, Any], method: str, handler: HTTPRouteHandl
     if handler.opt.items() >= DOWNLOADED.items():
         understood += _CONDITIONS
     if method == "GET" and _is_json(responses["200"]):
-        understood.append("If-None-Match")
+        # The header of the request is HTTP's own: one that names no tag is ignored, so no value of it is wrong.
         tag = {"ETag": _header("Of this answer; of one record its version, for `If-Match`.")}
         responses["200"]["headers"] = {**responses["200"].get("headers", {}), **tag}
-        responses["304"] = {"description": "The client has this answer.", "headers": tag}
+        responses["304"] = {
+            "description": "The client has this answer: `If-None-Match` names its `ETag`.",
+            "headers": tag,
+        }
     if _takes(handler, "page"):
         about = 'The next page, with `rel="next"`; absent on the last one.'
         responses["200"].setdefault("headers", {})["Link"] = _header(about, required=False)
