@@ -17,7 +17,7 @@ from models.ledger import audit, operations
 from models.records import lifecycles, mounts, server_shares
 from models.records.lifecycles import Presence
 from models.records.mounts import LostMount
-from models.records.server_shares import LostGuest
+from models.records.server_shares import LostGuest, Taken
 
 log = structlog.get_logger(__name__)
 
@@ -71,12 +71,13 @@ class Access:
         if scope.force or scope.object is None:
             # It goes away with the servers that hold it.
             return None
-        if not await server_shares.takes_rights(Subject(scope.subject_kind, scope.object)):
+        since = await server_shares.takes_rights(Subject(scope.subject_kind, scope.object))
+        if since is None:
             return None
-        lost_in = (scope.kind, scope.object)
-        holders = await server_shares.holders(*lost_in)
-        hindered = await _each(self._links.look(one, lost=lost_in) for one in holders)
-        while guests := await server_shares.lost(*lost_in, _PAGE):
+        taken = Taken(scope=scope.kind, id=scope.object, since=since)
+        holders = await server_shares.holders(taken.scope, taken.id)
+        hindered = await _each(self._links.look(one, taken=taken) for one in holders)
+        while guests := await server_shares.lost(taken.scope, taken.id, _PAGE):
             stays = await _each(map(self._end_guest, guests))
             if stays is not None:
                 return stays

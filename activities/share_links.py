@@ -13,7 +13,7 @@ from models.domain.values import Wish
 from models.ledger.operations import OperationError
 from models.records import persons, server_settling, server_shares
 from models.records.server_settling import ServerPlan
-from models.records.server_shares import Scope
+from models.records.server_shares import Taken
 
 _NO_LINK = OperationError(
     code="LINK_UNAVAILABLE",
@@ -46,11 +46,11 @@ class ShareLinks:
         if plan is not None and (plan.wish, plan.generation) == (Wish.RUNNING, wish.generation):
             await self._look(plan)
 
-    async def look(self, server: UUID, *, lost: Scope | None = None) -> None:
+    async def look(self, server: UUID, *, taken: Taken | None = None) -> None:
         """Write down with whom a server is shared; see `server_shares.note_guests`."""
         plan = await server_settling.read_plan(server)
         if plan is not None:
-            await self._look(plan, lost=lost)
+            await self._look(plan, taken=taken)
 
     async def take_back(self, server: UUID, names: list[str] | None = None) -> None:
         """End the link of a server and the access of some of JupyterHub's users, or of everybody; with proof."""
@@ -87,9 +87,9 @@ class ShareLinks:
         await self._look(plan)
         return True
 
-    async def _look(self, plan: ServerPlan, *, lost: Scope | None = None) -> set[str]:
+    async def _look(self, plan: ServerPlan, *, taken: Taken | None = None) -> set[str]:
         """Write down with whom a server is shared; the names of all of them in JupyterHub."""
         found = await self._hub.shared_with(plan.hub_user, plan.hub_name)
         shown = found | {"users": await persons.known_as(found["users"])}
-        await server_shares.note_guests(plan.server_id, found["users"], shown, lost_in=lost)
+        await server_shares.note_guests(plan.server_id, found["users"], shown, taken=taken)
         return {*found["users"], *found["groups"]}

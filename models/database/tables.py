@@ -286,6 +286,8 @@ class ServerGuest(Table, db=DB):
     server = UUID()
     person = UUID()
     held = Array(base_column=UUID())
+    # When it was first seen that the guest is one.
+    seen_at = Timestamptz(default=TimestamptzNow())
     # When it was last tried to end the guest's access.
     tried_at = Timestamptz(null=True, default=None)
 

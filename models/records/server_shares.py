@@ -134,8 +134,13 @@ async def forget_link(server_id: UUID) -> None:
     await row("UPDATE server SET share_url = NULL, share_expires_at = NULL WHERE id = :server", server=server_id)
 
 
-Scope = tuple[str, UUID | None]
-"""What a change can have touched: one of `mounts.SCOPES`, of an identity."""
+class Taken(Struct, frozen=True, kw_only=True):
+    """Rights to what is in a scope (one of `mounts.SCOPES`, of an identity) are taken from people, since a moment."""
+
+    scope: str
+    id: UUID | None
+    since: datetime
+
 
 # Work in the background has no token: organisations are those of the person's last one.
 _CALLER = (
@@ -155,16 +160,16 @@ def _right(who: str) -> str:
         END"""
 
 
-_AND_WHAT_ELSE = "UPDATE SET held = ARRAY(SELECT unnest(g.held) UNION SELECT unnest(excluded.held))"
+_AND_WHAT_ELSE = "DO UPDATE SET held = ARRAY(SELECT unnest(g.held) UNION SELECT unnest(excluded.held))"
 
 
 async def note_guests(
-    server_id: UUID, hub_users: list[str], shown: dict[str, list[str]], *, lost_in: Scope | None = None
+    server_id: UUID, hub_users: list[str], shown: dict[str, list[str]], *, taken: Taken | None = None
 ) -> None:
     """Keep with whom JupyterHub shares a server, as of now, by their names there and as people are `shown` them.
 
-    A link that has expired is none. `lost_in`: rights to what is in this scope have just been taken from people. Who is
-    seen for the first time then may be one of them, and counts as one.
+    A link that has expired is none. Who is seen for the first time since rights are `taken` from people may be one of
+    them, and counts as one.
     """
     await row(
         f"""
@@ -177,26 +182,29 @@ async def note_guests(
         INSERT INTO server_guest AS g (id, server, person, held)
         SELECT gen_random_uuid(), :server, guest.id,
                ARRAY(SELECT mount.object FROM server_mount mount WHERE mount.server = :server
-                        AND {SCOPES[lost_in[0]] if lost_in else _right("guest.id")})
+                        AND {SCOPES[taken.scope] if taken else _right("guest.id")})
           FROM guest
-        ON CONFLICT (server, person) DO {"NOTHING" if lost_in else _AND_WHAT_ELSE}
+        ON CONFLICT (server, person) {_AND_WHAT_ELSE} {"WHERE g.seen_at >= :since" if taken else ""}
         """,
         server=server_id,
         shown=to_json(shown if any(shown.values()) else None),
         names=hub_users,
-        **({"id": lost_in[1]} if lost_in else {}),
+        **({"id": taken.id, "since": taken.since} if taken else {}),
     )
 
 
-async def takes_rights(about: Subject) -> bool:
-    """Whether something that is worked on may take rights from people: where they only gain, nobody has lost any."""
+async def takes_rights(about: Subject) -> datetime | None:
+    """Since when something that is worked on may take rights from people; None: they only gain, nobody has lost any."""
     found = await row(
-        """SELECT 1 FROM operation WHERE subject = :id AND subject_kind = :kind AND status = 'running'
-              AND kind NOT LIKE '%.share' AND kind <> 'group.add_member' LIMIT 1""",
+        """SELECT min(created_at) AS since FROM operation
+            WHERE subject = :id AND subject_kind = :kind AND status = 'running'
+              AND kind NOT LIKE '%.share' AND kind <> 'group.add_member'""",
         id=about.id,
         kind=about.kind,
     )
-    return found is not None
+    assert found is not None
+    since: datetime | None = found["since"]
+    return since
 
 
 # What is not shared has neither; as the index says it.

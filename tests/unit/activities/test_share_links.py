@@ -177,17 +177,19 @@ async def shelf(scene: Scene) -> Shelf:
     return shelf
 
 
-@pytest.mark.parametrize("seen_before", [True, False], ids=["seen before", "came since the last look"])
-async def test_who_loses_a_dataset_loses_the_server_that_shows_it(shelf: Shelf, seen_before: bool) -> None:
+@pytest.mark.parametrize("first_seen", ["before", "while it is worked on", "after the revoke, before the work"])
+async def test_who_loses_a_dataset_loses_the_server_that_shows_it(shelf: Shelf, first_seen: str) -> None:
     scene = shelf.scene
     bob, carol = await make_person("bob"), await make_person("carol")
     for one in (bob, carol):
         await shelf.change("share", one)
         await shelf.withdraws()
         scene.hub.guests.add(await persons.hub_user_of(one.id))
-    if seen_before:
+    if first_seen == "before":
         await scene.run(scene.watching.observe_servers)
     await shelf.change("revoke", bob)
+    if first_seen == "after the revoke, before the work":
+        await scene.run(scene.watching.observe_servers)
     await shelf.withdraws()
     assert scene.hub.guests == {await persons.hub_user_of(carol.id)}, "carol has her right still"
     assert scene.hub.live_codes == set(), "bob could come back by the link"

@@ -10,6 +10,7 @@ import itertools
 import re
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
@@ -23,6 +24,7 @@ from models.ledger import expiry
 from models.ledger.idempotency import WriteKey
 from models.records import datasets, modules, mounts, secrets
 from models.records.lifecycles import ObjectPlan, Presence
+from models.records.server_shares import Taken
 from tests.architecture.test_wiring import PACKAGES, full_name, imported_names, modules_of, parsed
 
 _NOBODY = UUID(int=0)
@@ -48,7 +50,7 @@ ANY_OF: dict[str, list[Any]] = {
     "key": [WriteKey(person=_NOBODY, method="", path="", key="", digest=b"")],
     "kind": list(TABLES),
     "lock": [False, True],
-    "note_guests.lost_in": [None, *((scope, _NOBODY) for scope in mounts.SCOPES)],
+    "note_guests.taken": [None, *(Taken(scope=scope, id=_NOBODY, since=datetime.now(UTC)) for scope in mounts.SCOPES)],
     "mine": [False, True],
     "scope": list(mounts.SCOPES),
     "self": [*_TRASHED, _records_of(secrets)],
