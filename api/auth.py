@@ -3,6 +3,8 @@
 import secrets
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any
+from urllib.parse import urlsplit
+from uuid import UUID
 
 import msgspec
 import structlog
@@ -20,7 +22,7 @@ from api.http.rates import AUTH, address_of, limited
 from api.http.services import Services
 from api.http.write import Write
 from integrations.oidc import Claims, TokenAnswer, joined
-from models.domain.errors import IdentityUnknown, RequestInvalid, RequestMalformed
+from models.domain.errors import IdentityUnknown, ProviderUnavailable, RequestInvalid, RequestMalformed
 from models.domain.logins import login_of
 from models.domain.settings import Settings
 from models.domain.values import Caller, Subject
@@ -181,16 +183,15 @@ class AuthController(Controller):
 
         The provider's own session is the browser's: the answer says where it ends that. Servers run on.
         """
-        claims = await services.oidc.read_logout_hint(data.id_token)
-        person = await sessions.end(
-            issuer=services.settings.oidc_issuer,
-            subject=str(claims["sub"]),
-            id_token_hash=sessions.digest(data.id_token),
-            sid=_sid(claims, data.id_token),
-        )
+        person = await _end_session(services, data.id_token)
         if person is not None:
             await services.workflows.wake(Subject(Subject.SIGN_OUT, person))
-        url = await services.oidc.logout_url(data.id_token, services.settings.oidc_post_logout_redirect_uri)
+        home = services.settings.oidc_post_logout_redirect_uri
+        try:
+            url = await services.oidc.logout_url(data.id_token, home)
+        except ProviderUnavailable:
+            # Where its own session ends is not known here yet. Ours has ended all the same.
+            url = home
         return Response(LogoutAnswer(logout_url=url), headers=NO_STORE)
 
     @get(
@@ -255,16 +256,24 @@ def _json_text(text: str) -> str:
 
 
 def cookie_name(settings: Settings) -> str:
-    """Browsers take a cookie of the prefixed name only from https."""
-    return "__Secure-nbhub_login" if _is_https(settings) else "nbhub_login"
+    """The name of the cookie that binds a sign-in to its browser, as guarded as it can be where the API is.
+
+    A `__Host-` cookie no other host can set, not even one of the same domain, as people's servers may be. It has to
+    have `Path=/` and so would be sent to whatever else is on the API's own host; where JupyterHub is there too, or
+    without https, it is not to be had.
+    """
+    if not _is_https(settings):
+        return "nbhub_login"
+    return "__Host-nbhub_login" if _has_own_host(settings) else "__Secure-nbhub_login"
 
 
 def _cookie(settings: Settings, value: str, *, max_age: int = sessions.TRANSACTION_SECONDS) -> Cookie:
-    # Not below Path=/: that would also be sent to people's own servers on another port of this host.
+    name = cookie_name(settings)
     return Cookie(
-        key=cookie_name(settings),
+        key=name,
         value=value,
-        path="/auth",
+        # Else not below Path=/: that would also be sent to people's own servers on another port of this host.
+        path="/" if name.startswith("__Host-") else "/auth",
         max_age=max_age,
         httponly=True,
         samesite="lax",
@@ -274,6 +283,11 @@ def _cookie(settings: Settings, value: str, *, max_age: int = sessions.TRANSACTI
 
 def _is_https(settings: Settings) -> bool:
     return settings.browser_api_url.startswith("https://")
+
+
+def _has_own_host(settings: Settings) -> bool:
+    """Whether no server of JupyterHub's is on the API's host; on which port does not matter to cookies."""
+    return urlsplit(settings.browser_api_url).hostname != urlsplit(settings.browser_hub_url).hostname
 
 
 def _redirect_uri(settings: Settings, wanted: str | None) -> str:
@@ -312,6 +326,21 @@ async def _keep_session(
         # It was good when the provider was asked.
         await services.workflows.wake(Subject(Subject.SIGN_OUT, person))
         await _is_known(services, refreshed)
+
+
+async def _end_session(services: Services, id_token: str) -> UUID | None:
+    """End the login of an id token; whose it was, if there was any.
+
+    The token of a session that lives is known: its signature was checked when that was made, so the provider's keys
+    need not be there, nor this one among them still.
+    """
+    known = await sessions.end_by_id_token(sessions.digest(id_token))
+    if known is not None:
+        return known
+    claims = await services.oidc.read_logout_hint(id_token)
+    return await sessions.end(
+        issuer=services.settings.oidc_issuer, subject=str(claims["sub"]), sid=_sid(claims, id_token)
+    )
 
 
 async def _is_known(services: Services, refresh_token: str) -> bool:

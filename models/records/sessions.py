@@ -225,36 +225,39 @@ async def login_of(refresh_token_hash: bytes) -> RefreshedLogin | None:
     return None if found is None else msgspec.convert(found, RefreshedLogin)
 
 
-async def end(*, issuer: str, subject: str, id_token_hash: bytes, sid: str) -> UUID | None:
-    """End every session of the login that an id token stands for; the person, if there were any."""
+async def end_by_id_token(id_token_hash: bytes) -> UUID | None:
+    """End every session of the login in which an id token was given out; whose it was, if one with it is alive."""
+    found = await row("SELECT person, sid FROM session WHERE id_token_hash = :id_token LIMIT 1", id_token=id_token_hash)
+    if found is None:
+        return None
+    person: UUID = found["person"]
+    await end_login(person, found["sid"])
+    return person
+
+
+async def end(*, issuer: str, subject: str, sid: str) -> UUID | None:
+    """End every session of a login; the person, if there were any."""
     found = await row(
         "SELECT id FROM person WHERE issuer = :issuer AND subject = :subject", issuer=issuer, subject=subject
     )
-    if found is None or not await end_login(found["id"], sid, id_token_hash):
+    if found is None or not await end_login(found["id"], sid):
         return None
     person: UUID = found["id"]
     return person
 
 
-async def end_login(person_id: UUID, sid: str, id_token_hash: bytes | None = None) -> bool:
-    """End every session of a person's login, and of the one that has this id token; whether there were any.
+async def end_login(person_id: UUID, sid: str) -> bool:
+    """End every session of a person's login; whether there were any.
 
-    An operation is opened for what others have of them.
+    An operation is opened for what others have of it.
     """
     async with Transaction():
         email = await _hold(person_id)
         ended = await rows(
-            """WITH theirs AS (
-                 SELECT token_hash, sid, id_token_hash FROM session
-                  WHERE person = :person AND id_token_hash IS NOT NULL)
-               UPDATE session s SET id_token_hash = NULL
-                 FROM theirs t
-                WHERE s.token_hash = t.token_hash
-                  AND (t.sid = :sid OR t.sid IN (SELECT sid FROM theirs WHERE id_token_hash = :id_token::bytea))
-               RETURNING 1""",
+            """UPDATE session SET id_token_hash = NULL
+                WHERE person = :person AND sid = :sid AND id_token_hash IS NOT NULL RETURNING 1""",
             person=person_id,
             sid=sid,
-            id_token=id_token_hash,
         )
         if ended:
             await _wish_signed_out(Caller(id=person_id, email=email), person_id)

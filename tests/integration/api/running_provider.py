@@ -78,7 +78,7 @@ class Provider:
         """`claims` are what people have otherwise, by e-mail; `client` is what all clients are registered with."""
         self.port = free_port()
         self.issuer = f"http://127.0.0.1:{self.port}"
-        self._directory = directory
+        self.directory = directory
         self._values = {
             "OIDC_PORT": str(self.port),
             "OIDC_ISSUER": self.issuer,
@@ -93,13 +93,13 @@ class Provider:
     async def start(self) -> None:
         """Start it and wait until it answers."""
         node = await programs.find("node")
-        with (self._directory / "log").open("ab") as log:
+        with (self.directory / "log").open("ab") as log:
             self._process = subprocess.Popen(  # noqa: ASYNC220 - starting takes no time
                 [str(node.path), str(PROVIDER)], env=self._values, stdout=log, stderr=log
             )
         async with httpx.AsyncClient() as client:
             for _ in range(300):
-                assert self._process.poll() is None, (self._directory / "log").read_text()
+                assert self._process.poll() is None, (self.directory / "log").read_text()
                 try:
                     if (await client.get(f"{self.issuer}/.well-known/openid-configuration")).is_success:
                         return

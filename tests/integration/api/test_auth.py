@@ -1,7 +1,10 @@
 """Signing in through the real form of a real provider, with opaque and with JWT access tokens."""
 
 import asyncio
+import shutil
 import time
+from http.cookies import SimpleCookie
+from pathlib import Path
 from typing import Any, cast
 from uuid import UUID
 
@@ -96,14 +99,31 @@ async def test_answers_are_kept_nowhere_and_the_cookie_stays_below_auth(hub: Pla
         assert "max-age=0" in done.headers["set-cookie"].lower()
 
 
-async def test_the_cookie_on_https(postgres: str, hub: Place) -> None:
-    async with (
-        place(postgres, hub.provider, public_url="https://hub.example.org") as secure,
-        secure.browser() as browser,
-    ):
-        cookie = (await browser.api.post("/auth/authorize")).headers["set-cookie"].lower()
-    assert cookie.startswith("__secure-nbhub_login=")
-    assert "; secure" in cookie
+@pytest.mark.parametrize(
+    ("hub_url", "name", "path"),
+    [
+        # Of a host of the API's own no other can set it: not a server's, though both are below one domain.
+        ("https://servers.example.org", "__Host-nbhub_login", "/"),
+        # It would be sent to people's servers, whatever port they are on.
+        ("https://hub.example.org:8443", "__Secure-nbhub_login", "/auth"),
+    ],
+)
+async def test_the_cookie_on_https(postgres: str, hub: Place, hub_url: str, name: str, path: str) -> None:
+    addresses = {"public_url": "https://hub.example.org", "jupyterhub_public_url": hub_url}
+    async with place(postgres, hub.provider, **addresses) as secure, secure.browser() as browser:
+        begun = await browser.api.post("/auth/authorize")
+        cookie = SimpleCookie(begun.headers["set-cookie"])[name]
+        assert (cookie["path"], cookie["domain"], cookie["secure"], cookie["httponly"]) == (path, "", True, True)
+        landed = await browser.land(begun.json()["authorizationUrl"], "alice@example.org")
+        code = {"code": landed["code"], "state": landed["state"]}
+        for other in {"nbhub_login", "__Secure-nbhub_login", "__Host-nbhub_login"} - {name}:
+            set_by_another_host = {"Cookie": f"{other}={cookie.value}"}
+            refused = await browser.api.post("/auth/token", json=code, headers=set_by_another_host)
+            assert error_of(refused, 400) == "SIGN_IN_UNKNOWN"
+        done = await browser.api.post("/auth/token", json=code, headers={"Cookie": f"{name}={cookie.value}"})
+        assert done.status_code == 200
+        cleared = SimpleCookie(done.headers["set-cookie"])[name]
+        assert (cleared["path"], cleared["max-age"], cleared["secure"]) == (path, "0", True)
 
 
 async def test_a_sign_in_is_completed_by_the_browser_that_began_it(hub: Place) -> None:
@@ -334,6 +354,50 @@ async def test_a_logout_ends_all_of_its_login_at_once(hub: Place, by: str) -> No
         # Signing out here signs nobody out elsewhere.
         assert (await elsewhere.whoami(other["access_token"])).status_code == 200
         assert (await browser.sign_out(tokens[by]["id_token"])).status_code == 200
+
+
+@pytest.mark.parametrize("known_as", ["first", "second"])
+async def test_a_logout_is_true_at_a_process_that_never_saw_the_provider(
+    postgres: str, hub: Place, known_as: str
+) -> None:
+    async with hub.browser() as browser:
+        tokens = {"first": await browser.sign_in("alice@example.org")}
+        tokens["second"] = (await browser.refresh(tokens["first"]["refresh_token"])).json()
+    caller = await caller_of(hub, tokens["second"]["access_token"])
+    hub.provider.stop()
+    try:
+        async with place(postgres, hub.provider) as later, later.browser() as browser:
+            head, body, signature = tokens[known_as]["id_token"].split(".")
+            forged = await browser.sign_out(f"{head}.{body}.{signature[::-1]}")
+            assert error_of(forged, 503) == "PROVIDER_UNAVAILABLE"
+            assert (await browser.whoami(tokens["second"]["access_token"])).status_code == 200
+            done = await browser.sign_out(tokens[known_as]["id_token"])
+            # Where the provider's own session ends is not known.
+            assert (done.status_code, done.json()) == (200, {"logoutUrl": HOME})
+            assert Subject(Subject.SIGN_OUT, caller.id) in cast(RecordedWakes, later.services.workflows).subjects
+            for one in tokens.values():
+                assert error_of(await browser.whoami(one["access_token"]), 401) == "UNAUTHENTICATED"
+    finally:
+        await hub.provider.start()
+
+
+async def test_a_session_whose_key_the_provider_has_dropped_is_ended_by_its_id_token(
+    postgres: str, hub: Place, tmp_path: Path
+) -> None:
+    async with hub.browser() as browser:
+        tokens = await browser.sign_in("alice@example.org")
+    kept = hub.provider.directory / "data" / "jwks.json"
+    hub.provider.stop()
+    shutil.move(kept, tmp_path)
+    await hub.provider.start()
+    try:
+        async with place(postgres, hub.provider) as later, later.browser() as browser:
+            assert (await browser.sign_out(tokens["id_token"])).status_code == 200
+            assert error_of(await browser.whoami(tokens["access_token"]), 401) == "UNAUTHENTICATED"
+    finally:
+        hub.provider.stop()
+        shutil.move(tmp_path / kept.name, kept)
+        await hub.provider.start()
 
 
 async def test_one_comes_back_after_a_logout_by_the_session_at_the_provider(hub: Place) -> None:
