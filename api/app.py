@@ -37,13 +37,13 @@ from api.http.services import Services
 from api.http.validation import check_request, prepare_readers
 from api.http.write import Replayed, handle_replayed
 from api.initialize import InitializeController
+from api.me import MeController
 from api.modules import ModulesController
 from api.operations import OperationsController
 from api.provider_work import doing_provider_work
 from api.secrets import SecretsController
 from api.servers import ServersController
 from api.templates import TemplatesController
-from api.usage import UsageController
 from api.volume import VolumeController
 from integrations.oidc import OidcClient
 from integrations.vault import Vault
@@ -67,6 +67,7 @@ HANDLERS: tuple[ControllerRouterHandler, ...] = (
     *groups.ROUTES,
     HealthController,
     InitializeController,
+    MeController,
     ModulesController,
     *modules.ROUTES,
     OperationsController,
@@ -74,7 +75,6 @@ HANDLERS: tuple[ControllerRouterHandler, ...] = (
     *secrets.ROUTES,
     ServersController,
     TemplatesController,
-    UsageController,
     VolumeController,
     docs_page,
 )

@@ -106,8 +106,7 @@ async def new_template(body: TemplateCreate, caller: Caller, profiles: Profiles,
     problems = await _reference_problems(body, caller)
     lists = {name: getattr(body, name) or [] for name in ("datasets", "modules", "secrets", "tags")}
     values = _columns({**structs.asdict(body), **lists}, profiles, problems)
-    restricted = settings.featured_by_admins_only or settings.featured_templates_by_admins_only
-    if body.type == FEATURED and restricted and not caller.admin:
+    if body.type == FEATURED and settings.admins_feature_templates and not caller.admin:
         problems.append(ProblemDetail(path="/type", code="admin", message="only admins make featured templates here"))
     _check_file(profiles, body.application_type, body.file_path, problems)
     if problems:

@@ -16,8 +16,11 @@ from litestar import Request
 from litestar.middleware import ASGIMiddleware
 from litestar.types import ASGIApp, Message, Receive, Scope, Send
 from litestar.utils.scope.state import ScopeState
+from msgspec import UNSET, UnsetType
 
+from api.http.fields import Name
 from api.http.rates import REFUSED, address_of
+from api.http.readers import Problems, reader_of
 from integrations.oidc import LARGEST_TOKEN
 from models.database.sql import guarded
 from models.domain.emails import EmailInvalid, parse_email
@@ -34,6 +37,7 @@ MOST_KNOWN = 10_000
 """Tokens of which it is remembered what they were last."""
 _UNSAID = timedelta(minutes=5)
 _LONGEST = timedelta(days=1)
+_NAME = reader_of(Name)
 
 
 class Authentication(ASGIMiddleware):
@@ -158,6 +162,7 @@ def identity_of(claims: Mapping[str, Any], settings: Settings) -> Identity:
         subject=str(claims["sub"]),
         email=email,
         email_verified=verified,
+        name=_called(claims),
         admin=_is_admin(claims, vouched, settings),
         orgs=_orgs(claims, vouched, settings),
         issued_at=_issued_at(claims),
@@ -179,6 +184,12 @@ def _email(claims: Mapping[str, Any]) -> str:
     except EmailInvalid:
         # Nobody's: `persons.bind` refuses it, and says so.
         return given
+
+
+def _called(claims: Mapping[str, Any]) -> str:
+    """What the provider calls a person; empty where it says nothing that is a name people can read in one line."""
+    name: str | UnsetType = _NAME.read(claims.get("name"), "", Problems())
+    return "" if name is UNSET else name
 
 
 def says_all(claims: Mapping[str, Any], settings: Settings) -> bool:

@@ -1,7 +1,7 @@
 """What handlers are given by name, and how they read whom and what a request is about.
 
 caller: NamedDependency[Caller]       who asks
-read: NamedDependency[Read]           who asks, and the settings
+read: NamedDependency[Read]           who asks, and what this process has
 settings: NamedDependency[Settings]
 services: NamedDependency[Services]   the clients of this process
 page: NamedDependency[Page]           for lists, see `api.http.pagination`
@@ -37,15 +37,20 @@ def provide_caller(request: Request[Caller, Any, Any]) -> Caller:
 
 
 class Read(Struct, frozen=True):
-    """What reading a record needs to know."""
+    """What reading needs to know."""
 
     caller: Caller
-    settings: Settings
+    services: Services
+
+    @property
+    def settings(self) -> Settings:
+        """The settings of this process."""
+        return self.services.settings
 
 
 def provide_read(request: Request[Caller, Any, Any]) -> Read:
-    """Who asks, and the settings of this process."""
-    return Read(request.user, request.app.state.services.settings)
+    """Who asks, and the clients and settings of this process."""
+    return Read(request.user, request.app.state.services)
 
 
 def provide_services(request: Request[Any, Any, Any]) -> Services:

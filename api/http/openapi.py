@@ -38,6 +38,7 @@ _REASONS = {
     500: "A defect of this service.",
     503: "Something that this needs does not answer at the moment.",
 }
+_EXAMPLE = "example"
 _BINARY = {"type": "string", "format": "binary"}
 _CONDITIONS = ("If-Match", "If-None-Match", "If-Modified-Since", "If-Unmodified-Since", "Range", "If-Range")
 _RATE_HEADERS = {
@@ -64,6 +65,11 @@ _REQUEST_HEADERS = {
         ("Prefer", "`wait=N`: seconds, at most 60, to wait for the end of the work.", {}),
     )
 }
+
+
+def shown(example: object) -> dict[str, Any]:
+    """The `opt` of a route whose answer is shown by an example, which is an answer of its."""
+    return {_EXAMPLE: example}
 
 
 class SchemaFile(OpenAPIRenderPlugin):
@@ -188,6 +194,8 @@ def _complete_operation(operation: dict[str, Any], method: str, handler: HTTPRou
         operation["requestBody"] = {"required": True, "content": {handler.opt[STREAMED]: {"schema": _BINARY}}}
     if handler.opt.items() >= DOWNLOADED.items():
         _describe_download(responses)
+    if _EXAMPLE in handler.opt:
+        responses["200"]["content"]["application/json"]["example"] = msgspec.to_builtins(handler.opt[_EXAMPLE])
     _add_headers(operation, method, handler)
     if policy is Policy.PUBLIC:
         operation["security"] = []

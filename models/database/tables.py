@@ -22,14 +22,16 @@ from models.database.engine import DB
 class Person(Table, db=DB):
     """Who has signed in, or was invited: then the issuer is empty, until the first sign-in with the e-mail.
 
-    An e-mail belongs to one person at a time; `released_at` gives it up. `hub_user`, the name in JupyterHub, belongs to
-    this person for ever: PostgreSQL makes it of the id with the row.
+    An e-mail belongs to one person at a time; `released_at` gives it up. `name` is what the provider calls the person,
+    if it says that. `hub_user`, the name in JupyterHub, belongs to this person for ever: PostgreSQL makes it of the id
+    with the row.
     """
 
     id = UUID(primary_key=True, default=None)
     issuer = Text()
     subject = Text()
     email = Varchar(length=320)
+    name = Text()
     hub_user = Text()
     released_at = Timestamptz(null=True, default=None)
     invited_by = UUID(null=True, default=None)

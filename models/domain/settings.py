@@ -294,6 +294,11 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         return settings
 
     @property
+    def admins_feature_templates(self) -> bool:
+        """Whether only admins make templates of type `featured`."""
+        return self.featured_by_admins_only or self.featured_templates_by_admins_only
+
+    @property
     def known_orgs(self) -> tuple[str, ...]:
         """Organisations that are known without anybody of them having signed in."""
         return (*self.org_names, *self.org_domains)

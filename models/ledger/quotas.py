@@ -41,7 +41,8 @@ QUOTAS = {
 EVENT_STREAMS = "event_streams"
 """Open in one process of the API, which counts them itself."""
 _DEFAULTS = {name: quota.most for name, quota in QUOTAS.items()} | {EVENT_STREAMS: 100}
-_USED = "SELECT " + ", ".join(f"(SELECT count(*) FROM {quota.counted}) AS {name}" for name, quota in QUOTAS.items())
+USED = "SELECT " + ", ".join(f"(SELECT count(*) FROM {quota.counted}) AS {name}" for name, quota in QUOTAS.items())
+"""A statement: how many of each `:person` has, in one row."""
 
 
 @lru_cache
@@ -56,7 +57,7 @@ def limits_of(given: tuple[str, ...]) -> dict[str, int]:
 
 async def used_by(person: UUID) -> dict[str, int]:
     """How many of each a person has, in one statement."""
-    found = await row(_USED, person=person)
+    found = await row(USED, person=person)
     return found or {}
 
 

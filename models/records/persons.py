@@ -4,15 +4,16 @@ from datetime import datetime
 from uuid import UUID
 
 import asyncpg
+import msgspec
 from msgspec import Struct
 
-from models.database.sql import exists, row, rows, to_json
+from models.database.sql import decoded, exists, row, rows, to_json
 from models.database.transactions import Transaction
 from models.domain.emails import EmailInvalid, parse_email
 from models.domain.errors import ActionForbidden, IdentityUnknown, RecordMissing
 from models.domain.ids import new_id
 from models.domain.values import Caller, Subject, Wish
-from models.ledger import operations
+from models.ledger import operations, quotas
 from models.ledger.operations import ENDS_NOW
 from models.records import servers, sessions
 from models.records.servers import ServerError
@@ -20,7 +21,7 @@ from models.records.servers import ServerError
 # An invited person has no issuer yet (see `models.access.principals`), and is whoever proves to have the address.
 _ADOPT = """
         adopted AS (
-          UPDATE person SET issuer = :issuer, subject = :subject, seen_at = now()
+          UPDATE person SET issuer = :issuer, subject = :subject, name = :name, seen_at = now()
            WHERE email = :email AND issuer = '' AND :verified AND released_at IS NULL
              AND NOT EXISTS (SELECT 1 FROM known)
           RETURNING id, email),
@@ -28,12 +29,16 @@ _ADOPT = """
 
 
 class Identity(Struct, frozen=True, kw_only=True):
-    """What a validated token says of a person. One that was issued before a release of the e-mail ended with it."""
+    """What a validated token says of a person. One that was issued before a release of the e-mail ended with it.
+
+    Not every token says the `name`: one that says none leaves it as it was.
+    """
 
     issuer: str
     subject: str
     email: str
     email_verified: bool | None = None
+    name: str = ""
     admin: bool = False
     orgs: tuple[str, ...] = ()
     issued_at: datetime | None = None
@@ -93,11 +98,12 @@ async def _unchanged(identity: Identity, email: str) -> UUID | None:
         """
         SELECT p.id, ARRAY(SELECT o.org FROM person_org o WHERE o.person = p.id) AS orgs FROM person p
          WHERE p.issuer = :issuer AND p.subject = :subject AND p.email = :email AND p.released_at IS NULL
-           AND p.seen_at > now() - interval '1 minute'
+           AND (:name = '' OR p.name = :name) AND p.seen_at > now() - interval '1 minute'
         """,
         issuer=identity.issuer,
         subject=identity.subject,
         email=email,
+        name=identity.name,
     )
     return found["id"] if found is not None and set(found["orgs"]) == set(identity.orgs) else None
 
@@ -106,15 +112,16 @@ async def _bind(identity: Identity, email: str) -> UUID:
     found = await row(
         f"""
         WITH known AS (
-          UPDATE person SET seen_at = now(), released_at = NULL,
+          UPDATE person SET seen_at = now(), released_at = NULL, name = coalesce(nullif(:name, ''), name),
                  email = CASE WHEN released_at IS NULL THEN email ELSE :email END,
                  initialized_at = CASE WHEN released_at IS NULL THEN initialized_at END
            WHERE issuer = :issuer AND subject = :subject AND coalesce(released_at < :issued_at::timestamptz, true)
           RETURNING id, email),
         {_ADOPT}
         made AS (
-          INSERT INTO person (id, issuer, subject, email)
-          SELECT :id, :issuer, :subject, :email WHERE NOT EXISTS (SELECT 1 FROM known UNION ALL SELECT 1 FROM adopted)
+          INSERT INTO person (id, issuer, subject, email, name)
+          SELECT :id, :issuer, :subject, :email, :name
+           WHERE NOT EXISTS (SELECT 1 FROM known UNION ALL SELECT 1 FROM adopted)
           ON CONFLICT (issuer, subject) DO UPDATE SET seen_at = now() WHERE person.released_at IS NULL
           RETURNING id, email)
         SELECT id, email FROM known UNION ALL SELECT id, email FROM adopted UNION ALL SELECT id, email FROM made
@@ -123,6 +130,7 @@ async def _bind(identity: Identity, email: str) -> UUID:
         issuer=identity.issuer,
         subject=identity.subject,
         email=email,
+        name=identity.name,
         verified=identity.email_verified is True,
         issued_at=identity.issued_at,
     )
@@ -163,6 +171,44 @@ async def as_caller(person_id: UUID) -> Caller:
     if found is None:
         raise RecordMissing.of("person", person_id)
     return Caller(id=person_id, email=found["email"], orgs=tuple(found["orgs"]))
+
+
+MOST_MEMBERSHIPS = 200
+"""Of how many groups a person is told who asks about oneself."""
+
+
+class Membership(Struct, frozen=True, kw_only=True):
+    """A group that a person is in."""
+
+    id: UUID
+    name: str
+    manager: bool
+
+
+class About(Struct, frozen=True, kw_only=True):
+    """What is known of a person; of the memberships one more than `MOST_MEMBERSHIPS` at most, the longest first."""
+
+    name: str
+    memberships: list[Membership]
+    used: dict[str, int]
+
+
+async def about(person_id: UUID) -> About:
+    """What is known of a person, in one statement; raises `RecordMissing`."""
+    found = await row(
+        f"""
+        SELECT p.name, to_json(used) AS used,
+               (SELECT coalesce(json_agg(m), '[]') FROM (
+                  SELECT u.id, u.name, m.manager
+                    FROM group_member m JOIN user_group u ON u.id = m.user_group AND u.wish = 'present'
+                   WHERE m.person = p.id ORDER BY m.created_at, u.id LIMIT {MOST_MEMBERSHIPS + 1}) m) AS memberships
+          FROM person p CROSS JOIN ({quotas.USED}) used WHERE p.id = :person
+        """,
+        person=person_id,
+    )
+    if found is None:
+        raise RecordMissing.of("person", person_id)
+    return msgspec.convert(decoded(found, "used", "memberships"), About)
 
 
 async def find_by_email(email: str) -> UUID | None:

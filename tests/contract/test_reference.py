@@ -4,6 +4,7 @@ import re
 from typing import Any
 
 import pytest
+from jsonschema import Draft202012Validator
 
 from api.app import create_app
 from api.document import DOCUMENT, rendered
@@ -127,6 +128,20 @@ def test_the_document_is_complete(served: Schema) -> None:
             for parameter in operation.get("parameters", []):
                 assert parameter["in"] != "path" or parameter["required"], where
     assert served["components"]["securitySchemes"]["bearer"]["scheme"] == "bearer"
+
+
+def test_an_example_is_an_answer(served: Schema) -> None:
+    examples = 0
+    for path, item in served["paths"].items():
+        for operation in item.values():
+            for answer in operation["responses"].values():
+                for part in answer.get("content", {}).values():
+                    if "example" in part:
+                        examples += 1
+                        schema = part["schema"] | {"components": served["components"]}
+                        problems = [one.message for one in Draft202012Validator(schema).iter_errors(part["example"])]
+                        assert problems == [], path
+    assert examples
 
 
 def test_every_reference_leads_somewhere(served: Schema) -> None:

@@ -81,6 +81,29 @@ def test_organisations(claims: dict[str, Any], orgs: tuple[str, ...]) -> None:
 
 
 @pytest.mark.parametrize(
+    ("said", "name"),
+    [
+        ("Alice Ahlberg", "Alice Ahlberg"),
+        (" J\u006f\u0308rg ", "J\u00f6rg"),
+        # What is no name that people can read in one line is as good as none.
+        ("Alice\nAdmin", ""),
+        ("\u202eecilA", ""),
+        ("a\0b", ""),
+        ("\ud800", ""),
+        ("x" * 129, ""),
+        ("", ""),
+        (None, ""),
+        (7, ""),
+        ({"given": "Alice"}, ""),
+        (["Alice"], ""),
+    ],
+)
+def test_a_name(said: object, name: str) -> None:
+    assert identity_of(TRUE | {"sub": "s", "name": said}, SETTINGS).name == name
+    assert identity_of(TRUE | {"sub": "s"}, SETTINGS).name == ""
+
+
+@pytest.mark.parametrize(
     "claims",
     [
         {"orgs": [{"id": "1"}]},
