@@ -40,6 +40,7 @@ from api.initialize import InitializeController
 from api.me import MeController
 from api.modules import ModulesController
 from api.operations import OperationsController
+from api.profiles import ProfilesController
 from api.provider_work import doing_provider_work
 from api.secrets import SecretsController
 from api.servers import ServersController
@@ -71,6 +72,7 @@ HANDLERS: tuple[ControllerRouterHandler, ...] = (
     ModulesController,
     *modules.ROUTES,
     OperationsController,
+    ProfilesController,
     SecretsController,
     *secrets.ROUTES,
     ServersController,

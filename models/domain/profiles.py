@@ -20,6 +20,7 @@ _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _MEMORY = re.compile(r"([0-9]+(?:\.[0-9]+)?)([KMGT]?)")
 _UNITS = {"": 1, "K": 1024, "M": 1024**2, "G": 1024**3, "T": 1024**4}
 _MAXIMUM_PATH_BYTES = 1024
+_MEANS_SOMETHING = re.compile(r"[\\^$.*+?()\[\]{}|/]")
 
 
 class ProfilesInvalid(Exception):
@@ -39,6 +40,7 @@ class Application(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     """One application type."""
 
     title: str
+    icon: str = ""
     kind: Literal["jupyter", "web"]
     command: tuple[str, ...]
     default: bool = False
@@ -75,6 +77,24 @@ class Application(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
         folder = "/" in self.file_suffixes and (path.endswith("/") or "." not in name)
         if not folder and (path.endswith("/") or not self.opens_file(name)):
             raise ProfileMismatch("filePath", f"{self.title} opens {self._what_it_opens()}")
+
+    @property
+    def file_rule(self) -> str:
+        """What it opens, in words; empty if it opens no file."""
+        return f"{self.title} opens {self._what_it_opens() or 'a file'}" if self.needs_file else ""
+
+    @property
+    def file_pattern(self) -> str:
+        """A regular expression of the paths in normal form that `check_suffix` lets through; empty if it opens no file.
+
+        Of JSON Schema's kind, so that pages can check with it what people type.
+        """
+        if not self.needs_file:
+            return ""
+        endings = "|".join(_MEANS_SOMETHING.sub(r"\\\g<0>", one) for one in self._endings)
+        names = [f"[^/]*({endings})"] if endings else []
+        names += ["[^/]+/", "[^./]+"] if "/" in self.file_suffixes else []
+        return f"^(.*/)?({'|'.join(names) or '[^/]+'})$"
 
     def opens_file(self, name: str) -> bool:
         """Whether a file of this name may be opened."""

@@ -36,10 +36,12 @@ OWNERS = (million.caller(OWNER).email,)
 ACCESS: dict[str, tuple[str, ...]] = {"type": ("user", "group", "org")}
 
 LISTS: dict[str, dict[str, tuple[str, ...]]] = {
+    "/applications": {},
     "/datasets": {"owner": OWNERS},
     "/datasets/{id}/access": ACCESS,
     "/groups": {},
     "/groups/{id}/members": {},
+    "/hardware": {},
     "/modules": {"owner": OWNERS},
     "/modules/{id}/access": ACCESS,
     "/operations": {
@@ -68,8 +70,8 @@ RECORDS = {
     "/operations/{id}/results": identity("operation", 0),
     "/secret/{id}/access": identity("secret", 0),
 }
-WITHOUT_PAGES = {"/templates/tags", "/volume/hardware", "/volume/lua"}
-NO_STATEMENT = {"/volume/hardware", "/volume/lua"}
+NO_STATEMENT = {"/applications", "/hardware", "/volume/hardware", "/volume/lua"}
+WITHOUT_PAGES = {"/templates/tags", *NO_STATEMENT}
 NEEDED = {"root"}
 
 SHARED = sharing.Shareable(

@@ -121,6 +121,7 @@ async def readable(api: Api) -> list[str]:
 
 WITHOUT_A_STATEMENT = (
     *("/authenticated", "/whoami", "/volume/lua", "/volume/hardware", "/volume/files?root=notebooks"),
+    *("/applications", "/hardware"),
     *("/servers?limit=0", "/servers?nonsense=1", "/servers/nonsense"),
 )
 """What is answered, or refused, without one."""

@@ -1,11 +1,14 @@
 """The profiles file: what is shipped, what is refused at load, and which wishes it fulfils."""
 
+import re
 import unicodedata
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from models.domain.profiles import ProfileMismatch, Profiles, ProfilesInvalid, load_profiles
+from models.domain.profiles import Application, ProfileMismatch, Profiles, ProfilesInvalid, load_profiles
 
 VALID = """
 [applications.lab]
@@ -138,3 +141,28 @@ def test_a_path_names_a_file_whatever_its_letters(profiles: Profiles, name: str)
 
 def test_applications_without_a_file_ignore_it(profiles: Profiles) -> None:
     assert profiles.check_file_path("jupyterlab", "/etc/passwd") == ""
+
+
+SUFFIXES: tuple[tuple[str, ...], ...] = ((), (".py",), (".py", ".ipynb"), (".R", "/"), ("/",), ("+x",), (".tar.gz",))
+
+
+@given(
+    st.sampled_from(SUFFIXES),
+    st.from_regex(r"/?([a.+]{1,4}/){0,2}[a.+]{0,3}(\.py|\.R|\.tar\.gz|py|\+x)?/?", fullmatch=True),
+)
+def test_the_pattern_of_a_file_is_what_is_let_through(suffixes: tuple[str, ...], path: str) -> None:
+    names = path.removeprefix("/").removesuffix("/").split("/")
+    if {"", ".", ".."} & {*names}:
+        return  # no path in normal form, which is refused before
+    opener = Application(title="X", kind="web", command=("x",), file="required", file_suffixes=suffixes)
+    try:
+        opener.check_suffix(path)
+        opens = True
+    except ProfileMismatch:
+        opens = False
+    assert (re.search(opener.file_pattern, path) is not None) is opens, opener.file_pattern
+
+
+def test_what_opens_no_file_has_no_rule_for_one() -> None:
+    lab = Application(title="Lab", kind="jupyter", command=("x",), file_suffixes=(".py",))
+    assert (lab.file_pattern, lab.file_rule) == ("", "")
