@@ -1,14 +1,14 @@
 """Activities that bring running servers into line with what their owners may use."""
 
-from collections.abc import Awaitable, Iterable
 from datetime import UTC, datetime, timedelta
+from uuid import UUID
 
-import structlog
 from temporalio import activity
 
 from activities.looks import looks
 from activities.messages import AccessScope, Withdrawn, WorkflowRun
 from activities.share_links import ShareLinks
+from activities.trying import try_each
 from activities.waking import Wake, wake_all
 from models.domain import crash_points
 from models.domain.settings import Settings
@@ -19,9 +19,9 @@ from models.records.lifecycles import Presence
 from models.records.mounts import LostMount
 from models.records.server_shares import LostGuest, Taken
 
-log = structlog.get_logger(__name__)
-
 STOP = "Stop servers that hold what their owners may no longer use"
+# What the log calls a guest whose access does not end.
+_STAYS = "access_not_ended"
 
 # Servers that one look stops: above what one person may have.
 _PAGE = 500
@@ -76,12 +76,16 @@ class Access:
             return None
         taken = Taken(scope=scope.kind, id=scope.object, since=since)
         holders = await server_shares.holders(taken.scope, taken.id)
-        hindered = await _each(self._links.look(one, taken=taken) for one in holders)
+        hindered = await try_each((self._look(one, taken) for one in holders), _STAYS)
         while guests := await server_shares.lost(taken.scope, taken.id, _PAGE):
-            stays = await _each(map(self._end_guest, guests))
+            stays = await try_each(map(self._end_guest, guests), _STAYS)
             if stays is not None:
                 return stays
         return hindered
+
+    async def _look(self, server: UUID, taken: Taken) -> None:
+        await server_shares.note_look(server)
+        await self._links.look(server, taken=taken)
 
     async def _end_guest(self, guest: LostGuest) -> None:
         """At once: nothing of the guest's own is lost by it."""
@@ -121,7 +125,7 @@ class Access:
         if self._settings.on_revoke == "stop":
             await self._stop_due(lost)
         # Whose access stays is tried again by a later sweep.
-        await _each(map(self._end_guest, await server_shares.lost("all", None, _PAGE)))
+        await try_each(map(self._end_guest, await server_shares.lost("all", None, _PAGE)), _STAYS)
         return Withdrawn(left=len(lost))
 
     async def _stop_due(self, lost: list[LostMount]) -> bool:
@@ -136,18 +140,6 @@ class Access:
     def _grace_ends(self) -> datetime:
         """What was lost before this moment is due."""
         return datetime.now(UTC) - timedelta(seconds=self._settings.revoke_grace)
-
-
-async def _each(work: Iterable[Awaitable[None]]) -> Exception | None:
-    """Do one after the other; what was last in the way, if anything: it keeps no other from being done."""
-    hindered: Exception | None = None
-    for one in work:
-        try:
-            await one
-        except Exception as problem:
-            log.warning("access_not_ended", error=str(problem))
-            hindered = problem
-    return hindered
 
 
 async def _goes_away(scope: AccessScope) -> bool:

@@ -5,6 +5,7 @@ from temporalio import activity
 from activities.looks import looks
 from activities.messages import Done, PersonSeen, WorkflowRun
 from activities.steps import of_subject, told
+from activities.trying import try_each
 from activities.waking import Wake, wake_all
 from integrations.file_threads import FileThreads
 from integrations.filesystem import Volumes
@@ -94,8 +95,9 @@ class Persons:
                 running = await self._hub.active(hub_user)
                 if running is None:
                     break
-                for server in running:
-                    await self._hub.stop(hub_user, server)
+                hindered = await try_each((self._hub.stop(hub_user, one) for one in running), "server_not_stopped")
+                if hindered is not None:
+                    raise hindered
                 if not running:
                     await self._hub.remove_user(hub_user)
             else:

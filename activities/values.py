@@ -1,6 +1,7 @@
 """Activities on the values of secrets in Vault: removing them. Servers get theirs by `activities.handover`."""
 
 import asyncio
+import random
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
@@ -9,6 +10,7 @@ from temporalio import activity
 
 from activities.messages import Done, ObjectWish, Reaped
 from activities.steps import of_subject, told
+from activities.trying import try_each
 from integrations.turns import PersonsTurns, Turns
 from integrations.vault import Vault
 from models.domain import crash_points
@@ -107,11 +109,20 @@ class Values:
         due = [one for one in lost if made_at(one) < before]
         if len(lost) > _LARGEST_SHARE * len(all_values):
             due = []
-        for identity in due[:_PAGE]:
+        # In any order: what stays keeps no other for ever.
+        taken = random.sample(due, min(len(due), _PAGE))
+        removed: list[UUID] = []
+
+        async def remove(identity: UUID) -> None:
             await self._vault.destroy(identity)
-        kept = len(lost) - len(due[:_PAGE])
+            removed.append(identity)
+
+        hindered = await try_each(map(remove, taken), "value_not_removed")
+        kept = len(lost) - len(removed)
         if kept:
             log.error("values_without_record_kept", count=kept, of=len(all_values))
-        if due:
-            log.warning("values_without_record_removed", count=len(due[:_PAGE]))
-        return len(due[:_PAGE]), kept
+        if removed:
+            log.warning("values_without_record_removed", count=len(removed))
+        if hindered is not None:
+            raise hindered
+        return len(removed), kept

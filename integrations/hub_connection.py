@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 import httpx
 import msgspec
 
-from models.domain.errors import HubRefused, HubThrottled, HubUnavailable
+from models.domain.errors import NOBODY_BEHIND, HubRefused, HubThrottled, HubUnavailable
 
 T = TypeVar("T")
 
@@ -36,10 +36,10 @@ class HubConnection:
         try:
             answer = await self.client.request(method, url, **more)
         except httpx.HTTPError as error:
-            raise HubUnavailable(f"JupyterHub does not answer ({type(error).__name__}).") from None
+            raise HubUnavailable(f"JupyterHub does not answer ({type(error).__name__}).", away=True) from None
         if answer.status_code == 404 and "json" not in answer.headers.get("content-type", ""):
             # A proxy which does not know the way yet: JupyterHub and the truth service say it in JSON.
-            raise HubUnavailable("JupyterHub is not behind its proxy yet.")
+            raise HubUnavailable("JupyterHub is not behind its proxy yet.", away=True)
         if answer.status_code not in accept:
             require_success(answer, method)
         return answer
@@ -52,7 +52,8 @@ def require_success(answer: httpx.Response, asked: str) -> None:
     if answer.status_code == 429:
         raise HubThrottled("JupyterHub is busy starting other servers.", retry_after=_retry_after(answer))
     if answer.status_code >= 500 or answer.is_redirect:
-        raise HubUnavailable(f"JupyterHub answers {answer.status_code} to {asked}.")
+        away = answer.status_code in NOBODY_BEHIND
+        raise HubUnavailable(f"JupyterHub answers {answer.status_code} to {asked}.", away=away)
     if answer.status_code in (401, 403):
         raise HubRefused(
             f"JupyterHub does not let Notebooks Hub do this ({answer.status_code}): {message_of(answer)}",

@@ -26,7 +26,13 @@ from joserfc.jwk import Key, KeySet
 from msgspec import Struct
 
 from integrations.asked_tokens import AskedTokens
-from models.domain.errors import ActionForbidden, IdentityUnknown, ProviderUnavailable, RequestMalformed
+from models.domain.errors import (
+    NOBODY_BEHIND,
+    ActionForbidden,
+    IdentityUnknown,
+    ProviderUnavailable,
+    RequestMalformed,
+)
 from models.domain.settings import Settings
 
 log = structlog.get_logger(__name__)
@@ -216,6 +222,7 @@ class OidcClient:
             raise ProviderUnavailable(
                 "The sign-in provider does not let this service revoke a token.",
                 hint="Ask an operator to compare NBHUB_OIDC_CLIENT_SECRET with the provider's.",
+                away=True,
             )
         if answer.is_client_error:
             # RFC 7009: it revokes no tokens of this kind, now or later.
@@ -463,7 +470,8 @@ class OidcClient:
             metadata = None
         if metadata is None or metadata.issuer != self._issuer:
             if self._metadata is None:
-                raise ProviderUnavailable("The sign-in provider does not answer, or is another than configured.")
+                message = "The sign-in provider does not answer, or is another than configured."
+                raise ProviderUnavailable(message, away=True)
             self._metadata_until = now + KEYS_FLOOR_SECONDS
             return self._metadata
         self._metadata, self._metadata_until = metadata, now + METADATA_SECONDS
@@ -484,9 +492,11 @@ class OidcClient:
         try:
             answer = await self._http.request(method, url, **more)
         except httpx.HTTPError as error:
-            raise ProviderUnavailable(f"The sign-in provider does not answer ({type(error).__name__}).") from None
+            message = f"The sign-in provider does not answer ({type(error).__name__})."
+            raise ProviderUnavailable(message, away=True) from None
         if answer.is_server_error or answer.is_redirect or answer.status_code in (408, 429):
-            raise ProviderUnavailable(f"The sign-in provider answers {answer.status_code}.")
+            away = answer.status_code in (*NOBODY_BEHIND, 429)
+            raise ProviderUnavailable(f"The sign-in provider answers {answer.status_code}.", away=away)
         return answer
 
 

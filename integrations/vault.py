@@ -232,7 +232,7 @@ class Vault:
                 return
             if self._in_vain != in_vain:
                 # Or whoever waits would do so for one deadline after the other.
-                raise VaultUnavailable(self._last_failure.message, hint=self._last_failure.hint)
+                raise VaultUnavailable(self._last_failure.message, hint=self._last_failure.hint, away=True)
             try:
                 answer = self._client.auth.approle.login(
                     role_id=self._role_id, secret_id=self._secret_id, use_token=False
@@ -272,7 +272,8 @@ def _token(found: object) -> str:
 
 
 def _told(error: Exception) -> VaultUnavailable:
+    away = isinstance(error, hvac.exceptions.VaultDown | requests.RequestException)
     for kind, message, hint in _TOLD:
         if isinstance(error, kind):
-            return VaultUnavailable(message, hint=hint)
-    return VaultUnavailable(f"Vault does not answer as it should ({type(error).__name__}).")
+            return VaultUnavailable(message, hint=hint, away=away)
+    return VaultUnavailable(f"Vault does not answer as it should ({type(error).__name__}).", away=away)

@@ -64,6 +64,8 @@ class Session(Table, db=DB):
     refresh_token_hash = Bytea(null=True, default=None, index=True)
     id_token_hash = Bytea(null=True, default=None, index=True)
     sid = Text(null=True, default=None)
+    # When the provider was last asked to revoke the refresh token of one that has ended.
+    revoke_tried_at = Timestamptz(null=True, default=None)
     created_at = Timestamptz(default=TimestamptzNow())
 
 

@@ -163,14 +163,22 @@ class RequestThrottled(DomainError):
         self.reset = reset
 
 
+NOBODY_BEHIND = (502, 503, 504)
+"""The statuses by which a proxy says that what is behind it does not answer."""
+
+
 class DependencyUnavailable(DomainError):
-    """A part that this needs does not answer; the same request may succeed later (`retry_after` seconds)."""
+    """A part that this needs does not answer; the same request may succeed later (`retry_after` seconds).
+
+    One that is `away` answers nobody: other requests would fare no better now.
+    """
 
     status, name, code = 503, "ServiceUnavailableError", "DEPENDENCY_UNAVAILABLE"
 
-    def __init__(self, message: str, *, retry_after: float = 5, hint: str = "") -> None:
+    def __init__(self, message: str, *, retry_after: float = 5, hint: str = "", away: bool = False) -> None:
         super().__init__(message, hint=hint)
         self.retry_after = retry_after
+        self.away = away
 
 
 class HubUnavailable(DependencyUnavailable):

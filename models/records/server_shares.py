@@ -212,13 +212,18 @@ _SHARED = "(s.share_url IS NOT NULL OR s.shared_with IS NOT NULL)"
 
 
 async def holders(scope: str, identity: UUID | None) -> list[UUID]:
-    """Servers that hold something of a scope and may be shared with somebody."""
+    """Servers that hold something of a scope and may be shared with somebody, those whose turn was longest ago."""
     found = await rows(
-        f"""SELECT DISTINCT s.id FROM server_mount mount JOIN server s ON s.id = mount.server AND {_SHARED}
-             WHERE {SCOPES[scope]} ORDER BY s.id""",
+        f"""SELECT s.id FROM server_mount mount JOIN server s ON s.id = mount.server AND {_SHARED}
+             WHERE {SCOPES[scope]} GROUP BY s.id ORDER BY s.share_looked_at NULLS FIRST, s.id""",
         id=identity,
     )
     return [one["id"] for one in found]
+
+
+async def note_look(server_id: UUID) -> None:
+    """A server is now looked at: its next turn comes last."""
+    await row("UPDATE server SET share_looked_at = now() WHERE id = :server", server=server_id)
 
 
 async def lost(scope: str, identity: UUID | None, limit: int) -> list[LostGuest]:

@@ -296,21 +296,38 @@ async def live_logins(person_id: UUID) -> list[str]:
     return [one["sid"] for one in found]
 
 
-async def unrevoked(person_id: UUID) -> list[tuple[bytes, bytes]]:
-    """The refresh tokens of a person's ended sessions that are still to be revoked: their hash, and encrypted."""
+# Sessions of before these had hashes stand for their tokens themselves.
+_KNOWN_BY = "coalesce(refresh_token_hash, token_hash)"
+
+
+async def unrevoked(person_id: UUID, limit: int) -> list[tuple[bytes, bytes]]:
+    """The refresh tokens of a person's ended sessions that are still to be revoked, at most `limit`: by what they are
+    known, and encrypted. What was tried comes last."""
     found = await rows(
-        """SELECT DISTINCT ON (refresh_token_hash) refresh_token_hash, refresh_token_encrypted FROM session
-            WHERE person = :person AND id_token_hash IS NULL AND refresh_token_encrypted IS NOT NULL""",
+        f"""SELECT {_KNOWN_BY} AS known, (array_agg(refresh_token_encrypted))[1] AS encrypted FROM session
+             WHERE person = :person AND id_token_hash IS NULL AND refresh_token_encrypted IS NOT NULL
+             GROUP BY known ORDER BY max(revoke_tried_at) NULLS FIRST, known LIMIT :limit""",
         person=person_id,
+        limit=limit,
     )
-    return [(one["refresh_token_hash"], one["refresh_token_encrypted"]) for one in found]
+    return [(one["known"], one["encrypted"]) for one in found]
 
 
-async def note_revoked(person_id: UUID, refresh_token_hash: bytes) -> None:
-    """Forget a refresh token that is revoked, but for its hash."""
+async def note_try(person_id: UUID, refresh_token: bytes) -> None:
+    """It is now tried to have a refresh token revoked: all that wait for that come before the next try."""
     await row(
-        """UPDATE session SET refresh_token_encrypted = NULL
-            WHERE person = :person AND refresh_token_hash = :hash AND id_token_hash IS NULL""",
+        f"""UPDATE session SET revoke_tried_at = now()
+             WHERE person = :person AND {_KNOWN_BY} = :token AND id_token_hash IS NULL""",
         person=person_id,
-        hash=refresh_token_hash,
+        token=refresh_token,
+    )
+
+
+async def note_revoked(person_id: UUID, refresh_token: bytes) -> None:
+    """Forget a refresh token that is revoked, but for what it is known by."""
+    await row(
+        f"""UPDATE session SET refresh_token_encrypted = NULL
+             WHERE person = :person AND {_KNOWN_BY} = :token AND id_token_hash IS NULL""",
+        person=person_id,
+        token=refresh_token,
     )

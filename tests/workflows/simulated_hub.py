@@ -45,7 +45,7 @@ class SimulatedHub:
 
     def _answer(self) -> None:
         if self.away:
-            raise HubUnavailable("JupyterHub does not answer.")
+            raise HubUnavailable("JupyterHub does not answer.", away=True)
 
     async def groups(self, prefix: str) -> AsyncIterator[HubGroup]:
         self._answer()

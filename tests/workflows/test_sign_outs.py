@@ -106,7 +106,7 @@ async def test_a_sign_out_has_its_tokens_revoked_and_no_others(ada: SignedIn, re
         assert ada.provider.revoked == ["mine"]
         assert await ada.kept_in_the_hub() == [hub_session_of("elsewhere")]
         await ada.scene.at_rest(ada.subject)
-        assert await sessions.unrevoked(ada.person) == []
+        assert await sessions.unrevoked(ada.person, 9) == []
     await record("sign-out", workflow_id(ada.subject))
 
 
@@ -157,4 +157,4 @@ async def test_a_token_that_nobody_can_read_any_more_is_given_up(ada: SignedIn) 
         await ada.sign_in("mine", key=Fernet.generate_key())
         assert (await ada.scene.ended(await ada.sign_out("mine"))).status is OperationStatus.SUCCEEDED
     assert ada.provider.revoked == []
-    assert await sessions.unrevoked(ada.person) == []
+    assert await sessions.unrevoked(ada.person, 9) == []

@@ -285,7 +285,7 @@ async def to_be_revoked(hub: Place, caller: Caller) -> set[str]:
     """The refresh tokens of a person that the provider is to forget; the workflow that sees to it was woken."""
     assert Subject(Subject.SIGN_OUT, caller.id) in cast(RecordedWakes, hub.services.workflows).subjects
     key = Fernet(hub.settings.session_key)
-    return {key.decrypt(encrypted).decode() for _, encrypted in await sessions.unrevoked(caller.id)}
+    return {key.decrypt(encrypted).decode() for _, encrypted in await sessions.unrevoked(caller.id, 9)}
 
 
 @pytest.mark.parametrize("how", ["logout", "replay"])
@@ -501,7 +501,7 @@ async def test_a_release_ends_the_sessions_of_the_person(hub: Place) -> None:
         wished = await row("SELECT actor <> subject AS by_admin FROM operation WHERE kind = 'person.sign_out'")
         assert wished is not None
         assert wished["by_admin"]
-        assert len(await sessions.unrevoked(caller.id)) == 1
+        assert len(await sessions.unrevoked(caller.id, 9)) == 1
 
 
 async def test_a_token_from_before_a_release_does_not_undo_it(hub: Place) -> None:

@@ -3,6 +3,7 @@
 import asyncio
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, cast
 from uuid import UUID
@@ -14,23 +15,26 @@ from temporalio.testing import ActivityEnvironment
 from activities import access, values, watching
 from activities.access import Access
 from activities.filesystem import Filesystem
+from activities.messages import WorkflowRun
+from activities.persons import Persons
 from activities.share_links import ShareLinks
 from activities.watching import Watching
 from integrations.file_threads import FileThreads
 from integrations.filesystem import Maker, Volumes
 from integrations.hub_connection import HubConnection
-from integrations.jupyterhub import JupyterHub
+from integrations.jupyterhub import HubServer, JupyterHub
 from integrations.truth import Failure, Truth
 from integrations.turns import Turns
 from models.database import engine
 from models.database.sql import row
+from models.database.transactions import Transaction
 from models.domain.errors import HubUnavailable, VaultUnavailable
 from models.domain.ids import new_id
 from models.domain.kinds import Root
 from models.domain.settings import Settings
 from models.domain.values import Caller, Subject, Wish
 from models.ledger import claims
-from models.records import datasets, secrets, server_shares
+from models.records import datasets, persons, secrets, server_shares
 from models.records.volumes import CLAIM, NewEntry
 from tests.people import make_person
 from tests.servers import make_server
@@ -194,6 +198,24 @@ async def test_guests_whose_access_does_not_end_keep_no_others_from_being_ended(
     assert ended == [carols]
 
 
+async def test_a_jupyterhub_that_is_away_is_asked_for_a_few_and_next_for_others(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await world.shared(world.mallory, guests=6)
+    await world.shared(world.carol, guests=2)
+    asked: list[str] = []
+
+    async def take_back(_: ShareLinks, server: UUID, names: list[str]) -> None:
+        asked.extend(names)
+        raise HubUnavailable("JupyterHub does not answer.", away=True)
+
+    monkeypatch.setattr(ShareLinks, "take_back", take_back)
+    for _ in range(3):
+        await ActivityEnvironment().run(world.access.sweep)
+    assert len(asked) == 9
+    assert len(set(asked)) == 8
+
+
 async def test_servers_that_cannot_be_looked_at_keep_no_others_from_it(world: World) -> None:
     """Whatever a look finds, or finds in its way, the next ones are of others."""
     many = {await world.shared(world.mallory) for _ in range(3)}
@@ -280,3 +302,54 @@ async def test_a_value_that_cannot_be_removed_keeps_no_others_from_being_removed
     for _ in range(2):
         await ActivityEnvironment().run(activity)
     assert vault.destroyed == [carols]
+
+
+def _id_of(moment: datetime) -> UUID:
+    """An id as if it were made then."""
+    return UUID(int=(int(moment.timestamp() * 1000) << 80) | (new_id().int % 2**80))
+
+
+async def test_a_value_that_nothing_explains_and_that_stays_keeps_no_others(world: World) -> None:
+    old = datetime.now(UTC) - timedelta(days=30)
+    lost, known = [_id_of(old) for _ in range(4)], [_id_of(old) for _ in range(4)]
+    for identity in known:
+        await claims.take(new_id(), secrets.KIND, identity, world.carol)
+    asked: list[UUID] = []
+
+    class Vault:
+        configured = True
+
+        async def destroy(self, identity: UUID) -> None:
+            asked.append(identity)
+            if identity == asked[0]:
+                raise VaultUnavailable("Vault refuses this service.")
+
+        async def identities(self) -> list[UUID]:
+            return [*lost, *known]
+
+    with pytest.raises(VaultUnavailable):
+        await ActivityEnvironment().run(values.Values(cast(Any, Vault()), Turns(4)).reap_values)
+    assert sorted(asked) == sorted(lost)
+
+
+async def test_a_server_that_does_not_stop_keeps_no_other_of_its_owner_who_was_released(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with Transaction():
+        person, _ = await persons.release(world.mallory.email, world.mallory)
+    name = await persons.hub_user_of(person)
+    world.hub.users.add(name)
+    for server in ("stuck", "other", "third"):
+        world.hub.known[name, server] = HubServer(user=name, name=server, ready=True, stopped=False)
+    asked: list[str] = []
+
+    async def stop(_user: str, server: str) -> None:
+        asked.append(server)
+        if server == "stuck":
+            raise HubUnavailable("JupyterHub answers 500 to DELETE.")
+
+    monkeypatch.setattr(world.hub, "stop", stop)
+    activity = Persons(cast(JupyterHub, world.hub), world.settings, world.wake, FileThreads()).remove_hub_user
+    with pytest.raises(HubUnavailable):
+        await ActivityEnvironment().run(activity, WorkflowRun(subject=person, workflow_id="w", run_id="r"))
+    assert sorted(asked) == ["other", "stuck", "third"]
