@@ -7,14 +7,12 @@ hash, for a time, and so much of it.
 
 import asyncio
 import time
-from collections import Counter
 from collections.abc import Awaitable, Callable
-from contextlib import nullcontext
 from hashlib import sha256
 from typing import Generic, TypeVar
 
-from integrations.turns import Turns
-from models.domain.errors import IdentityUnknown, RequestThrottled
+from integrations.turns import SharedTurns
+from models.domain.errors import IdentityUnknown
 
 REFUSED_SECONDS = 5.0
 """How long a refused token stays refused: longer than it takes to ask, and shorter than anybody notices."""
@@ -23,8 +21,6 @@ MOST_REMEMBERED = 10_000
 MOST_ASKED = 4
 MOST_WAITING = 100
 """People who sign in to JupyterHub come with tokens that are new here: a whole course of them has to find room."""
-MOST_OF_ADDRESS = 75
-"""Of all that are asked about and wait. A course comes from JupyterHub's address alone."""
 
 Answer = TypeVar("Answer")
 
@@ -57,11 +53,7 @@ class AskedTokens(Generic[Answer]):
         self.refused = Remembered(REFUSED_SECONDS)
         self.known = Remembered(KNOWN_SECONDS)
         self._asked: dict[bytes, asyncio.Task[Answer]] = {}
-        self._turns = asyncio.Semaphore(MOST_ASKED)
-        # One address leaves the others a turn.
-        self._turns_of = Turns(MOST_ASKED - 1)
-        self._unknown: dict[bytes, str | None] = {}
-        self._unknown_of: Counter[str | None] = Counter()
+        self._turns = SharedTurns(MOST_ASKED, MOST_WAITING)
 
     async def answer(
         self,
@@ -74,7 +66,7 @@ class AskedTokens(Generic[Answer]):
 
         One that nobody knows yet waits for its turn, if `admit` raises nothing; without that it is known. Raises what
         `ask` raises: `IdentityUnknown` for some seconds without asking again, and `RequestThrottled` where too many
-        unknown tokens wait, or too many that came from the same `address`.
+        unknown tokens wait, and from no other `address` more.
         """
         digest = sha256(token.encode()).digest()
         if digest in self.refused:
@@ -83,25 +75,23 @@ class AskedTokens(Generic[Answer]):
         if asked is None:
             if admit is None or digest in self.known:
                 question = self._outcome(digest, ask)
-            elif self._has_room(address):
-                admit()
-                self._unknown[digest] = address
-                self._unknown_of[address] += 1
-                question = self._in_turn(digest, ask, address)
             else:
-                raise RequestThrottled("Too many unknown tokens are being looked at.", hint="Try again in a moment.")
+                self._turns.require_room(address)
+                admit()
+                question = self._in_turn(digest, ask, address, self._turns.join(address))
             asked = self._asked[digest] = asyncio.create_task(question)
             asked.add_done_callback(lambda done: self._ended(digest, done))
         # Whoever gives up does not end it for the others.
         return await asyncio.shield(asked)
 
-    def _has_room(self, address: str | None) -> bool:
-        of_address = self._unknown_of[address] if address is not None else 0
-        return len(self._unknown) < MOST_ASKED + MOST_WAITING and of_address < MOST_OF_ADDRESS
-
-    async def _in_turn(self, digest: bytes, ask: Callable[[], Awaitable[Answer]], address: str | None) -> Answer:
-        async with self._turns_of.of(address) if address is not None else nullcontext(), self._turns:
+    async def _in_turn(
+        self, digest: bytes, ask: Callable[[], Awaitable[Answer]], address: str | None, place: asyncio.Future[None]
+    ) -> Answer:
+        try:
+            await place
             return await self._outcome(digest, ask)
+        finally:
+            self._turns.give_back(address, place)
 
     async def _outcome(self, digest: bytes, ask: Callable[[], Awaitable[Answer]]) -> Answer:
         try:
@@ -114,11 +104,6 @@ class AskedTokens(Generic[Answer]):
 
     def _ended(self, digest: bytes, asked: "asyncio.Task[Answer]") -> None:
         del self._asked[digest]
-        if digest in self._unknown:
-            address = self._unknown.pop(digest)
-            self._unknown_of[address] -= 1
-            if not self._unknown_of[address]:
-                del self._unknown_of[address]
         if not asked.cancelled():
             # Told to whoever still waits; nobody may.
             asked.exception()

@@ -99,6 +99,18 @@ class HeldProvider(FakeProvider):
         self.let = asyncio.Event()
         self.busy = asyncio.Event()
         self.under_way = self.most = 0
+        self._held: list[asyncio.Future[None]] = []
+        self._left = 0
+
+    def answer(self, count: int) -> None:
+        """Answer about so many more that are held."""
+        self._left = count
+        self._go_on()
+
+    def _go_on(self) -> None:
+        while self._left and self._held:
+            self._left -= 1
+            self._held.pop(0).set_result(None)
 
     async def handle(self, request: httpx.Request) -> httpx.Response:
         form = httpx.QueryParams(request.content.decode())
@@ -119,7 +131,13 @@ class HeldProvider(FakeProvider):
         # As many as one address has.
         if self.under_way == MOST_ASKED - 1:
             self.busy.set()
-        await self.let.wait()
+        self._held.append(asyncio.get_running_loop().create_future())
+        held = self._held[-1]
+        self._go_on()
+        let = asyncio.create_task(self.let.wait())
+        either: list[asyncio.Future[Any]] = [held, let]
+        await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+        let.cancel()
         self.under_way -= 1
         return httpx.Response(400 if "refresh_token" in form else 200, json={"active": False})
 
