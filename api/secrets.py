@@ -6,7 +6,7 @@ on with, overwritten or removed later.
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from typing import Annotated
 from uuid import UUID
 
@@ -75,7 +75,7 @@ class SecretsController(Controller):
                 async with write.claimed(KIND, identity) as claim:
                     identity = claim.subject
                     values["value_version"] = await services.vault.put(identity, data.value, after=0)
-            async with services.value_turns, write:
+            async with _recorded(services, data.value), write:
                 await secrets.create(identity, owner, values, write.caller)
                 made = await secrets.read(identity, write.caller)
                 write.done(view_of(made, write.caller, services.settings), version=made.version)
@@ -107,7 +107,7 @@ class SecretsController(Controller):
                 changed_secret(data, before, services.settings)
                 async with write.claimed(KIND, id):
                     version = await services.vault.put(id, data.value, after=before.value_version)
-            async with services.value_turns, write:
+            async with _recorded(services, data.value), write:
                 found = await secrets.read(id, write.caller, Level.WRITE, lock=True)
                 write.require_match(found.version)
                 values = changed_secret(data, found, services.settings)
@@ -136,6 +136,11 @@ async def _turn(services: Services, person: UUID, value: object) -> AsyncIterato
         yield
     finally:
         turns.give_back()
+
+
+def _recorded(services: Services, value: object) -> AbstractAsyncContextManager[None]:
+    """A turn to record a value that Vault has; who brings none waits for nobody who does."""
+    return nullcontext() if value is UNSET else services.value_turns
 
 
 ROUTES = [

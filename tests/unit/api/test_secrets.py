@@ -638,9 +638,12 @@ async def test_who_writes_many_values_keeps_nobody_else_waiting(bench: Bench) ->
             answer = await write(api.bob, "quick")
             assert answer.status_code == 200, answer.text
     assert not any(one.done() for one in many)
-    # What has no value waits for none.
-    bare = await api.alice.post("/secrets", json={"secretName": unique("S_"), "type": "raw"})
-    assert bare.status_code == 200, bare.text
+    # What has no value waits for none, nor while others are recorded.
+    async with asyncio.timeout(30), services.value_turns, services.value_turns:
+        bare = await api.alice.post("/secrets", json={"secretName": unique("S_"), "type": "raw"})
+        assert bare.status_code == 200, bare.text
+        renamed = await api.alice.patch(f"/secret/{bare.json()['_id']}", json={"description": "without a value"})
+        assert renamed.status_code == 200, renamed.text
     vault.go_on.set()
     assert {one.status_code for one in await asyncio.gather(*many)} == {200}
     assert vault.most == 2
