@@ -20,6 +20,7 @@ from litestar.types import ASGIApp, ControllerRouterHandler, Middleware, Receive
 from api import codec, datasets, groups, modules, secrets
 from api.auth import AuthController
 from api.datasets import DatasetsController
+from api.directory import DirectoryController
 from api.groups import GroupsController
 from api.health import HealthController
 from api.http import openapi
@@ -64,6 +65,7 @@ HANDLERS: tuple[ControllerRouterHandler, ...] = (
     *codec.ROUTES,
     DatasetsController,
     *datasets.ROUTES,
+    DirectoryController,
     GroupsController,
     *groups.ROUTES,
     HealthController,

@@ -12,6 +12,7 @@ from api.http.dependencies import Read
 from api.http.fields import AnswerBody
 from api.http.openapi import shown
 from api.http.policy import Policy, needs
+from models.access import directory
 from models.ledger import quotas
 from models.records import persons
 from models.records.persons import MOST_MEMBERSHIPS, Membership
@@ -71,6 +72,13 @@ class MeView(AnswerBody, frozen=True, kw_only=True):
         Meta(description=f"Those that one is in, the longest memberships first, at most {MOST_MEMBERSHIPS}."),
     ]
     can: Annotated[CanView, Meta(description="What one may do.")]
+    directory: Annotated[
+        str,
+        Meta(
+            description="Whom `GET /people` finds beside those with whom one has dealings.",
+            extra_json_schema={"enum": list(directory.PEOPLE)},
+        ),
+    ]
     usage: Annotated[Uses, Meta(description="What one has, and may have, as `GET /me/usage` tells it.")]
     name: Annotated[str | None, Meta(description="What the sign-in provider calls one; absent if it says nothing.")] = (
         None
@@ -106,6 +114,7 @@ _EXAMPLE = MeView(
         create_secret=True,
         create_group=True,
     ),
+    directory="none",
     usage=_EXAMPLE_USAGE,
 )
 
@@ -134,6 +143,7 @@ class MeController(Controller):
             groups=[_membership(one) for one in found.memberships[:MOST_MEMBERSHIPS]],
             more_groups=len(found.memberships) > MOST_MEMBERSHIPS or None,
             can=_can(usage, read),
+            directory=directory.scope_of(caller, read.settings.directory),
             usage=usage,
         )
 

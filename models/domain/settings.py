@@ -248,6 +248,13 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     org_names: Annotated[
         Words, about("Organisations that can be shared with before anybody of them has signed in, comma separated.")
     ] = ()
+    directory: Annotated[
+        str,
+        Meta(pattern="^(none|organisation|all)$"),
+        about(
+            "Whom people find to share with, by how an address or a name begins: `none` but those with whom they share a group or something else, also those of their `organisation`, or `all` who have signed in. The latter two also tell what people are called, and `all` which organisations there are. Admins find all."
+        ),
+    ] = "none"
     hub_group_prefix: Annotated[
         str,
         Meta(min_length=1, max_length=64, pattern="^[A-Za-z0-9._-]+$"),

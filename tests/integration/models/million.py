@@ -78,8 +78,8 @@ _GRANTS_OF_ONE = f"""
 
 _STATEMENTS = {
     "person": f"""
-        INSERT INTO person (id, issuer, subject, email, hub_user, initialized_at)
-        SELECT {_id("person")}, 'crowd', n::text, 'p' || n || '@example.org', 'p' || n, now()
+        INSERT INTO person (id, issuer, subject, email, name, hub_user, initialized_at)
+        SELECT {_id("person")}, 'crowd', n::text, 'p' || n || '@example.org', 'P' || n, 'p' || n, now()
           FROM generate_series(0, {PERSONS - 1}) n
     """,
     "person_org": f"""

@@ -19,7 +19,7 @@ import httpx
 import pytest
 
 from api.document import rendered
-from models.access import principals, sharing
+from models.access import directory, principals, sharing
 from models.access.permissions import Level
 from models.access.principals import PersonRef, Principals
 from models.database import transactions
@@ -50,6 +50,8 @@ LISTS: dict[str, dict[str, tuple[str, ...]]] = {
         "kind": ("module.create", "server.start"),
     },
     "/operations/{id}/results": {},
+    "/orgs": {},
+    "/people": {"q": ("P12", "p1@", "nobody")},
     "/secret/{id}/access": ACCESS,
     "/secrets": {"owner": OWNERS, "type": ("raw", "file"), "name": ("THING", "rare")},
     "/servers": {"owner": OWNERS, "type": ("user", "rare"), "name": ("SERVER", "rare", "nothing", "zq")},
@@ -71,8 +73,8 @@ RECORDS = {
     "/secret/{id}/access": identity("secret", 0),
 }
 NO_STATEMENT = {"/applications", "/hardware", "/volume/hardware", "/volume/lua"}
-WITHOUT_PAGES = {"/templates/tags", *NO_STATEMENT}
-NEEDED = {"root"}
+WITHOUT_PAGES = {"/people", "/templates/tags", *NO_STATEMENT}
+NEEDED = {"q", "root"}
 
 SHARED = sharing.Shareable(
     id=identity("dataset", 0),
@@ -284,6 +286,8 @@ READS: dict[str, Callable[[], Awaitable[object]]] = {
     ),
     "explain": lambda: sharing.explain(SHARED, million.caller(MEMBER).email, million.caller(STRANGER)),
     "released_person": lambda: sharing.revoke(SHARED, Principals(persons=[PERSON], groups=[], orgs=[]), Level.READ),
+    "people_of_an_organisation": lambda: directory.find_people(million.caller(MEMBER), "p12", "organisation"),
+    "organisations_of_all": lambda: directory.list_orgs(million.caller(STRANGER), "all", ("x",), after="", limit=51),
     "named": lambda: principals.find([], ["g7", str(identity("group", 8))], ["org1"], ()),
     "watched": lambda: server_watch.watched(None, 500),
     "watched_further": lambda: server_watch.watched(identity("server", 1000), 500),

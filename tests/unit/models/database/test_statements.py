@@ -17,6 +17,7 @@ from uuid import UUID
 import asyncpg
 import pytest
 
+from models.access import directory
 from models.database.sql import translated
 from models.domain.kinds import TABLES, TRASHABLE
 from models.domain.values import Caller, Subject
@@ -44,6 +45,7 @@ def _plan(kind: str, wish: Presence) -> ObjectPlan:
 
 
 ANY_OF: dict[str, list[Any]] = {
+    "find_people.scope": list(directory.PEOPLE),
     "caller": [Caller(id=_NOBODY, email="")],
     "column": ["person", "user_group", "org"],
     "for_update": [False, True],
