@@ -8,7 +8,7 @@ ARGS ?=
 export PATH := $(CURDIR)/.tools/bin:$(PATH)
 BIN := .venv/bin
 
-.PHONY: help setup packages demo up down test test-fast test-slow compose-test test-vault test-bodies audit lint types arch migrate migration openapi fuzz histories bench
+.PHONY: help setup packages demo up down test test-fast test-slow compose-test test-vault test-bodies audit lint types arch migrate migration openapi fuzz histories bench client
 
 help: ## List the commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -32,6 +32,9 @@ test: lint types arch test-fast test-slow ## Every check and every test, on the 
 
 packages: setup ## Install what else the tests need of Debian, as root; otherwise say what is missing
 	@$(BIN)/python -m stack.tools
+
+client: setup ## Write the synchronous client from the asynchronous one
+	@$(BIN)/python client/generate_sync.py
 
 test-fast: packages ## Tests that need no more than PostgreSQL, in parallel
 	@$(BIN)/pytest -q -n 2 --dist loadfile tests/unit tests/contract tests/architecture tests/checklist $(ARGS)

@@ -15,7 +15,8 @@ from stack.cli import parse
 from tests.architecture.test_wiring import modules_of, parsed
 from tests.project import PROJECT
 
-PAGES = sorted(path for folder in ("", "docs", "docs/decisions", "deploy") for path in (PROJECT / folder).glob("*.md"))
+FOLDERS = ("", "docs", "docs/decisions", "deploy", "client")
+PAGES = sorted(path for folder in FOLDERS for path in (PROJECT / folder).glob("*.md"))
 
 
 def name_of(page: Path) -> str:
@@ -43,7 +44,7 @@ def test_what_is_run_by_make_exists(page: Path) -> None:
 
 @pytest.mark.parametrize("page", PAGES, ids=name_of)
 def test_files_that_are_named_exist(page: Path) -> None:
-    packages = r"(?:api|workflows|activities|integrations|models|hub|stack|tests|docs|deploy)"
+    packages = r"(?:api|workflows|activities|integrations|models|hub|stack|client|tests|docs|deploy)"
     for file in re.findall(rf"`({packages}/[\w./-]*)`", page.read_text()):
         assert (PROJECT / file).exists(), file
 

@@ -1,0 +1,58 @@
+"""Modules: software that servers load."""
+
+from collections.abc import Iterable
+
+from msgspec import UNSET, UnsetType
+
+from nbhub.asynchronous.lists import AsyncPages
+from nbhub.asynchronous.records import AsyncTrashed, etag_of, given, only
+from nbhub.models import Module, ModuleCall
+
+
+class AsyncModules(AsyncTrashed[Module]):
+    """One's own modules, those that are shared with one, and featured ones."""
+
+    kind, noun, collection, single = Module, "module", "/modules", "/modules"
+
+    def _names(self, record: Module) -> list[str]:
+        return [record.name, f"{record.name}/{record.version}"]
+
+    def list(self, *, owner: str | None = None) -> AsyncPages[Module]:
+        """All that one may see, newest first; for admins, what one `owner` has."""
+        return self._all({"owner": owner})
+
+    async def create(
+        self,
+        name: str,
+        version: str,
+        *,
+        lua_module_file: Iterable[ModuleCall] | None = None,
+        description: str | None = None,
+        featured: bool | None = None,
+        owner: str | None = None,
+        wait: float | None = None,
+    ) -> Module:
+        """Make one, with an empty directory for its binaries, and its modulefile."""
+        calls = None if lua_module_file is None else list(lua_module_file)
+        body = only(
+            name=name, version=version, luaModuleFile=calls, description=description, featured=featured, owner=owner
+        )
+        return await self._settled(Module, "POST", "/modules", body=body, wait=wait)
+
+    async def update(
+        self,
+        reference: str | Module,
+        *,
+        name: str | UnsetType = UNSET,
+        version: str | UnsetType = UNSET,
+        lua_module_file: Iterable[ModuleCall] | UnsetType = UNSET,
+        description: str | None | UnsetType = UNSET,
+        featured: bool | UnsetType = UNSET,
+        wait: float | None = None,
+        if_match: str | None = None,
+    ) -> Module:
+        """Change what is given. Raises `Stale` if the record that is given has changed since it was read."""
+        calls = UNSET if isinstance(lua_module_file, UnsetType) else list(lua_module_file)
+        body = given(name=name, version=version, luaModuleFile=calls, description=description, featured=featured)
+        path = self._path(await self._id_of(reference))
+        return await self._settled(Module, "PATCH", path, body=body, wait=wait, if_match=etag_of(reference, if_match))

@@ -1,0 +1,377 @@
+"""The records and answers of Notebooks Hub.
+
+Fields that a newer Notebooks Hub adds are ignored, and words such as a status are plain text, so that this client
+outlives a change of the other side. Times have their time zone. A record that was read by itself knows its `etag`: an
+update that is given the record, and not its name, takes place only if it has not changed since.
+"""
+
+from datetime import datetime
+from typing import Any, Protocol
+
+from msgspec import Struct, field
+
+from nbhub.display import card_of
+
+
+class Record(Protocol):
+    """What has an id and a name."""
+
+    @property
+    def id(self) -> str: ...
+
+    @property
+    def name(self) -> str: ...
+
+
+class Model(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Base of all of them."""
+
+    def _repr_html_(self) -> str:
+        return card_of(self)
+
+
+class Candidate(Model, frozen=True, kw_only=True):
+    """What may be meant by a name."""
+
+    id: str
+    name: str
+
+
+class Versioned(Model, frozen=True, kw_only=True):
+    """A record of which changes are told apart."""
+
+    id: str = field(name="_id")
+    etag: str | None = None
+    """What it was read as; None in a list."""
+
+
+class Template(Versioned, frozen=True, kw_only=True):
+    """What a server is made of."""
+
+    name: str
+    description: str
+    type: str
+    application_type: str = field(name="applicationType")
+    hardware: str
+    public: bool
+    creator: str
+    datasets: list[str]
+    modules: list[str]
+    secrets: list[str]
+    tags: list[str]
+    server_name: str = field(name="serverName")
+    timestamp: datetime
+    featured_image: str | None = field(default=None, name="featuredImage")
+    file_path: str | None = field(default=None, name="filePath")
+
+
+class LastError(Model, frozen=True, kw_only=True):
+    """Why a server failed to start, or ended."""
+
+    code: str
+    message: str
+    at: datetime
+    hint: str | None = None
+    log: str | None = None
+    """The last lines of its log."""
+
+
+class Server(Versioned, frozen=True, kw_only=True):
+    """A notebook server. `status` is one of `stopped`, `starting`, `running`, `stopping`."""
+
+    name: str
+    owner: str
+    status: str
+    url: str
+    application_type: str = field(name="applicationType")
+    template_id: str = field(name="templateId")
+    template: Template = field(name="templateData")
+    """As the server keeps it: not every change of a template reaches its servers."""
+    operation: str | None = None
+    """Id of the one in progress."""
+    last_error: LastError | None = None
+    access_ends_at: datetime | None = None
+    """When it is stopped because of what its owner may not use any more."""
+
+
+class ServerShare(Model, frozen=True, kw_only=True):
+    """The link that shares a server, and with whom it is shared, as last seen."""
+
+    url: str | None
+    users: list[str]
+    groups: list[str]
+    as_of: datetime | None = None
+    expires_at: datetime | None = None
+    reason: str | None = None
+    """Why there is no link."""
+
+
+class SharedServer(Model, frozen=True, kw_only=True):
+    """A server that has a link or is shared."""
+
+    id: str = field(name="_id")
+    name: str
+    owner: str
+    users: list[str]
+    groups: list[str]
+    url: str | None = None
+    as_of: datetime | None = None
+    expires_at: datetime | None = None
+
+
+class Dataset(Versioned, frozen=True, kw_only=True):
+    """A directory of data that can be shared."""
+
+    name: str
+    owner: str
+    write_access: bool
+    """Whether the caller may change it."""
+    description: str | None = None
+
+
+class Group(Versioned, frozen=True, kw_only=True):
+    """People whom one shares with under one name."""
+
+    name: str
+    manager: bool
+    """Whether the caller is one."""
+    member: bool
+    shown: bool | None = None
+    """Whether its directory is in the caller's servers."""
+
+
+class ModuleCall(Model, frozen=True, kw_only=True):
+    """One call of a modulefile: a function of `Hub.lua_functions()`, and its arguments."""
+
+    id: str
+    arguments: list[str]
+
+
+class Module(Versioned, frozen=True, kw_only=True):
+    """Software that servers load by `module load name/version`."""
+
+    name: str
+    version: str
+    owner: str
+    featured: bool
+    write_access: bool
+    lua_module_file: list[ModuleCall] = field(name="luaModuleFile")
+    description: str | None = None
+
+
+class Secret(Versioned, frozen=True, kw_only=True):
+    """A secret without its value, which nobody reads but the servers that it is for."""
+
+    name: str = field(name="secretName")
+    type: str
+    owner: str
+    write_access: bool
+    engine: str
+    secret_path: str
+    mount_path: str
+    version: int | None = None
+    description: str | None = None
+
+
+class Access(Model, frozen=True, kw_only=True):
+    """Who has which access."""
+
+    entity: str
+    type: str
+    access: str
+    id: str | None = field(default=None, name="_id")
+
+
+class Way(Model, frozen=True, kw_only=True):
+    """One reason for which somebody has access."""
+
+    type: str
+    access: str
+    entity: str | None = None
+    expires_at: datetime | None = None
+
+
+class Explanation(Model, frozen=True, kw_only=True):
+    """Which access somebody has, and why."""
+
+    email: str
+    via: list[Way]
+    access: str | None = None
+
+
+class Entry(Model, frozen=True, kw_only=True):
+    """A file or directory at `path/name`. `title` is the name of the record whose directory it is."""
+
+    name: str
+    path: str
+    root: str
+    type: str
+    title: str | None = None
+
+
+class File(Model, frozen=True, kw_only=True):
+    """What was made or written."""
+
+    name: str
+    path: str
+    root: str
+    type: str
+    content: str | None = None
+    size: int | None = None
+
+
+class Step(Model, frozen=True, kw_only=True):
+    """One step of an operation."""
+
+    name: str
+    status: str
+    started_at: datetime
+    ended_at: datetime | None = None
+    detail: str | None = None
+    attempt: int | None = None
+    next_try_at: datetime | None = None
+    troubled_since: datetime | None = None
+
+
+class LeftOut(Model, frozen=True, kw_only=True):
+    """What of a template a server does not get, and why."""
+
+    kind: str
+    id: str = field(name="_id")
+    reason: str
+
+
+class OperationError(Model, frozen=True, kw_only=True):
+    """Why an operation failed, and what to do next."""
+
+    code: str
+    message: str
+    hint: str | None = None
+
+
+class OperationState(Versioned, frozen=True, kw_only=True):
+    """Something that was asked for, how far it is, and how it ended.
+
+    `status` is one of `queued`, `running`, `succeeded`, `failed`, `cancelled`.
+    """
+
+    kind: str
+    subject: str
+    subject_kind: str
+    actor: str
+    status: str
+    created_at: datetime
+    steps: list[Step]
+    started_at: datetime | None = None
+    ended_at: datetime | None = None
+    superseded_by: str | None = None
+    error: OperationError | None = None
+    left_out: list[LeftOut] = field(default_factory=list)
+    waits_for: str | None = None
+    """What is missing for it to go on, in words."""
+    workflow_url: str | None = None
+
+    @property
+    def name(self) -> str:
+        """What it does, in place of a name."""
+        return self.kind
+
+    @property
+    def ended(self) -> bool:
+        """Whether nothing more will come of it."""
+        return self.status in ("succeeded", "failed", "cancelled")
+
+
+class Result(Model, frozen=True, kw_only=True):
+    """What an operation came to for one person, group or organisation."""
+
+    entity: str
+    type: str
+    outcome: str
+    detail: str | None = None
+
+
+class Tag(Model, frozen=True, kw_only=True):
+    """A tag, and how many templates have it."""
+
+    id: str = field(name="_id")
+    name: str
+    count: int
+
+
+class Use(Model, frozen=True, kw_only=True):
+    """How much of something one uses; without `limit` it is not limited."""
+
+    used: int
+    limit: int | None = None
+
+
+class Version(Model, frozen=True, kw_only=True):
+    """Which Notebooks Hub answers."""
+
+    version: str
+    api: str
+    commit: str | None = None
+
+
+class Check(Model, frozen=True, kw_only=True):
+    """Whether something that Notebooks Hub needs is there."""
+
+    status: str
+    latency_ms: float
+    error: str | None = None
+
+
+class Health(Model, frozen=True, kw_only=True):
+    """Whether everything is there."""
+
+    status: str
+    checks: dict[str, Check]
+    folders: dict[str, Check] = {}
+
+    @property
+    def ok(self) -> bool:
+        """Whether nothing is missing."""
+        return self.status == "ok"
+
+
+class Tokens(Model, frozen=True, kw_only=True):
+    """What a sign-in gives. Its text form shows none of them."""
+
+    access_token: str
+    expires_at: int
+    """Seconds since 1970."""
+    expires_in: int
+    id_token: str
+    scope: str
+    token_type: str
+    refresh_token: str | None = None
+
+    def __repr__(self) -> str:
+        return f"Tokens(expires_at={self.expires_at})"
+
+
+class ErrorDetail(Model, frozen=True, kw_only=True):
+    """One thing that is wrong with a request: where, and what."""
+
+    path: str
+    code: str
+    message: str
+    info: dict[str, Any] = {}
+
+
+class ErrorBody(Model, frozen=True, kw_only=True):
+    """A refusal."""
+
+    status: int = field(name="statusCode")
+    name: str
+    message: str
+    code: str
+    hint: str | None = None
+    details: list[ErrorDetail] = []
+
+
+class ErrorEnvelope(Model, frozen=True, kw_only=True):
+    """How a refusal is sent."""
+
+    error: ErrorBody

@@ -1,0 +1,1 @@
+"""The client for programs without `async`, made of `nbhub/asynchronous` by `make client`."""

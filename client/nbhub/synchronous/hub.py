@@ -1,0 +1,174 @@
+# Made of nbhub/asynchronous/hub.py by `make client`: change it there.
+"""The client: everything begins here."""
+
+import builtins
+from collections.abc import Callable
+from typing import Any, Self
+
+import httpx2
+import msgspec
+
+from nbhub.answers import read
+from nbhub.credentials import found
+from nbhub.models import Health, OperationState, Tokens, Use, Version
+from nbhub.synchronous.datasets import Datasets
+from nbhub.synchronous.files import Files
+from nbhub.synchronous.groups import Groups
+from nbhub.synchronous.lists import Pages
+from nbhub.synchronous.modules import Modules
+from nbhub.synchronous.operations import PlainOperation
+from nbhub.synchronous.secrets import Secrets
+from nbhub.synchronous.servers import Servers
+from nbhub.synchronous.templates import Templates
+from nbhub.synchronous.transport import MOST_RETRIES, TIMEOUT_SECONDS, Transport, segment
+
+
+class Operations:
+    """What was asked for: by oneself, or about what is one's own."""
+
+    def __init__(self, transport: Transport) -> None:
+        self._transport = transport
+
+    def list(
+        self, *, subject: str | None = None, status: str | None = None, kind: str | None = None
+    ) -> Pages[OperationState]:
+        """Newest first: about one record, in one status, or of one kind such as `server.start`."""
+        return Pages(
+            self._transport, "/operations", OperationState, {"subject": subject, "status": status, "kind": kind}
+        )
+
+    def get(self, id: str) -> PlainOperation:
+        """One by its id, to be followed or cancelled."""
+        state = self._transport.call("GET", f"/operations/{segment(id)}", OperationState)
+        return PlainOperation(self._transport, state)
+
+
+class SignIn:
+    """Signing in through the provider. `nbhub login` does it; programs of this machine then use its profile."""
+
+    def __init__(self, transport: Transport) -> None:
+        self._transport = transport
+
+    def begin(self, redirect_uri: str | None = None) -> str:
+        """Where the browser signs in. This client alone can complete it, within ten minutes."""
+        body = {} if redirect_uri is None else {"redirect_uri": redirect_uri}
+        answer = self._transport.call("POST", "/auth/authorize", dict[str, str], body=body)
+        return answer["authorizationUrl"]
+
+    def complete(self, code: str, state: str) -> Tokens:
+        """The tokens for the code that the browser came back with."""
+        return self._transport.call("POST", "/auth/token", Tokens, body={"code": code, "state": state})
+
+    def refresh(self, refresh_token: str) -> Tokens:
+        """Fresh tokens; the refresh token is good once."""
+        return self._transport.call("POST", "/auth/refresh", Tokens, body={"refresh_token": refresh_token})
+
+    def end(self, id_token: str) -> str:
+        """End the session; where the browser signs out of the provider."""
+        answer = self._transport.call("POST", "/auth/logout", dict[str, str], body={"id_token": id_token})
+        return answer["logoutUrl"]
+
+
+class Hub:
+    """Notebooks Hub, as one person sees it.
+
+    Address and token are those that are given, else `NBHUB_URL` and `NBHUB_TOKEN`, else those of `nbhub login`. A
+    `token` may be a function that has the current one. Requests are repeated after network errors, 429 and 503, up to
+    `max_retries` times; a write takes place once all the same.
+    """
+
+    def __init__(
+        self,
+        url: str | None = None,
+        token: str | Callable[[], str] | None = None,
+        *,
+        profile: str | None = None,
+        timeout: float = TIMEOUT_SECONDS,
+        max_retries: int = MOST_RETRIES,
+        agent: str = "",
+        transport: httpx2.BaseTransport | None = None,
+    ) -> None:
+        place, credentials = found(url, token, profile)
+        self._transport = Transport(
+            place, credentials, timeout=timeout, max_retries=max_retries, agent=agent, transport=transport
+        )
+        self.servers = Servers(self._transport)
+        self.templates = Templates(self._transport)
+        self.datasets = Datasets(self._transport)
+        self.groups = Groups(self._transport)
+        self.modules = Modules(self._transport)
+        self.secrets = Secrets(self._transport)
+        self.files = Files(self._transport)
+        self.operations = Operations(self._transport)
+        self.sign_in = SignIn(self._transport)
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} at {self.url}>"
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._transport.close()
+
+    @property
+    def url(self) -> str:
+        """Where Notebooks Hub is."""
+        return self._transport.url
+
+    def request(
+        self, method: str, path: str, *, query: dict[str, Any] | None = None, body: Any = msgspec.UNSET
+    ) -> httpx2.Response:
+        """Any request, with the token, retries and errors of all others: for what has no method here."""
+        return self._transport.send(method, path, query=query, body=body)
+
+    def whoami(self) -> str:
+        """One's e-mail."""
+        return self._transport.call("GET", "/whoami", str)
+
+    def hub_user(self) -> str:
+        """The name of one's user in JupyterHub."""
+        return self._transport.call("GET", "/whoami/jupyterhub", str)
+
+    def is_signed_in(self) -> bool:
+        """Whether there is a valid token."""
+        response = self._transport.send("GET", "/authenticated", accept=frozenset({401}))
+        return response.is_success
+
+    def usage(self) -> dict[str, Use]:
+        """How much one uses, and how much one may."""
+        return self._transport.call("GET", "/me/usage", dict[str, Use])
+
+    def version(self) -> Version:
+        """Which Notebooks Hub this is."""
+        return self._transport.call("GET", "/version", Version)
+
+    def health(self, *, email: str | None = None) -> Health:
+        """Whether everything is there that is needed; with an e-mail also somebody's directories."""
+        query = {"email": email}
+        response = self._transport.send("GET", "/healthcheck", query=query, accept=frozenset({503}))
+        return read(response, Health)
+
+    def initialize(self, *, email: str | None = None, wait: float | None = None) -> PlainOperation:
+        """Make one's JupyterHub user, home and directories, which the first start does too."""
+        return self._operation("PUT", "/initialize", query={"email": email}, wait=wait)
+
+    def release_email(self, email: str, *, wait: float | None = None) -> PlainOperation:
+        """For admins: let another account sign in with an address. It inherits nothing."""
+        return self._operation("POST", "/persons/release", query={"email": email}, wait=wait)
+
+    def _operation(self, method: str, path: str, **request: Any) -> PlainOperation:
+        state = self._transport.call(method, path, OperationState, **request)
+        return PlainOperation(self._transport, state)
+
+    def hardware(self) -> builtins.list[str]:
+        """The hardware that a template may name."""
+        return self._transport.call("GET", "/volume/hardware", list[str])
+
+    def lua_functions(self) -> builtins.list[str]:
+        """The functions that a modulefile may call."""
+        return self._transport.call("GET", "/volume/lua", list[str])

@@ -1,0 +1,54 @@
+# Made of nbhub/asynchronous/lists.py by `make client`: change it there.
+"""Lists, a page at a time: whoever goes through one never meets where a page ends."""
+
+from collections.abc import Iterator
+from typing import TypeVar
+
+from nbhub.answers import cursor_of, read
+from nbhub.display import Shown
+from nbhub.synchronous.transport import Query, Transport
+
+T = TypeVar("T")
+
+
+class Page(list[T]):
+    """A part of a list, and where the next begins; `cursor` is None on the last."""
+
+    cursor: str | None = None
+
+
+class Pages(Shown[T]):
+    """A list of Notebooks Hub. Each walk through it asks anew."""
+
+    def __init__(self, transport: Transport, path: str, kind: type[T], query: Query | None = None) -> None:
+        self._transport, self._path, self._kind, self._query = transport, path, kind, dict(query or {})
+
+    def __repr__(self) -> str:
+        return f"<list of {self._kind.__name__} at {self._path}>"
+
+    def page(self, *, cursor: str | None = None, limit: int | None = None) -> Page[T]:
+        """One page: the first, or the one at a `cursor`."""
+        query = {**self._query, "cursor": cursor, "limit": limit}
+        response = self._transport.send("GET", self._path, query=query)
+        page = Page(read(response, list[self._kind]))  # type: ignore[name-defined]
+        page.cursor = cursor_of(response)
+        return page
+
+    def __iter__(self) -> Iterator[T]:
+        cursor = None
+        while True:
+            page = self.page(cursor=cursor)
+            for one in page:
+                yield one
+            if page.cursor is None:
+                return
+            cursor = page.cursor
+
+    def first(self) -> T | None:
+        """The first entry; None of an empty list."""
+        page = self.page(limit=1)
+        return page[0] if page else None
+
+    def all(self) -> list[T]:
+        """Every entry."""
+        return [one for one in self]
