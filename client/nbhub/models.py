@@ -306,6 +306,72 @@ class Use(Model, frozen=True, kw_only=True):
     limit: int | None = None
 
 
+class Membership(Model, frozen=True, kw_only=True):
+    """A group that one is in."""
+
+    id: str = field(name="_id")
+    name: str
+    role: str
+
+
+class Can(Model, frozen=True, kw_only=True):
+    """What one may do."""
+
+    administer: bool
+    create_dataset: bool
+    create_group: bool
+    create_module: bool
+    create_secret: bool
+    create_server: bool
+    create_template: bool
+    feature_module: bool
+    feature_template: bool
+    publish_template: bool
+    start_server: bool
+
+
+class Me(Model, frozen=True, kw_only=True):
+    """Who one is, and what one may do."""
+
+    id: str = field(name="_id")
+    email: str
+    name: str | None = None
+    admin: bool
+    organisations: list[str]
+    groups: list[Membership]
+    more_groups: bool = False
+    can: Can
+    usage: dict[str, Use]
+
+
+class FileRule(Model, frozen=True, kw_only=True):
+    """Which file or folder an application opens."""
+
+    description: str
+    pattern: str
+
+
+class Application(Model, frozen=True, kw_only=True):
+    """An application type that a template may have."""
+
+    id: str = field(name="_id")
+    title: str
+    icon: str
+    default: bool
+    file: FileRule | None = None
+
+
+class Hardware(Model, frozen=True, kw_only=True):
+    """What a server may have: CPUs, bytes of memory, GPUs."""
+
+    id: str = field(name="_id")
+    title: str
+    cpu: float
+    memory: int
+    gpu: int
+    default: bool
+
+
 class Version(Model, frozen=True, kw_only=True):
     """Which Notebooks Hub answers."""
 

@@ -19,7 +19,7 @@ from nbhub.asynchronous.servers import AsyncServers
 from nbhub.asynchronous.templates import AsyncTemplates
 from nbhub.asynchronous.transport import MOST_RETRIES, TIMEOUT_SECONDS, AsyncTransport, segment
 from nbhub.credentials import found
-from nbhub.models import Health, OperationState, Tokens, Use, Version
+from nbhub.models import Application, Hardware, Health, Me, OperationState, Tokens, Use, Version
 
 
 class AsyncOperations:
@@ -129,6 +129,10 @@ class AsyncHub:
         """One's e-mail."""
         return await self._transport.call("GET", "/whoami", str)
 
+    async def me(self) -> Me:
+        """Who one is, what one may do, has, and may have."""
+        return await self._transport.call("GET", "/me", Me)
+
     async def hub_user(self) -> str:
         """The name of one's user in JupyterHub."""
         return await self._transport.call("GET", "/whoami/jupyterhub", str)
@@ -164,9 +168,13 @@ class AsyncHub:
         state = await self._transport.call(method, path, OperationState, **request)
         return AsyncPlainOperation(self._transport, state)
 
-    async def hardware(self) -> builtins.list[str]:
-        """The hardware that a template may name."""
-        return await self._transport.call("GET", "/volume/hardware", list[str])
+    async def applications(self) -> builtins.list[Application]:
+        """The application types that a template may have."""
+        return await self._transport.call("GET", "/applications", list[Application])
+
+    async def hardware(self) -> builtins.list[Hardware]:
+        """The hardware that a template may name, and what it has."""
+        return await self._transport.call("GET", "/hardware", list[Hardware])
 
     async def lua_functions(self) -> builtins.list[str]:
         """The functions that a modulefile may call."""

@@ -10,7 +10,7 @@ import msgspec
 
 from nbhub.answers import read
 from nbhub.credentials import found
-from nbhub.models import Health, OperationState, Tokens, Use, Version
+from nbhub.models import Application, Hardware, Health, Me, OperationState, Tokens, Use, Version
 from nbhub.synchronous.datasets import Datasets
 from nbhub.synchronous.files import Files
 from nbhub.synchronous.groups import Groups
@@ -130,6 +130,10 @@ class Hub:
         """One's e-mail."""
         return self._transport.call("GET", "/whoami", str)
 
+    def me(self) -> Me:
+        """Who one is, what one may do, has, and may have."""
+        return self._transport.call("GET", "/me", Me)
+
     def hub_user(self) -> str:
         """The name of one's user in JupyterHub."""
         return self._transport.call("GET", "/whoami/jupyterhub", str)
@@ -165,9 +169,13 @@ class Hub:
         state = self._transport.call(method, path, OperationState, **request)
         return PlainOperation(self._transport, state)
 
-    def hardware(self) -> builtins.list[str]:
-        """The hardware that a template may name."""
-        return self._transport.call("GET", "/volume/hardware", list[str])
+    def applications(self) -> builtins.list[Application]:
+        """The application types that a template may have."""
+        return self._transport.call("GET", "/applications", list[Application])
+
+    def hardware(self) -> builtins.list[Hardware]:
+        """The hardware that a template may name, and what it has."""
+        return self._transport.call("GET", "/hardware", list[Hardware])
 
     def lua_functions(self) -> builtins.list[str]:
         """The functions that a modulefile may call."""
