@@ -21,13 +21,20 @@ class AsyncPages(AsyncShown[T]):
 
     def __init__(self, transport: AsyncTransport, path: str, kind: type[T], query: Query | None = None) -> None:
         self._transport, self._path, self._kind, self._query = transport, path, kind, dict(query or {})
+        self._limit: int | None = None
 
     def __repr__(self) -> str:
         return f"<list of {self._kind.__name__} at {self._path}>"
 
+    def in_pages_of(self, limit: int) -> "AsyncPages[T]":
+        """The same list, of which so many entries are asked for at a time; as many as there may be by default."""
+        pages = AsyncPages(self._transport, self._path, self._kind, self._query)
+        pages._limit = limit
+        return pages
+
     async def page(self, *, cursor: str | None = None, limit: int | None = None) -> AsyncPage[T]:
         """One page: the first, or the one at a `cursor`."""
-        query = {**self._query, "cursor": cursor, "limit": limit}
+        query = {**self._query, "cursor": cursor, "limit": limit or self._limit}
         response = await self._transport.send("GET", self._path, query=query)
         page = AsyncPage(read(response, list[self._kind]))  # type: ignore[name-defined]
         page.cursor = cursor_of(response)
