@@ -340,8 +340,24 @@ class Me(Model, frozen=True, kw_only=True):
     organisations: list[str]
     groups: list[Membership]
     more_groups: bool = False
+    directory: str
+    """Whom `Hub.people` finds: `none`, `organisation` or `all`."""
     can: Can
     usage: dict[str, Use]
+
+
+class Person(Model, frozen=True, kw_only=True):
+    """A person whom one may find."""
+
+    email: str
+    name: str | None = None
+
+
+class Organisation(Model, frozen=True, kw_only=True):
+    """An organisation that one may find."""
+
+    name: str
+    member: bool
 
 
 class FileRule(Model, frozen=True, kw_only=True):

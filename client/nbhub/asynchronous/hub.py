@@ -19,7 +19,7 @@ from nbhub.asynchronous.servers import AsyncServers
 from nbhub.asynchronous.templates import AsyncTemplates
 from nbhub.asynchronous.transport import MOST_RETRIES, TIMEOUT_SECONDS, AsyncTransport, segment
 from nbhub.credentials import found
-from nbhub.models import Application, Hardware, Health, Me, OperationState, Tokens, Use, Version
+from nbhub.models import Application, Hardware, Health, Me, OperationState, Organisation, Person, Tokens, Use, Version
 
 
 class AsyncOperations:
@@ -132,6 +132,14 @@ class AsyncHub:
     async def me(self) -> Me:
         """Who one is, what one may do, has, and may have."""
         return await self._transport.call("GET", "/me", Me)
+
+    async def people(self, query: str) -> builtins.list[Person]:
+        """Whom one may share with, as far as one may find them, by a part of their name or e-mail."""
+        return await self._transport.call("GET", "/people", list[Person], query={"q": query})
+
+    def organisations(self) -> AsyncPages[Organisation]:
+        """Those that one may share with."""
+        return AsyncPages(self._transport, "/orgs", Organisation)
 
     async def hub_user(self) -> str:
         """The name of one's user in JupyterHub."""

@@ -10,7 +10,7 @@ import msgspec
 
 from nbhub.answers import read
 from nbhub.credentials import found
-from nbhub.models import Application, Hardware, Health, Me, OperationState, Tokens, Use, Version
+from nbhub.models import Application, Hardware, Health, Me, OperationState, Organisation, Person, Tokens, Use, Version
 from nbhub.synchronous.datasets import Datasets
 from nbhub.synchronous.files import Files
 from nbhub.synchronous.groups import Groups
@@ -133,6 +133,14 @@ class Hub:
     def me(self) -> Me:
         """Who one is, what one may do, has, and may have."""
         return self._transport.call("GET", "/me", Me)
+
+    def people(self, query: str) -> builtins.list[Person]:
+        """Whom one may share with, as far as one may find them, by a part of their name or e-mail."""
+        return self._transport.call("GET", "/people", list[Person], query={"q": query})
+
+    def organisations(self) -> Pages[Organisation]:
+        """Those that one may share with."""
+        return Pages(self._transport, "/orgs", Organisation)
 
     def hub_user(self) -> str:
         """The name of one's user in JupyterHub."""
