@@ -157,7 +157,8 @@ class ServersController(Controller):
     ) -> Response[OperationView]:
         """Take back the link, and the access of whom the server is shared with: of one person by `email`, or of all.
 
-        The link goes in either case, as that person could come back by it; the others stay.
+        The link goes in either case, as that person could come back by it; the others stay. The operation's result says
+        whether the person had access: `revoked` or `not_shared`.
         """
         async with write:
             server = await servers.read_visible(id, write.caller, for_update=True)

@@ -133,6 +133,8 @@ class Server(Table, db=DB):
     share_as_of = Timestamptz(null=True, default=None)
     # When it was last tried to look at that, with or without success.
     share_looked_at = Timestamptz(null=True, default=None)
+    # How often its links were taken back: one that was made before the last time is none.
+    times_unshared = Integer(default=0)
     created_at = Timestamptz(default=TimestamptzNow())
     version = Integer(default=1)
 
@@ -290,6 +292,8 @@ class ServerGuest(Table, db=DB):
     server = UUID()
     person = UUID()
     held = Array(base_column=UUID())
+    # The address under which the guest was last shown.
+    known_as = Text(null=True, default=None)
     # When it was first seen that the guest is one.
     seen_at = Timestamptz(default=TimestamptzNow())
     # When it was last tried to end the guest's access.
@@ -350,6 +354,8 @@ class OperationResult(Table, db=DB):
     type = Text()
     outcome = Text()
     detail = Text(null=True, default=None)
+    # Whom the entity was then, where that matters: addresses change hands.
+    persons = Array(base_column=UUID(), null=True, default=None)
 
     operation_result_entity = Unique([operation, type, entity])
 

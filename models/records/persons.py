@@ -236,12 +236,6 @@ async def _names_of(person_id: UUID) -> dict[str, str]:
     return found
 
 
-async def hub_users_of(emails: list[str]) -> list[str]:
-    """The names in JupyterHub of people, also of those who have released the address since."""
-    found = await rows("SELECT hub_user FROM person WHERE email = ANY(:emails::text[]) ORDER BY 1", emails=emails)
-    return [one["hub_user"] for one in found]
-
-
 async def known_as(hub_users: list[str]) -> list[str]:
     """The e-mails of JupyterHub's users; one whom nobody here is stays as it is."""
     found = await rows(

@@ -12,10 +12,11 @@ import msgspec
 from msgspec import Struct
 
 from models.access.permissions import level_of
-from models.database.sql import decoded, given, page, records, row, rows, to_json
+from models.database.sql import decoded, exists, given, page, records, row, rows, to_json
 from models.domain.ids import LAST_ID
 from models.domain.values import Caller, Subject
 from models.ledger import operations
+from models.ledger.operations import ENDS_NOW
 from models.records.mounts import SCOPES
 from models.records.servers import ServerRecord
 
@@ -23,10 +24,12 @@ LINK, TAKE_BACK = "server.share", "server.unshare"
 
 
 class Asked(Struct, frozen=True, kw_only=True):
-    """What was asked for; `emails` are those whose access is taken back, and nobody is everybody."""
+    """What was asked for; `hub_users` are those whose access is taken back, by their names in JupyterHub, or None:
+    everybody's is."""
 
+    id: UUID
     kind: str
-    emails: list[str]
+    hub_users: list[str] | None
 
 
 class SharedServer(Struct, frozen=True, kw_only=True):
@@ -56,49 +59,80 @@ def access_of(server_id: UUID) -> Subject:
 
 
 async def ask_link(server: ServerRecord, caller: Caller) -> UUID:
-    """Ask for a link, within the caller's transaction; the operation, which may be one that asks for it already.
-
-    Not one that asked before it was to be taken back: what is asked for last counts.
-    """
+    """Ask for a link, within the caller's transaction; the operation, which may be one that asks for it already."""
     await row("SELECT 1 FROM server WHERE id = :id FOR UPDATE", id=server.id)
-    about = access_of(server.id)
-    last = await row(
-        """SELECT id, kind FROM operation
-            WHERE subject = :server AND subject_kind = :kind AND status IN ('queued', 'running')
-            ORDER BY id DESC LIMIT 1""",
+    already = await row(
+        "SELECT id FROM operation WHERE subject = :server AND kind = :kind AND status IN ('queued', 'running') LIMIT 1",
         server=server.id,
-        kind=about.kind,
+        kind=LINK,
     )
-    if last is not None and last["kind"] == LINK:
-        joined: UUID = last["id"]
+    if already is not None:
+        joined: UUID = already["id"]
         return joined
-    return await operations.open_operation(LINK, about, owner=server.owner_id, actor=caller)
+    return await operations.open_operation(LINK, access_of(server.id), owner=server.owner_id, actor=caller)
+
+
+# The same for an address that nobody has, that somebody has who was never let in, and for both ever after.
+_NOT_SHARED = "Nobody who has or had this address is known to have the server. The link is taken back all the same."
 
 
 async def take_back(server: ServerRecord, email: str | None, caller: Caller) -> UUID:
     """Ask for the link and everybody's access, or one person's, to be taken back, within the caller's transaction.
 
-    The link goes in either case: who knows it could come back by it. It is told to nobody from here on.
+    The link goes in either case: who knows it could come back by it. It is told to nobody from here on, and who has
+    asked for one before gets none. One person is whoever has the address now, or was shown by it as a guest.
     """
     await forget_link(server.id)
     operation = await operations.open_operation(TAKE_BACK, access_of(server.id), owner=server.owner_id, actor=caller)
+    await row(
+        f"""UPDATE operation o SET status = 'cancelled', superseded_by = :operation, {ENDS_NOW}
+             WHERE subject = :server AND kind = :kind AND status IN ('queued', 'running')""",
+        operation=operation,
+        server=server.id,
+        kind=LINK,
+    )
     if email is not None:
         await row(
-            """INSERT INTO operation_result (id, operation, type, entity, outcome)
-               VALUES (gen_random_uuid(), :operation, 'user', :email, 'revoked')""",
+            """
+            WITH meant AS (
+              SELECT id FROM person WHERE email = :email
+              UNION SELECT person FROM server_guest WHERE server = :server AND known_as = :email)
+            INSERT INTO operation_result (id, operation, type, entity, persons, outcome, detail)
+            SELECT gen_random_uuid(), :operation, 'user', :email, ARRAY(SELECT id FROM meant),
+                   CASE WHEN seen THEN 'revoked' ELSE 'not_shared' END, CASE WHEN NOT seen THEN :detail END
+              FROM (SELECT EXISTS (SELECT FROM server_guest JOIN meant ON meant.id = person
+                                    WHERE server = :server) AS seen) guest
+            """,
             operation=operation,
+            server=server.id,
             email=email,
+            detail=_NOT_SHARED,
         )
     return operation
 
 
+async def note_guest_found(operation_id: UUID) -> None:
+    """Somebody whose access an operation takes back has it."""
+    await row(
+        "UPDATE operation_result SET outcome = 'revoked', detail = NULL WHERE operation = :operation",
+        operation=operation_id,
+    )
+
+
 async def asked(server_id: UUID, run_id: str) -> list[Asked]:
-    """What was asked for about a server's shares and a run works on, in this order."""
+    """What was asked for about a server's shares and a run works on: a link after all that is taken back."""
+    # Whom JupyterHub knows and nobody here is goes by the name there.
     found = await rows(
-        """SELECT o.kind, ARRAY(SELECT r.entity FROM operation_result r WHERE r.operation = o.id) AS emails
-             FROM operation o
+        """SELECT o.id, o.kind,
+                  CASE WHEN r.id IS NOT NULL THEN ARRAY(
+                    SELECT p.hub_user FROM person p
+                     WHERE p.id = ANY(r.persons) OR (r.persons IS NULL AND p.email = r.entity)
+                    UNION
+                    SELECT r.entity WHERE NOT EXISTS (SELECT FROM person p WHERE p.hub_user = r.entity)
+                  ) END AS hub_users
+             FROM operation o LEFT JOIN operation_result r ON r.operation = o.id
             WHERE o.subject = :server AND o.subject_kind = :kind AND o.status = 'running' AND o.run_id = :run_id
-            ORDER BY o.id""",
+            ORDER BY o.kind = 'server.share', o.id""",
         server=server_id,
         kind=access_of(server_id).kind,
         run_id=run_id,
@@ -119,19 +153,41 @@ async def fail_links(server_id: UUID, run_id: str, error: operations.OperationEr
     )
 
 
-async def note_link(server_id: UUID, url: str, expires_at: datetime | None) -> None:
-    """Keep the link by which a server is shared."""
-    await row(
-        "UPDATE server SET share_url = :url, share_expires_at = :expires_at WHERE id = :server AND wish <> 'deleted'",
+async def times_unshared(server_id: UUID, run_id: str) -> int | None:
+    """How often a server's link was taken back so far; None: nobody wants one any more of whom a run works for."""
+    found = await row(
+        """SELECT s.times_unshared FROM server s
+            WHERE s.id = :server AND EXISTS (
+              SELECT FROM operation o
+               WHERE o.subject = s.id AND o.kind = :kind AND o.status = 'running' AND o.run_id = :run_id)""",
+        server=server_id,
+        kind=LINK,
+        run_id=run_id,
+    )
+    return None if found is None else found["times_unshared"]
+
+
+async def note_link(server_id: UUID, url: str, expires_at: datetime | None, *, unshared: int) -> bool:
+    """Keep the link by which a server is shared that is to run, unless links of it were taken back more often by now
+    than so many times; whether it is kept."""
+    return await exists(
+        """UPDATE server SET share_url = :url, share_expires_at = :expires_at
+            WHERE id = :server AND wish = 'running' AND times_unshared = :unshared RETURNING id""",
         url=url,
         expires_at=expires_at,
         server=server_id,
+        unshared=unshared,
     )
 
 
 async def forget_link(server_id: UUID) -> None:
-    """Tell the link to nobody any more."""
-    await row("UPDATE server SET share_url = NULL, share_expires_at = NULL WHERE id = :server", server=server_id)
+    """Tell the link to nobody any more, nor one that is being made. With whom the server is shared is to be seen."""
+    await row(
+        """UPDATE server SET share_url = NULL, share_expires_at = NULL, times_unshared = times_unshared + 1,
+                  shared_with = coalesce(shared_with, '{}')
+            WHERE id = :server""",
+        server=server_id,
+    )
 
 
 class Taken(Struct, frozen=True, kw_only=True):
@@ -160,7 +216,9 @@ def _right(who: str) -> str:
         END"""
 
 
-_AND_WHAT_ELSE = "DO UPDATE SET held = ARRAY(SELECT unnest(g.held) UNION SELECT unnest(excluded.held))"
+_AND_WHAT_ELSE = (
+    "DO UPDATE SET known_as = excluded.known_as, held = ARRAY(SELECT unnest(g.held) UNION SELECT unnest(excluded.held))"
+)
 
 
 async def note_guests(
@@ -177,10 +235,11 @@ async def note_guests(
           UPDATE server SET shared_with = :shown::jsonb, share_as_of = now(), share_looked_at = now(),
                  share_url = CASE WHEN share_expires_at > now() THEN share_url END
            WHERE id = :server RETURNING id, owner),
-        guest AS (SELECT p.id FROM person p JOIN seen ON p.id <> seen.owner WHERE p.hub_user = ANY(:names::text[])),
+        guest AS (
+          SELECT p.id, p.email FROM person p JOIN seen ON p.id <> seen.owner WHERE p.hub_user = ANY(:names::text[])),
         gone AS (DELETE FROM server_guest g WHERE g.server = :server AND g.person NOT IN (SELECT id FROM guest))
-        INSERT INTO server_guest AS g (id, server, person, held)
-        SELECT gen_random_uuid(), :server, guest.id,
+        INSERT INTO server_guest AS g (id, server, person, known_as, held)
+        SELECT gen_random_uuid(), :server, guest.id, guest.email,
                ARRAY(SELECT mount.object FROM server_mount mount WHERE mount.server = :server
                         AND {SCOPES[taken.scope] if taken else _right("guest.id")})
           FROM guest

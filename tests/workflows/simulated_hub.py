@@ -42,6 +42,8 @@ class SimulatedHub:
         self.codes = 0
         self.live_codes: set[int] = set()
         self.guests: set[str] = set()
+        # Guests whose access JupyterHub does not end.
+        self.clinging: set[str] = set()
 
     def _answer(self) -> None:
         if self.away:
@@ -185,7 +187,7 @@ class SimulatedHub:
     async def unshare(self, user: str, name: str, whom: str | None = None) -> None:
         self._answer()
         if not self.ignores_removals:
-            self.guests -= self.guests if whom is None else {whom}
+            self.guests -= (self.guests if whom is None else {whom}) - self.clinging
 
     async def shared_with(self, user: str, name: str) -> dict[str, list[str]]:
         self._answer()

@@ -1,11 +1,13 @@
 """A server's link is made when it is asked for and can be taken back; who loses a right loses what it led to."""
 
+from typing import Any
 from uuid import UUID
 
 import msgspec
 import pytest
 
 from activities.messages import AccessScope, WorkflowRun
+from integrations.jupyterhub import ShareCode
 from models.access import principals, sharing
 from models.access.permissions import Level
 from models.database.sql import row
@@ -15,6 +17,7 @@ from models.domain.values import Caller, OperationStatus, Subject, Wish
 from models.ledger import operations
 from models.ledger.operations import OperationRecord
 from models.records import datasets, persons, server_shares
+from models.records.persons import Identity
 from tests.people import make_person
 from tests.unit.activities.conftest import Scene
 
@@ -98,6 +101,129 @@ async def test_one_persons_access_is_taken_back_with_the_link_and_the_others_sta
     assert scene.hub.guests == {await persons.hub_user_of(carol.id)}
 
 
+async def outcome(operation: OperationRecord) -> str:
+    (result,) = await operations.list_results(operation.id, after=None, limit=9)
+    assert (result.detail is None) is (result.outcome == "revoked")
+    return result.outcome
+
+
+async def test_whose_access_was_not_there_to_be_taken_back_is_said_whether_anybody_has_the_address_or_not(
+    scene: Scene,
+) -> None:
+    await scene.started()
+    await ask(scene)
+    bob, other = await guest(scene, "bob"), await make_person("other")
+    for email in (other.email, "nobody@example.org"):
+        assert await outcome(await take_back(scene, email)) == "not_shared"
+    assert scene.hub.live_codes == set()
+    # Also of whom nobody has heard yet, and once more it is as said.
+    assert await outcome(await take_back(scene, bob.email)) == "revoked"
+    assert await outcome(await take_back(scene, bob.email)) == "not_shared"
+
+
+async def moved(person: Caller, to: str) -> None:
+    """Somebody gives an address up, and comes back with another one before anything has ended in JupyterHub."""
+    async with Transaction():
+        await persons.release(person.email, person)
+    assert await persons.bind(Identity(issuer="test", subject=person.email, email=to)) == person.id
+
+
+@pytest.mark.parametrize("when", ["before it is asked for", "before the work"])
+async def test_whose_address_nobody_has_any_more_loses_the_server_all_the_same(scene: Scene, when: str) -> None:
+    await scene.started()
+    await ask(scene)
+    bob, carol = await guest(scene, "bob"), await guest(scene, "carol")
+    await scene.run(scene.watching.observe_servers)
+    if when == "before it is asked for":
+        await moved(bob, f"new-{bob.email}")
+    async with Transaction():
+        operation = await server_shares.take_back(await scene.seen(), bob.email, scene.caller)
+    if when == "before the work":
+        await moved(bob, f"new-{bob.email}")
+    ended = await worked_on(scene, operation)
+    assert (ended.status, await outcome(ended)) == (OperationStatus.SUCCEEDED, "revoked")
+    assert scene.hub.guests == {await persons.hub_user_of(carol.id)}
+
+
+async def test_whom_jupyterhub_alone_knows_loses_the_server_by_the_name_there(scene: Scene) -> None:
+    await scene.started()
+    scene.hub.guests = {"stranger@example.org", "other@example.org"}
+    assert await outcome(await take_back(scene, "stranger@example.org")) == "revoked"
+    assert scene.hub.guests == {"other@example.org"}
+
+
+async def test_one_whose_access_stays_keeps_no_other_from_losing_it_nor_gets_a_link(scene: Scene) -> None:
+    await scene.started()
+    bob, carol = await guest(scene, "bob"), await guest(scene, "carol")
+    scene.hub.clinging = {await persons.hub_user_of(bob.id)}
+    async with Transaction():
+        for one in (bob, carol):
+            last = await server_shares.take_back(await scene.seen(), one.email, scene.caller)
+        await server_shares.ask_link(await scene.seen(), scene.caller)
+    with pytest.raises(HubUnavailable):
+        await worked_on(scene, last)
+    assert scene.hub.guests == scene.hub.clinging
+    assert scene.hub.codes == 0
+    scene.hub.clinging = set()
+    await worked_on(scene, last)
+    assert scene.hub.guests == set()
+    assert (await scene.seen()).share_url
+
+
+async def test_a_link_that_is_taken_back_while_it_is_made_is_shown_to_nobody(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await scene.started()
+    make, asked = scene.hub.make_share_code, list[UUID]()
+
+    async def make_and_take_back(*arguments: Any) -> ShareCode:
+        async with Transaction():
+            asked.append(await server_shares.take_back(await scene.seen(), None, scene.caller))
+        return await make(*arguments)
+
+    monkeypatch.setattr(scene.hub, "make_share_code", make_and_take_back)
+    link = await ask(scene)
+    assert (await scene.seen()).share_url is None
+    assert (link.status, link.superseded_by) == (OperationStatus.CANCELLED, asked[0])
+    assert (await worked_on(scene, asked[0])).status is OperationStatus.SUCCEEDED
+    assert ((await scene.seen()).share_url, scene.hub.live_codes, scene.hub.codes) == (None, set(), 1)
+    # Who asks afterwards is given one.
+    monkeypatch.undo()
+    await ask(scene)
+    assert (await scene.seen()).share_url
+
+
+async def test_a_link_that_ends_while_it_is_made_is_made_anew(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As with a guest whose access is taken back because of what the guest lost."""
+    await scene.started()
+    make = scene.hub.make_share_code
+
+    async def make_and_end(*arguments: Any) -> ShareCode:
+        monkeypatch.undo()
+        made = await make(*arguments)
+        await scene.run(lambda: scene.links.take_back(scene.server, []))
+        assert scene.hub.live_codes == set()
+        return made
+
+    monkeypatch.setattr(scene.hub, "make_share_code", make_and_end)
+    assert (await ask(scene)).status is OperationStatus.SUCCEEDED
+    assert str((await scene.seen()).share_url).endswith("=2")
+    assert scene.hub.live_codes == {2}
+
+
+async def test_who_asks_for_a_link_before_and_after_it_is_taken_back_gets_the_later_one(scene: Scene) -> None:
+    await scene.started()
+    async with Transaction():
+        first = await server_shares.ask_link(await scene.seen(), scene.caller)
+        await server_shares.take_back(await scene.seen(), None, scene.caller)
+        last = await server_shares.ask_link(await scene.seen(), scene.caller)
+        assert await server_shares.ask_link(await scene.seen(), scene.caller) == last
+    assert (await worked_on(scene, last)).status is OperationStatus.SUCCEEDED
+    assert (await operations.read(first)).status is OperationStatus.CANCELLED
+    assert (await scene.seen()).share_url
+    assert scene.hub.live_codes == {1}
+
+
 async def test_what_jupyterhub_does_not_take_back_is_not_said_to_be(scene: Scene) -> None:
     await scene.started()
     await ask(scene)
@@ -177,7 +303,10 @@ async def shelf(scene: Scene) -> Shelf:
     return shelf
 
 
-@pytest.mark.parametrize("first_seen", ["before", "while it is worked on", "after the revoke, before the work"])
+@pytest.mark.parametrize(
+    "first_seen",
+    ["before", "while it is worked on", "after the revoke, before the work", "while the link is taken back"],
+)
 async def test_who_loses_a_dataset_loses_the_server_that_shows_it(shelf: Shelf, first_seen: str) -> None:
     scene = shelf.scene
     bob, carol = await make_person("bob"), await make_person("carol")
@@ -185,6 +314,9 @@ async def test_who_loses_a_dataset_loses_the_server_that_shows_it(shelf: Shelf, 
         await shelf.change("share", one)
         await shelf.withdraws()
         scene.hub.guests.add(await persons.hub_user_of(one.id))
+    if first_seen == "while the link is taken back":
+        async with Transaction():
+            await server_shares.take_back(await scene.seen(), carol.email + ".nobody", scene.caller)
     if first_seen == "before":
         await scene.run(scene.watching.observe_servers)
     await shelf.change("revoke", bob)
