@@ -9,9 +9,10 @@ from typing import Any
 
 import httpx
 
-from stack.layout import layout_of
+from stack import parts
 from tests.slow_link import SlowLink
 from tests.stacks import Stack
+from tests.unit.api.processes import free_url, running
 
 ALICE = "alice@example.org"
 SECRETS = 100
@@ -20,17 +21,17 @@ _BETWEEN = 0.005
 _IDLE_SECONDS = 3.0
 
 
-async def measure(directory: Path, rounds: int = 5) -> dict[str, Any]:
+async def measure(stack: Stack, *, short: bool = False) -> dict[str, Any]:
     """The p99 of `GET /version` while 100 secrets are put at once, against the idle one just before; the median."""
-    ports = layout_of(directory).ports
-    async with (
-        SlowLink("127.0.0.1", ports["vault"], delay=VAULT_SECONDS) as link,
-        Stack(directory, settings={"NBHUB_VAULT_URL": link.url}) as stack,
-    ):
-        token = await stack.token(ALICE)
-        pairs = [await _pair(stack.info.api, token) for _ in range(rounds)]
+    token, url = await stack.token(ALICE), free_url()
+    async with SlowLink("127.0.0.1", stack.layout.ports["vault"], delay=VAULT_SECONDS) as link:
+        settings = {"NBHUB_VAULT_URL": link.url, "NBHUB_API_PORT": url.rpartition(":")[2]}
+        values = parts.api(stack.layout, stack.secrets, settings).values
+        async with running(parts.environment(values), url):
+            rounds, number, idle_seconds = (1, 10, 0.5) if short else (5, SECRETS, _IDLE_SECONDS)
+            pairs = [await _pair(url, token, number, idle_seconds) for _ in range(rounds)]
     for idle, busy, seconds in pairs:
-        print(f"  p99 idle {idle * 1000:.1f} ms, meanwhile {busy * 1000:.1f} ms; {SECRETS} puts took {seconds:.1f} s")
+        print(f"  p99 idle {idle * 1000:.1f} ms, meanwhile {busy * 1000:.1f} ms; the puts took {seconds:.1f} s")
     ratios = [busy / idle for idle, busy, _ in pairs]
     return {
         "ratio": round(statistics.median(ratios), 2),
@@ -39,24 +40,24 @@ async def measure(directory: Path, rounds: int = 5) -> dict[str, Any]:
     }
 
 
-async def _pair(api: str, token: str) -> tuple[float, float, float]:
+async def _pair(api: str, token: str, number: int, idle_seconds: float) -> tuple[float, float, float]:
     """p99 idle, p99 meanwhile, and the seconds that the puts took."""
     program = str(Path(__file__).with_name("put_secrets.py"))
     load = await asyncio.create_subprocess_exec(
-        sys.executable, program, api, str(SECRETS), stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE
+        sys.executable, program, api, str(number), stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE
     )
     assert load.stdin is not None
     assert load.stdout is not None
     load.stdin.write(f"{token}\n".encode())
     assert (await load.stdout.readline()).strip() == b"ready"
     async with httpx.AsyncClient(base_url=api) as client:
-        idle = await _latencies(client, asyncio.create_task(asyncio.sleep(_IDLE_SECONDS)))
+        idle = await _latencies(client, asyncio.create_task(asyncio.sleep(idle_seconds)))
         load.stdin.write(b"\n")
         done = asyncio.create_task(load.stdout.readline())
         busy = await _latencies(client, done)
     kept, seconds = done.result().split()
     await load.wait()
-    assert int(kept) == SECRETS, f"only {kept.decode()} of {SECRETS} were kept"
+    assert int(kept) == number, f"only {kept.decode()} of {number} were kept"
     return _p99(idle), _p99(busy), float(seconds)
 
 

@@ -15,8 +15,11 @@ from typing import Any
 from integrations.hub_connection import HubConnection
 from integrations.jupyterhub import HubServer, JupyterHub
 from integrations.truth import Truth
+from models.database import engine
+from models.database.sql import rows
 from models.domain.ids import new_id
 from models.domain.server_spec import ServerSpec, sign_spec
+from models.domain.settings import Settings
 from stack import secrets
 from tests.e2e.people import Json, Member
 from tests.stacks import Stack
@@ -36,16 +39,17 @@ async def measure(stack: Stack, pairs: int) -> dict[str, Any]:
         async with Member.signed_in(stack.info.api, ALICE, await stack.token(ALICE)) as alice:
             # Once each, not counted: caches of the machine, and the home directory.
             await _ours(alice, shares)
-            home = await _home(stack)
-            await _raw(stack, hub, truth, home)
+            user = await alice.hub_user()
+            home = await _home(stack, user)
+            await _raw(stack, hub, truth, user, home)
             shares.clear()
             for number in range(pairs):
                 if number % 2:
-                    raw = await _raw(stack, hub, truth, home)
+                    raw = await _raw(stack, hub, truth, user, home)
                     ours = await _ours(alice, shares)
                 else:
                     ours = await _ours(alice, shares)
-                    raw = await _raw(stack, hub, truth, home)
+                    raw = await _raw(stack, hub, truth, user, home)
                 ratios.append(ours / raw)
                 print(
                     f"  pair {number + 1:2}: ours {ours:5.2f} s, raw {raw:5.2f} s, ratio {ours / raw:.3f}", flush=True
@@ -59,13 +63,15 @@ async def measure(stack: Stack, pairs: int) -> dict[str, Any]:
         "low": round(min(ratios), 3),
         "high": round(max(ratios), 3),
         "pairs": len(ratios),
+        "resident_mb": await _resident_megabytes(stack),
     }
 
 
-async def _home(stack: Stack) -> str:
-    """The home that the person's servers have: the one that was made."""
-    (home,) = (stack.data_root / "notebooks").iterdir()
-    return str(home)
+async def _home(stack: Stack, user: str) -> str:
+    """The home that a person's servers have."""
+    async with engine.pool(Settings(database_url=stack.layout.database_url())):
+        (person,) = await rows("SELECT id FROM person WHERE hub_user = :user", user=user)
+    return str(stack.data_root / "notebooks" / str(person["id"]))
 
 
 async def _ours(alice: Member, shares: dict[str, list[float]]) -> float:
@@ -92,14 +98,14 @@ def _tell_shares(operation: Json, answered: float, seconds: float, shares: dict[
     shares["until it was seen"].append(seconds - (moments[2] - moments[0]).total_seconds())
 
 
-async def _raw(stack: Stack, hub: JupyterHub, truth: Truth, home: str) -> float:
+async def _raw(stack: Stack, hub: JupyterHub, truth: Truth, user: str, home: str) -> float:
     """Seconds from JupyterHub's own start call until its own answer says ready."""
     identity = new_id()
     name = f"a-lab-{identity.hex[-8:]}"
     now = int(time.time())
     spec = ServerSpec(
         server_id=str(identity),
-        hub_user=ALICE,
+        hub_user=user,
         hub_name=name,
         generation=1,
         person_id=home.rpartition("/")[2],
@@ -113,26 +119,26 @@ async def _raw(stack: Stack, hub: JupyterHub, truth: Truth, home: str) -> float:
     options = {"spec": sign_spec(spec, key, secrets.spec_key_id(stack.layout.keys)), "wrapped_secrets": []}
     await hub.major_version()
     begun = time.monotonic()
-    await hub.start(ALICE, name, "A lab", options)
-    while not (await hub.server(ALICE, name)).ready:
+    await hub.start(user, name, "A lab", options)
+    while not (await hub.server(user, name)).ready:
         await asyncio.sleep(POLL_SECONDS)
     seconds = time.monotonic() - begun
-    await _removed(hub, truth, name, str(identity))
+    await _removed(hub, truth, user, name, str(identity))
     return seconds
 
 
-async def _removed(hub: JupyterHub, truth: Truth, name: str, identity: str) -> None:
-    found: HubServer = await hub.server(ALICE, name)
+async def _removed(hub: JupyterHub, truth: Truth, user: str, name: str, identity: str) -> None:
+    found: HubServer = await hub.server(user, name)
     while found.active or await truth.processes(identity):
-        await hub.stop(ALICE, name)
-        found = await hub.server(ALICE, name)
+        await hub.stop(user, name)
+        found = await hub.server(user, name)
         await asyncio.sleep(POLL_SECONDS)
-    while await hub.knows(ALICE, name):
-        await hub.remove(ALICE, name)
+    while await hub.knows(user, name):
+        await hub.remove(user, name)
         await asyncio.sleep(POLL_SECONDS)
 
 
-async def resident_megabytes(stack: Stack) -> dict[str, float]:
+async def _resident_megabytes(stack: Stack) -> dict[str, float]:
     """Resident memory of API and worker, in MB."""
     found = {}
     for part in ("api", "worker"):
