@@ -8,7 +8,6 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 from litestar import Litestar, Request, Response
 from litestar.config.cors import CORSConfig
@@ -19,6 +18,7 @@ from litestar.types import ASGIApp, ControllerRouterHandler, Middleware, Receive
 
 from api import codec, datasets, groups, modules, secrets
 from api.auth import AuthController
+from api.browser_session import BrowserSessionController
 from api.datasets import DatasetsController
 from api.directory import DirectoryController
 from api.groups import GroupsController
@@ -50,6 +50,7 @@ from api.volume import VolumeController
 from integrations.oidc import OidcClient
 from integrations.vault import Vault
 from models.database.engine import pool
+from models.domain.origins import page_origin
 from models.domain.profiles import load_profiles
 from models.domain.settings import Settings
 from models.ledger.quotas import limits_of
@@ -62,6 +63,7 @@ Lifespan = Callable[[Litestar], AbstractAsyncContextManager[None]]
 
 HANDLERS: tuple[ControllerRouterHandler, ...] = (
     AuthController,
+    BrowserSessionController,
     *codec.ROUTES,
     DatasetsController,
     *datasets.ROUTES,
@@ -175,7 +177,7 @@ def _for_pages(app: ASGIApp, settings: Settings, *, beneath_cors: ASGIApp) -> AS
 
     What comes from a page that may not is answered as what comes from none: the browser then keeps the answer from it.
     """
-    ui = origin_of(settings.temporal_ui_url).encode() if settings.temporal_ui_url else b""
+    ui = page_origin(settings.temporal_ui_url).encode() if settings.temporal_ui_url else b""
     elsewhere = ui.decode() in settings.cors_origins
 
     async def handle(scope: Scope, receive: Receive, send: Send) -> None:
@@ -194,7 +196,7 @@ def _cors(settings: Settings) -> CORSConfig | None:
     origins = list(settings.cors_origins)
     if settings.temporal_ui_url:
         # It asks for payloads to be decrypted from the browser; `_for_pages` sees to it that it gets no more.
-        origins.append(origin_of(settings.temporal_ui_url))
+        origins.append(page_origin(settings.temporal_ui_url))
     if not origins:
         return None
     return CORSConfig(
@@ -233,9 +235,3 @@ def _cors(settings: Settings) -> CORSConfig | None:
             "X-Request-Id",
         ],
     )
-
-
-def origin_of(url: str) -> str:
-    """Scheme, host and port of an address, as browsers send them in `Origin`."""
-    parts = urlsplit(url)
-    return f"{parts.scheme}://{parts.netloc}"

@@ -63,6 +63,8 @@ class Session(Table, db=DB):
     refresh_token_encrypted = Bytea(null=True, default=None, secret=True)
     refresh_token_hash = Bytea(null=True, default=None, index=True)
     id_token_hash = Bytea(null=True, default=None, index=True)
+    browser_hash = Bytea(null=True, default=None, index=True)
+    refreshing_until = Timestamptz(null=True, default=None)
     sid = Text(null=True, default=None)
     # When the provider was last asked to revoke the refresh token of one that has ended.
     revoke_tried_at = Timestamptz(null=True, default=None)

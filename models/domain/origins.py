@@ -19,6 +19,12 @@ def subdomain(name: str, domain: str, kind: str) -> str:
     return f"{label}.{domain}" if kind == "user" else f"{label}--{kind}.{domain}"
 
 
+def page_origin(url: str) -> str:
+    """Scheme, host and port of an address, as browsers send them in `Origin`."""
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc}"
+
+
 def origin_of(hub_url: str, name: str, kind: str = "user") -> str:
     """The origin of a user's servers or of a service, beneath JupyterHub's as browsers reach it."""
     hub = urlsplit(hub_url)

@@ -22,6 +22,8 @@ from models.domain.values import Caller, Subject
 from models.ledger import operations
 
 TRANSACTION_SECONDS = 600
+REFRESHING_SECONDS = 15.0
+"""Longer than the provider is waited for."""
 # More browsers than anybody has; of others the sessions in JupyterHub end too.
 _MOST_LOGINS = 1000
 
@@ -107,6 +109,7 @@ async def keep(
     refresh_token_encrypted: bytes | None = None,
     refresh_token_hash: bytes | None = None,
     refreshed_hash: bytes | None = None,
+    browser_hash: bytes | None = None,
 ) -> bool:
     """Write a session, replacing one of the same token; False if the refresh token that it came of is good no more.
 
@@ -120,12 +123,13 @@ async def keep(
         live = login is None or login.live
         await row(
             """INSERT INTO session (token_hash, person, admin, orgs, expires_at, refresh_token_encrypted,
-                                    refresh_token_hash, id_token_hash, sid)
+                                    refresh_token_hash, id_token_hash, sid, browser_hash)
                VALUES (:token, :person, :admin, :orgs::text[], :expires_at, :refresh_token, :refresh_hash, :id_token,
-                       :sid)
+                       :sid, :browser)
                ON CONFLICT (token_hash) DO UPDATE SET person = excluded.person, admin = excluded.admin,
                   orgs = excluded.orgs, expires_at = excluded.expires_at, id_token_hash = excluded.id_token_hash,
-                  sid = excluded.sid,
+                  sid = excluded.sid, browser_hash = coalesce(excluded.browser_hash, session.browser_hash),
+                  refreshing_until = NULL,
                   refresh_token_hash = coalesce(excluded.refresh_token_hash, session.refresh_token_hash),
                   refresh_token_encrypted =
                     coalesce(excluded.refresh_token_encrypted, session.refresh_token_encrypted)""",
@@ -138,6 +142,7 @@ async def keep(
             refresh_hash=refresh_token_hash,
             id_token=id_token_hash if live else None,
             sid=sid if login is None else login.sid,
+            browser=browser_hash,
         )
         if not live:
             await _wish_signed_out(Caller(id=person_id, email=email), person_id)
@@ -147,6 +152,41 @@ async def keep(
                 hash=refreshed_hash,
             )
     return live
+
+
+class BrowsersToken(Struct, frozen=True, kw_only=True):
+    """The refresh token that a browser stays signed in by, encrypted, and whose turn it is to use it."""
+
+    token_hash: bytes
+    refresh_token_encrypted: bytes
+    taken: bool
+
+
+async def take_refresh_token(browser_hash: bytes) -> BrowsersToken | None:
+    """The newest live refresh token of a browser, taken for some seconds if nobody has it; None for no such browser.
+
+    It is good once: whoever uses it a second time ends the login. Two tabs of a browser ask at the same moment.
+    """
+    found = await row(
+        """WITH newest AS (
+             SELECT token_hash, refresh_token_encrypted FROM session
+              WHERE browser_hash = :browser AND id_token_hash IS NOT NULL AND refresh_token_encrypted IS NOT NULL
+              ORDER BY created_at DESC LIMIT 1),
+           taken AS (
+             UPDATE session s SET refreshing_until = now() + make_interval(secs => :seconds) FROM newest n
+              WHERE s.token_hash = n.token_hash AND coalesce(s.refreshing_until, now()) <= now()
+                AND s.id_token_hash IS NOT NULL AND s.refresh_token_encrypted IS NOT NULL
+             RETURNING 1)
+           SELECT token_hash, refresh_token_encrypted, EXISTS (SELECT FROM taken) AS taken FROM newest""",
+        browser=browser_hash,
+        seconds=REFRESHING_SECONDS,
+    )
+    return None if found is None else msgspec.convert(found, BrowsersToken)
+
+
+async def give_back_refresh_token(token_hash: bytes) -> None:
+    """Let the next one use a refresh token, which was not used after all."""
+    await row("UPDATE session SET refreshing_until = NULL WHERE token_hash = :token", token=token_hash)
 
 
 _FIND = """

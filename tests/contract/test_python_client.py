@@ -224,8 +224,9 @@ def talk(tmp_path: Path) -> Talk:
     return Talk(Hub(URL, "token", transport=httpx2.MockTransport(api.handle)), api, tmp_path)
 
 
-# Paths of the reference, which stay for the web UI that calls them; the client takes others, that are more.
-ELSEWHERE = {"shareSecret", "listHardware"}
+# Paths of the reference, which stay for the web UI that calls them; the client takes others, that are more. And what is
+# refused to all but pages.
+ELSEWHERE = {"shareSecret", "listHardware", "resumeSession"}
 
 
 def test_every_operation_of_the_document_has_a_method(talk: Talk) -> None:

@@ -16,6 +16,7 @@ from litestar import Litestar
 
 from api.app import assemble
 from api.auth import AuthController
+from api.browser_session import BrowserSessionController
 from api.http.authentication import Authentication
 from api.http.operation_events import OperationEvents
 from api.http.rates import Rates
@@ -226,7 +227,7 @@ async def place(postgres: str, provider: Provider, **changes: Any) -> AsyncItera
         vault=Vault.from_settings(settings),
         rates=Rates(settings),
     )
-    app = assemble([AuthController], settings=settings, middleware=[Authentication()])
+    app = assemble([AuthController, BrowserSessionController], settings=settings, middleware=[Authentication()])
     app.state.services = services
     try:
         yield Place(settings, provider, services, app)
