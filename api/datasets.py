@@ -12,12 +12,13 @@ from api.http.answer import Answer
 from api.http.dependencies import OwnerQuery, new_owner, own_email
 from api.http.etag import VERSIONED
 from api.http.fields import AnswerBody, Description, Email, PathName, RequestBody, given
-from api.http.pagination import Page
+from api.http.pagination import Page, SearchQuery, SortQuery
 from api.http.policy import Policy, needs
 from api.http.write import Write
 from api.sharing_routes import sharing_routes
 from api.trash_routes import trash_routes
 from models.access.permissions import Level
+from models.database.lists import Sort
 from models.domain.values import Caller, Subject
 from models.records import datasets
 from models.records.datasets import KIND, DatasetRecord
@@ -56,11 +57,18 @@ class DatasetsController(Controller):
     tags = ("Datasets",)
 
     @get(opt=needs(Policy.SIGNED_IN), operation_id="listDatasets", summary="List datasets")
-    async def index(self, page: NamedDependency[Page], owner: OwnerQuery = None) -> Response[list[DatasetView]]:
-        """Datasets that the caller may use, newest first; with `owner` those that one owns, or anybody for an admin."""
+    async def index(
+        self,
+        page: NamedDependency[Page],
+        owner: OwnerQuery = None,
+        q: SearchQuery = None,
+        sort: SortQuery = Sort.NEWEST,
+    ) -> Response[list[DatasetView]]:
+        """Datasets that the caller may use; with `owner` those that one owns, or anybody for an admin."""
         wanted = None if owner is None else own_email(page.caller, owner)
-        found = await datasets.list_visible(page.caller, owner=wanted, before=page.before, limit=page.limit + 1)
-        return page.answer(found, key=lambda one: (str(one.id),), view=lambda one: _view(one, page.caller))
+        order = page.order(sort)
+        found = await datasets.list_visible(page.caller, owner=wanted, q=q, order=order, limit=page.limit + 1)
+        return page.answer(found, key=order.key_of, view=lambda one: _view(one, page.caller))
 
     @post(opt=needs(Policy.SIGNED_IN), status_code=202, operation_id="createDataset", summary="Make a dataset")
     async def create(self, data: JSONBody[DatasetCreate], write: NamedDependency[Write]) -> Response[DatasetView]:

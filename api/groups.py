@@ -13,11 +13,12 @@ from api.http.answer import Answer
 from api.http.etag import VERSIONED
 from api.http.fields import EMAIL, AnswerBody, PathName, RequestBody
 from api.http.operation_view import OperationView
-from api.http.pagination import Page
+from api.http.pagination import Page, SearchQuery, SortQuery
 from api.http.policy import Policy, needs
 from api.http.write import SHORT_WAIT, Write
 from api.trash_routes import delete_route
 from models.access import principals
+from models.database.lists import Sort
 from models.domain.errors import ActionForbidden, RequestInvalid
 from models.domain.values import Caller, Subject
 from models.records import groups
@@ -61,10 +62,13 @@ class GroupsController(Controller):
     tags = ("Groups",)
 
     @get(opt=needs(Policy.SIGNED_IN), operation_id="listGroups", summary="List groups")
-    async def index(self, page: NamedDependency[Page]) -> Response[list[GroupView]]:
-        """Every group's name, newest first; its members are shown to members."""
-        found = await groups.list_visible(page.caller, before=page.before, limit=page.limit + 1)
-        return page.answer(found, key=lambda one: (str(one.id),), view=_view)
+    async def index(
+        self, page: NamedDependency[Page], q: SearchQuery = None, sort: SortQuery = Sort.NEWEST
+    ) -> Response[list[GroupView]]:
+        """Every group's name; its members are shown to members."""
+        order = page.order(sort)
+        found = await groups.list_visible(page.caller, q=q, order=order, limit=page.limit + 1)
+        return page.answer(found, key=order.key_of, view=_view)
 
     @post(opt=needs(Policy.SIGNED_IN), status_code=202, operation_id="createGroup", summary="Make a group")
     async def create(self, data: JSONBody[GroupBody], write: NamedDependency[Write]) -> Response[GroupView]:

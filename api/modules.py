@@ -14,13 +14,14 @@ from api.http.answer import Answer
 from api.http.dependencies import OwnerQuery, new_owner, own_email
 from api.http.etag import VERSIONED
 from api.http.fields import AnswerBody, Description, Email, PathWord, RequestBody, given
-from api.http.pagination import Page
+from api.http.pagination import Page, SearchQuery, SortQuery
 from api.http.policy import Policy, needs
 from api.http.write import Write
 from api.sharing_routes import sharing_routes
 from api.trash_routes import trash_routes
 from integrations import lmod
 from models.access.permissions import Level
+from models.database.lists import Sort
 from models.domain.errors import ProblemDetail, RequestInvalid
 from models.domain.settings import Settings
 from models.domain.values import Caller, ModuleCall, Subject
@@ -82,11 +83,18 @@ class ModulesController(Controller):
     tags = ("Modules",)
 
     @get(opt=needs(Policy.SIGNED_IN), operation_id="listModules", summary="List modules")
-    async def index(self, page: NamedDependency[Page], owner: OwnerQuery = None) -> Response[list[ModuleView]]:
-        """Modules that the caller may use, newest first; with `owner` those that one owns, or anybody for an admin."""
+    async def index(
+        self,
+        page: NamedDependency[Page],
+        owner: OwnerQuery = None,
+        q: SearchQuery = None,
+        sort: SortQuery = Sort.NEWEST,
+    ) -> Response[list[ModuleView]]:
+        """Modules that the caller may use; with `owner` those that one owns, or anybody for an admin."""
         wanted = None if owner is None else own_email(page.caller, owner)
-        found = await modules.list_visible(page.caller, owner=wanted, before=page.before, limit=page.limit + 1)
-        return page.answer(found, key=lambda one: (str(one.id),), view=lambda one: _view(one, page.caller))
+        order = page.order(sort)
+        found = await modules.list_visible(page.caller, owner=wanted, q=q, order=order, limit=page.limit + 1)
+        return page.answer(found, key=order.key_of, view=lambda one: _view(one, page.caller))
 
     @post(opt=needs(Policy.SIGNED_IN), status_code=202, operation_id="createModule", summary="Make a module")
     async def create(

@@ -19,11 +19,12 @@ from api.http.dependencies import Read
 from api.http.etag import VERSIONED
 from api.http.operation_events import OperationEvents, Stream
 from api.http.operation_view import OperationView, view_of
-from api.http.pagination import Page
+from api.http.pagination import Page, SortByAgeQuery
 from api.http.policy import Policy, needs
 from api.http.services import Services
 from api.http.write import Write
 from models.database.engine import DATABASE_ERRORS
+from models.database.lists import SortByAge
 from models.database.sql import guarded
 from models.domain.errors import IdentityUnknown, RecordMissing
 from models.domain.ids import parse_id
@@ -55,12 +56,13 @@ class OperationsController(Controller):
         ] = None,
         status: FromQuery[OperationStatus | None] = None,
         kind: Annotated[str | None, QueryParameter(max_length=64, description="For example `server.start`.")] = None,
+        sort: SortByAgeQuery = SortByAge.NEWEST,
     ) -> Response[list[OperationView]]:
-        """Operations that the caller asked for or whose subject is the caller's, newest first; admins see all."""
+        """Operations that the caller asked for or whose subject is the caller's; admins see all."""
         # An id that cannot exist has no operations.
         about = None if subject is None else parse_id(subject) or UUID(int=0)
         found = await operations.list_visible(
-            page.caller, subject=about, status=status, kind=kind, before=page.before, limit=page.limit + 1
+            page.caller, subject=about, status=status, kind=kind, order=page.order(sort), limit=page.limit + 1
         )
         return page.answer(found, key=lambda one: (str(one.id),), view=lambda one: view_of(one, page.settings))
 

@@ -7,18 +7,17 @@ on with, overwritten or removed later.
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
-from typing import Annotated
 from uuid import UUID
 
 from litestar import Controller, Response, get, patch, post
 from litestar.di import NamedDependency
-from litestar.params import FromPath, FromQuery, JSONBody, QueryParameter
+from litestar.params import FromPath, FromQuery, JSONBody
 from msgspec import UNSET
 
 from api.http.answer import Answer
 from api.http.dependencies import OwnerQuery, Read, new_owner, own_email
 from api.http.etag import VERSIONED
-from api.http.pagination import Page
+from api.http.pagination import Page, SearchQuery, SortQuery
 from api.http.policy import Policy, needs
 from api.http.services import Services
 from api.http.write import Write
@@ -26,12 +25,11 @@ from api.secret_body import SecretCreate, SecretUpdate, SecretView, changed_secr
 from api.sharing_routes import sharing_routes
 from api.trash_routes import delete_route
 from models.access.permissions import Level
+from models.database.lists import Sort
 from models.domain.errors import RequestThrottled
 from models.domain.ids import new_id
 from models.records import secrets
 from models.records.secrets import KIND
-
-NameQuery = Annotated[str | None, QueryParameter(max_length=128, description="A part of the name, in any case.")]
 
 # What a request waits for others of the same person.
 _LONGEST_WAIT = 30.0
@@ -48,16 +46,17 @@ class SecretsController(Controller):
         page: NamedDependency[Page],
         owner: OwnerQuery = None,
         type: FromQuery[str | None] = None,
-        name: NameQuery = None,
+        name: SearchQuery = None,
+        q: SearchQuery = None,
+        sort: SortQuery = Sort.NEWEST,
     ) -> Response[list[SecretView]]:
-        """Secrets that the caller may use, newest first; with `owner` those that one owns, or anybody for an admin."""
+        """Secrets that the caller may use; with `owner` those that one owns, or anybody for an admin."""
         wanted = None if owner is None else own_email(page.caller, owner)
+        order = page.order(sort)
         found = await secrets.list_visible(
-            page.caller, owner=wanted, type=type, name=name, before=page.before, limit=page.limit + 1
+            page.caller, owner=wanted, type=type, name=name, q=q, order=order, limit=page.limit + 1
         )
-        return page.answer(
-            found, key=lambda one: (str(one.id),), view=lambda one: view_of(one, page.caller, page.settings)
-        )
+        return page.answer(found, key=order.key_of, view=lambda one: view_of(one, page.caller, page.settings))
 
     @post(
         "/secrets", opt=needs(Policy.SIGNED_IN), status_code=200, operation_id="createSecret", summary="Make a secret"

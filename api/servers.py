@@ -15,12 +15,13 @@ from api.http.dependencies import OwnerQuery, Read, own_email, query_id
 from api.http.etag import VERSIONED
 from api.http.fields import EMAIL, AnswerBody
 from api.http.operation_view import OperationView
-from api.http.pagination import Page
+from api.http.pagination import Page, SearchQuery, SortQuery
 from api.http.policy import Policy, needs
 from api.http.services import Services
 from api.http.write import SHORT_WAIT, Write
 from api.template_body import TemplateCreate, TemplateView, new_template
 from models.access import sharing
+from models.database.lists import Sort
 from models.domain.settings import Settings
 from models.domain.values import Caller, ServerStatus, Subject, Wish
 from models.ledger.operations import LeftOut
@@ -99,12 +100,22 @@ class ServersController(Controller):
         owner: OwnerQuery = None,
         type: FromQuery[str | None] = None,
         name: FromQuery[str | None] = None,
+        status: FromQuery[ServerStatus | None] = None,
+        q: SearchQuery = None,
+        sort: SortQuery = Sort.NEWEST,
     ) -> Response[list[ServerView]]:
-        """One's own servers, newest first. Admins see everybody's, or those of one `owner`."""
+        """One's own servers. Admins see everybody's, or those of one `owner`. `name` and `q` are the same."""
+        order = page.order(sort)
         found = await servers.list_visible(
-            owner=await _owner(owner, page.caller), type=type, name=name, before=page.before, limit=page.limit + 1
+            owner=await _owner(owner, page.caller),
+            type=type,
+            status=status,
+            name=name,
+            q=q,
+            order=order,
+            limit=page.limit + 1,
         )
-        return page.answer(found, key=lambda one: (str(one.id),), view=lambda one: _view(one, page.settings))
+        return page.answer(found, key=order.key_of, view=lambda one: _view(one, page.settings))
 
     @post(
         opt=needs(Policy.SIGNED_IN),

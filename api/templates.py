@@ -12,7 +12,7 @@ from api.http.answer import Answer
 from api.http.dependencies import person_of, query_id
 from api.http.etag import VERSIONED
 from api.http.fields import EMAIL
-from api.http.pagination import Page
+from api.http.pagination import Page, SearchQuery, SortQuery
 from api.http.policy import Policy, needs
 from api.http.services import Services
 from api.http.write import Write
@@ -25,6 +25,7 @@ from api.template_body import (
     new_template,
     view_of,
 )
+from models.database.lists import Sort
 from models.domain.errors import RequestInvalid
 from models.domain.values import Caller, OperationStatus, Subject
 from models.ledger import audit, operations
@@ -35,6 +36,8 @@ IdQuery = Annotated[str, QueryParameter(name="id", max_length=64, description="I
 """The reference names the parameter of a deletion `id`, that of all else `templateId`."""
 
 CreatorQuery = Annotated[str | None, QueryParameter(format=EMAIL, description="Only those of this creator.")]
+
+TagQuery = Annotated[str | None, QueryParameter(max_length=64, description="Only those that have this tag.")]
 
 
 class TemplatesController(Controller):
@@ -131,12 +134,16 @@ class TemplatesController(Controller):
         page: NamedDependency[Page],
         type: FromQuery[str | None] = None,
         email: CreatorQuery = None,
+        tag: TagQuery = None,
+        q: SearchQuery = None,
+        sort: SortQuery = Sort.NEWEST,
     ) -> Response[list[TemplateView]]:
-        """Templates that are public or one's own, newest first; of one type, of one creator (`email`)."""
+        """Templates that are public or one's own; of one type, of one creator (`email`)."""
+        order = page.order(sort)
         found = await templates.list_visible(
-            page.caller, type=type, email=email, before=page.before, limit=page.limit + 1
+            page.caller, type=type, email=email, tag=tag, q=q, order=order, limit=page.limit + 1
         )
-        return page.answer(found, key=lambda one: (str(one.id),), view=lambda one: view_of(one.snapshot()))
+        return page.answer(found, key=order.key_of, view=lambda one: view_of(one.snapshot()))
 
     @get("/templates/tags", opt=needs(Policy.SIGNED_IN), operation_id="listTemplateTags", summary="List tags")
     async def tags_by_frequency(

@@ -284,7 +284,7 @@ class VolumeController(Controller):
         names = _query_components(path)
         home = await _home_of(caller, root, email)
         if home is None and not names:
-            found = await volumes.list_top(root, caller, before=page.before, limit=page.limit + 1)
+            found = await volumes.list_top(root, caller, order=page.order(), limit=page.limit + 1)
             return page.answer(found, key=lambda one: (str(one.id),), view=_viewer_of_top(root))
         identity, below = (home, names) if home is not None else _record_of(root, names)
         await volumes.require(root, identity, caller, Level.READ)

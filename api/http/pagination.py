@@ -2,8 +2,8 @@
 
 The cursor is signed together with the caller and the query, so nobody can make one, use another's, or use one
 for another list. A controller takes the dependency `page: NamedDependency[Page]`, and no other, asks for one row more
-than `page.limit` from `page.before` (lists by id) or `page.after` (by another key) on, and answers with
-`page.answer(rows, key=..., view=...)`.
+than `page.limit` in `page.order(sort)`, or from `page.before` (lists by id) or `page.after` (by another key) on, and
+answers with `page.answer(rows, key=..., view=...)`. The order is part of the query that a cursor is signed with.
 """
 
 import base64
@@ -21,6 +21,7 @@ from litestar.params import QueryParameter
 from msgspec import Struct
 
 from api.http.answer import Answer
+from models.database.lists import Order, Sort, SortByAge
 from models.domain.errors import RequestInvalid
 from models.domain.settings import Settings
 from models.domain.values import LARGEST_PAGE, Caller
@@ -42,6 +43,14 @@ Cursor = Annotated[
 ]
 
 
+SortQuery = Annotated[
+    Sort,
+    QueryParameter(description="By age, by name, or by what was changed last; a minus in front turns it around."),
+]
+SortByAgeQuery = Annotated[SortByAge, QueryParameter(description="By age; a minus in front turns it around.")]
+SearchQuery = Annotated[str | None, QueryParameter(max_length=128, description="A part of the name, in any case.")]
+
+
 class Page(Struct, frozen=True, kw_only=True):
     """The page that a request asks for."""
 
@@ -59,6 +68,10 @@ class Page(Struct, frozen=True, kw_only=True):
     def before(self) -> UUID | None:
         """For lists by id, newest first: the id of the last row of the page before."""
         return None if self.after is None else UUID(self.after[0])
+
+    def order(self, sort: Sort | SortByAge = Sort.NEWEST) -> Order:
+        """In which order to read what, for lists that have several."""
+        return Order(Sort(sort), self.after)
 
     def answer(
         self, rows: Sequence[T], *, key: Callable[[T], tuple[str, ...]], view: Callable[[T], V]

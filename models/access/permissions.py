@@ -11,6 +11,8 @@ a group of theirs, and to an organisation of theirs.
 
 from enum import IntEnum
 
+from models.database.lists import Order, Sort
+from models.database.sql import page
 from models.domain.values import Caller
 
 
@@ -83,11 +85,29 @@ _PRINCIPALS = {
 }
 
 
-def newest_of(kind: str, table: str, narrowed: str) -> str:
-    """SQL: the ids of the newest `:limit` live objects of a kind that `caller` may use, of those before `:before`.
+def listed(kind: str, table: str, narrowed: str, order: Order) -> str:
+    """SQL: the ids of at most `:limit` live objects of a kind that `caller` may use, in order.
 
-    More may come: each way to them gives as many. `narrowed` is a condition on the object, `d`.
+    `narrowed` is a condition on the object, `d`. The newest are as many of each way to them; for any other order all
+    that the caller may use are sorted.
     """
+    if order.sort is Sort.NEWEST:
+        return page(f"SELECT id FROM ({_newest_of(kind, table, narrowed)}) found ORDER BY id DESC")
+    columns = f"d.id, {order.key('d')} AS key"
+    wanted = f"d.wish = 'present' AND {order.beyond('d')} AND {narrowed}"
+    own = f"SELECT {columns} FROM {table} d, caller WHERE d.owner = caller.person AND {wanted}"
+    # One by one (`OFFSET 0`): no plan for all values knows how few they are of all there are.
+    granted = (
+        f"""SELECT d.id, d.key FROM {principals} JOIN access_grant g ON {match}
+             CROSS JOIN LATERAL (SELECT {columns} FROM {table} d WHERE d.id = g.object AND {wanted} OFFSET 0) d
+             WHERE g.object_kind = '{kind}' AND {UNEXPIRED}"""
+        for match, principals in _PRINCIPALS.items()
+    )
+    return page(f"SELECT id FROM ({' UNION '.join((own, *granted))}) d ORDER BY {order.by('d', 'd.key')}")
+
+
+def _newest_of(kind: str, table: str, narrowed: str) -> str:
+    """SQL: the ids of the newest `:limit` of each way."""
     own = f"""(SELECT d.id FROM {table} d, caller
                 WHERE d.owner = caller.person AND d.wish = 'present' AND d.id < :before AND {narrowed}
                 ORDER BY d.id DESC LIMIT :limit)"""

@@ -103,6 +103,7 @@ class Template(Table, db=DB):
     server_name = Text()
     servers_made = Integer(default=0)
     created_at = Timestamptz(default=TimestamptzNow())
+    updated_at = Timestamptz(default=TimestamptzNow())  # kept by a trigger, with the version
     version = Integer(default=1)
 
 
@@ -138,6 +139,7 @@ class Server(Table, db=DB):
     # How often its links were taken back: one that was made before the last time is none.
     times_unshared = Integer(default=0)
     created_at = Timestamptz(default=TimestamptzNow())
+    updated_at = Timestamptz(default=TimestamptzNow())
     version = Integer(default=1)
 
     server_owner_name = Unique([owner, name])
@@ -172,6 +174,7 @@ class Wished:
     observed_generation = BigInt(default=0)
     observed_at = Timestamptz(default=TimestamptzNow())
     created_at = Timestamptz(default=TimestamptzNow())
+    updated_at = Timestamptz(default=TimestamptzNow())
     version = Integer(default=1)
 
 

@@ -10,9 +10,10 @@ from uuid import UUID
 import msgspec
 from msgspec import Struct
 
+from models.database.lists import NEWEST_FIRST, Order
 from models.database.sql import Row, decoded, given, one_value, page, records, row, rows, to_json
 from models.domain.errors import RecordMissing
-from models.domain.ids import LAST_ID, new_id
+from models.domain.ids import new_id
 from models.domain.kinds import TABLES
 from models.domain.values import Caller, OperationStatus, Subject
 from models.ledger import audit
@@ -187,23 +188,23 @@ async def list_visible(
     subject: UUID | None = None,
     status: OperationStatus | None = None,
     kind: str | None = None,
-    before: UUID | None = None,
+    order: Order = NEWEST_FIRST,
     limit: int,
 ) -> list[OperationRecord]:
-    """Operations that the caller may see, newest first, at most `limit`, older than `before`."""
+    """Operations that the caller may see, at most `limit`, by age."""
     narrowed, values = given(_FILTERS, subject=subject, status=status, kind=kind)
-    newest = f"SELECT o.id FROM operation o WHERE o.id < :before AND {narrowed}"
+    newest = f"SELECT o.id FROM operation o WHERE {order.beyond('o')} AND {narrowed}"
     if caller.admin:
-        order = "".join(f"o.{name}, " for name in ("kind", "status") if name in values)
-        pages = page(f"{newest} ORDER BY {order} o.id DESC")
+        grouped = "".join(f"o.{name} {order.direction}, " for name in ("kind", "status") if name in values)
+        pages = page(f"{newest} ORDER BY {grouped} {order.by('o')}")
     else:
         # Two index scans of at most a page each, however many operations others have.
-        mine = (page(f"{newest} AND o.{one} = :person ORDER BY o.id DESC") for one in ("actor", "subject_owner"))
+        mine = (page(f"{newest} AND o.{one} = :person ORDER BY {order.by('o')}") for one in ("actor", "subject_owner"))
         pages, values["person"] = " UNION ".join(mine), caller.id
     found = await rows(
-        page(f"{_SELECT} JOIN ({pages}) newest ON newest.id = o.id ORDER BY o.id DESC"),
+        page(f"{_SELECT} JOIN ({pages}) newest ON newest.id = o.id ORDER BY {order.by('o')}"),
         **values,
-        before=before or LAST_ID,
+        **order.values,
         limit=limit,
     )
     return [_record(one) for one in found]

@@ -1,5 +1,6 @@
 """Groups: people under one name. Their members, and what a change of them wishes of the outside."""
 
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -7,10 +8,11 @@ import asyncpg
 import msgspec
 from msgspec import Struct
 
-from models.database.sql import exists, page, records, row, rows
+from models.database.lists import NEWEST_FIRST, Filter, Order, narrowed_page
+from models.database.sql import LONGEST_SEARCHED, exists, page, records, row, rows
 from models.database.tables import UserGroup
 from models.domain.errors import ActionForbidden, RecordMissing, StateConflict
-from models.domain.ids import FIRST_ID, LAST_ID, new_id
+from models.domain.ids import FIRST_ID, new_id
 from models.domain.values import Caller, Subject
 from models.ledger import operations
 from models.records import lifecycles
@@ -28,6 +30,7 @@ class GroupRecord(Struct, frozen=True, kw_only=True):
     manager: bool
     shown: bool | None
     version: int
+    updated_at: datetime
 
 
 class Mirror(Struct, frozen=True, kw_only=True):
@@ -40,7 +43,7 @@ class Mirror(Struct, frozen=True, kw_only=True):
 
 _SELECT = """
     SELECT u.id, u.name, m.id IS NOT NULL AS member, coalesce(m.manager, false) AS manager, m.shown,
-           u.version
+           u.version, u.updated_at
       FROM user_group u LEFT JOIN group_member m ON m.user_group = u.id AND m.person = :person
 """
 
@@ -65,17 +68,36 @@ async def read_managed(group_id: UUID, caller: Caller) -> GroupRecord:
     return group
 
 
+_NAMED = Filter(
+    "strpos(lower(u.name), lower(:q)) > 0",
+    f"""SELECT id FROM user_group u
+         WHERE u.wish = 'present' AND parts(lower(u.name)) @> parts(left(lower(:q), {LONGEST_SEARCHED}))""",
+)
+
+
 async def list_visible(
-    caller: Caller, *, mine: bool = False, before: UUID | None = None, limit: int
+    caller: Caller, *, q: str | None = None, order: Order = NEWEST_FIRST, limit: int
 ) -> list[GroupRecord]:
-    """Every group, or those that the caller is in (`mine`), newest first, at most `limit`, older than `before`."""
+    """Groups, at most `limit`, in an order; `q` is a part of the name, in any case."""
+    found_by = narrowed_page("user_group", "u", "u.wish = 'present'", order, [] if q is None else [_NAMED])
+    found = await rows(
+        f"{_SELECT} JOIN {found_by} listed ON listed.id = u.id ORDER BY {order.by('u')}",
+        person=caller.id,
+        **({} if q is None else {"q": q}),
+        **order.values,
+        limit=limit,
+    )
+    return records(found, GroupRecord)
+
+
+async def list_of_member(caller: Caller, *, order: Order = NEWEST_FIRST, limit: int) -> list[GroupRecord]:
+    """Groups that the caller is in, at most `limit`, in an order."""
     found = await rows(
         page(
-            f"""{_SELECT} WHERE u.wish = 'present' AND u.id < :before {"AND m.id IS NOT NULL" if mine else ""}
-                 ORDER BY u.id DESC"""
+            f"{_SELECT} WHERE u.wish = 'present' AND m.id IS NOT NULL AND {order.beyond('u')} ORDER BY {order.by('u')}"
         ),
         person=caller.id,
-        before=before or LAST_ID,
+        **order.values,
         limit=limit,
     )
     return records(found, GroupRecord)

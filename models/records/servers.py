@@ -10,10 +10,11 @@ from uuid import UUID
 import msgspec
 from msgspec import Struct
 
-from models.database.sql import decoded, given, one_value, page, row, structs, to_json
+from models.database.lists import NEWEST_FIRST, Filter, Order, Sort, narrowed_page
+from models.database.sql import LONGEST_SEARCHED, decoded, given, one_value, page, row, structs, to_json
 from models.database.tables import Server
 from models.domain.errors import RecordMissing, StateConflict
-from models.domain.ids import LAST_ID, new_id
+from models.domain.ids import new_id
 from models.domain.kinds import TEMPLATED
 from models.domain.values import Caller, OperationStatus, ServerStatus, Subject, Wish
 from models.ledger import operations
@@ -76,6 +77,7 @@ class ServerShown(Struct, frozen=True):
     lost_at: datetime | None
     """When its owner lost access to something that it holds."""
     version: int
+    updated_at: datetime
 
 
 class ServerRecord(ServerShown, frozen=True, kw_only=True):
@@ -116,19 +118,21 @@ class Intent(Struct, frozen=True, kw_only=True):
     settled: bool
 
 
-# The fields of `ServerShown`, in their order.
-_SHOWN = """
-    s.id, p.email AS owner, p.hub_user, s.name,
-    CASE WHEN s.generation = s.observed_generation THEN s.observed
+# As the index `server_status_newest` has it.
+_STATUS = """(CASE WHEN s.generation = s.observed_generation THEN s.observed
          WHEN s.wish = 'running' AND s.observed = 'stopped' THEN 'starting'
          WHEN s.wish <> 'running' AND s.observed <> 'stopped' THEN 'stopping'
-         ELSE s.observed END AS status,
+         ELSE s.observed END)"""
+# The fields of `ServerShown`, in their order.
+_SHOWN = f"""
+    s.id, p.email AS owner, p.hub_user, s.name,
+    {_STATUS} AS status,
     s.template, s.template_data ->> 'applicationType' AS application_type,
     jsonb_strip_nulls(s.template_data) AS snapshot, s.last_error AS error,
     (SELECT o.id FROM operation o WHERE o.subject = s.id AND o.subject_kind = 'server'
         AND o.status IN ('queued', 'running') ORDER BY o.id DESC LIMIT 1) AS operation,
     (SELECT min(m.lost_at) FROM server_mount m WHERE m.server = s.id) AS lost_at,
-    s.version
+    s.version, s.updated_at
 """
 _FROM = "FROM server s JOIN person p ON p.id = s.owner"
 _SELECT_SHOWN = f"SELECT {_SHOWN} {_FROM}"
@@ -166,86 +170,58 @@ async def read_visible(server_id: UUID, caller: Caller, *, for_update: bool = Fa
     return msgspec.convert(decoded(found, "shared_with"), ServerRecord)
 
 
+def _named(text: str) -> str:
+    return f"""(strpos(lower(s.name), lower({text})) > 0
+                OR strpos(lower(s.template_data ->> 'name'), lower({text})) > 0)"""
+
+
 _TYPE = "(s.template_data ->> 'type')"
 _FILTERS = {
     "owner": "s.owner = :owner",
     "type": one_value(_TYPE, "type"),
-    "name": """(strpos(lower(s.name), lower(:name)) > 0
-                OR strpos(lower(s.template_data ->> 'name'), lower(:name)) > 0)""",
+    "status": one_value(_STATUS, "status"),
+    "name": _named(":name"),
+    "q": _named(":q"),
 }
+# By what index those are found that a filter holds for, among everybody's.
+_FOUND = {name: f"SELECT id FROM server s WHERE {_FILTERS[name]}" for name in ("type", "status")} | {
+    name: f"""SELECT server AS id FROM server_search
+               WHERE parts(text) @> parts(left(lower(:{name}), {LONGEST_SEARCHED}))"""
+    for name in ("name", "q")
+}
+_GROUPED_BY = {"type": _TYPE, "status": _STATUS}
+"""By what an index has the servers that one of these filters holds for, the newest first."""
 
 
 async def list_visible(
     *,
     owner: UUID | None,
     type: str | None = None,
+    status: ServerStatus | None = None,
     name: str | None = None,
-    before: UUID | None = None,
+    q: str | None = None,
+    order: Order = NEWEST_FIRST,
     limit: int,
 ) -> list[ServerShown]:
-    """Servers of one owner (or of all, for an admin), newest first, at most `limit`, older than `before`.
+    """Servers of one owner (or of all, for an admin), at most `limit`, in an order.
 
-    `name` is a case-insensitive part of the server's or the template's name.
+    `name` and `q` are parts, in any case, of the server's or the template's name.
     """
-    if owner is None and name is not None:
-        return await _search(name, type=type, before=before or LAST_ID, limit=limit)
-    narrowed, values = given(_FILTERS, owner=owner, type=type, name=name)
-    order = f"{_TYPE}, " if owner is None and type is not None else ""
+    narrowed, values = given(_FILTERS, owner=owner, type=type, status=status, name=name, q=q)
+    grouped = [_GROUPED_BY[one] for one in values if one in _GROUPED_BY and order.sort is Sort.NEWEST]
+    if owner is not None:
+        found = page(f"SELECT s.id FROM server s WHERE {order.beyond('s')} AND {narrowed} ORDER BY {order.by('s')}")
+    elif len(values) == len(grouped) == 1:
+        found = page(
+            f"SELECT s.id FROM server s WHERE {order.beyond('s')} AND {narrowed} ORDER BY {grouped[0]}, {order.by('s')}"
+        )
+    else:
+        found = narrowed_page("server", "s", "true", order, [Filter(_FILTERS[one], _FOUND[one]) for one in values])
     return await structs(
         ServerShown,
-        page(f"{_SELECT_SHOWN} WHERE s.id < :before AND {narrowed} ORDER BY {order} s.id DESC"),
+        f"{_SELECT_SHOWN} JOIN {found} listed ON listed.id = s.id ORDER BY {order.by('s')}",
         **values,
-        before=before or LAST_ID,
-        limit=limit,
-    )
-
-
-NEWEST = 5_000
-"""Among so many servers a part of a name is looked for without an index: 10 ms."""
-FEW = 10_000
-"""So many are fetched by an index, to be sorted."""
-_LONGEST = 64
-"""Characters of what is looked for that an index is asked for."""
-
-
-async def _search(name: str, *, type: str | None, before: UUID, limit: int) -> list[ServerShown]:
-    """Everybody's servers by a part of a name. Which way is short depends on how many have it, so it is tried.
-
-    What many have fills a page among the newest. What few have is found by its parts in an index. What is neither is
-    looked for from the newest on: the page is full before long.
-    """
-    narrowed, values = given({"type": _FILTERS["type"]}, type=type)
-    newest_first = f"{_TYPE + ', ' if type is not None else ''}s.id DESC"
-    beyond = f"s.id < (SELECT before FROM further) AND {narrowed} AND {_FILTERS['name']}"
-    walk = f"SELECT s.id FROM server s WHERE (SELECT count(*) FROM few) > {FEW} AND {beyond} ORDER BY {newest_first}"
-    return await structs(
-        ServerShown,
-        f"""
-        WITH newest AS MATERIALIZED (
-          SELECT id, {_FILTERS["name"]} AS named
-            FROM (SELECT * FROM server s WHERE s.id < :before AND {narrowed}
-                   ORDER BY {newest_first} LIMIT {NEWEST}) s),
-        -- Where to go on, if that was neither all nor enough.
-        further AS MATERIALIZED (
-          SELECT (array_agg(id ORDER BY id))[1] AS before FROM newest
-          HAVING count(*) = {NEWEST} AND count(*) FILTER (WHERE named) < :limit),
-        few AS MATERIALIZED (
-          SELECT server FROM server_search
-           WHERE (SELECT before FROM further) IS NOT NULL AND parts(text) @> parts(left(lower(:name), {_LONGEST}))
-           LIMIT {FEW} + 1)
-        {_SELECT_SHOWN} WHERE s.id = ANY(ARRAY(
-          SELECT id FROM newest WHERE named
-          UNION ALL
-          (SELECT s.id FROM server s
-            WHERE (SELECT count(*) FROM few) <= {FEW} AND s.id = ANY(ARRAY(SELECT server FROM few)) AND {beyond})
-          UNION ALL
-          {page(walk)}
-          ORDER BY 1 DESC LIMIT :limit))
-        ORDER BY s.id DESC
-        """,
-        **values,
-        name=name,
-        before=before,
+        **order.values,
         limit=limit,
     )
 

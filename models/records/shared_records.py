@@ -4,6 +4,7 @@ Each kind is one table with the columns of `SharedRecord` and a few of its own; 
 fragments of `models.access.permissions` in the statement that reads it.
 """
 
+from datetime import datetime
 from typing import Any, ClassVar, Generic, TypeVar
 from uuid import UUID
 
@@ -12,11 +13,11 @@ import msgspec
 from msgspec import Struct
 from piccolo.table import Table
 
-from models.access.permissions import CALLER, Level, level_of, newest_of, values_of
+from models.access.permissions import CALLER, Level, level_of, listed, values_of
 from models.access.sharing import require
+from models.database.lists import NEWEST_FIRST, Order
 from models.database.sql import Row, decoded, given, page, row, rows
 from models.domain.errors import RecordMissing, StateConflict
-from models.domain.ids import LAST_ID
 from models.domain.kinds import TABLES
 from models.domain.values import Caller, OperationStatus, Subject
 from models.ledger import audit, operations
@@ -36,6 +37,7 @@ class SharedRecord(Struct, frozen=True, kw_only=True):
     observed: Presence
     level: Level | None
     version: int
+    updated_at: datetime
 
     JSON: ClassVar[tuple[str, ...]] = ()
     """Columns of the kind that hold JSON, which PostgreSQL hands over as text."""
@@ -62,16 +64,17 @@ class SharedRecords(Generic[R]):
     ) -> None:
         """`columns` are those of the kind's own, of the alias `d`.
 
-        `filters` are conditions on `d` by which a list may be narrowed: by `:type` or `:name`.
+        `filters` are conditions on `d` by which a list may be narrowed: by `:type` or `:name`; any may be
+        by `:q`, a part of the name.
         """
         self.kind = kind
         self._table = table
         self._record = record
-        self._filters = filters or {}
+        self._filters = {"q": "strpos(lower(d.name), lower(:q)) > 0", **(filters or {})}
         own = f", {columns}" if columns else ""
         self._select = f"""
             SELECT d.id, d.owner AS owner_id, p.email AS owner, d.name, d.description, d.wish, d.observed, d.version,
-                   may.level {own}
+                   d.updated_at, may.level {own}
               FROM {TABLES[kind]} d JOIN person p ON p.id = d.owner CROSS JOIN caller
              CROSS JOIN LATERAL (SELECT {level_of("d")} AS level) may
         """
@@ -126,27 +129,30 @@ class SharedRecords(Generic[R]):
         owner: str | None = None,
         type: str | None = None,
         name: str | None = None,
-        before: UUID | None = None,
+        q: str | None = None,
+        order: Order = NEWEST_FIRST,
         limit: int,
     ) -> list[R]:
-        """Live records that the caller may use, newest first, at most `limit`, older than `before`.
+        """Live records that the caller may use, at most `limit`, in an order.
 
         `owner`: instead those that a person owns, as far as the caller sees them.
         """
-        narrowed, values = given(self._filters, type=type, name=name)
+        narrowed, values = given(self._filters, type=type, name=name, q=q)
         if owner is None:
-            newest = newest_of(self.kind, TABLES[self.kind], narrowed)
-            source = f"JOIN {page(f'SELECT id FROM ({newest}) found ORDER BY id DESC')} newest ON newest.id = d.id"
+            found_by = listed(self.kind, TABLES[self.kind], narrowed, order)
         else:
-            source = f"""WHERE d.owner = (SELECT id FROM person WHERE email = :owner AND released_at IS NULL)
-                           AND d.wish = 'present' AND d.id < :before AND {narrowed}
-                           AND (caller.admin OR may.level IS NOT NULL)"""
+            found_by = page(
+                f"""SELECT d.id FROM {TABLES[self.kind]} d, caller
+                     WHERE d.owner = (SELECT id FROM person WHERE email = :owner AND released_at IS NULL)
+                       AND d.wish = 'present' AND {order.beyond("d")} AND {narrowed}
+                       AND (caller.admin OR {level_of("d")} IS NOT NULL) ORDER BY {order.by("d")}"""
+            )
             values["owner"] = owner
         found = await rows(
-            f"WITH {CALLER} {page(f'{self._select} {source} ORDER BY d.id DESC')}",
+            f"WITH {CALLER} {self._select} JOIN {found_by} listed ON listed.id = d.id ORDER BY {order.by('d')}",
             **values_of(caller),
             **values,
-            before=before or LAST_ID,
+            **order.values,
             limit=limit,
         )
         return [self._converted(one) for one in found]

@@ -9,10 +9,11 @@ from uuid import UUID
 import msgspec
 from msgspec import Struct
 
-from models.database.sql import given, one_value, page, records, row, rows, to_json
+from models.database.lists import NEWEST_FIRST, Filter, Order, Sort, narrowed_page
+from models.database.sql import LONGEST_SEARCHED, given, one_value, page, records, row, rows, to_json
 from models.database.tables import Template
 from models.domain.errors import ActionForbidden, RecordMissing, StateConflict
-from models.domain.ids import LAST_ID, new_id
+from models.domain.ids import new_id
 from models.domain.values import Caller
 from models.records.servers import TemplateData
 
@@ -40,6 +41,7 @@ class TemplateRecord(Struct, frozen=True, kw_only=True):
     tags: list[str]
     server_name: str
     created_at: datetime
+    updated_at: datetime
     version: int
 
     def snapshot(self) -> TemplateData:
@@ -72,7 +74,7 @@ def slug(name: str) -> str:
 _SELECT = """
     SELECT t.id, t.creator AS creator_id, p.email AS creator, t.name, t.description, t.type, t.application_type,
            t.hardware, t.public, t.featured_image, t.file_path, t.datasets, t.modules, t.secrets, t.tags,
-           t.server_name, t.created_at, t.version
+           t.server_name, t.created_at, t.updated_at, t.version
       FROM template t JOIN person p ON p.id = t.creator
 """
 
@@ -82,16 +84,20 @@ _VISIBLE = "(:admin::boolean OR t.public OR t.creator = :person)"
 _FILTERS = {
     "type": one_value("t.type", "type"),
     "email": "t.creator IN (SELECT id FROM person WHERE email = :email)",
+    "tag": "t.tags @> ARRAY[:tag::text]",
+    "q": "strpos(lower(t.name), lower(:q)) > 0",
 }
+_BY_PARTS = f"parts(lower(t.name)) @> parts(left(lower(:q), {LONGEST_SEARCHED}))"
 
 
-def _seen(caller: Caller, type: str | None, email: str | None) -> tuple[list[str], dict[str, object]]:
+_OF_ALL, _PUBLIC, _OWN = "true", "t.public", "NOT t.public AND t.creator = :person"
+
+
+def _seen(caller: Caller, email: str | None) -> tuple[list[str], dict[str, object]]:
     """Conditions, each of which follows an index and which together hold once what the caller sees; their values."""
-    narrowed, values = given(_FILTERS, type=type, email=email)
     if caller.admin:
-        return [narrowed], values
-    ways = ["(t.public OR t.creator = :person)"] if email else ["t.public", "NOT t.public AND t.creator = :person"]
-    return [f"{narrowed} AND {one}" for one in ways], {**values, "person": caller.id}
+        return [_OF_ALL], {}
+    return ["(t.public OR t.creator = :person)"] if email else [_PUBLIC, _OWN], {"person": caller.id}
 
 
 async def read_visible(template_id: UUID, caller: Caller, *, for_update: bool = False) -> TemplateRecord:
@@ -116,20 +122,46 @@ async def read_changeable(template_id: UUID, caller: Caller) -> TemplateRecord:
 
 
 async def list_visible(
-    caller: Caller, *, type: str | None = None, email: str | None = None, before: UUID | None = None, limit: int
+    caller: Caller,
+    *,
+    type: str | None = None,
+    email: str | None = None,
+    tag: str | None = None,
+    q: str | None = None,
+    order: Order = NEWEST_FIRST,
+    limit: int,
 ) -> list[TemplateRecord]:
-    """Templates that the caller sees, newest first, at most `limit`, older than `before`."""
-    seen, values = _seen(caller, type, email)
-    order = "t.type, " if type is not None and email is None else ""
-    newest = f"SELECT t.id FROM template t WHERE t.id < :before AND {{}} ORDER BY {order} t.id DESC"
-    pages = " UNION ALL ".join(page(newest.format(one)) for one in seen)
-    found = await rows(
-        page(f"{_SELECT} JOIN ({pages}) newest ON newest.id = t.id ORDER BY t.id DESC"),
+    """Templates that the caller sees, at most `limit`, in an order; `q` is a part of the name, in any case."""
+    narrowed, filters = given(_FILTERS, type=type, email=email, tag=tag, q=q)
+    seen, values = _seen(caller, email)
+
+    def found(one: str) -> str:
+        if order.sort is Sort.NEWEST and filters.keys() == {"type"}:
+            return page(
+                f"""SELECT t.id FROM template t WHERE {one} AND {order.beyond("t")} AND {narrowed}
+                     ORDER BY t.type, {order.by("t")}"""
+            )
+        if one in (_OF_ALL, _PUBLIC) and email is None:
+            indexed = [Filter(_FILTERS[name], _found(name, one)) for name in filters]
+            return narrowed_page("template", "t", one, order, indexed)
+        return page(
+            f"SELECT t.id FROM template t WHERE {one} AND {order.beyond('t')} AND {narrowed} ORDER BY {order.by('t')}"
+        )
+
+    pages = " UNION ALL ".join(map(found, seen))
+    listed = await rows(
+        page(f"{_SELECT} JOIN ({pages}) listed ON listed.id = t.id ORDER BY {order.by('t')}"),
+        **filters,
         **values,
-        before=before or LAST_ID,
+        **order.values,
         limit=limit,
     )
-    return records(found, TemplateRecord)
+    return records(listed, TemplateRecord)
+
+
+def _found(name: str, seen: str) -> str:
+    """By what index those are found for which a filter holds."""
+    return f"SELECT id FROM template t WHERE {seen} AND {_BY_PARTS if name == 'q' else _FILTERS[name]}"
 
 
 async def list_tags(caller: Caller, *, type: str | None = None, email: str | None = None) -> list[TagCount]:
@@ -138,8 +170,11 @@ async def list_tags(caller: Caller, *, type: str | None = None, email: str | Non
     Where there are more than one answer takes, each creator's most frequent are among them before anybody's next ones:
     nobody's many tags push those of others out.
     """
-    seen, values = _seen(caller, type, email)
-    tags = " UNION ALL ".join(f"SELECT t.creator, unnest(t.tags) AS tag FROM template t WHERE {one}" for one in seen)
+    narrowed, filters = given(_FILTERS, type=type, email=email)
+    seen, values = _seen(caller, email)
+    tags = " UNION ALL ".join(
+        f"SELECT t.creator, unnest(t.tags) AS tag FROM template t WHERE {one} AND {narrowed}" for one in seen
+    )
     found = await rows(
         f"""SELECT tag AS name, count FROM (
               SELECT tag, sum(uses)::bigint AS count FROM (
@@ -148,6 +183,7 @@ async def list_tags(caller: Caller, *, type: str | None = None, email: str | Non
                   FROM ({tags}) used GROUP BY creator, tag) theirs
                GROUP BY tag ORDER BY min(place), count DESC, tag COLLATE "C" LIMIT :most) shown
              ORDER BY shown.count DESC, tag COLLATE "C" """,
+        **filters,
         **values,
         most=MOST_TAGS,
     )

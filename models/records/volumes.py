@@ -8,6 +8,7 @@ from msgspec import Struct
 
 from models.access import sharing
 from models.access.permissions import Level
+from models.database.lists import NEWEST_FIRST, Order
 from models.domain.errors import ActionForbidden, RecordMissing
 from models.domain.kinds import KINDS, ROOTS, Root
 from models.domain.values import Caller, Subject
@@ -85,8 +86,9 @@ async def require(root: Root, identity: UUID, caller: Caller, needs: Level) -> N
         raise RecordMissing.of(ROOTS[root], identity)
 
 
-async def _visible_groups(caller: Caller, *, before: UUID | None, limit: int) -> list[GroupRecord]:
-    return await groups.list_visible(caller, mine=not caller.admin, before=before, limit=limit)
+async def _visible_groups(caller: Caller, *, order: Order, limit: int) -> list[GroupRecord]:
+    listed = groups.list_visible if caller.admin else groups.list_of_member
+    return await listed(caller, order=order, limit=limit)
 
 
 LISTED: dict[Root, Callable[..., Awaitable[Sequence[SharedRecord | GroupRecord]]]] = {
@@ -97,9 +99,9 @@ LISTED: dict[Root, Callable[..., Awaitable[Sequence[SharedRecord | GroupRecord]]
 """What lists the records whose directories are below a root; a home is not listed."""
 
 
-async def list_top(root: Root, caller: Caller, *, before: UUID | None = None, limit: int) -> list[TopEntry]:
-    """The records below a root that the caller may use, newest first, at most `limit`, older than `before`."""
-    found = await LISTED[root](caller, before=before, limit=limit)
+async def list_top(root: Root, caller: Caller, *, order: Order = NEWEST_FIRST, limit: int) -> list[TopEntry]:
+    """The records below a root that the caller may use, at most `limit`, in an order."""
+    found = await LISTED[root](caller, order=order, limit=limit)
     return [TopEntry(id=one.id, name=_title(one)) for one in found]
 
 

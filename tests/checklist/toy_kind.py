@@ -155,7 +155,7 @@ class NotesController(Controller):
     @get(opt=needs(Policy.SIGNED_IN), operation_id="listNotes", summary="List notes")
     async def index(self, page: NamedDependency[Page]) -> Response[list[NoteView]]:
         """Notes that the caller may use, newest first."""
-        found = await notes.list_visible(page.caller, before=page.before, limit=page.limit + 1)
+        found = await notes.list_visible(page.caller, order=page.order(), limit=page.limit + 1)
         return page.answer(found, key=lambda one: (str(one.id),), view=_view)
 
     @post(opt=needs(Policy.SIGNED_IN), status_code=202, operation_id="createNote", summary="Make a note")

@@ -50,11 +50,15 @@ _SNAPSHOT = """jsonb_build_object('_id', 't', 'name', 'Template ' || n % 1000, '
 # Of the records some are rare and old, some are many.
 _TYPE = """CASE WHEN n < 100 THEN 'rare' WHEN n % 10 < 7 THEN 'user' ELSE 'featured' END AS type"""
 
+# In no order that another has.
+_UPDATED = "timestamptz '2026-01-01' + make_interval(secs => (n * 7919::bigint) % 1000003)"
+
 
 def _shared(kind: str, number: int, columns: str = "", values: str = "") -> str:
     return f"""
-        INSERT INTO {kind} (id, owner, name, observed, observed_generation {columns})
-        SELECT {_id(kind)}, {_OWNER}, CASE WHEN n < 100 THEN 'Rare-' ELSE 'thing-' END || n, 'present', 1 {values}
+        INSERT INTO {kind} (id, owner, name, observed, observed_generation, updated_at {columns})
+        SELECT {_id(kind)}, {_OWNER}, CASE WHEN n < 100 THEN 'Rare-' ELSE 'thing-' END || n, 'present', 1,
+               {_UPDATED} {values}
           FROM (SELECT n, {_TYPE} FROM generate_series(0, {number - 1}) n) given
     """
 
@@ -87,8 +91,9 @@ _STATEMENTS = {
         SELECT gen_random_uuid(), {_id("person")}, 'org' || n % 100 FROM generate_series(0, {PERSONS - 1}) n
     """,
     "user_group": f"""
-        INSERT INTO user_group (id, name, observed, observed_generation)
-        SELECT {_id("group")}, 'g' || n, 'present', 1 FROM generate_series(0, {GROUPS - 1}) n
+        INSERT INTO user_group (id, name, observed, observed_generation, updated_at)
+        SELECT {_id("group")}, CASE WHEN n < 5 THEN 'rare' ELSE 'g' END || n, 'present', 1, {_UPDATED}
+          FROM generate_series(0, {GROUPS - 1}) n
     """,
     # The last group, where lists begin, has a thousand members.
     "group_member": f"""
@@ -99,10 +104,10 @@ _STATEMENTS = {
           FROM generate_series(0, {PERSONS * 5 - 30}) n
     """,
     "server": f"""
-        INSERT INTO server (id, owner, name, template, template_data, observed, wish)
+        INSERT INTO server (id, owner, name, template, template_data, observed, wish, updated_at)
         SELECT {_id("server")}, {_OWNER}, CASE WHEN n < 100 THEN 'Rare-' ELSE 'server-' END || n, {_id("template")},
                {_SNAPSHOT}, CASE WHEN n % 1000 = 0 THEN 'running' ELSE 'stopped' END,
-               CASE WHEN n % 1000 = 0 THEN 'running' ELSE 'stopped' END
+               CASE WHEN n % 1000 = 0 THEN 'running' ELSE 'stopped' END, {_UPDATED}
           FROM (SELECT n, {_TYPE} FROM generate_series(0, {MILLION - 1}) n) given
     """,
     "server_search": """
@@ -110,9 +115,10 @@ _STATEMENTS = {
         SELECT id, lower(name) || E'\\n' || lower(template_data ->> 'name') FROM server
     """,
     "template": f"""
-        INSERT INTO template (id, creator, name, type, application_type, hardware, public, tags, server_name)
+        INSERT INTO template
+               (id, creator, name, type, application_type, hardware, public, tags, server_name, updated_at)
         SELECT {_id("template")}, {_OWNER}, 'Template ' || n, type, 'jupyterlab', 'small', n % 100 = 0,
-               ARRAY['tag' || n % 50], 'template'
+               ARRAY['tag' || n % 50, CASE WHEN n < 200 THEN 'rare' ELSE 'other' END], 'template', {_UPDATED}
           FROM (SELECT n, {_TYPE} FROM generate_series(0, {MILLION - 1}) n) given
     """,
     "dataset": _shared("dataset", MILLION),

@@ -35,28 +35,51 @@ CALLERS = {"admin": ADMIN, "owner": OWNER, "member": MEMBER, "stranger": STRANGE
 OWNERS = (million.caller(OWNER).email,)
 ACCESS: dict[str, tuple[str, ...]] = {"type": ("user", "group", "org")}
 
+SORTS = ("-newest", "-name", "updated", "name")
+NAMES = ("thing", "nothing", "rare")
+
 LISTS: dict[str, dict[str, tuple[str, ...]]] = {
     "/applications": {},
-    "/datasets": {"owner": OWNERS},
+    "/datasets": {"owner": OWNERS, "q": NAMES, "sort": SORTS},
     "/datasets/{id}/access": ACCESS,
-    "/groups": {},
+    "/groups": {"q": ("g", *NAMES), "sort": SORTS},
     "/groups/{id}/members": {},
     "/hardware": {},
-    "/modules": {"owner": OWNERS},
+    "/modules": {"owner": OWNERS, "q": NAMES, "sort": SORTS},
     "/modules/{id}/access": ACCESS,
     "/operations": {
         "subject": (str(identity("server", 7)),),
         "status": ("queued", "failed"),
         "kind": ("module.create", "server.start"),
+        "sort": ("-newest",),
     },
     "/operations/{id}/results": {},
     "/orgs": {},
     "/people": {"q": ("P12", "p1@", "nobody")},
     "/secret/{id}/access": ACCESS,
-    "/secrets": {"owner": OWNERS, "type": ("raw", "file"), "name": ("THING", "rare")},
-    "/servers": {"owner": OWNERS, "type": ("user", "rare"), "name": ("SERVER", "rare", "nothing", "zq")},
+    "/secrets": {
+        "owner": OWNERS,
+        "type": ("raw", "file"),
+        "name": ("THING", "rare"),
+        "q": ("THING", "rare"),
+        "sort": SORTS,
+    },
+    "/servers": {
+        "owner": OWNERS,
+        "type": ("user", "rare"),
+        "status": ("stopped", "stopping", "running"),
+        "name": ("SERVER", "rare", "nothing", "zq"),
+        "q": ("SERVER", "nothing", "rare"),
+        "sort": SORTS,
+    },
     "/servers/shares": {"owner": OWNERS},
-    "/templates": {"type": ("user", "rare"), "email": OWNERS},
+    "/templates": {
+        "type": ("user", "rare"),
+        "email": OWNERS,
+        "tag": ("other", "tag7", "rare"),
+        "q": ("template", "nothing", "template 77"),
+        "sort": SORTS,
+    },
     "/templates/tags": {"type": ("rare",), "email": OWNERS},
     "/volume/files": {"root": ("datasets", "groups", "modules"), "path": (), "email": ()},
     "/volume/hardware": {},
@@ -72,6 +95,8 @@ RECORDS = {
     "/operations/{id}/results": identity("operation", 0),
     "/secret/{id}/access": identity("secret", 0),
 }
+SAME = {"name", "q"}
+"""Two names of one filter: nobody gives both."""
 NO_STATEMENT = {"/applications", "/hardware", "/volume/hardware", "/volume/lua"}
 WITHOUT_PAGES = {"/people", "/templates/tags", *NO_STATEMENT}
 NEEDED = {"q", "root"}
@@ -87,7 +112,7 @@ SHARED = sharing.Shareable(
 PERSON = PersonRef(id=million.caller(STRANGER).id, email=million.caller(STRANGER).email)
 SCOPES = {"server": identity("server", 7), "object": identity("dataset", 7), "group": identity("group", 7)}
 
-MOST_READ = {"admin": 1_500, "stranger": 1_500, "owner": 5_000, "member": 50_000}
+MOST_READ = {"admin": 1_500, "stranger": 1_500, "owner": 5_000, "member": 60_000}
 """Pages of tables and indexes for a page of a list: a few for each of its rows, of all that a caller has (two
 thousand), or of what a thousand groups have."""
 COUNTED = "/templates/tags"
@@ -96,8 +121,11 @@ OF_ONE_RECORD = {"/groups/{id}/members", "/datasets/{id}/access"}
 """Sorted by what is in another table: all that hangs on the record is read, and nothing else."""
 MOST_OF_ONE_RECORD = 60_000
 
-MOST_OF_A_SEARCH = 5_000
-"""Among the newest, by the index of parts of names, and what that finds."""
+MOST_OF_A_SEARCH = 60_000
+"""Among the first five thousand, by the index of what narrows most, and what that finds. The most is read for what
+eleven thousand have, all of them a fifth of the order away from its beginning: 50 ms."""
+SEARCHED = {"/servers": {"admin"}, "/templates": {*CALLERS}, "/groups": {*CALLERS}}
+"""Who sees all of many, so that it is searched in steps."""
 
 
 def offered() -> dict[str, set[str]]:
@@ -226,7 +254,7 @@ def cases() -> Iterator[Any]:
         free = sorted(name for name, values in filters.items() if values and name not in NEEDED)
         for number in range(len(free) + 1):
             for chosen in itertools.combinations(free, number):
-                for caller in CALLERS:
+                for caller in CALLERS if not {*chosen} >= SAME else ():
                     yield pytest.param(
                         path, (*needed, *chosen), caller, id="-".join((path.strip("/"), *needed, *chosen, caller))
                     )
@@ -243,7 +271,9 @@ async def test_a_list_follows_indexes_whatever_it_is_narrowed_by(
 ) -> None:
     seen = set()
     client = bench.api().person(caller)
-    for values in itertools.product(*(LISTS[path][name] for name in filters)):
+    # Of three and more: what each has last. All of all would take hours.
+    given = [LISTS[path][name][-1:] if len(filters) > 2 else LISTS[path][name] for name in filters]
+    for values in itertools.product(*given):
         address = path.replace("{id}", str(RECORDS.get(path, "")))
         query = dict(zip(filters, values, strict=True))
         if path not in WITHOUT_PAGES:
@@ -259,7 +289,7 @@ async def test_a_list_follows_indexes_whatever_it_is_narrowed_by(
     most: float = max(MOST_READ["owner" if {"owner", "email"} & {*filters} else caller], MOST_READ[caller])
     if path in OF_ONE_RECORD:
         most = MOST_OF_ONE_RECORD
-    if path == "/servers" and caller == "admin" and "name" in filters and "owner" not in filters:
+    if path in SEARCHED and caller in SEARCHED[path] and not {"owner", "email"} & {*filters}:
         most = MOST_OF_A_SEARCH
     if path == COUNTED:
         await assert_indexed(planner, statements, math.inf, whole=frozenset({"template"}))

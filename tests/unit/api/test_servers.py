@@ -5,9 +5,10 @@ from uuid import UUID
 
 import pytest
 
+from models.database import lists
 from models.database.sql import row, rows
 from models.domain.values import Subject
-from models.records import server_settling, servers
+from models.records import server_settling
 from tests.unit.api.bench import NOBODY, TEMPLATE, Api, Client, Json, problems, unique
 
 
@@ -299,8 +300,8 @@ async def test_a_part_of_a_name_finds_the_same_servers_however_it_is_looked_for(
     made = [(await api.alice.server(name=name, type="search"))["_id"] for name in NAMES]
     await api.bob.server(type="search")
     newest, few = WAYS[way]
-    monkeypatch.setattr(servers, "NEWEST", newest)
-    monkeypatch.setattr(servers, "FEW", few)
+    monkeypatch.setattr(lists, "FIRST", newest)
+    monkeypatch.setattr(lists, "FEW", few)
     narrowed = {"type": type} if type else {}
     for sought in (*SOUGHT, *NAMES, "rare", "RARE: X", "none is called so", "zqx", "x" * 3000):
         wanted = await rows(
@@ -317,7 +318,7 @@ async def test_a_part_of_a_name_finds_the_same_servers_however_it_is_looked_for(
 
 
 async def test_a_server_is_found_by_the_names_that_it_has(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(servers, "NEWEST", 1)
+    monkeypatch.setattr(lists, "FIRST", 1)
     first, second = unique("First "), unique("Second ")
     server = await api.alice.server(name=first)
     await api.bob.server()

@@ -53,7 +53,6 @@ ANY_OF: dict[str, list[Any]] = {
     "kind": list(TABLES),
     "lock": [False, True],
     "note_guests.taken": [None, *(Taken(scope=scope, id=_NOBODY, since=datetime.now(UTC)) for scope in mounts.SCOPES)],
-    "mine": [False, True],
     "scope": list(mounts.SCOPES),
     "self": [*_TRASHED, _records_of(secrets)],
     "statement": list(expiry.STATEMENTS),
@@ -122,7 +121,8 @@ async def connection(postgres: str) -> AsyncIterator["asyncpg.Connection[asyncpg
 _COMPOSED = {
     ("models/ledger/operations.py", "list_visible"),
     ("models/records/server_shares.py", "list_shared"),
-    ("models/records/servers.py", "_search"),
+    ("models/records/groups.py", "list_visible"),
+    ("models/records/groups.py", "list_of_member"),
     ("models/records/servers.py", "list_visible"),
     ("models/records/shared_records.py", "list_visible"),
     ("models/records/templates.py", "list_tags"),
