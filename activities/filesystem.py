@@ -39,6 +39,7 @@ class Filesystem:
         self._roots = {kind: directory.location(settings) for kind, directory in DIRECTORIES.items()}
         self._volumes = Volumes(uid=settings.files_uid, gid=settings.files_gid)
         self._threads = threads
+        self._uploads_last = timedelta(hours=settings.upload_hours)
 
     @activity.defn
     async def place_directory(self, wish: ObjectWish) -> Done:
@@ -63,7 +64,9 @@ class Filesystem:
     @activity.defn
     async def settle_files(self) -> Settled:
         """Settle what requests made that were cut off before they recorded it, and clear what they left unfinished."""
-        abandoned = await claims.abandon(volumes.CLAIM, datetime.now(UTC) - _UNSETTLED_FOR, _CLAIMS)
+        now = datetime.now(UTC)
+        abandoned = await claims.abandon(volumes.CLAIM, now - _UNSETTLED_FOR, _CLAIMS)
+        abandoned += await claims.abandon(volumes.UPLOAD, now - self._uploads_last, _CLAIMS)
         # Side by side, because each person has a share of the threads: one's directories keep nobody else's from being
         # looked at, however long they take, and whatever is wrong with them.
         recording = asyncio.Semaphore(_RECORDED_AT_ONCE)
@@ -91,7 +94,7 @@ class Filesystem:
                 )
                 await volumes.record_made(entry, maker)
                 # Whoever repeats the request is answered as if it had never been cut off.
-                await idempotency.answer(claim.id, StoredAnswer(status=200))
+                await idempotency.answer(claim.id, StoredAnswer(status=204 if entry.removed else 200))
             await claims.drop(claim.id)
         return found
 

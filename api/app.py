@@ -16,7 +16,7 @@ from litestar.middleware import AbstractMiddleware
 from litestar.routes import HTTPRoute
 from litestar.types import ASGIApp, ControllerRouterHandler, Middleware, Receive, Scope, Send
 
-from api import codec, datasets, groups, modules, secrets
+from api import codec, datasets, file_changes, groups, modules, secrets
 from api.auth import AuthController
 from api.browser_session import BrowserSessionController
 from api.datasets import DatasetsController
@@ -46,6 +46,7 @@ from api.provider_work import doing_provider_work
 from api.secrets import SecretsController
 from api.servers import ServersController
 from api.templates import TemplatesController
+from api.uploads import UploadsController
 from api.volume import VolumeController
 from integrations.oidc import OidcClient
 from integrations.vault import Vault
@@ -82,6 +83,8 @@ HANDLERS: tuple[ControllerRouterHandler, ...] = (
     ServersController,
     TemplatesController,
     VolumeController,
+    *file_changes.ROUTES,
+    UploadsController,
     docs_page,
 )
 

@@ -6,31 +6,45 @@ reached is told in `integrations.containment`.
 
 import asyncio
 import contextlib
-import hashlib
-import time
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from collections.abc import AsyncIterator, Callable
+from datetime import datetime
 from email.utils import formatdate
 from functools import partial
-from pathlib import Path
 from typing import Annotated, Any, TypeVar
 from urllib.parse import quote
 from uuid import UUID
 
 from litestar import Controller, Request, Response, get, post, put
 from litestar.di import NamedDependency
-from litestar.params import JSONBody, QueryParameter
+from litestar.params import JSONBody
 from litestar.response import Stream
 from msgspec import Meta, Struct
 
-from api.http.dependencies import own_email, own_person
+from api.file_paths import (
+    ABOUT_PATH,
+    ClaimedMaker,
+    EmailQuery,
+    FilePathQuery,
+    PathQuery,
+    RootQuery,
+    home_of,
+    in_query,
+    of_query,
+    path_of,
+    query_components,
+    receive,
+    record_of,
+    require_directory,
+    target_of_path,
+)
 from api.http.errors import answer_for
 from api.http.etag import DOWNLOADED, Conditions
-from api.http.fields import EMAIL, AnswerBody, RequestBody
+from api.http.fields import AnswerBody, RequestBody
 from api.http.pagination import Page
 from api.http.policy import Policy, needs
 from api.http.ranges import RangeUnsatisfiable, range_of
 from api.http.services import Services
-from api.http.validation import STREAMED, body_parts
+from api.http.validation import STREAMED
 from api.http.write import Replayed, Write
 from integrations import lmod
 from integrations.containment import LONGEST_NAME, LONGEST_PATH, components
@@ -39,38 +53,28 @@ from integrations.file_threads import Transfer
 from integrations.filesystem import Entry, EntryType, Listing, Volumes, check_new_name
 from models.access.permissions import Level
 from models.domain.errors import (
-    ActionForbidden,
     ContentTooLarge,
     ProblemDetail,
     RangeRefused,
-    RecordMissing,
     RequestInvalid,
-    printable,
 )
-from models.domain.ids import parse_id
 from models.domain.kinds import DIRECTORIES, ROOTS, Root
 from models.domain.settings import Settings
 from models.domain.values import Caller
-from models.ledger import claims
-from models.ledger.claims import Claim
 from models.records import volumes
 from models.records.volumes import NewEntry, TopEntry
 
 T = TypeVar("T")
 
-# How long a thread waits for a statement of its own request.
-_STATEMENT_SECONDS = 5.0
 # Of a file so much is in memory, for each request.
 _PART = 262_144
-# Seconds after which a long upload tells that it is still there, before the janitor takes it for cut off.
-_KEPT_EVERY = 60.0
 
-_ABOUT_PATH = "A directory relative to the root, whose first component is a record's `_id` but in `notebooks`."
+
 FileName = Annotated[
     str,
     Meta(min_length=1, max_length=LONGEST_NAME, extra={"text": "line"}, description="One name; needed."),
 ]
-FilePath = Annotated[str, Meta(max_length=LONGEST_PATH, description=f"{_ABOUT_PATH} Absent or empty: the root.")]
+FilePath = Annotated[str, Meta(max_length=LONGEST_PATH, description=f"{ABOUT_PATH} Absent or empty: the root.")]
 Text = Annotated[str, Meta(description="What is in the file. Absent: nothing. Not for a directory.")]
 
 
@@ -85,13 +89,18 @@ class FileCreate(RequestBody, frozen=True, kw_only=True):
 
 
 class EntryView(AnswerBody, frozen=True, kw_only=True):
-    """A file or a directory at `path/name` below a root. `title` is the name of the record whose directory it is."""
+    """A file or a directory at `path/name` below a root. `title` is the name of the record whose directory it is.
+
+    `size` is a file's, in bytes. Both it and `modified_at` are absent of what went while one looked.
+    """
 
     name: str
     path: str
     root: Root
     type: EntryType
     title: str | None = None
+    size: int | None = None
+    modified_at: datetime | None = None
 
 
 class FileView(AnswerBody, frozen=True, kw_only=True):
@@ -113,34 +122,6 @@ class NewFile(Struct, frozen=True, kw_only=True):
     name: str
     type: EntryType
     content: bytes
-
-
-RootQuery = Annotated[Root, QueryParameter(name="root", description="Where to look.")]
-# Names of at most 255 bytes, none of them empty, `.` or `..`.
-_NAME = r"([^./\u0000][^/\u0000]{0,254}|\.[^./\u0000][^/\u0000]{0,253}|\.\.[^/\u0000]{1,253})"
-PathQuery = Annotated[
-    str,
-    QueryParameter(
-        name="path",
-        max_length=LONGEST_PATH,
-        description=_ABOUT_PATH,
-        schema_extra={"pattern": f"^({_NAME}(/{_NAME})*)?$"},
-    ),
-]
-FilePathQuery = Annotated[
-    str,
-    QueryParameter(
-        name="path",
-        min_length=1,
-        max_length=LONGEST_PATH,
-        description="A file relative to the root; the first component is a record's `_id` but in `notebooks`.",
-        schema_extra={"pattern": f"^{_NAME}(/{_NAME})*$"},
-    ),
-]
-EmailQuery = Annotated[
-    str | None,
-    QueryParameter(name="email", format=EMAIL, description="Whose home: one's own, or any for an admin."),
-]
 
 
 def largest_body(settings: Settings) -> int:
@@ -173,7 +154,7 @@ class VolumeController(Controller):
         with contextlib.suppress(Replayed):
             await write.replay()
             _check_size(wanted, services.settings)
-            identity, below = _target(wanted.root, wanted.components, write.caller)
+            identity, below = target_of_path(wanted.root, wanted.components, write.caller)
             await volumes.require(wanted.root, identity, write.caller, Level.WRITE)
             entry = NewEntry(root=wanted.root, record=identity, below=below, name=wanted.name, type=wanted.type.value)
             # The file comes first: whatever keeps it from being made is the answer, and nothing is recorded.
@@ -205,14 +186,14 @@ class VolumeController(Controller):
         With `If-None-Match: *` nothing is replaced, with `If-Match` no other version. Links are neither followed nor
         replaced; permissions to execute stay.
         """
-        entry = _written(root, _query_components(path), write.caller)
+        entry = _written(root, query_components(path), write.caller)
         conditions = Conditions.of(request)
         place = DIRECTORIES[ROOTS[root]].location(services.settings)
         require = partial(volumes.require, root, entry.record, write.caller, Level.WRITE)
         await require()
         transfer = services.file_threads.of(write.caller.id).begin_transfer()
-        with _in_query():
-            await transfer.run(_require_directory, services.settings, root, entry.record)
+        with in_query():
+            await transfer.run(require_directory, services.settings, root, entry.record)
             if "idempotency-key" not in request.headers:
                 # It may be known before the content is; a request that repeats another has its answer first.
                 conditions.require(*_state(await transfer.run(version_at, place, entry.path, entry.name)))
@@ -221,7 +202,7 @@ class VolumeController(Controller):
                 volume = Volumes(uid=services.settings.files_uid, gid=services.settings.files_gid)
                 draft = await transfer.run(Draft, volume, place, entry.path, entry.name, maker)
                 try:
-                    maker.go_on_with(await write.hold_key(await _receive(request, draft, transfer, write)))
+                    maker.go_on_with(await write.hold_key(await receive(request, draft, transfer, write)))
                     # Much may have changed since the first byte came.
                     await require()
                     version = await transfer.run(draft.finish, lambda found: conditions.require(*_state(found)))
@@ -255,15 +236,15 @@ class VolumeController(Controller):
         email: EmailQuery = None,
     ) -> Response[bytes]:
         """The content as it is, or one range of it; always to be saved, never to be shown by a browser."""
-        names = _query_components(path)
-        home = await _home_of(caller, root, email)
-        identity, below = (home, names) if home is not None else _record_of(root, names)
+        names = query_components(path)
+        home = await home_of(caller, root, email)
+        identity, below = (home, names) if home is not None else record_of(root, names)
         await volumes.require(root, identity, caller, Level.READ)
         transfer = services.file_threads.of(caller.id).begin_transfer()
-        with _in_query():
-            await transfer.run(_require_directory, services.settings, root, identity)
+        with in_query():
+            await transfer.run(require_directory, services.settings, root, identity)
             place = DIRECTORIES[ROOTS[root]].location(services.settings)
-            content = await transfer.run(Content, place, _path(identity, below))
+            content = await transfer.run(Content, place, path_of(identity, below))
         return _answer_with(content, request, names[-1], transfer)
 
     @get("/files", opt=needs(Policy.RECORD), operation_id="listFiles", summary="List files and directories")
@@ -281,14 +262,14 @@ class VolumeController(Controller):
         A directory of more than 10,000 entries comes in its own order, and a page of it may be short though more come.
         Links, devices and the like are not shown, nor are names that are not UTF-8.
         """
-        names = _query_components(path)
-        home = await _home_of(caller, root, email)
+        names = query_components(path)
+        home = await home_of(caller, root, email)
         if home is None and not names:
             found = await volumes.list_top(root, caller, order=page.order(), limit=page.limit + 1)
             return page.answer(found, key=lambda one: (str(one.id),), view=_viewer_of_top(root))
-        identity, below = (home, names) if home is not None else _record_of(root, names)
+        identity, below = (home, names) if home is not None else record_of(root, names)
         await volumes.require(root, identity, caller, Level.READ)
-        with _in_query():
+        with in_query():
             part = await services.file_threads.of(caller.id).run(
                 _list, services.settings, root, identity, below, page.after, page.limit
             )
@@ -315,31 +296,6 @@ class VolumeController(Controller):
     def hardware(self, services: NamedDependency[Services]) -> list[str]:
         """Names of the hardware options that a template may have, as configured."""
         return list(services.profiles.hardware)
-
-
-class ClaimedMaker:
-    """Who makes a file for a claim, in a thread, and knows it again when the request is repeated."""
-
-    def __init__(self, claim: Claim, loop: asyncio.AbstractEventLoop, replaces: NewEntry | None = None) -> None:
-        """Two who make what `replaces` something come one after the other."""
-        self._claim, self._loop = claim.id, loop
-        self._target = None if replaces is None else _target_of(replaces)
-        self.mark = claim.id.hex
-
-    def go_on_with(self, claim: Claim) -> None:
-        """Make it for another claim."""
-        self._claim = claim.id
-
-    def note(self, identity: str) -> None:
-        """Write down what is about to get its name."""
-        self._await(claims.note_made(self._claim, identity, self._target))
-
-    def made(self, identity: str) -> bool:
-        """Whether it was written down, by this request or by one that it repeats."""
-        return self._await(claims.was_made(self._claim, identity))
-
-    def _await(self, statement: Coroutine[Any, Any, T]) -> T:
-        return asyncio.run_coroutine_threadsafe(statement, self._loop).result(_STATEMENT_SECONDS)
 
 
 def new_file(body: FileCreate) -> NewFile:
@@ -381,120 +337,31 @@ def _written(root: Root, names: tuple[str, ...], caller: Caller) -> NewEntry:
     try:
         check_new_name(name)
     except ValueError as error:
-        raise _of_query(str(error)) from None
-    identity, below = _target(root, tuple(directory), caller)
+        raise of_query(str(error)) from None
+    identity, below = target_of_path(root, tuple(directory), caller)
     return NewEntry(root=root, record=identity, below=below, name=name, type=EntryType.FILE.value, written=True)
-
-
-def _target(root: Root, names: tuple[str, ...], caller: Caller) -> tuple[UUID, tuple[str, ...]]:
-    """The record in whose directory something is to be made, and where in it."""
-    if root is Root.NOTEBOOKS:
-        return caller.id, names
-    if not names:
-        raise ActionForbidden(
-            f"Nothing can be made right beneath {root}.", hint="Make a record, and it gets a directory there."
-        )
-    if root is Root.MODULES and names[0] == lmod.MODULEFILES:
-        raise ActionForbidden("Module files are written by the service alone.", hint="Change the module instead.")
-    return _record_of(root, names)
-
-
-def _record_of(root: Root, names: tuple[str, ...]) -> tuple[UUID, tuple[str, ...]]:
-    """The record that a path below a root begins with, and the rest of the path."""
-    identity = parse_id(names[0])
-    if identity is None:
-        raise RecordMissing.of(ROOTS[root], printable(names[0]))
-    return identity, names[1:]
-
-
-async def _home_of(caller: Caller, root: Root, email: str | None) -> UUID | None:
-    """Whose home is asked for; None for the other roots."""
-    if root is Root.NOTEBOOKS:
-        return await own_person(caller, email)
-    if own_email(caller, email) != caller.email:
-        raise RequestInvalid.of("email", "format", "is for the root `notebooks` only", **{"in": "query"})
-    return None
-
-
-def _query_components(path: str) -> tuple[str, ...]:
-    try:
-        return components(path)
-    except ValueError as error:
-        raise _of_query(str(error)) from None
-
-
-@contextlib.contextmanager
-def _in_query() -> Iterator[None]:
-    """What is wrong with a path is so in the query."""
-    try:
-        yield
-    except RequestInvalid as refusal:
-        if refusal.details[0].path not in ("/path", "/name"):
-            raise
-        raise _of_query(refusal.details[0].message) from None
-
-
-def _of_query(message: str) -> RequestInvalid:
-    return RequestInvalid.of("path", "format", message, **{"in": "query"})
-
-
-def _path(identity: UUID, below: tuple[str, ...]) -> str:
-    return "/".join((str(identity), *below))
 
 
 def _list(
     settings: Settings, root: Root, identity: UUID, below: tuple[str, ...], after: tuple[str, ...] | None, limit: int
 ) -> Listing:
     """What is in a directory below that of a record or person."""
-    location = _require_directory(settings, root, identity)
-    return Volumes().list_entries(location, _path(identity, below), after=after, limit=limit)
-
-
-def _require_directory(settings: Settings, root: Root, identity: UUID) -> Path:
-    """Where the directories of a root are; refuses where that of a record or person is none.
-
-    Of that one no request says the path: what is wrong with it is no fault of the path.
-    """
-    directory = DIRECTORIES[ROOTS[root]]
-    location = directory.location(settings)
-    Volumes().require_directory(location, identity, directory.called)
-    return location
+    location = require_directory(settings, root, identity)
+    return Volumes().list_entries(location, path_of(identity, below), after=after, limit=limit)
 
 
 def _make(settings: Settings, wanted: NewFile, entry: NewEntry, maker: ClaimedMaker) -> None:
     """Make what is wanted in a directory below that of a record or person."""
     made = Volumes(uid=settings.files_uid, gid=settings.files_gid)
-    location, path = _require_directory(settings, wanted.root, entry.record), entry.path
+    location, path = require_directory(settings, wanted.root, entry.record), entry.path
     if wanted.type is EntryType.DIRECTORY:
         made.create_directory(location, path, wanted.name, maker)
     else:
         made.create_file(location, path, wanted.name, wanted.content, maker)
 
 
-def _target_of(entry: NewEntry) -> str:
-    """What stands for the place of an entry."""
-    return hashlib.sha256(f"{entry.root}/{entry.path}/{entry.name}".encode()).hexdigest()
-
-
 def _state(there: Version | None) -> tuple[str | None, int]:
     return (None, 0) if there is None else (there.tag, there.modified)
-
-
-async def _receive(request: Request[Caller, Any, Any], draft: Draft, transfer: Transfer, write: Write) -> bytes:
-    """Write the body of a request into a draft; the digest of what it was."""
-    digest = hashlib.sha256()
-
-    def take(part: bytes) -> None:
-        digest.update(part)
-        draft.write(part)
-
-    due = time.monotonic() + _KEPT_EVERY
-    async for part in body_parts(request, _PART, _KEPT_EVERY):
-        await transfer.run(take, part)
-        if time.monotonic() > due:
-            await write.keep_claim()
-            due = time.monotonic() + _KEPT_EVERY
-    return digest.digest()
 
 
 def _answer_with(content: Content, request: Request[Caller, Any, Any], name: str, transfer: Transfer) -> Response[Any]:
@@ -542,4 +409,6 @@ def _viewer_of_top(root: Root) -> Callable[[TopEntry], EntryView]:
 
 
 def _viewer_of_entries(root: Root, path: str) -> Callable[[Entry], EntryView]:
-    return lambda entry: EntryView(name=entry.name, path=path, root=root, type=entry.type)
+    return lambda entry: EntryView(
+        name=entry.name, path=path, root=root, type=entry.type, size=entry.size, modified_at=entry.modified
+    )

@@ -7,6 +7,7 @@ Whoever looks sees the old file or the new one, whole; a cut-off write leaves th
 
 import contextlib
 import errno
+import fcntl
 import os
 import stat
 from collections.abc import Callable
@@ -150,6 +151,61 @@ class Draft:
         if not stat.S_ISREG(found.st_mode):
             raise StateConflict("What has this name is not a file.", hint="Choose another name.")
         return found
+
+
+class PartialDraft(Draft):
+    """A draft that comes in parts, each perhaps to another process: it is found by its maker's mark, one at a time."""
+
+    def __init__(self, volumes: Volumes, root: Path, path: str, name: str, maker: Maker, *, begun: bool) -> None:
+        """Open it, or begin it; raises `RecordMissing`, `StateConflict`, or `RequestInvalid` for `/path` or `/name`.
+
+        What has its place by now, and was not written down by the maker, is left alone.
+        """
+        require_name(name)
+        self._root, self._name, self._maker = root, name, maker
+        self._unfinished, self._unsynced = f"{UNFINISHED}{maker.mark}-0", 0
+        flags = os.O_WRONLY | os.O_APPEND | os.O_NOFOLLOW | os.O_NONBLOCK | (0 if begun else os.O_CREAT)
+        with opened(root) as descriptor, directory_at(descriptor, path) as directory:
+            self._directory = _Descriptor(os.dup(directory))
+            try:
+                self._file = _Descriptor(os.open(self._unfinished, flags, mode=0o640, dir_fd=directory))
+            except FileNotFoundError:
+                raise RecordMissing("Nothing is left of what was uploaded.", hint="Begin again.") from None
+            except OSError as error:
+                if error.errno not in _NO_FILE:
+                    raise
+                raise _strange() from None
+            found = os.fstat(self._file.number)
+            if not stat.S_ISREG(found.st_mode):
+                raise _strange()
+            try:
+                fcntl.flock(self._file.number, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise StateConflict("Another part of it is on its way.", hint="Wait for its end.") from None
+            if not begun and found.st_size == 0 and found.st_nlink == 1:
+                volumes.own(self._file.number)
+                maker.note(str(found.st_ino))
+            elif not maker.made(str(found.st_ino)):
+                raise _strange()
+
+    @property
+    def size(self) -> int:
+        """Bytes that are there."""
+        return os.fstat(self._file.number).st_size
+
+    def leave(self) -> None:
+        """Let others go on with it."""
+        fcntl.flock(self._file.number, fcntl.LOCK_UN)
+
+    def keep(self) -> int:
+        """Have what was written on the disk; how many bytes there are."""
+        with refusals_told(self._root):
+            os.fdatasync(self._file.number)
+            return self.size
+
+
+def _strange() -> StateConflict:
+    return StateConflict("What was uploaded is something else by now.", hint="Begin again.")
 
 
 def version_at(root: Path, path: str, name: str) -> Version | None:

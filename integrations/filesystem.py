@@ -14,6 +14,7 @@ import secrets
 import stat
 import unicodedata
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
 from typing import Protocol
@@ -28,6 +29,9 @@ from models.domain.errors import DomainError, RecordMissing, RequestInvalid, Sta
 TRASH = ".trash"
 UNFINISHED = ".nbhub-unfinished-"
 """How the names of files begin that are still being written. Only a crash leaves one."""
+
+REMOVED = "removed"
+"""What a maker writes down of something that goes."""
 
 MOST_SORTED = 10_000
 """Entries that are read at most for one part of a directory."""
@@ -54,6 +58,9 @@ class Entry(Struct, frozen=True, order=True):
 
     name: str
     type: EntryType
+    size: int | None = None
+    """Bytes of a file; None where nobody could look at it."""
+    modified: datetime | None = None
 
 
 class Listing(Struct, frozen=True):
@@ -170,15 +177,8 @@ class Volumes:
         for `/path`, or for `cursor` if the earlier listing was sorted, and the directory is too large for it by now.
         """
         with opened(root) as descriptor, directory_at(descriptor, path) as directory:
-            if after is not None and len(after) > 1:
-                return _in_its_own_order(directory, int(after[1]), limit)
-            found = list(itertools.islice(entries_of(directory), MOST_SORTED + 1))
-            if len(found) <= MOST_SORTED:
-                return _sorted(found, "" if after is None else after[0], limit)
-            if after is not None:
-                message = "the directory has become too large to be sorted: list it from its beginning"
-                raise RequestInvalid.of("cursor", "cursor", message, **{"in": "query"})
-            return _in_its_own_order(directory, 0, limit)
+            part = _part_of(directory, after, limit)
+            return Listing([_looked_at(directory, entry) for entry in part.entries], part.after)
 
     def create_file(self, root: Path, path: str, name: str, content: bytes, maker: Maker | None = None) -> None:
         """Make a file in a directory. It is complete, durable and its owner's from the moment that it has its name.
@@ -243,7 +243,7 @@ class Volumes:
             try:
                 return maker.made(identity_of(directory, name))
             except FileNotFoundError:
-                return False
+                return maker.made(REMOVED)
 
     def own(self, descriptor: int) -> None:
         """Give what was made its owner."""
@@ -370,6 +370,45 @@ def require_free(directory: int, name: str) -> None:
         # A form that is too long for a name is nobody's.
         if other != name and len(os.fsencode(other)) <= containment.LONGEST_NAME and _exists(directory, other):
             raise FileExistsError
+
+
+def _part_of(directory: int, after: tuple[str, ...] | None, limit: int) -> Listing:
+    if after is not None and len(after) > 1:
+        return _in_its_own_order(directory, int(after[1]), limit)
+    found = list(itertools.islice(entries_of(directory), MOST_SORTED + 1))
+    if len(found) <= MOST_SORTED:
+        return _sorted(found, "" if after is None else after[0], limit)
+    if after is not None:
+        message = "the directory has become too large to be sorted: list it from its beginning"
+        raise RequestInvalid.of("cursor", "cursor", message, **{"in": "query"})
+    return _in_its_own_order(directory, 0, limit)
+
+
+def _looked_at(directory: int, entry: Entry) -> Entry:
+    """An entry with its size and time; without them where it has gone, or become something else."""
+    try:
+        about = os.stat(entry.name, dir_fd=directory, follow_symlinks=False)
+    except OSError:
+        return entry
+    if type_of(about.st_mode) is not entry.type:
+        return entry
+    size = about.st_size if entry.type is EntryType.FILE else None
+    return Entry(entry.name, entry.type, size, moment(about.st_mtime))
+
+
+def moment(seconds: float) -> datetime | None:
+    """A time that a file system tells, to the second; None: no calendar has it, and anybody may set it."""
+    try:
+        return datetime.fromtimestamp(int(seconds), UTC)
+    except (OverflowError, ValueError, OSError):
+        return None
+
+
+def type_of(mode: int) -> EntryType | None:
+    """What something is; None: nothing that is shown."""
+    if stat.S_ISDIR(mode):
+        return EntryType.DIRECTORY
+    return EntryType.FILE if stat.S_ISREG(mode) else None
 
 
 def _sorted(found: list[Found], after: str, limit: int) -> Listing:

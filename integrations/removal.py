@@ -109,22 +109,63 @@ def name_anew(directory: int, name: str, to: str) -> None:
 
     Where the file system cannot do that in one step, as NFS, it is made under that name.
     """
-    number = errno.ENOSYS
-    if hasattr(_libc, "renameat2"):
-        if _libc.renameat2(directory, os.fsencode(name), directory, os.fsencode(to), _NOREPLACE) == 0:
-            return
-        number = ctypes.get_errno()
-    if number not in (errno.EINVAL, errno.ENOSYS):
-        raise OSError(number, os.strerror(number))
-    about = os.stat(name, dir_fd=directory, follow_symlinks=False)
-    os.mkdir(to, mode=stat.S_IMODE(about.st_mode), dir_fd=directory)
+    if _renamed_anew(directory, name, directory, to):
+        return
     try:
-        # To replace an empty directory is to give it its place.
-        os.rename(name, to, src_dir_fd=directory, dst_dir_fd=directory)
+        _give_place(directory, name, directory, to)
     except OSError as error:
         # Somebody has put something into it already.
         if error.errno not in (errno.EEXIST, errno.ENOTEMPTY, errno.ENOTDIR):
             raise
+
+
+def move_anew(source: int, name: str, target: int, to: str) -> None:
+    """Move a file or directory; raises `FileExistsError`, never replaces.
+
+    Where the file system cannot do that in one step, as NFS, a file has both names for a moment, and of a directory an
+    empty one has the new name.
+    """
+    try:
+        done = _renamed_anew(source, name, target, to)
+    except PermissionError:
+        # To move a directory is to write in it: its `..` changes.
+        directory = _open(source, name)
+        try:
+            _admit(directory)
+        finally:
+            os.close(directory)
+        done = _renamed_anew(source, name, target, to)
+    if done:
+        return
+    if stat.S_ISDIR(os.stat(name, dir_fd=source, follow_symlinks=False).st_mode):
+        _give_place(source, name, target, to)
+    else:
+        os.link(name, to, src_dir_fd=source, dst_dir_fd=target, follow_symlinks=False)
+        os.unlink(name, dir_fd=source)
+
+
+def _renamed_anew(source: int, name: str, target: int, to: str) -> bool:
+    """Rename unless the name is taken; False where that is no single step, or a directory would come into itself."""
+    number = errno.ENOSYS
+    if hasattr(_libc, "renameat2"):
+        if _libc.renameat2(source, os.fsencode(name), target, os.fsencode(to), _NOREPLACE) == 0:
+            return True
+        number = ctypes.get_errno()
+    if number not in (errno.EINVAL, errno.ENOSYS):
+        raise OSError(number, os.strerror(number))
+    return False
+
+
+def _give_place(source: int, name: str, target: int, to: str) -> None:
+    """Rename a directory by replacing an empty one, which is made first."""
+    about = os.stat(name, dir_fd=source, follow_symlinks=False)
+    os.mkdir(to, mode=stat.S_IMODE(about.st_mode), dir_fd=target)
+    try:
+        os.rename(name, to, src_dir_fd=source, dst_dir_fd=target)
+    except OSError as error:
+        if error.errno == errno.EINVAL:
+            os.rmdir(to, dir_fd=target)
+        raise
 
 
 def _open(directory: int, name: str) -> int:

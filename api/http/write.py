@@ -184,6 +184,14 @@ class Write:
             raise
         crash_points.reach("api.made")
 
+    def go_on_with(self, claim: Claim) -> None:
+        """Settle a claim of an earlier request with this write."""
+        self._claim = claim
+
+    def had_content(self, digest: bytes) -> None:
+        """The body was streamed, and had this digest: by it a repeated request is known."""
+        self._content_digest = digest
+
     async def keep_claim(self) -> None:
         """Tell that what is made takes its time; raises `StateConflict` if the claim was given up meanwhile."""
         assert self._claim is not None

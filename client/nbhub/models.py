@@ -207,6 +207,30 @@ class Entry(Model, frozen=True, kw_only=True):
     root: str
     type: str
     title: str | None = None
+    size: int | None = None
+    modified_at: datetime | None = None
+
+
+class Placed(Model, frozen=True, kw_only=True):
+    """A file or directory where it is by now."""
+
+    name: str
+    path: str
+    root: str
+    type: str
+    size: int | None = None
+
+
+class Upload(Model, frozen=True, kw_only=True):
+    """A file that comes in parts, of which `offset` bytes are there."""
+
+    id: str = field(name="_id")
+    root: str
+    path: str
+    offset: int
+    complete: bool
+    expires_at: datetime
+    size: int | None = None
 
 
 class File(Model, frozen=True, kw_only=True):

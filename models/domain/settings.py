@@ -196,6 +196,9 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     ] = 30.0
     janitor_interval: Annotated[float, Meta(ge=1), about("Seconds between two clean-ups of what has expired.")] = 300.0
     idempotency_hours: Annotated[float, Meta(gt=0), about("Hours that an `Idempotency-Key` is remembered.")] = 24.0
+    upload_hours: Annotated[
+        float, Meta(gt=0), about("Hours after its last part that a file which comes in parts is kept unfinished.")
+    ] = 24.0
     featured_by_admins_only: Annotated[
         bool, about("Only admins may make modules featured, and templates of type `featured`.")
     ] = False

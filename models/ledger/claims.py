@@ -64,6 +64,17 @@ async def resume(claim_id: UUID) -> Claim | None:
     return None if found is None else _claim(found)
 
 
+async def read(claim_id: UUID, kind: str, person: UUID) -> Claim | None:
+    """A person's claim of a kind; None: it is another's, settled or abandoned."""
+    found = await row(
+        f"SELECT {_COLUMNS} FROM write_claim WHERE id = :id AND kind = :kind AND person = :person AND NOT abandoned",
+        id=claim_id,
+        kind=kind,
+        person=person,
+    )
+    return None if found is None else _claim(found)
+
+
 async def note_made(claim_id: UUID, name: str, target: str | None = None) -> None:
     """Write down what is about to get its place. Where that may be another's, `target` stands for the place.
 
@@ -83,6 +94,11 @@ async def note_made(claim_id: UUID, name: str, target: str | None = None) -> Non
         ) from None
 
 
+async def leave_place(claim_id: UUID) -> None:
+    """Nothing was put in the place that was noted; others may."""
+    await row("UPDATE write_claim SET target = NULL WHERE id = :id", id=claim_id)
+
+
 async def was_made(claim_id: UUID, name: str) -> bool:
     """Whether something was made for this claim, by this request or one that it repeats."""
     return await exists("SELECT 1 FROM write_claim WHERE id = :id AND :name = ANY(made)", id=claim_id, name=name)
@@ -97,6 +113,11 @@ async def settle(claim_id: UUID) -> None:
 def lost() -> StateConflict:
     """A claim is nobody's any more."""
     return StateConflict("The request took too long and was given up.", hint="Send it again.", code="CLAIM_LOST")
+
+
+async def expire(claim_id: UUID) -> None:
+    """Have what was claimed cleared at the next look, within the caller's transaction: nobody goes on with it."""
+    await row("UPDATE write_claim SET abandoned = true, claimed_at = to_timestamp(0) WHERE id = :id", id=claim_id)
 
 
 async def drop_own(claim: Claim) -> bool:

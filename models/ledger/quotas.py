@@ -34,6 +34,7 @@ QUOTAS = {
     "templates": Quota("template WHERE creator = :person", 1000),
     "public_templates": Quota("template WHERE creator = :person AND public", 500),
     "featured_templates": Quota("template WHERE creator = :person AND type = 'featured'", 100),
+    "uploads": Quota("write_claim WHERE person = :person AND kind = 'upload'", 100),
     "memberships": Quota("group_member WHERE added_by = :person", 10_000),
     "invitations": Quota("person WHERE invited_by = :person AND issuer = '' AND released_at IS NULL", 20_000),
     "operations_in_flight": Quota("operation WHERE actor = :person AND status IN ('queued', 'running')", 1000, True),

@@ -31,8 +31,12 @@ CLAIM = "file"
 """The kind of the claims of files and directories that requests make."""
 
 
+UPLOAD = "upload"
+"""The kind of the claims of files that come in parts: they last as long as people take."""
+
+
 class NewEntry(Struct, frozen=True, kw_only=True):
-    """A file or directory that is to be made: `below` a record's directory."""
+    """A file or directory that is to be made, or to go: `below` a record's directory."""
 
     root: Root
     record: UUID
@@ -41,6 +45,10 @@ class NewEntry(Struct, frozen=True, kw_only=True):
     type: str
     written: bool = False
     """Its content is written, also in place of an earlier one."""
+    moved_from: str = ""
+    """Where in the record's directory it was before."""
+    removed: bool = False
+    """It goes, for good."""
 
     @property
     def path(self) -> str:
@@ -55,7 +63,8 @@ class NewEntry(Struct, frozen=True, kw_only=True):
             "name": self.name,
             "type": self.type,
         }
-        return {**detail, "written": True} if self.written else detail
+        also = {"written": self.written, "moved_from": self.moved_from, "removed": self.removed}
+        return detail | {name: value for name, value in also.items() if value}
 
     @classmethod
     def of(cls, claim: Claim) -> "NewEntry":
@@ -64,13 +73,23 @@ class NewEntry(Struct, frozen=True, kw_only=True):
 
 
 async def record_made(made: NewEntry, actor: Caller) -> None:
-    """Write down that somebody has made a file or directory, or written one, within the caller's transaction."""
-    await audit.record(
-        "volume.write_file" if made.written else "volume.create_file",
-        Subject(ROOTS[made.root], made.record),
-        actor,
-        detail={"path": "/".join(made.below), "name": made.name, "type": made.type},
-    )
+    """Write down that somebody has made, written, moved or removed something, within the caller's transaction."""
+    action = "create_file"
+    if made.written:
+        action = "write_file"
+    elif made.removed:
+        action = "delete_file"
+    elif made.moved_from:
+        action = "move_file"
+    detail: dict[str, object] = {"path": "/".join(made.below), "name": made.name, "type": made.type}
+    if made.moved_from:
+        detail["from"] = made.moved_from
+    await audit.record(f"volume.{action}", Subject(ROOTS[made.root], made.record), actor, detail=detail)
+
+
+def leftovers_of(entry: NewEntry) -> NewEntry:
+    """The claim of what is left of an entry that is out of sight: nothing to be recorded, all to be cleared."""
+    return NewEntry(root=entry.root, record=entry.record, below=entry.below, name="", type="")
 
 
 async def require(root: Root, identity: UUID, caller: Caller, needs: Level) -> None:

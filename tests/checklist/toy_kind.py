@@ -330,8 +330,8 @@ EDITS = (
                 "from api.modules import ModulesController\nfrom api.notes import NotesController\n",
             ),
             (
-                "from api import codec, datasets, groups, modules, secrets\n",
-                "from api import codec, datasets, groups, modules, notes, secrets\n",
+                "from api import codec, datasets, file_changes, groups, modules, secrets\n",
+                "from api import codec, datasets, file_changes, groups, modules, notes, secrets\n",
             ),
             ("    *modules.ROUTES,\n", "    *modules.ROUTES,\n    NotesController,\n    *notes.ROUTES,\n"),
         ),
@@ -347,7 +347,7 @@ EDITS = (
         ("on no floor of the picture in docs/architecture.md: models/records/notes.py",),
         FLOORS,
         (
-            ("initialize modules ", "initialize modules notes "),
+            ("operations profiles ", "notes operations profiles "),
             ("group module ", "group module note "),
             ("modules mounts ", "modules mounts notes "),
         ),

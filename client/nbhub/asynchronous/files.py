@@ -11,9 +11,9 @@ from typing import NamedTuple
 
 from nbhub.answers import read
 from nbhub.asynchronous.lists import AsyncPages
-from nbhub.asynchronous.transport import AsyncTransport, Content
-from nbhub.errors import Ambiguous, NotFound
-from nbhub.models import Candidate, Entry, File
+from nbhub.asynchronous.transport import AsyncTransport, Content, segment
+from nbhub.errors import Ambiguous, Conflict, NotFound
+from nbhub.models import Candidate, Entry, File, Placed, Upload
 
 HOME = "notebooks"
 ROOTS = {"home": HOME, HOME: HOME, "datasets": "datasets", "groups": "groups", "modules": "modules"}
@@ -119,6 +119,83 @@ class AsyncFiles:
             if_match=if_match,
         )
         return read(response, File)
+
+    async def upload_in_parts(
+        self,
+        source: Path,
+        root: str,
+        path: str,
+        *,
+        resume: str | None = None,
+        part_size: int = 16 * 2**20,
+        replace: bool = True,
+    ) -> Upload:
+        """Make a file, or replace one, of one on this machine, which a lost connection does not begin anew.
+
+        `resume` is the id of an upload that was cut off.
+        """
+        size = source.stat().st_size
+        upload = await (self.begin_upload(root, path, size) if resume is None else self.upload_state(resume))
+        with source.open("rb") as file:
+            while not upload.complete:
+                file.seek(upload.offset)
+                part = file.read(part_size)
+                last = upload.offset + len(part) >= size
+                try:
+                    upload = await self.send_part(upload, part, last=last, replace=replace)
+                except Conflict as refusal:
+                    if refusal.code != "OFFSET_MISMATCH":
+                        raise
+                    # An answer was lost: the part is there.
+                    upload = await self.upload_state(upload.id)
+        return upload
+
+    async def begin_upload(self, root: str, path: str, size: int | None = None) -> Upload:
+        """Begin a file that comes in parts."""
+        body = {"root": root, "path": path} | ({} if size is None else {"size": size})
+        return await self._transport.call("POST", "/volume/uploads", Upload, body=body)
+
+    async def upload_state(self, id: str) -> Upload:
+        """How far an upload is."""
+        return await self._transport.call("GET", f"/volume/uploads/{segment(id)}", Upload)
+
+    async def send_part(
+        self, upload: Upload, part: bytes, *, last: bool = False, replace: bool = True, if_match: str | None = None
+    ) -> Upload:
+        """Send what comes after that which is there. With the `last` part the file is there."""
+
+        async def parts() -> AsyncIterator[bytes]:
+            yield part
+
+        headers = {
+            "Content-Type": "application/octet-stream",
+            "Content-Length": str(len(part)),
+            "Upload-Offset": str(upload.offset),
+            "Upload-Complete": "?1" if last else "?0",
+        }
+        if last and not replace:
+            headers["If-None-Match"] = "*"
+        path = f"/volume/uploads/{segment(upload.id)}"
+        response = await self._transport.send("PATCH", path, content=parts, headers=headers, if_match=if_match)
+        return read(response, Upload)
+
+    async def end_upload(self, id: str) -> None:
+        """Give an upload up. What came of it is removed."""
+        await self._transport.send("DELETE", f"/volume/uploads/{segment(id)}")
+
+    async def move(self, root: str, path: str, to: str) -> Placed:
+        """Rename or move a file or directory within the directory of its record. Nothing is replaced."""
+        body = {"root": root, "path": path, "to": to}
+        return await self._transport.call("POST", "/volume/file/move", Placed, body=body)
+
+    async def copy(self, root: str, path: str, to: str, *, to_root: str | None = None) -> Placed:
+        """Copy a file. Nothing is replaced."""
+        body = {"root": root, "path": path, "to": to} | ({} if to_root is None else {"to_root": to_root})
+        return await self._transport.call("POST", "/volume/file/copy", Placed, body=body)
+
+    async def delete(self, root: str, path: str) -> None:
+        """Delete a file, or a directory with all that is in it, for good."""
+        await self._transport.send("DELETE", "/volume/file", query={"root": root, "path": path})
 
     async def make_directory(self, root: str, path: str) -> File:
         """Make a directory, of which all but the last must be there."""

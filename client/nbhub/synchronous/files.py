@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 from nbhub.answers import read
-from nbhub.errors import Ambiguous, NotFound
-from nbhub.models import Candidate, Entry, File
+from nbhub.errors import Ambiguous, Conflict, NotFound
+from nbhub.models import Candidate, Entry, File, Placed, Upload
 from nbhub.synchronous.lists import Pages
-from nbhub.synchronous.transport import Content, Transport
+from nbhub.synchronous.transport import Content, Transport, segment
 
 HOME = "notebooks"
 ROOTS = {"home": HOME, HOME: HOME, "datasets": "datasets", "groups": "groups", "modules": "modules"}
@@ -111,6 +111,83 @@ class Files:
             if_match=if_match,
         )
         return read(response, File)
+
+    def upload_in_parts(
+        self,
+        source: Path,
+        root: str,
+        path: str,
+        *,
+        resume: str | None = None,
+        part_size: int = 16 * 2**20,
+        replace: bool = True,
+    ) -> Upload:
+        """Make a file, or replace one, of one on this machine, which a lost connection does not begin anew.
+
+        `resume` is the id of an upload that was cut off.
+        """
+        size = source.stat().st_size
+        upload = self.begin_upload(root, path, size) if resume is None else self.upload_state(resume)
+        with source.open("rb") as file:
+            while not upload.complete:
+                file.seek(upload.offset)
+                part = file.read(part_size)
+                last = upload.offset + len(part) >= size
+                try:
+                    upload = self.send_part(upload, part, last=last, replace=replace)
+                except Conflict as refusal:
+                    if refusal.code != "OFFSET_MISMATCH":
+                        raise
+                    # An answer was lost: the part is there.
+                    upload = self.upload_state(upload.id)
+        return upload
+
+    def begin_upload(self, root: str, path: str, size: int | None = None) -> Upload:
+        """Begin a file that comes in parts."""
+        body = {"root": root, "path": path} | ({} if size is None else {"size": size})
+        return self._transport.call("POST", "/volume/uploads", Upload, body=body)
+
+    def upload_state(self, id: str) -> Upload:
+        """How far an upload is."""
+        return self._transport.call("GET", f"/volume/uploads/{segment(id)}", Upload)
+
+    def send_part(
+        self, upload: Upload, part: bytes, *, last: bool = False, replace: bool = True, if_match: str | None = None
+    ) -> Upload:
+        """Send what comes after that which is there. With the `last` part the file is there."""
+
+        def parts() -> Iterator[bytes]:
+            yield part
+
+        headers = {
+            "Content-Type": "application/octet-stream",
+            "Content-Length": str(len(part)),
+            "Upload-Offset": str(upload.offset),
+            "Upload-Complete": "?1" if last else "?0",
+        }
+        if last and not replace:
+            headers["If-None-Match"] = "*"
+        path = f"/volume/uploads/{segment(upload.id)}"
+        response = self._transport.send("PATCH", path, content=parts, headers=headers, if_match=if_match)
+        return read(response, Upload)
+
+    def end_upload(self, id: str) -> None:
+        """Give an upload up. What came of it is removed."""
+        self._transport.send("DELETE", f"/volume/uploads/{segment(id)}")
+
+    def move(self, root: str, path: str, to: str) -> Placed:
+        """Rename or move a file or directory within the directory of its record. Nothing is replaced."""
+        body = {"root": root, "path": path, "to": to}
+        return self._transport.call("POST", "/volume/file/move", Placed, body=body)
+
+    def copy(self, root: str, path: str, to: str, *, to_root: str | None = None) -> Placed:
+        """Copy a file. Nothing is replaced."""
+        body = {"root": root, "path": path, "to": to} | ({} if to_root is None else {"to_root": to_root})
+        return self._transport.call("POST", "/volume/file/copy", Placed, body=body)
+
+    def delete(self, root: str, path: str) -> None:
+        """Delete a file, or a directory with all that is in it, for good."""
+        self._transport.send("DELETE", "/volume/file", query={"root": root, "path": path})
 
     def make_directory(self, root: str, path: str) -> File:
         """Make a directory, of which all but the last must be there."""

@@ -7,6 +7,8 @@ from uuid import UUID
 
 import msgspec
 
+from api import file_changes
+from api.uploads import UploadsController
 from api.volume import VolumeController
 from integrations.file_threads import FileThreads
 from models.access import sharing
@@ -28,7 +30,7 @@ class Files:
         self.bench = bench
         self.place = place
         self.callers = bench.callers
-        self.api = bench.api([VolumeController])
+        self.api = bench.api([VolumeController, *file_changes.ROUTES, UploadsController])
 
     def home(self, caller: str) -> Path:
         return self.place / "notebooks" / str(self.callers[caller].id)

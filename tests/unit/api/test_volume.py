@@ -52,9 +52,13 @@ async def test_a_file_is_made_at_home_and_listed(files: Files) -> None:
     assert made.json() == a_file(path="work", content="caf\u00e9\n", name="\u00fc \u4e2d.txt")
     assert (files.home("alice") / "work" / "\u00fc \u4e2d.txt").read_text() == "caf\u00e9\n"
     listed = await api.get("/volume/files", params={"root": "notebooks"})
-    assert listed.json() == [{"name": "work", "path": "", "root": "notebooks", "type": "directory"}]
+    (work,) = listed.json()
+    assert datetime.now(UTC) - datetime.fromisoformat(work.pop("modified_at")) < timedelta(minutes=1)
+    assert work == {"name": "work", "path": "", "root": "notebooks", "type": "directory"}
     listed = await api.get("/volume/files", params={"root": "notebooks", "path": "work"})
-    assert listed.json() == [{"name": "\u00fc \u4e2d.txt", "path": "work", "root": "notebooks", "type": "file"}]
+    (file,) = listed.json()
+    assert datetime.now(UTC) - datetime.fromisoformat(file.pop("modified_at")) < timedelta(minutes=1)
+    assert file == {"name": "\u00fc \u4e2d.txt", "path": "work", "root": "notebooks", "type": "file", "size": 6}
     found = await row(
         "SELECT actor, action, subject_kind, detail FROM audit WHERE subject = :subject ORDER BY id DESC LIMIT 1",
         subject=files.callers["alice"].id,
