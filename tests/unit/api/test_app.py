@@ -67,6 +67,7 @@ def test_only_these_routes_are_open() -> None:
         "POST /auth/authorize",
         "POST /auth/logout",
         "POST /auth/refresh",
+        "POST /auth/session",
         "POST /auth/token",
         "POST /codec/x/decode",
         "POST /codec/x/encode",

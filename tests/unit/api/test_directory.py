@@ -139,7 +139,7 @@ async def test_addresses_and_names_are_found_by_how_they_begin(town: Town) -> No
     await sign_in(town.bench, "j", f"{unique('z')}@example.org", called=f"J\u00f6rg {mark} %_ (x)")
     assert await town.found("all", f"{mark}.COL".upper()) == {"colleague": f"{mark} Col"}
     assert await town.found("all", f"{mark} s") == {"stranger": f"{mark} Str"}
-    assert await town.found("all", "Str") == {}
+    assert "stranger" not in await town.found("all", "Str")
     asker = town.asker("all")
     for q, count in (
         (f"j\u00f6rg {mark}", 1),

@@ -407,7 +407,7 @@ async def test_a_cut_off_upload_leaves_the_old_file_and_nothing_beside_it(files:
 
 
 async def test_a_long_upload_outlives_the_janitor(files: Files, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("api.volume._KEPT_EVERY", 0.0)
+    monkeypatch.setattr("api.file_paths._KEPT_EVERY", 0.0)
 
     person = files.callers["alice"].id
 
@@ -428,7 +428,7 @@ async def test_a_long_upload_outlives_the_janitor(files: Files, monkeypatch: pyt
 
 
 async def test_an_upload_whose_claim_was_given_up_writes_nothing(files: Files, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("api.volume._KEPT_EVERY", 0.0)
+    monkeypatch.setattr("api.file_paths._KEPT_EVERY", 0.0)
 
     async def content() -> Parts:
         yield b"x" * 300 * KIB

@@ -90,7 +90,7 @@ async def test_a_read_is_one_statement_and_nothing_else_is_sent(api: Api, monkey
 
 
 # They follow, carry files, or count what this process has.
-_NOT_HOT = {"followOperation", "readFile", "listFiles"}
+_NOT_HOT = {"followOperation", "readFile", "listFiles", "getUpload"}
 
 
 def test_what_reads_depends_on_one_thing_alone(api: Api) -> None:
@@ -112,7 +112,7 @@ async def readable(api: Api) -> list[str]:
     paths += [f"{of_kind['groups']}/members", f"{of_kind['operations']}/results", f"{of_kind['operations']}/events"]
     paths += ["/servers/shares", "/me", "/orgs", *WITHOUT_A_STATEMENT, "/whoami/jupyterhub"]
     # What there is none of is asked for as well.
-    paths += ["/volume/file?root=notebooks&path=x", "/volume/files?root=datasets"]
+    paths += ["/volume/file?root=notebooks&path=x", "/volume/files?root=datasets", f"/volume/uploads/{NOBODY}"]
     asked = {path.partition("?")[0].strip("/") for path in paths}
     for route, handler in handlers_of(api.app):
         if "GET" in handler.http_methods and policy_of(handler) is not Policy.PUBLIC:
