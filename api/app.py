@@ -46,6 +46,7 @@ from api.provider_work import doing_provider_work
 from api.secrets import SecretsController
 from api.servers import ServersController
 from api.templates import TemplatesController
+from api.trash import TrashController
 from api.uploads import UploadsController
 from api.volume import VolumeController
 from integrations.oidc import OidcClient
@@ -82,6 +83,7 @@ HANDLERS: tuple[ControllerRouterHandler, ...] = (
     *secrets.ROUTES,
     ServersController,
     TemplatesController,
+    TrashController,
     VolumeController,
     *file_changes.ROUTES,
     UploadsController,

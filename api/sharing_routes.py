@@ -99,6 +99,12 @@ class AccessView(AnswerBody, frozen=True, kw_only=True):
     entity: str
     type: PrincipalType
     id: UUID | None = msgspec.field(name="_id", default=None)
+    expires_at: Annotated[
+        datetime | None, Meta(description="When it ends by itself; a lower one may go on. Absent: it does not.")
+    ] = None
+    granted_by: Annotated[
+        str | None, Meta(description="E-mail of who gave it last; absent where nobody had to give it.")
+    ] = None
 
 
 class WayView(AnswerBody, frozen=True, kw_only=True):
@@ -238,7 +244,14 @@ async def _accept(write: Write, shareable: Shareable, verb: str, found: principa
 
 
 def _access_view(entry: AccessEntry) -> AccessView:
-    return AccessView(access=entry.level.word, entity=entry.entity, type=entry.type, id=entry.group)
+    return AccessView(
+        access=entry.level.word,
+        entity=entry.entity,
+        type=entry.type,
+        id=entry.group,
+        expires_at=entry.expires_at,
+        granted_by=entry.granted_by,
+    )
 
 
 def _way_view(way: Way) -> WayView:

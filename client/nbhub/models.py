@@ -180,6 +180,8 @@ class Access(Model, frozen=True, kw_only=True):
     type: str
     access: str
     id: str | None = field(default=None, name="_id")
+    expires_at: datetime | None = None
+    granted_by: str | None = None
 
 
 class Way(Model, frozen=True, kw_only=True):
@@ -375,6 +377,17 @@ class Person(Model, frozen=True, kw_only=True):
 
     email: str
     name: str | None = None
+
+
+class Trashed(Model, frozen=True, kw_only=True):
+    """Something in one's trash."""
+
+    kind: str
+    id: str = field(name="_id")
+    name: str
+    trashed_at: datetime
+    purged_at: datetime
+    """Until when it can be restored."""
 
 
 class Organisation(Model, frozen=True, kw_only=True):

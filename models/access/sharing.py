@@ -30,12 +30,14 @@ class Shareable(Struct, frozen=True, kw_only=True):
 
 
 class AccessEntry(Struct, frozen=True, kw_only=True):
-    """One principal's access to an object."""
+    """One principal's access to an object: at the highest level, until when, and by whom that was given."""
 
     type: str
     entity: str
     level: Level
     group: UUID | None = None
+    expires_at: datetime | None = None
+    granted_by: str | None = None
 
 
 class Way(Struct, frozen=True, kw_only=True):
@@ -183,21 +185,27 @@ async def list_access(
     found = await rows(
         f"""
         WITH entry AS (
-          SELECT 1 AS place, 'user' AS type, p.email AS entity, {Level.OWNER:d} AS level, NULL::uuid AS "group"
+          SELECT 1 AS place, 'user' AS type, p.email AS entity, {Level.OWNER:d} AS level, NULL::uuid AS "group",
+                 NULL::timestamptz AS expires_at, NULL::uuid AS giver
             FROM person p WHERE p.id = :owner
           UNION ALL
-          SELECT 1, 'user', p.email, max(g.level), NULL FROM access_grant g JOIN person p ON p.id = g.person
-           WHERE g.object = :id AND g.person IS NOT NULL AND p.released_at IS NULL AND {UNEXPIRED} GROUP BY p.email
+          (SELECT DISTINCT ON (p.email) 1, 'user', p.email, g.level, NULL::uuid, g.expires_at, g.granted_by
+             FROM access_grant g JOIN person p ON p.id = g.person
+            WHERE g.object = :id AND g.person IS NOT NULL AND p.released_at IS NULL AND {UNEXPIRED}
+            ORDER BY p.email, g.level DESC)
           UNION ALL
-          SELECT 2, 'group', u.name, max(g.level), u.id
-            FROM access_grant g JOIN user_group u ON u.id = g.user_group AND u.wish = 'present'
-           WHERE g.object = :id AND g.user_group IS NOT NULL AND {UNEXPIRED} GROUP BY u.id, u.name
+          (SELECT DISTINCT ON (u.id) 2, 'group', u.name, g.level, u.id, g.expires_at, g.granted_by
+             FROM access_grant g JOIN user_group u ON u.id = g.user_group AND u.wish = 'present'
+            WHERE g.object = :id AND g.user_group IS NOT NULL AND {UNEXPIRED} ORDER BY u.id, g.level DESC)
           UNION ALL
-          SELECT 3, 'org', g.org, max(g.level), NULL FROM access_grant g
-           WHERE g.object = :id AND g.org IS NOT NULL AND {UNEXPIRED} GROUP BY g.org)
-        SELECT type, entity, level, "group" FROM entry
-         WHERE type = ANY(:types::text[]) AND (place, entity COLLATE "C") > (:place, :entity)
-         ORDER BY place, entity COLLATE "C" LIMIT :limit
+          (SELECT DISTINCT ON (g.org) 3, 'org', g.org, g.level, NULL::uuid, g.expires_at, g.granted_by
+             FROM access_grant g
+            WHERE g.object = :id AND g.org IS NOT NULL AND {UNEXPIRED} ORDER BY g.org, g.level DESC)),
+        listed AS (
+          SELECT * FROM entry WHERE type = ANY(:types::text[]) AND (place, entity COLLATE "C") > (:place, :entity)
+           ORDER BY place, entity COLLATE "C" LIMIT :limit)
+        SELECT l.type, l.entity, l.level, l."group", l.expires_at, p.email AS granted_by
+          FROM listed l LEFT JOIN person p ON p.id = l.giver ORDER BY l.place, l.entity COLLATE "C"
         """,
         owner=shareable.owner_id,
         id=shareable.id,

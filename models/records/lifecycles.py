@@ -5,7 +5,7 @@ wish raises `generation` and opens one operation of that generation; `settle` is
 what was made true and ends the operations that this decides.
 """
 
-from datetime import datetime
+from datetime import UTC, datetime
 from enum import StrEnum
 from uuid import UUID
 
@@ -14,6 +14,7 @@ from msgspec import Struct
 
 from models.database.sql import exists, records, row, rows
 from models.domain.errors import RecordMissing
+from models.domain.ids import LAST_ID
 from models.domain.kinds import KINDS, TABLES, TRASHABLE
 from models.domain.values import Caller, Subject
 from models.ledger import operations
@@ -149,6 +150,37 @@ async def expired_trash(before: datetime, limit: int) -> list[Subject]:
         f"SELECT kind, id FROM ({_TRASH}) trash ORDER BY trashed_at LIMIT :limit", before=before, limit=limit
     )
     return records(found, Subject)
+
+
+class Trashed(Struct, frozen=True, kw_only=True):
+    """A record in the trash."""
+
+    kind: str
+    id: UUID
+    name: str
+    trashed_at: datetime
+
+
+_TRASH_OF_ONE = " UNION ALL ".join(
+    f"""(SELECT '{kind}' AS kind, id, name, trashed_at FROM {TABLES[kind]}
+          WHERE owner = :owner AND wish = 'trashed' AND (trashed_at, id) < (:before, :before_id)
+          ORDER BY trashed_at DESC, id DESC LIMIT :limit)"""
+    for kind in TRASHABLE
+)
+_NEVER = datetime(9999, 1, 1, tzinfo=UTC)
+
+
+async def list_trashed(owner: UUID, *, after: tuple[datetime, UUID] | None, limit: int) -> list[Trashed]:
+    """What a person owns of all kinds and is in the trash, the latest first; at most `limit`, after one of them."""
+    before, before_id = after or (_NEVER, LAST_ID)
+    found = await rows(
+        f"SELECT * FROM ({_TRASH_OF_ONE}) trash ORDER BY trashed_at DESC, id DESC LIMIT :limit",
+        owner=owner,
+        before=before,
+        before_id=before_id,
+        limit=limit,
+    )
+    return records(found, Trashed)
 
 
 async def purge(subject: Subject) -> None:

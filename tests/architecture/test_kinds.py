@@ -75,6 +75,7 @@ INDEXES = (
     ("shared", f"(id DESC) {PRESENT}", "the newest of all"),
     ("shared", "(owner)", "what counts to a quota"),
     ("trashed", "(trashed_at) WHERE (wish = 'trashed'::text)", "what is in the trash"),
+    ("trashed", "(owner, trashed_at DESC, id DESC) WHERE (wish = 'trashed'::text)", "an owner's trash"),
     ("trashed", "UNIQUE (owner, name", "another of its name"),
 )
 

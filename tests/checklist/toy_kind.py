@@ -384,6 +384,7 @@ _BY_HAND = {
     "finds what counts to a quota": _index("note_quota", "(owner)"),
     "finds another of its name": _index("note_name", "(owner, name) WHERE wish = 'present'", unique=True),
     "finds what is in the trash": _index("note_trash", "(trashed_at) WHERE wish = 'trashed'"),
+    "finds an owner's trash": _index("note_owner_trash", "(owner, trashed_at DESC, id DESC) WHERE wish = 'trashed'"),
     "the view shareable, which a migration makes, has no branch of the kind note": _VIEW,
 }
 MIGRATION = "models/migrations/notebooks_hub_note.py"

@@ -19,7 +19,19 @@ from nbhub.asynchronous.servers import AsyncServers
 from nbhub.asynchronous.templates import AsyncTemplates
 from nbhub.asynchronous.transport import MOST_RETRIES, TIMEOUT_SECONDS, AsyncTransport, segment
 from nbhub.credentials import found
-from nbhub.models import Application, Hardware, Health, Me, OperationState, Organisation, Person, Tokens, Use, Version
+from nbhub.models import (
+    Application,
+    Hardware,
+    Health,
+    Me,
+    OperationState,
+    Organisation,
+    Person,
+    Tokens,
+    Trashed,
+    Use,
+    Version,
+)
 
 
 class AsyncOperations:
@@ -134,12 +146,16 @@ class AsyncHub:
         return await self._transport.call("GET", "/me", Me)
 
     async def people(self, query: str) -> builtins.list[Person]:
-        """Whom one may share with, as far as one may find them, by a part of their name or e-mail."""
+        """Whom one may share with, as far as one may find them, by how their e-mail or name begins."""
         return await self._transport.call("GET", "/people", list[Person], query={"q": query})
 
     def organisations(self) -> AsyncPages[Organisation]:
         """Those that one may share with."""
         return AsyncPages(self._transport, "/orgs", Organisation)
+
+    def trash(self) -> AsyncPages[Trashed]:
+        """What is in one's trash, of all kinds, the latest first."""
+        return AsyncPages(self._transport, "/trash", Trashed)
 
     async def hub_user(self) -> str:
         """The name of one's user in JupyterHub."""

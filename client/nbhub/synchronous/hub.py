@@ -10,7 +10,19 @@ import msgspec
 
 from nbhub.answers import read
 from nbhub.credentials import found
-from nbhub.models import Application, Hardware, Health, Me, OperationState, Organisation, Person, Tokens, Use, Version
+from nbhub.models import (
+    Application,
+    Hardware,
+    Health,
+    Me,
+    OperationState,
+    Organisation,
+    Person,
+    Tokens,
+    Trashed,
+    Use,
+    Version,
+)
 from nbhub.synchronous.datasets import Datasets
 from nbhub.synchronous.files import Files
 from nbhub.synchronous.groups import Groups
@@ -135,12 +147,16 @@ class Hub:
         return self._transport.call("GET", "/me", Me)
 
     def people(self, query: str) -> builtins.list[Person]:
-        """Whom one may share with, as far as one may find them, by a part of their name or e-mail."""
+        """Whom one may share with, as far as one may find them, by how their e-mail or name begins."""
         return self._transport.call("GET", "/people", list[Person], query={"q": query})
 
     def organisations(self) -> Pages[Organisation]:
         """Those that one may share with."""
         return Pages(self._transport, "/orgs", Organisation)
+
+    def trash(self) -> Pages[Trashed]:
+        """What is in one's trash, of all kinds, the latest first."""
+        return Pages(self._transport, "/trash", Trashed)
 
     def hub_user(self) -> str:
         """The name of one's user in JupyterHub."""

@@ -81,6 +81,7 @@ LISTS: dict[str, dict[str, tuple[str, ...]]] = {
         "sort": SORTS,
     },
     "/templates/tags": {"type": ("rare",), "email": OWNERS},
+    "/trash": {},
     "/volume/files": {"root": ("datasets", "groups", "modules"), "path": (), "email": ()},
     "/volume/hardware": {},
     "/volume/lua": {},

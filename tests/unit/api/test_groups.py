@@ -47,7 +47,8 @@ async def test_a_group_in_use_can_be_deleted_and_takes_its_grants_along(api: Api
     path = f"/datasets/{made['_id']}"
     await api.alice.made(f"{path}/share", relation="write", groupArray=[group["_id"]])
     entries = (await api.alice.get(f"{path}/access", params={"type": "group"})).json()
-    assert entries == [{"access": "write", "entity": group["name"], "type": "group", "_id": group["_id"]}]
+    given = {"_id": group["_id"], "granted_by": api.alice.email}
+    assert entries == [{"access": "write", "entity": group["name"], "type": "group", **given}]
     assert (await api.bob.get(path)).status_code == 200
     await api.alice.delete(f"/groups/{group['_id']}")
     assert (await api.bob.get(path)).status_code == 404

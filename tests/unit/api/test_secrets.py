@@ -589,12 +589,15 @@ async def test_a_secret_is_shared_at_either_address(api: Api, spelling: str) -> 
         *sorted(
             (
                 {"access": "owner", "entity": api.alice.email, "type": "user"},
-                {"access": "write", "entity": bob.email, "type": "user"},
+                {"access": "write", "entity": bob.email, "type": "user", "granted_by": api.alice.email},
             ),
             key=lambda entry: entry["entity"],
         ),
-        {"access": "write", "entity": group["name"], "type": "group", "_id": group["_id"]},
-        {"access": "write", "entity": org, "type": "org"},
+        {
+            **{"access": "write", "entity": group["name"], "type": "group", "_id": group["_id"]},
+            "granted_by": api.alice.email,
+        },
+        {"access": "write", "entity": org, "type": "org", "granted_by": api.alice.email},
     ]
     assert [one["type"] for one in await api.bob.got(f"{path}/access", type="orgs")] == ["org"]
     explained = await api.bob.got(f"{path}/access/explain", email=bob.email)

@@ -58,6 +58,36 @@ async def test_as_many_problems_are_named_as_are_looked_for(api: Api) -> None:
         assert len(answer.json()["error"]["details"]) == 100
 
 
+async def test_access_says_until_when_it_is_and_who_gave_it(api: Api) -> None:
+    path, group = f"/datasets/{(await api.alice.dataset())['_id']}", await api.alice.group()
+    soon, later = ((datetime.now(UTC) + timedelta(days=days)).isoformat() for days in (1, 2))
+
+    async def of_bob() -> Json:
+        (found,) = [one for one in await api.alice.got(f"{path}/access") if one["entity"] == api.bob.email]
+        return dict(found)
+
+    who: Json = {"userArray": api.bob.email}
+    await api.alice.made(f"{path}/share", relation="read", **who)
+    plain = {"access": "read", "entity": api.bob.email, "type": "user", "granted_by": api.alice.email}
+    assert await of_bob() == plain
+    # The highest level is the one that is told of, whenever it ends, and the next one when it has.
+    await api.admin.made(f"{path}/share", relation="write", expires_at=soon, **who)
+    found = await of_bob()
+    assert (found["access"], found["granted_by"]) == ("write", api.admin.email)
+    assert datetime.fromisoformat(found["expires_at"]) == datetime.fromisoformat(soon)
+    await row("UPDATE access_grant SET expires_at = now() WHERE object = :id AND level = 2", id=path.split("/")[2])
+    assert await of_bob() == plain
+    for named in ({"groupArray": group["_id"]}, {"orgArray": "known"}):
+        shared = api.bench.api(org_names=("known",)).alice
+        await shared.made(f"{path}/share", relation="read", expires_at=later, **named)
+    owner, *others = await api.alice.got(f"{path}/access")
+    ends = {one["entity"]: one["expires_at"][:19] for one in (owner, *others) if "expires_at" in one}
+    assert ends == dict.fromkeys((group["name"], "known"), later[:19])
+    # Nobody gave the owner what is the owner's.
+    (own,) = [one for one in (owner, *others) if one["access"] == "owner"]
+    assert own == {"access": "owner", "entity": api.alice.email, "type": "user"}
+
+
 async def test_a_share_tells_what_it_came_to_for_each(api: Api) -> None:
     made = await api.alice.dataset()
     path, stranger = f"/datasets/{made['_id']}", f"{unique('new')}@example.org"

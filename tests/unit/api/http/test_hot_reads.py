@@ -64,6 +64,7 @@ async def made(api: Api) -> list[str]:
         f"/operations/{operation['_id']}",
         "/me/usage",
         "/people?q=ali",
+        "/trash",
     ]
 
 
