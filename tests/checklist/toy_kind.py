@@ -373,7 +373,7 @@ _VIEW = '''\
 
 
 def _index(name: str, on: str, *, unique: bool = False) -> str:
-    return f'    manager.create_index("{name}", "note {on}", unique={unique})\n'
+    return f'    manager.create_index("{name}", "note {on}"{", unique=True" if unique else ""})\n'
 
 
 # What `make migration` does not write by itself; to each what a test says without it.
