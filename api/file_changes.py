@@ -4,17 +4,17 @@ import asyncio
 import contextlib
 from collections.abc import Iterator
 from functools import partial
-from typing import Annotated
 from uuid import UUID
 
 from litestar import Controller, Response, delete, post
 from litestar.di import NamedDependency
 from litestar.params import JSONBody
 from litestar.types import ControllerRouterHandler
-from msgspec import Meta, Struct
+from msgspec import Struct
 
 from api.file_paths import (
     ClaimedMaker,
+    EntryPath,
     FilePathQuery,
     RootQuery,
     in_query,
@@ -28,7 +28,7 @@ from api.http.policy import Policy, needs
 from api.http.services import Services
 from api.http.write import Write
 from integrations import changes
-from integrations.containment import LONGEST_PATH, components
+from integrations.containment import components
 from integrations.contents import Content, Draft, Version
 from integrations.file_threads import PersonsThreads
 from integrations.filesystem import EntryType, Volumes
@@ -50,16 +50,6 @@ from models.records.volumes import NewEntry
 
 # So much of a copy is made by one call, which may take no longer than any other.
 _PART = 8 * 2**20
-
-EntryPath = Annotated[
-    str,
-    Meta(
-        min_length=1,
-        max_length=LONGEST_PATH,
-        description="A file or directory relative to the root; its first component is a record's `_id` but in "
-        "`notebooks`.",
-    ),
-]
 
 
 class MoveBody(RequestBody, frozen=True, kw_only=True):

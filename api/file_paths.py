@@ -11,6 +11,7 @@ from uuid import UUID
 
 from litestar import Request
 from litestar.params import QueryParameter
+from msgspec import Meta
 
 from api.http.dependencies import own_email, own_person
 from api.http.fields import EMAIL
@@ -44,6 +45,7 @@ ABOUT_PATH = "A directory relative to the root, whose first component is a recor
 RootQuery = Annotated[Root, QueryParameter(name="root", description="Where to look.")]
 # Names of at most 255 bytes, none of them empty, `.` or `..`.
 _NAME = r"([^./\u0000][^/\u0000]{0,254}|\.[^./\u0000][^/\u0000]{0,253}|\.\.[^/\u0000]{1,253})"
+_SOME_NAMES = f"^{_NAME}(/{_NAME})*$"
 PathQuery = Annotated[
     str,
     QueryParameter(
@@ -60,7 +62,17 @@ FilePathQuery = Annotated[
         min_length=1,
         max_length=LONGEST_PATH,
         description="A file relative to the root; the first component is a record's `_id` but in `notebooks`.",
-        schema_extra={"pattern": f"^{_NAME}(/{_NAME})*$"},
+        schema_extra={"pattern": _SOME_NAMES},
+    ),
+]
+EntryPath = Annotated[
+    str,
+    Meta(
+        min_length=1,
+        max_length=LONGEST_PATH,
+        description="A file or directory relative to the root; its first component is a record's `_id` but in "
+        "`notebooks`.",
+        extra_json_schema={"pattern": _SOME_NAMES},
     ),
 ]
 EmailQuery = Annotated[

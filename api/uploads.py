@@ -18,7 +18,7 @@ from litestar.di import NamedDependency
 from litestar.params import FromPath, HeaderParameter, JSONBody
 from msgspec import Meta
 
-from api.file_paths import PART, ClaimedMaker, in_query, receive, require_directory, target_of_path
+from api.file_paths import PART, ClaimedMaker, EntryPath, in_query, receive, require_directory, target_of_path
 from api.http.errors import answer_for
 from api.http.etag import Conditions
 from api.http.fields import AnswerBody, RequestBody
@@ -26,7 +26,7 @@ from api.http.policy import Policy, needs
 from api.http.services import Services
 from api.http.validation import STREAMED, body_parts
 from api.http.write import Write
-from integrations.containment import LONGEST_PATH, components
+from integrations.containment import components
 from integrations.contents import PartialDraft, Version, version_at
 from integrations.filesystem import EntryType, Volumes, check_new_name
 from models.access.permissions import Level
@@ -55,7 +55,7 @@ class UploadCreate(RequestBody, frozen=True, kw_only=True):
     """A file that is to come in parts. `size` is how many bytes it will have, if that is known."""
 
     root: Root
-    path: Annotated[str, Meta(min_length=1, max_length=LONGEST_PATH, description="Of the file, with its name.")]
+    path: EntryPath
     size: Annotated[int, Meta(ge=0)] | None = None
 
 

@@ -56,7 +56,7 @@ class GivenToken:
         return None
 
     def keep(self, tokens: Tokens) -> None:
-        raise NotImplementedError
+        """Nothing is kept: whoever gave the token has it."""
 
 
 class SignedIn:

@@ -1,5 +1,6 @@
 """How records look in a notebook: a table with links. Everything is escaped, and a link leads to http or https."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
 from datetime import datetime
 from html import escape
@@ -73,11 +74,12 @@ def _cell(value: object) -> str:
     return "" if value is None else escape(str(value))
 
 
-class Shown(Generic[T_co]):
+class Shown(ABC, Generic[T_co]):
     """A list that shows itself in a notebook."""
 
+    @abstractmethod
     def __iter__(self) -> Iterator[T_co]:
-        raise NotImplementedError
+        """Its members."""
 
     def _repr_html_(self) -> str:
         return table_of(self)

@@ -123,6 +123,8 @@ class Filter(Struct, frozen=True):
     """SQL: the ids of all rows for which it holds, as `id`, by an index; perhaps of others too."""
 
 
+LONGEST_SEARCHED = 64
+"""Characters of what is looked for that an index of parts of names is asked for."""
 FIRST = 5_000
 """Among so many rows, in their order, some are looked for without an index of what they have: 10 ms."""
 FEW = 20_000

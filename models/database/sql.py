@@ -174,10 +174,6 @@ def page(statement: str) -> str:
     return f"(SELECT * FROM ({statement} LIMIT {LARGEST_PAGE + 1}) page LIMIT :limit)"  # noqa: S608
 
 
-LONGEST_SEARCHED = 64
-"""Characters of what is looked for that an index of parts of names is asked for."""
-
-
 def decoded(found: Row, *names: str) -> Row:
     """A row with the named JSON columns as values; PostgreSQL gives them as text."""
     return {**found, **{name: msgspec.json.decode(found[name]) for name in names if found[name] is not None}}

@@ -195,7 +195,9 @@ async def list_visible(
     narrowed, values = given(_FILTERS, subject=subject, status=status, kind=kind)
     newest = f"SELECT o.id FROM operation o WHERE {order.beyond('o')} AND {narrowed}"
     if caller.admin:
-        grouped = "".join(f"o.{name} {order.direction}, " for name in ("kind", "status") if name in values)
+        # By their indexes, in which the ids of a kind or status go the other way than these do.
+        turned = "ASC" if order.direction == "DESC" else "DESC"
+        grouped = "".join(f"o.{name} {turned}, " for name in ("kind", "status") if name in values)
         pages = page(f"{newest} ORDER BY {grouped} {order.by('o')}")
     else:
         # Two index scans of at most a page each, however many operations others have.

@@ -8,8 +8,8 @@ import asyncpg
 import msgspec
 from msgspec import Struct
 
-from models.database.lists import NEWEST_FIRST, Filter, Order, narrowed_page
-from models.database.sql import LONGEST_SEARCHED, exists, page, records, row, rows
+from models.database.lists import LONGEST_SEARCHED, NEWEST_FIRST, Filter, Order, narrowed_page
+from models.database.sql import exists, page, records, row, rows
 from models.database.tables import UserGroup
 from models.domain.errors import ActionForbidden, RecordMissing, StateConflict
 from models.domain.ids import FIRST_ID, new_id

@@ -10,8 +10,8 @@ from uuid import UUID
 import msgspec
 from msgspec import Struct
 
-from models.database.lists import NEWEST_FIRST, Filter, Order, Sort, narrowed_page
-from models.database.sql import LONGEST_SEARCHED, decoded, given, one_value, page, row, structs, to_json
+from models.database.lists import LONGEST_SEARCHED, NEWEST_FIRST, Filter, Order, Sort, narrowed_page
+from models.database.sql import decoded, given, one_value, page, row, structs, to_json
 from models.database.tables import Server
 from models.domain.errors import RecordMissing, StateConflict
 from models.domain.ids import new_id

@@ -9,8 +9,8 @@ from uuid import UUID
 import msgspec
 from msgspec import Struct
 
-from models.database.lists import NEWEST_FIRST, Filter, Order, Sort, narrowed_page
-from models.database.sql import LONGEST_SEARCHED, given, one_value, page, records, row, rows, to_json
+from models.database.lists import LONGEST_SEARCHED, NEWEST_FIRST, Filter, Order, Sort, narrowed_page
+from models.database.sql import given, one_value, page, records, row, rows, to_json
 from models.database.tables import Template
 from models.domain.errors import ActionForbidden, RecordMissing, StateConflict
 from models.domain.ids import new_id

@@ -3,6 +3,7 @@
 import math
 import time
 import webbrowser
+from abc import abstractmethod
 from asyncio import sleep
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
@@ -90,9 +91,9 @@ class AsyncOperation(AsyncAwaited[T], Generic[T]):
             raise OperationCancelled(self.state)
         return await self._outcome()
 
+    @abstractmethod
     async def _outcome(self) -> T:
         """What `wait` gives."""
-        raise NotImplementedError
 
     async def events(self, timeout: float | None = None) -> AsyncGenerator[OperationState, None]:
         """How far it is, at each change, the last time when it has ended.

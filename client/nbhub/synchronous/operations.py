@@ -4,6 +4,7 @@
 import math
 import time
 import webbrowser
+from abc import abstractmethod
 from collections.abc import Generator
 from contextlib import closing
 from time import sleep
@@ -91,9 +92,9 @@ class Operation(Awaited[T], Generic[T]):
             raise OperationCancelled(self.state)
         return self._outcome()
 
+    @abstractmethod
     def _outcome(self) -> T:
         """What `wait` gives."""
-        raise NotImplementedError
 
     def events(self, timeout: float | None = None) -> Generator[OperationState, None, None]:
         """How far it is, at each change, the last time when it has ended.

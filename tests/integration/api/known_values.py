@@ -9,6 +9,7 @@ from hypothesis import strategies
 from schemathesis import Case, GenerationMode, HookContext
 
 from api.http.fields import EMAIL
+from integrations.containment import LONGEST_NAME
 
 _numbers = itertools.count(1)
 _KEY = re.compile("[!-~]{1,255}")
@@ -25,6 +26,7 @@ _OF_A_TEMPLATE: dict[str, Any] = {
 }
 _OF_A_MODULE = {"luaModuleFile": [{"id": "whatis", "arguments": ["Name: x"]}], "owner": None}
 _OF_A_SECRET = {"mount_path": None, "owner": None, "type": "raw", "value": "x"}
+_PATHS = {"path", "to"}
 _FIELDS: dict[str, dict[str, Any]] = {
     "beginSignIn": {"redirect_uri": None},
     "createDataset": {"owner": None},
@@ -53,6 +55,12 @@ def before_call(context: HookContext, case: Case[Any], kwargs: dict[str, Any]) -
         case.query = {name: value for name, value in case.query.items() if name != "cursor"}
     if isinstance(case.body, dict):
         case.body = _known(case.operation.definition.raw["operationId"], case.body)
+        case.body |= {name: "file" for name in _PATHS & {*case.body} if _too_long(str(case.body[name]))}
+
+
+def _too_long(path: str) -> bool:
+    """Whether a name in it has more bytes than a file system takes, which no pattern of characters says."""
+    return any(len(name.encode()) > LONGEST_NAME for name in path.split("/"))
 
 
 def _known(operation: str, body: dict[str, Any]) -> dict[str, Any]:
