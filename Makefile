@@ -33,8 +33,8 @@ test: lint types arch test-fast test-slow ## Every check and every test, on the 
 packages: setup ## Install what else the tests need of Debian, as root; otherwise say what is missing
 	@$(BIN)/python -m stack.tools
 
-client: setup ## Write the synchronous client from the asynchronous one
-	@$(BIN)/python client/generate_sync.py
+client: setup ## Write the synchronous client from the asynchronous one, and docs/commands.md from the command
+	@$(BIN)/python client/generate_sync.py && $(BIN)/python client/write_commands.py
 
 test-fast: packages ## Tests that need no more than PostgreSQL, in parallel
 	@$(BIN)/pytest -q -n 2 --dist loadfile tests/unit tests/contract tests/architecture tests/checklist $(ARGS)

@@ -1,5 +1,6 @@
 """What the ways to sign in share: the cookies of a browser, the exchange of a code, the session that comes of it."""
 
+import re
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any
 from urllib.parse import urlsplit
@@ -25,6 +26,7 @@ log = structlog.get_logger(__name__)
 
 Token = Annotated[str, msgspec.Meta(min_length=1, max_length=16_384)]
 
+_LOOPBACK = re.compile(r"(http://(?:127\.0\.0\.1|\[::1\])):[1-9][0-9]{0,4}(/.*)", re.ASCII)
 NO_STORE = {"Cache-Control": "no-store", "Pragma": "no-cache"}
 LOGIN, BROWSER = "nbhub_login", "nbhub_browser"
 """The cookies: of a sign-in that a browser has begun, and of a browser that stays signed in."""
@@ -90,9 +92,15 @@ def redirect_uri_of(settings: Settings, wanted: str | None) -> str:
     allowed = settings.oidc_redirect_uris
     if wanted is None and allowed:
         return allowed[0]
-    if wanted not in allowed:
+    if wanted is None or (wanted not in allowed and _portless(wanted) not in allowed):
         raise RequestInvalid.of("/redirect_uri", "allowed", "is not one of the configured redirect URIs")
     return wanted
+
+
+def _portless(address: str) -> str | None:
+    """An address of a program on the browser's own machine without its port, which it cannot choose (RFC 8252, 7.3)."""
+    found = _LOOPBACK.fullmatch(address)
+    return found and found[1] + found[2]
 
 
 async def complete(

@@ -28,6 +28,8 @@ from stack.vault_setup import role_of
 PROJECT = tools.PROJECT
 ADMIN_CLAIM = "realm_access.roles=nbhub-admin"
 CALLBACK = "/callback"
+OF_PROGRAMS = "http://127.0.0.1/callback"
+"""Where a program of this machine that signs in comes back, on a port that it may choose."""
 
 Ready = Callable[[], Awaitable[bool]]
 
@@ -188,7 +190,9 @@ def oidc(layout: Layout, node: Program, modules: Path, keys: Secrets, *, token_f
         {
             "client_id": "notebooks-hub",
             "client_secret": keys.api_client_secret,
-            "redirect_uris": [layout.url("api") + CALLBACK],
+            "redirect_uris": [layout.url("api") + CALLBACK, OF_PROGRAMS],
+            # Of whom the port does not matter where they come back to this machine.
+            "application_type": "native",
             "post_logout_redirect_uris": [layout.url("api") + "/"],
         },
         {
@@ -296,7 +300,7 @@ def api(layout: Layout, keys: Secrets, more: Mapping[str, str]) -> Part:
         "NBHUB_OIDC_ISSUER": layout.url("oidc"),
         "NBHUB_OIDC_CLIENT_ID": "notebooks-hub",
         "NBHUB_OIDC_CLIENT_SECRET": keys.api_client_secret,
-        "NBHUB_OIDC_REDIRECT_URIS": layout.url("api") + CALLBACK,
+        "NBHUB_OIDC_REDIRECT_URIS": f"{layout.url('api')}{CALLBACK},{OF_PROGRAMS}",
         "NBHUB_OIDC_POST_LOGOUT_REDIRECT_URI": layout.url("api") + "/",
         "NBHUB_OIDC_TRUSTED_CLIENTS": "jupyterhub",
         "NBHUB_ADMIN_CLAIM": ADMIN_CLAIM,

@@ -133,7 +133,10 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     oidc_client_id: Annotated[str, about("Client id of this service at the provider.")] = "notebooks-hub"
     oidc_client_secret: Annotated[str, about("Client secret. Empty: a public client.", secret=True)] = ""
     oidc_redirect_uris: Annotated[
-        Words, about("Allowed redirect URIs of the sign-in, comma separated; the first is the default.")
+        Words,
+        about(
+            "Allowed redirect URIs of the sign-in, comma separated; the first is the default. `http://127.0.0.1/callback`, without a port, lets `nbhub login` come back, on any port of the browser's own machine; the provider has to allow it too."
+        ),
     ] = ()
     oidc_post_logout_redirect_uri: Annotated[str, about("Where the provider sends the browser after a logout.")] = ""
     oidc_scopes: Annotated[str, about("Scopes asked for at sign-in.")] = "openid profile email offline_access"

@@ -205,7 +205,9 @@ async function form(request) {
 
 async function interact(request, response) {
   // Raises for whoever does not hold the cookie of this interaction.
-  await provider.interactionDetails(request, response);
+  const { prompt } = await provider.interactionDetails(request, response);
+  // A client that comes back to a port of the browser's own machine is asked for consent each time.
+  if (prompt.name === 'consent') return provider.interactionFinished(request, response, { consent: {} });
   let problem = '';
   if (request.method === 'POST') {
     const fields = await form(request);

@@ -2,7 +2,9 @@
 
 import ast
 import re
+import shlex
 import subprocess
+from importlib.metadata import entry_points
 from pathlib import Path
 
 import msgspec
@@ -10,6 +12,9 @@ import pytest
 
 from hub.settings import HubSettings, variable_of
 from models.domain.settings import table
+from nbhub.cli.application import Typed, find
+from nbhub.cli.grammar import read
+from nbhub.cli.program import GROUP
 from stack import isolation, programs, serve
 from stack.cli import parse
 from tests.architecture.test_wiring import modules_of, parsed
@@ -67,11 +72,22 @@ def test_every_threat_names_a_test_that_there_is() -> None:
         assert not set(named) - defined, threat
 
 
-def test_commands_of_the_stack_are_understood() -> None:
-    commands = [line for page in PAGES for line in shell_lines(page) if line.startswith(".venv/bin/nbhub ")]
-    assert commands
-    for command in commands:
-        parse(command.split()[1:])
+def test_commands_are_understood() -> None:
+    """Those of the command line, and those of the stack."""
+    commands = [
+        shlex.split(re.split(r" [<|>]", line)[0])[1:]
+        for page in PAGES
+        for line in shell_lines(page)
+        if re.match(r"(\.venv/bin/)?nbhub ", line)
+    ]
+    assert len(commands) > 15
+    for words in commands:
+        if words[0] in entry_points(group=GROUP).names:
+            parse(words)
+        else:
+            typed = find(words)
+            if isinstance(typed, Typed):
+                read(typed.path, typed.function, typed.words)
 
 
 def test_the_readme_fits_on_a_screen() -> None:

@@ -5,7 +5,7 @@ import json
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +13,13 @@ import httpx
 import pytest
 
 from hub import processes
-from stack.sign_in import hub_user
+from stack.sign_in import hub_user, sign_in
 from stack.state import processes_of as processes_of_stack
 from stack.state import read_state, supervisor_of
 from tests.e2e.people import Member
 from tests.e2e.processes import processes_of
 from tests.stacks import Stack
+from tests.terminal import Terminal
 
 PROGRAM = Path(sys.executable).with_name("nbhub")
 
@@ -28,9 +29,9 @@ class Ran:
         self.code, self.out, self.err = code, out, err
 
 
-async def nbhub(*words: str | Path) -> Ran:
+async def nbhub(*words: str | Path, environment: Mapping[str, str] = os.environ) -> Ran:
     process = await asyncio.create_subprocess_exec(
-        PROGRAM, *map(str, words), stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
+        PROGRAM, *map(str, words), stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE, env=environment
     )
     out, err = await process.communicate()
     assert process.returncode is not None
@@ -85,6 +86,97 @@ async def test_tokens_are_printed(detached: Path) -> None:
         assert me.json() == "bob@example.org"
         user = await client.get(f"{found['jupyterhub']}/hub/api/user", headers={"Authorization": f"token {hub_token}"})
         assert user.json()["name"] == await hub_user(found["api"], token)
+
+
+class Person:
+    """Somebody with a terminal and a browser."""
+
+    def __init__(self, api: str, email: str, home: Path) -> None:
+        self.api, self.email = api, email
+        self.environment = {**os.environ, "NBHUB_CONFIG_DIR": str(home), "DISPLAY": ":0", "BROWSER": "true"}
+        self.environment.pop("SSH_CONNECTION", None)
+        self.steps: list[str] = []
+
+    async def nbhub(self, *words: str) -> Ran:
+        """Type a command."""
+        self.steps.append(" ".join(words))
+        return await nbhub(*words, environment=self.environment)
+
+    async def login(self, *, pasted: bool = False) -> Ran:
+        """Sign in, in a browser of this machine, or in one of another whose last address is pasted."""
+        words = ["login", self.api, *(["--no-browser"] if pasted else [])]
+        self.steps.append(" ".join(words))
+        pipe = asyncio.subprocess.PIPE
+        process = await asyncio.create_subprocess_exec(
+            PROGRAM, *words, stdin=pipe, stdout=pipe, stderr=pipe, env=self.environment
+        )
+        assert process.stderr is not None
+        address = ""
+        while not address.startswith("http"):
+            address = (await process.stderr.readline()).decode().strip()
+            assert not process.stderr.at_eof()
+        back = httpx.URL(address).params["redirect_uri"]
+        async with httpx.AsyncClient() as browser:
+            landed = await sign_in(address, self.email, client=browser, until=back)
+            # Some page of the browser asks the port, too.
+            assert (await browser.get(back, params={"code": "x", "state": "x"})).status_code == 404
+            if not pasted:
+                assert "You are signed in" in (await browser.get(landed)).text
+        out, err = await process.communicate(f"https://mallory.test/\n{landed}\n".encode() if pasted else None)
+        assert process.returncode is not None
+        return Ran(process.returncode, out.decode(), err.decode())
+
+
+async def test_from_a_clone_to_code_in_ones_own_jupyterlab_it_is_three_commands(detached: Path, tmp_path: Path) -> None:
+    """The stack is up: `make up`, the first of them."""
+    found = await status_of(detached)
+    alice = Person(found["api"], "alice@example.org", tmp_path)
+    signed_in = await alice.login()
+    assert (signed_in.code, signed_in.out) == (0, ""), signed_in.err
+    started = await alice.nbhub("servers", "create", "lab", "--open")
+    assert started.code == 0, started.err
+    url = started.out.strip()
+    assert len(alice.steps) + 1 == 3
+    # From here on it is the browser's.
+    token = (await nbhub("hub-token", alice.email, "--dir", detached)).out.strip()
+    async with Terminal(url, token) as terminal:
+        assert await terminal.run("python -c 'print(6 * 7)'") == (0, "42\n")
+
+    listed = await alice.nbhub("servers", "list", "--json")
+    assert [(one["status"], one["url"]) for one in json.loads(listed.out)] == [("running", url)]
+    refused = await alice.nbhub("servers", "delete", "lab")
+    assert (refused.code, "--yes" in refused.err) == (2, True), "nobody can be asked here"
+    assert (await alice.nbhub("servers", "stop", "lab")).code == 0
+    assert (await alice.nbhub("servers", "delete", "lab", "--yes")).code == 0
+    assert json.loads((await alice.nbhub("servers", "list", "--json")).out) == []
+    assert (await alice.nbhub("servers", "show", "lab")).code == 3
+
+
+async def test_a_dataset_is_shared_and_filled_from_a_terminal(detached: Path, tmp_path: Path) -> None:
+    found = await status_of(detached)
+    alice, bob = (Person(found["api"], f"{name}@example.org", tmp_path / name) for name in ("alice", "bob"))
+    pasted = await alice.login(pasted=True)
+    assert pasted.code == 0, pasted.err
+    assert "that is no address of this sign-in" in pasted.err
+    kept = tmp_path / "alice" / "tokens" / "default.json"
+    if kept.exists():
+        assert kept.stat().st_mode & 0o077 == 0
+    assert (await bob.login()).code == 0
+    assert (await alice.nbhub("whoami")).out == "alice@example.org\n"
+    assert (await alice.nbhub("datasets", "create", "cores")).code == 0
+    shared = await alice.nbhub("datasets", "share", "cores", "--with", bob.email, "--json")
+    assert [(one["entity"], one["type"]) for one in json.loads(shared.out)] == [(bob.email, "user")]
+    content = os.urandom(300_000)
+    (tmp_path / "ice.bin").write_bytes(content)
+    assert (await alice.nbhub("files", "cp", str(tmp_path / "ice.bin"), "datasets:cores/")).code == 0
+    assert (await bob.nbhub("files", "cp", "datasets:cores/ice.bin", str(tmp_path / "back.bin"))).code == 0
+    assert (tmp_path / "back.bin").read_bytes() == content
+    assert (await bob.nbhub("files", "cp", str(tmp_path / "ice.bin"), "datasets:cores/")).code == 5, "he may read"
+    assert (await alice.nbhub("datasets", "unshare", "cores", "--with", bob.email)).code == 0
+    assert (await bob.nbhub("datasets", "show", "cores")).code == 3
+    assert (await alice.nbhub("datasets", "delete", "cores", "--yes")).code == 0
+    assert (await bob.nbhub("logout")).code == 0
+    assert (await bob.nbhub("whoami")).code == 4
 
 
 async def test_nobody_gets_a_token_for_a_stranger(detached: Path) -> None:

@@ -1,0 +1,114 @@
+"""All commands, put together; of the modules that have them only the one that is asked for is imported."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Any
+
+from nbhub.cli.exits import MEANINGS, UsageProblem
+from nbhub.cli.grammar import Commands, about, call, help_of, nearest, section
+
+Verb = Callable[..., int | None]
+_HELP = ("--help", "-h", "help")
+
+
+@dataclass(frozen=True)
+class _Lazy:
+    """Where a noun or a command is."""
+
+    module: str
+    name: str
+    about: str
+
+    def load(self) -> Any:
+        """Import it."""
+        return getattr(import_module(f"nbhub.cli.{self.module}"), self.name)
+
+
+SIGN_IN = {
+    "login": _Lazy("sign_in", "login", "sign in"),
+    "logout": _Lazy("sign_in", "logout", "sign out"),
+    "whoami": _Lazy("sign_in", "whoami", "show who one is, and where"),
+}
+NOUNS = {
+    "servers": _Lazy("servers", "servers", "where one works"),
+    "templates": _Lazy("records", "templates", "what servers are made of"),
+    "datasets": _Lazy("records", "datasets", "directories of data"),
+    "modules": _Lazy("records", "modules", "software that servers load"),
+    "secrets": _Lazy("records", "secrets", "values that servers are given"),
+    "groups": _Lazy("records", "groups", "people whom one shares with under one name"),
+    "files": _Lazy("files", "files", "what is in homes and datasets, and the way there and back"),
+    "ops": _Lazy("operations", "operations", "what was asked for, and how far it is"),
+}
+MORE = {
+    "api": _Lazy("operations", "api", "send any request of the API"),
+    "completion": _Lazy("completion", "completion", "print what completes commands in a shell"),
+}
+
+
+@dataclass(frozen=True)
+class Typed:
+    """A command, and what was typed after it."""
+
+    path: str
+    function: Verb
+    words: list[str]
+
+
+def run(words: list[str], added: tuple[str, ...] = ()) -> int | None:
+    """Run what was typed. `added` are commands that are found elsewhere. Raises `UsageProblem`."""
+    found = find(words, added)
+    if isinstance(found, Typed):
+        return call(found.path, found.function, found.words)
+    print(found)
+    return None
+
+
+def find(words: list[str], added: tuple[str, ...] = ()) -> Typed | str:
+    """The command that was typed, or the help that was asked for. Raises `UsageProblem`."""
+    if not words or words[0] in _HELP:
+        return help_text(added)
+    first, *rest = words
+    if first in NOUNS:
+        return _verb(NOUNS[first].load(), rest)
+    found = {**SIGN_IN, **MORE}.get(first)
+    if found is None:
+        hint = nearest(first, [*SIGN_IN, *NOUNS, *MORE, *added])
+        raise UsageProblem(f"there is no command {first}{hint}\n  What there is: nbhub --help")
+    return _command(f"nbhub {first}", found.load(), rest)
+
+
+def _verb(noun: Commands, words: list[str]) -> Typed | str:
+    path = f"nbhub {noun.name}"
+    if not words or words[0] in _HELP:
+        return noun_help(noun)
+    verb, *rest = words
+    if verb not in noun.commands:
+        hint = nearest(verb, noun.commands)
+        raise UsageProblem(f"{noun.name} have no command {verb}{hint}\n  What there is: {path} --help")
+    return _command(f"{path} {verb}", noun.commands[verb], rest)
+
+
+def _command(path: str, function: Verb, words: list[str]) -> Typed | str:
+    before = words[: words.index("--")] if "--" in words else words
+    if "--help" in before or "-h" in before:
+        return help_of(path, function)
+    return Typed(path, function, words)
+
+
+def noun_help(noun: Commands) -> str:
+    """What a noun is, and its verbs."""
+    rows = [(name, about(function)) for name, function in noun.commands.items()]
+    lines = [f"Usage: nbhub {noun.name} COMMAND", "", noun.about, *section("Commands", rows)]
+    return "\n".join([*lines, "", f"Each tells more: nbhub {noun.name} COMMAND --help"])
+
+
+def help_text(added: tuple[str, ...] = ()) -> str:
+    """All commands, and what the exit codes say."""
+    lines = ["Usage: nbhub COMMAND", "", "Notebooks Hub from the command line."]
+    for heading, some in (("Sign-in", SIGN_IN), ("Work", NOUNS), ("More", MORE)):
+        lines += section(heading, [(name, one.about) for name, one in some.items()])
+    if added:
+        lines += ["", "The stack on this machine:", f"  {', '.join(added)}"]
+    lines += section("Exit codes", [(f"{code.value:3}", meaning) for code, meaning in MEANINGS.items()])
+    return "\n".join([*lines, "", "Each tells more: nbhub COMMAND --help"])
