@@ -56,6 +56,12 @@ class ShareLinks:
         if plan is not None:
             await self._look(plan, taken=taken)
 
+    async def end_link(self, server: UUID) -> None:
+        """End the link of a server, whoever knows it. Who has come by it stays."""
+        plan = await server_settling.read_plan(server)
+        if plan is not None:
+            await self._end_link(plan)
+
     async def take_back(self, server: UUID, names: list[str] | None = None, *, operation: UUID | None = None) -> None:
         """End the link of a server and the access of some of JupyterHub's users, or of everybody; with proof.
 
@@ -65,9 +71,8 @@ class ShareLinks:
         if plan is None:
             # Its shares are gone with it.
             return
-        await server_shares.forget_link(server)
         # First the way in, then those who came by it.
-        await self._hub.end_share_codes(plan.hub_user, plan.hub_name)
+        await self._end_link(plan)
         if names is None:
             await self._hub.unshare(plan.hub_user, plan.hub_name)
         else:
@@ -104,6 +109,10 @@ class ShareLinks:
             await self._look(plan)
             break
         return True
+
+    async def _end_link(self, plan: ServerPlan) -> None:
+        await server_shares.forget_link(plan.server_id)
+        await self._hub.end_share_codes(plan.hub_user, plan.hub_name)
 
     async def _look(self, plan: ServerPlan, *, taken: Taken | None = None) -> set[str]:
         """Write down with whom a server is shared; the names of all of them in JupyterHub."""

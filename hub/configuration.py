@@ -56,6 +56,9 @@ def configure_hub(c: Any, settings: HubSettings) -> None:
     c.JupyterHub.cleanup_servers = False
     # Answer quickly; who asked for a start watches it from then on.
     c.JupyterHub.tornado_settings = {"slow_spawn_timeout": 1, "slow_stop_timeout": 5}
+    if settings.browser_url.startswith("https://"):
+        # Its own and, handed on to them, those of servers: whatever a request or a proxy says of how it came.
+        c.JupyterHub.tornado_settings["cookie_options"] = {"secure": True}
     c.JupyterHub.concurrent_spawn_limit = settings.concurrent_starts
     # Not to a page that would start a server.
     c.JupyterHub.default_url = "/hub/home"

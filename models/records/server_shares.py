@@ -257,7 +257,7 @@ async def takes_rights(about: Subject) -> datetime | None:
     found = await row(
         """SELECT min(created_at) AS since FROM operation
             WHERE subject = :id AND subject_kind = :kind AND status = 'running'
-              AND kind NOT LIKE '%.share' AND kind <> 'group.add_member'""",
+              AND kind NOT LIKE '%.share' AND kind NOT IN ('group.create', 'group.update', 'group.add_member')""",
         id=about.id,
         kind=about.kind,
     )

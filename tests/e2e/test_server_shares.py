@@ -8,8 +8,8 @@ import httpx
 import pytest
 
 from stack.notebook import Notebook
-from stack.supervisor import Stack
 from tests.e2e.people import Browser, Json, Member, until
+from tests.stacks import Stack
 
 BOB, CAROL = "bob@example.org", "carol@example.org"
 
@@ -33,7 +33,8 @@ class Lab:
     async def in_hub(self, what: str) -> int:
         """How many `shares` or `share-codes` of the server there are in JupyterHub."""
         found = await self._hub.get(f"/{what}/{await self.alice.hub_user()}/{self.server['name']}")
-        return len(found.raise_for_status().json()["items"])
+        # Of a server that JupyterHub does not know there are none.
+        return 0 if found.status_code == 404 else len(found.raise_for_status().json()["items"])
 
     async def answers(self, email: str, *, token: str = "") -> int:
         """The status that somebody's request to the server gets, who comes with a new token or one given."""
@@ -42,11 +43,16 @@ class Lab:
             return (await client.get(f"{self.server['url']}api/status")).status_code
 
 
+def hub_api(stack: Stack) -> httpx.AsyncClient:
+    """What a worker asks JupyterHub with."""
+    headers = {"Authorization": f"token {stack.secrets.worker_token}"}
+    return httpx.AsyncClient(base_url=f"{stack.info.jupyterhub}/hub/api", headers=headers, timeout=30)
+
+
 @asynccontextmanager
 async def a_lab(stack: Stack, alice: Member, **template: object) -> AsyncIterator[Lab]:
-    headers = {"Authorization": f"token {stack.secrets.worker_token}"}
     server = await alice.started(**template)
-    async with httpx.AsyncClient(base_url=f"{stack.info.jupyterhub}/hub/api", headers=headers, timeout=30) as hub:
+    async with hub_api(stack) as hub:
         yield Lab(stack, alice, server, hub)
     await alice.succeeded(await alice.delete(server))
 
@@ -180,3 +186,106 @@ async def test_who_loses_a_dataset_loses_the_server_that_shows_it(stack: Stack, 
         assert await lab.in_hub("share-codes") == 0, "bob could come back by the link"
         assert (await alice.see(lab.server))["status"] == "running"
     await alice.call("DELETE", path, expect=(202, 204))
+
+
+async def test_who_loses_a_group_while_accepting_a_link_is_not_in_the_server_afterwards(
+    stack: Stack, alice: Member, admin: Member
+) -> None:
+    wait = {"Prefer": "wait=60"}
+    group = await admin.call("POST", "/groups", json={"name": "accepting"}, headers=wait)
+    path = f"/groups/{group['_id']}"
+    for email in (alice.email, BOB, CAROL):
+        added = {"memberEmail": email}
+        await admin.call("POST", f"{path}/members", params=added, headers=wait, expect=(200, 202))
+    async with (
+        a_lab(stack, alice) as lab,
+        Browser.of(stack, BOB) as bobs,
+        Browser.of(stack, CAROL) as carols,
+    ):
+        link = str(await lab.link())
+        assert await carols.accepts(link) == 302
+        await until(
+            lambda: alice.call("GET", lab.path, params={"look": "true"}),
+            lambda seen: seen["users"] == [CAROL],
+            within=40,
+            what="carol is seen",
+        )
+        await admin.call("PATCH", path, json={"name": "renamed"}, headers=wait, expect=(200, 202))
+        assert await lab.link(look="true") == link, "a new name takes nothing from anybody"
+
+        taken = asyncio.create_task(
+            admin.call("DELETE", f"{path}/members/{BOB}", headers=wait, expect=(202, 204)), name="taken"
+        )
+        seen = {await bobs.accepts(link)}
+        while not taken.done():
+            seen.add(await bobs.accepts(link))
+        await taken
+        assert seen <= {302, 400, 404}
+        assert await bobs.accepts(link) in (400, 404)
+        assert [await lab.answers(email) for email in (BOB, CAROL)] == [403, 200]
+        assert (await lab.in_hub("share-codes"), await lab.in_hub("shares")) == (0, 1)
+        # Whom her server is shown to is the owner's to say: she asks for another link.
+        assert await bobs.accepts(str(await lab.link())) == 302
+        assert await lab.answers(BOB) == 200
+    await admin.call("DELETE", path, headers=wait, expect=(202, 204))
+
+
+@asynccontextmanager
+async def while_a_link_is_made(stack: Stack, lab: Lab) -> AsyncIterator[None]:
+    """JupyterHub stands still at the moment when it is asked for the link."""
+    stack.freeze("jupyterhub")
+    try:
+        assert await lab.link() is None
+        yield
+    finally:
+        stack.thaw("jupyterhub")
+
+
+async def leads_nobody_in(lab: Lab) -> None:
+    """Fail unless what was asked for has ended, and neither link nor share is in JupyterHub."""
+    asked = await lab.alice.call("GET", "/operations", params={"kind": "server.share", "limit": 1})
+    await lab.alice.ended(asked[0])
+    for what in ("shares", "share-codes"):
+        assert await lab.in_hub(what) == 0
+    shared = await lab.alice.call("GET", "/servers/shares")
+    assert lab.server["_id"] not in {one["_id"] for one in shared}
+
+
+async def test_a_link_that_is_made_while_its_server_is_deleted_leads_nobody_in(stack: Stack, alice: Member) -> None:
+    async with hub_api(stack) as hub:
+        for ends in (False, True):
+            lab = Lab(stack, alice, await alice.started(), hub)
+            async with while_a_link_is_made(stack, lab):
+                deleted = await alice.delete(lab.server) if ends else None
+            if deleted is None:
+                await until(lab.link, lambda url: url is not None, within=60, what="the link is made after all")
+                deleted = await alice.delete(lab.server)
+            await alice.succeeded(deleted)
+            await leads_nobody_in(lab)
+
+
+async def test_a_link_that_is_made_while_its_owner_is_released_leads_nobody_in(stack: Stack, admin: Member) -> None:
+    email = "dave@elsewhere.org"
+    async with hub_api(stack) as hub, AsyncExitStack() as signed_in:
+
+        async def signs_in() -> Member:
+            token = await stack.token(email)
+            return await signed_in.enter_async_context(Member.signed_in(stack.info.api, email, token))
+
+        dave = await signs_in()
+        lab = Lab(stack, dave, await dave.started(), hub)
+        bobs = await signed_in.enter_async_context(Browser.of(stack, BOB))
+        assert await bobs.accepts(str(await lab.link())) == 302
+        assert await bobs.opens(lab.server) == "server"
+        await lab.take_back(email=CAROL)
+        async with while_a_link_is_made(stack, lab):
+            released = await admin.call("POST", "/persons/release", expect=202, params={"email": email})
+        await admin.succeeded(released)
+        assert await bobs.opens(lab.server) in ("403", "404")
+        # The same account has what is its own again, and nothing of what it was in JupyterHub.
+        lab.alice = await signs_in()
+        await leads_nobody_in(lab)
+        await lab.alice.succeeded(await lab.alice.wish(lab.server, "start"))
+        assert await bobs.opens(lab.server) in ("403", "404")
+        assert await lab.in_hub("shares") == 0
+        await lab.alice.succeeded(await lab.alice.delete(lab.server))

@@ -19,6 +19,7 @@ from models.domain.values import Caller, Subject
 from models.records import persons, sessions
 from models.records.persons import Identity
 from stack.sign_in import sign_in
+from tests.elsewhere import ELSEWHERE, SAYS_ELSEWHERE
 from tests.integration.api.running_provider import CALLBACK, HOME, OTHER_CALLBACK, Place, place
 from tests.unit.api.bench import RecordedWakes
 
@@ -231,6 +232,60 @@ async def test_where_a_browser_may_come_back_to(hub: Place) -> None:
         ):
             answer = await browser.api.post("/auth/authorize", json={"redirect_uri": hostile})
             assert error_of(answer, 422) == "VALIDATION_FAILED", hostile
+
+
+async def test_where_a_sign_in_and_a_logout_lead_is_set_whatever_a_request_says_of_its_host(hub: Place) -> None:
+    seen = []
+    for says in ({}, SAYS_ELSEWHERE):
+        async with hub.browser() as browser:
+            browser.api.headers.update(says)
+            begun = await browser.api.post("/auth/authorize")
+            cookie = SimpleCookie(begun.headers["set-cookie"])["nbhub_login"]
+            tokens = await browser.sign_in("alice@example.org")
+            left = await browser.sign_out(tokens["id_token"])
+            to = [httpx.URL(begun.json()["authorizationUrl"]), httpx.URL(left.json()["logoutUrl"])]
+            assert [to[0].params["redirect_uri"], to[1].params["post_logout_redirect_uri"]] == [CALLBACK, HOME]
+            seen.append(
+                ([str(one.copy_with(query=None)) for one in to], *map(cookie.get, ("path", "domain", "secure")))
+            )
+    assert seen[0] == seen[1]
+
+
+async def test_nobody_has_a_logout_or_the_provider_lead_a_browser_elsewhere(hub: Place) -> None:
+    url = f"https://{ELSEWHERE}/"
+    async with hub.browser() as browser:
+        tokens = await browser.sign_in("alice@example.org")
+        asked = {"id_token": tokens["id_token"], "post_logout_redirect_uri": url, "redirect_uri": url, "next": url}
+        refused = await browser.api.post("/auth/logout", json=asked)
+        assert ELSEWHERE not in refused.json().get("logoutUrl", "")
+        left = httpx.URL((await browser.sign_out(tokens["id_token"])).json()["logoutUrl"])
+        begun = httpx.URL(await browser.begin())
+        for led, name in ((left, "post_logout_redirect_uri"), (begun, "redirect_uri")):
+            for target in (
+                url,
+                f"{led.params[name]}@{ELSEWHERE}/",
+                f"{led.params[name]}.{ELSEWHERE}",
+                f"//{ELSEWHERE}",
+            ):
+                answer = await browser.web.get(led.copy_set_param(name, target))
+                assert (answer.status_code, answer.headers.get("location")) == (400, None), (name, target)
+            assert (await browser.web.get(led)).status_code in (200, 303)
+
+
+@pytest.mark.parametrize("origin", [UI, f"http://{ELSEWHERE}", f"https://{ELSEWHERE}", f"{UI}.{ELSEWHERE}", "null"])
+async def test_whose_pages_read_answers_is_set_whatever_a_request_says_of_its_host(
+    postgres: str, hub: Place, origin: str
+) -> None:
+    allowed = UI if origin == UI else None
+    async with place(postgres, hub.provider, cors_origins=(UI,)) as named, named.browser() as browser:
+        for says in ({}, SAYS_ELSEWHERE):
+            browser.api.headers.update({"Origin": origin, **says})
+            asks = {"Access-Control-Request-Method": "POST", "Access-Control-Request-Headers": "authorization"}
+            for answer in (
+                await browser.api.post("/auth/authorize"),
+                await browser.api.options("/auth/token", headers=asks),
+            ):
+                assert answer.headers.get("access-control-allow-origin") == allowed, answer.headers
 
 
 async def test_a_code_alone_needs_the_setting(postgres: str, hub: Place) -> None:

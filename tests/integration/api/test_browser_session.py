@@ -12,6 +12,7 @@ from integrations.oidc import OidcClient, TokenAnswer
 from models.database.sql import row, rows
 from models.domain.origins import page_origin
 from models.records import sessions
+from tests.elsewhere import ELSEWHERE, SAYS_ELSEWHERE
 from tests.integration.api.running_provider import Browser, Place, place
 
 
@@ -82,6 +83,17 @@ async def test_no_page_but_the_apis_own_is_given_tokens(hub: Place, origin: str 
         assert code_of(await page.resume()) == (403, "OTHER_ORIGIN")
         page.headers = own
         assert (await page.resume()).status_code == 200
+
+
+async def test_which_page_is_the_apis_own_is_set_whatever_a_request_says_of_its_host(hub: Place) -> None:
+    async with hub.browser() as browser:
+        page = Page(hub, browser)
+        await page.sign_in("alice@example.org")
+        page.headers |= SAYS_ELSEWHERE
+        assert (await page.resume()).status_code == 200
+        for origin in (f"http://{ELSEWHERE}", f"https://{ELSEWHERE}"):
+            page.headers |= {"Origin": origin}
+            assert code_of(await page.resume()) == (403, "OTHER_ORIGIN")
 
 
 async def test_two_tabs_at_once_do_not_end_the_session(hub: Place) -> None:

@@ -3,12 +3,15 @@
 import re
 import shutil
 from collections.abc import AsyncIterator
+from http.cookies import SimpleCookie
 from pathlib import Path
 
+import httpx
 import pytest
 from playwright.async_api import Page, async_playwright, expect
 
 from models.domain.server_spec import ServerSpec
+from tests.elsewhere import ELSEWHERE
 from tests.integration.hub.harness import OTHER, USER, HubUnderTest
 
 UI = "https://notebooks.example.org/"
@@ -85,3 +88,40 @@ async def test_other_refusals_keep_their_reason(hub: HubUnderTest, page: Page) -
     text = await answer.text()
     assert "_xsrf" in text
     assert "made and started elsewhere" not in text
+
+
+def cookies_given(hub: HubUnderTest) -> dict[str, bool]:
+    """The cookies that a browser is given whose way here is called plain, and which of them are for https alone."""
+    found = dict[str, bool]()
+
+    def taken(answer: httpx.Response) -> httpx.Response:
+        given = SimpleCookie("; ".join(answer.headers.get_list("set-cookie")))
+        found.update({name.partition("-user-")[0]: bool(one["secure"]) for name, one in given.items() if one.value})
+        return answer
+
+    spec = hub.spec()
+    hub.spawn(spec)
+    says = {"Host": ELSEWHERE, "X-Forwarded-Proto": "http", "Forwarded": "proto=http"}
+    with httpx.Client(base_url=hub.url, headers=says, timeout=60) as client:
+        page = taken(client.get("/hub/login"))
+        (token,) = set(re.findall(r'name="_xsrf" value="([^"]+)"', page.text))
+        # Also those that a browser would not send where there is no https.
+        client.headers["Cookie"] = "; ".join(f"{one.name}={one.value}" for one in client.cookies.jar)
+        signed_in = taken(client.post("/hub/login", data={"username": USER, "password": "any", "_xsrf": token}))
+        assert signed_in.status_code == 302
+        taken(client.get(f"/user/{spec.hub_user}/{spec.hub_name}/lab"))
+    hub.end(spec)
+    assert found.keys() >= {"_xsrf", "jupyterhub-hub-login", "jupyterhub-session-id", "jupyterhub"}
+    return found
+
+
+def test_cookies_are_for_https_alone_where_that_is_set_whatever_a_request_says(
+    hub: HubUnderTest, tmp_path: Path, hub_programs: dict[str, str]
+) -> None:
+    assert not any(cookies_given(hub).values()), "plain http is set"
+    secure = HubUnderTest(tmp_path, hub_programs, settings={"NBHUB_JUPYTERHUB_PUBLIC_URL": "https://hub.example.org"})
+    secure.start()
+    try:
+        assert all((given := cookies_given(secure)).values()), given
+    finally:
+        secure.close()

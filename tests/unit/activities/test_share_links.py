@@ -332,6 +332,48 @@ async def test_who_loses_a_dataset_loses_the_server_that_shows_it(shelf: Shelf, 
     assert found is not None
 
 
+async def test_who_loses_a_dataset_and_has_not_used_the_link_yet_comes_in_by_it_no_more(shelf: Shelf) -> None:
+    scene = shelf.scene
+    bob = await make_person("bob")
+    carol = await guest(scene, "carol")
+    await scene.run(scene.watching.observe_servers)
+    await shelf.change("share", bob)
+    await shelf.withdraws()
+    assert scene.hub.live_codes, "somebody who is given something takes nobody's link"
+    await shelf.change("revoke", bob)
+    await shelf.withdraws()
+    assert (scene.hub.live_codes, (await scene.seen()).share_url) == (set(), None)
+    assert scene.hub.guests == {await persons.hub_user_of(carol.id)}
+    # The owner may show the server to whom she likes, and asks anew.
+    assert (await ask(scene)).status is OperationStatus.SUCCEEDED
+    await scene.run(scene.access.sweep)
+    assert scene.hub.live_codes
+
+
+async def test_who_uses_the_link_while_a_right_is_taken_is_seen_and_nobody_uses_it_later(
+    shelf: Shelf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scene = shelf.scene
+    bob, late = await make_person("bob"), await make_person("late")
+    for one in (bob, late):
+        await shelf.change("share", one)
+    await shelf.withdraws()
+    shared_with = scene.hub.shared_with
+
+    async def seen_and_then_used(*arguments: Any) -> dict[str, list[str]]:
+        found: dict[str, list[str]] = await shared_with(*arguments)
+        if scene.hub.live_codes:
+            scene.hub.guests.add(await persons.hub_user_of(late.id))
+        return found
+
+    for one in (bob, late):
+        await shelf.change("revoke", one)
+    scene.hub.guests.add(await persons.hub_user_of(bob.id))
+    monkeypatch.setattr(scene.hub, "shared_with", seen_and_then_used)
+    await shelf.withdraws()
+    assert scene.hub.guests == set()
+
+
 async def test_who_never_had_the_dataset_stays_when_somebody_else_loses_it(shelf: Shelf) -> None:
     scene = shelf.scene
     bob = await guest(scene, "bob")
@@ -342,7 +384,7 @@ async def test_who_never_had_the_dataset_stays_when_somebody_else_loses_it(shelf
     await shelf.change("revoke", other)
     await shelf.withdraws()
     assert scene.hub.guests == {await persons.hub_user_of(bob.id)}
-    assert scene.hub.live_codes
+    assert scene.hub.live_codes == set(), "the other may know the link"
 
 
 async def test_who_has_just_come_stays_when_somebody_else_is_given_the_dataset(shelf: Shelf) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import re
 import signal
 import sys
 from collections.abc import AsyncIterator
@@ -20,6 +21,7 @@ from models.database.sql import row, rows
 from models.domain.environment import SettingsInvalid
 from models.domain.ids import new_id
 from models.domain.settings import Settings
+from tests.elsewhere import ELSEWHERE, SAYS_ELSEWHERE
 from tests.project import PROJECT
 from tests.slow_link import SlowLink
 from tests.unit.api.bench import Bench
@@ -176,6 +178,33 @@ async def test_who_asks_is_told_by_trusted_proxies_alone(
     async with running(environment, url), httpx.AsyncClient(base_url=url, timeout=20) as client:
         answers = [await client.get("/healthcheck", headers={"x-forwarded-for": one}) for one in told]
     assert [one.status_code == 429 for one in answers] == too_many
+
+
+async def test_where_answers_lead_is_set_whatever_a_request_says_of_its_host(
+    environment: dict[str, str], url: str, signed_in: httpx.AsyncClient
+) -> None:
+    public = "https://hub.example.org"
+    environment |= {"NBHUB_TRUSTED_PROXIES": "127.0.0.1", "NBHUB_PUBLIC_URL": public}
+    async with running(environment, url):
+        for number, says in enumerate(({}, SAYS_ELSEWHERE, SAYS_ELSEWHERE)):
+            made = await signed_in.post(
+                "/datasets", json={"name": f"leads-{number}"}, headers={"prefer": "wait=0", **says}
+            )
+            assert re.fullmatch(r"/operations/[0-9a-f-]{36}", made.headers["location"])
+        for says in ({}, SAYS_ELSEWHERE):
+            first = await signed_in.get("/datasets", params={"limit": 1}, headers=says)
+            assert first.headers["link"].startswith(f"<{public}/datasets?limit=1&cursor=")
+            for path in (
+                "/datasets/",
+                "//datasets",
+                f"//{ELSEWHERE}/datasets",
+                f"/\\{ELSEWHERE}",
+                "/docs/",
+                "/healthcheck/",
+            ):
+                answer = await signed_in.get(f"{url}{path}", headers=says)
+                assert "location" not in answer.headers
+                assert ELSEWHERE not in answer.headers.get("link", "")
 
 
 def test_only_addresses_are_trusted() -> None:
