@@ -73,7 +73,7 @@ class Starts:
                 self._server_or_user(plan), self._truth.failure(str(plan.server_id), plan.generation)
             )
             if not found.active:
-                if failure is not None:
+                if failure is not None and not failure.stopped:
                     # JupyterHub accepted this start before: there is one spawn to a start.
                     raise SpawnFailed(failure.reason or "The server ended while it started.", log=failure.log)
                 handover = await self._start(plan)
@@ -144,10 +144,10 @@ class Starts:
                         return plan.generation if found.generation is None else found.generation
                     if found.pending is None:
                         failure = await self._truth.failure(str(plan.server_id), plan.generation)
-                        reason = failure.reason if failure and failure.reason else message
-                        raise SpawnFailed(
-                            reason or "The server ended while it started.", log=failure.log if failure else ""
-                        )
+                        # JupyterHub itself stops what does not answer, and knows why.
+                        if failure is None or failure.stopped or not failure.reason:
+                            raise SpawnFailed(message or "The server ended while it started.")
+                        raise SpawnFailed(failure.reason, log=failure.log)
         except TimeoutError:
             pass
         raise SpawnFailed(

@@ -60,9 +60,14 @@ class Stops:
             return Done(done=False)
         if not await self._stop(plan, failed.generation, CLEAR):
             return Done(done=False)
+        noted = await self._truth.failure(str(failed.server_id), failed.generation)
         return Done(
             done=await server_settling.settle_failed_start(
-                failed.server_id, failed.generation, failed.error, failed.log
+                failed.server_id,
+                failed.generation,
+                failed.error,
+                failed.log,
+                exit_code=None if noted is None else noted.exit_code,
             )
         )
 

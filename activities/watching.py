@@ -3,8 +3,10 @@
 from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from datetime import datetime
 from uuid import UUID
 
+import msgspec
 import structlog
 from temporalio import activity
 
@@ -18,7 +20,7 @@ from models.domain.settings import Settings
 from models.domain.values import Subject, Wish
 from models.ledger import operations
 from models.records import server_shares, server_watch
-from models.records.server_watch import ObservedServer
+from models.records.server_watch import ACTIVITY_STEP, ObservedServer
 
 log = structlog.get_logger(__name__)
 
@@ -59,6 +61,7 @@ class Watching:
         for row in vanished:
             with _others_go_on(row.id):
                 await self._note_vanished(row)
+        await self._note_activity(rows, alive)
         others = [identity for identity in map(parse_id, alive) if identity is not None and identity not in rows]
         unwanted, unknown = await self._look_after(others, alive) if others else (0, 0)
         # People come by a link without our hearing of it.
@@ -72,8 +75,17 @@ class Watching:
         if not await self._truth.processes(str(row.id)):
             generation = row.generation if row.process_generation is None else row.process_generation
             failure = await self._truth.ending(str(row.id), generation)
-            reason, log = (failure.reason, failure.log) if failure is not None else ("", "")
-            await server_watch.note_vanished(row.id, row.generation, row.version, reason=reason, log=log)
+            known = {} if failure is None else msgspec.structs.asdict(failure)
+            await server_watch.note_vanished(row.id, row.generation, row.version, **known)
+
+    async def _note_activity(self, rows: dict[UUID, ObservedServer], alive: dict[str, list[Process]]) -> None:
+        moments: dict[UUID, datetime] = {}
+        for row in rows.values():
+            seen = max((one.last_activity for one in alive[str(row.id)] if one.last_activity), default=None)
+            if seen is not None and (row.last_activity is None or seen > row.last_activity + ACTIVITY_STEP):
+                moments[row.id] = seen
+        if moments:
+            await server_watch.note_activity(moments)
 
     async def _watched(self) -> dict[UUID, ObservedServer]:
         found: dict[UUID, ObservedServer] = {}

@@ -1,7 +1,7 @@
 """Servers: making them from templates, and what people wish of them."""
 
 from datetime import UTC, datetime, timedelta
-from typing import Annotated, Any, cast
+from typing import Annotated, Any, Literal, cast
 from uuid import UUID
 
 import msgspec
@@ -27,7 +27,7 @@ from models.domain.values import Caller, ServerStatus, Subject, Wish
 from models.ledger.operations import LeftOut
 from models.records import mounts, persons, server_shares, servers, templates
 from models.records.server_shares import SharedServer
-from models.records.servers import ServerRecord, ServerShown, TemplateData
+from models.records.servers import ServerRecord, ServerShown, Stop, TemplateData
 
 
 class LastErrorView(AnswerBody, frozen=True, kw_only=True):
@@ -38,6 +38,28 @@ class LastErrorView(AnswerBody, frozen=True, kw_only=True):
     at: datetime
     hint: str | None = None
     log: str | None = None
+
+
+class StoppedReasonView(AnswerBody, frozen=True, kw_only=True):
+    """Why the server does not run any more. More reasons may be added."""
+
+    by: Literal["person", "system"]
+    reason: Stop
+    at: datetime
+    message: str
+    who: str | None = None
+    """The e-mail of whoever asked for it."""
+    exit_code: int | None = None
+    """Of the server's program. Above 128 it was killed, by the signal of the number that is left without 128."""
+    log_tail: str | None = None
+    """The last lines of its log, without secrets; `last_error` has more of them."""
+
+
+class SharedWithView(AnswerBody, frozen=True, kw_only=True):
+    """With how many the server is shared in JupyterHub, as last seen."""
+
+    people: int
+    groups: int
 
 
 class ServerView(AnswerBody, frozen=True, kw_only=True):
@@ -51,10 +73,18 @@ class ServerView(AnswerBody, frozen=True, kw_only=True):
     template_data: TemplateView = msgspec.field(name="templateData")
     application_type: str = msgspec.field(name="applicationType")
     url: str
+    created_at: datetime
     operation: UUID | None = None
     access_ends_at: datetime | None = None
     """When the server is stopped because its owner lost access to something that it holds."""
     last_error: LastErrorView | None = None
+    started_at: datetime | None = None
+    """Since when it runs as it is wished to."""
+    last_activity: datetime | None = None
+    """When somebody, or a kernel, was last seen to use it. It changes no version, as `If-Match` is about."""
+    stopped_reason: StoppedReasonView | None = None
+    shared_with: SharedWithView | None = None
+    """Absent where it is shared with nobody."""
 
 
 class ShareView(msgspec.Struct, frozen=True, kw_only=True):
@@ -293,6 +323,13 @@ def _view(server: ServerShown, settings: Settings) -> ServerView:
         if server.lost_at is None or settings.on_revoke == "defer"
         else server.lost_at + timedelta(seconds=settings.revoke_grace),
         last_error=None if server.error is None else _ERROR.decode(server.error),
+        created_at=server.created_at,
+        started_at=server.started_at,
+        last_activity=server.last_activity,
+        stopped_reason=None if server.stopped is None else cast("StoppedReasonView", msgspec.Raw(server.stopped)),
+        shared_with=SharedWithView(people=server.people or 0, groups=server.groups or 0)
+        if server.people or server.groups
+        else None,
     )
 
 

@@ -1,10 +1,10 @@
 """What clients send and see of templates, and the checks that need the configuration or other records."""
 
-from typing import Any
+from typing import Annotated, Any
 from uuid import UUID
 
 import msgspec
-from msgspec import UNSET, UnsetType, structs
+from msgspec import UNSET, Meta, UnsetType, structs
 
 from api.http.fields import (
     AnswerBody,
@@ -79,7 +79,7 @@ class TemplateView(AnswerBody, frozen=True, kw_only=True):
     public: bool
     creator: str
     server_name: str = msgspec.field(name="serverName")
-    timestamp: str
+    timestamp: Annotated[str, Meta(extra_json_schema={"format": "date-time"})]
     datasets: list[str]
     modules: list[str]
     secrets: list[str]

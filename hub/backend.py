@@ -1,5 +1,6 @@
 """What the truth service asks of a spawner's backend: which processes of servers live, and to end them."""
 
+from datetime import datetime
 from typing import Protocol
 
 import msgspec
@@ -19,6 +20,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     pid: int | None = None
     # What the backend calls it: a pod's or a container's name.
     resource: str = ""
+    last_activity: datetime | None = None
 
 
 class Backend(Protocol):

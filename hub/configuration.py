@@ -10,6 +10,7 @@ import jupyterhub
 
 from hub import pages
 from hub.half_starts import ClearsHalfStarts
+from hub.last_used import database_of
 from hub.order import Order
 from hub.plugin import Plugin, left_closed, no_secrets, opened_by_the_hub
 from hub.records import Records
@@ -47,7 +48,7 @@ def configure_hub(c: Any, settings: HubSettings) -> None:
     if settings.subdomains:
         c.JupyterHub.subdomain_host = settings.browser_url
         c.JupyterHub.subdomain_hook = subdomain
-    c.JupyterHub.db_url = f"sqlite:///{data / 'jupyterhub.sqlite'}"
+    c.JupyterHub.db_url = f"sqlite:///{database_of(data)}"
     c.JupyterHub.cookie_secret_file = str(data / "cookie_secret")
     # A browser session ends within a day: who lost the right to sign in loses it here too.
     c.JupyterHub.cookie_max_age_days = 1

@@ -105,7 +105,8 @@ class DockerBackend:
             with suppress(NotFound):
                 state = self._api.inspect_container(container["Id"])["State"]
                 how = "it ran out of memory" if state["OOMKilled"] else f"exit code {state['ExitCode']}"
-                return Failure(generation=generation, reason=f"The server ended by itself ({how})", log="")
+                reason, code = f"The server ended by itself ({how})", state["ExitCode"]
+                return Failure(generation=generation, reason=reason, log="", exit_code=code)
         return None
 
     def _living(self, label: str) -> list[Report]:

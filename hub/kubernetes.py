@@ -174,7 +174,7 @@ class KubernetesBackend:
             for container in pod.status.container_statuses or []:
                 if (end := container.state.terminated) is not None:
                     reason = f"The server ended by itself ({end.reason}, exit code {end.exit_code})"
-                    return Failure(generation=generation, reason=reason, log="")
+                    return Failure(generation=generation, reason=reason, log="", exit_code=end.exit_code)
         return None
 
     async def _living(self, selector: str) -> list[Report]:

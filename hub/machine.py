@@ -85,13 +85,24 @@ class Machine:
             await asyncio.sleep(_LOOK_AGAIN_SECONDS)
 
     def keep_failure(
-        self, server_id: str, generation: int, reason: str, secrets: Iterable[str] = (), *, log: bool = True
+        self,
+        server_id: str,
+        generation: int,
+        reason: str,
+        secrets: Iterable[str] = (),
+        *,
+        log: bool = True,
+        ended: bool = False,
     ) -> Failure:
-        """Keep why this server failed, with its last log lines where they may be shown, and return it."""
+        """Keep why this server failed, with its last log lines where they may be shown, and return it.
+
+        `ended`: its program did, so the exit code that is noted is this one's.
+        """
         failure = Failure(
             generation=generation,
             reason=redact(reason, secrets),
             log=redact(_last_lines(self.records.log_file(server_id)), secrets) if log else NO_LOG,
+            exit_code=self.records.exit_code(server_id) if ended else None,
         )
         self.records.write_failure(server_id, failure)
         return failure
@@ -120,7 +131,7 @@ class Machine:
             reason = (
                 "The server ended with the machine or the container that JupyterHub runs in, which was started anew"
             )
-        return self.keep_failure(server_id, generation, reason, log=not record.secrets)
+        return self.keep_failure(server_id, generation, reason, log=not record.secrets, ended=True)
 
     def _processes(self, record: Record) -> set[Process]:
         """Return the living processes that hold this server up."""

@@ -31,6 +31,7 @@ _LOOK_AGAIN_SECONDS = 0.05
 _ANSWER_SECONDS = 10.0
 _LAUNCH_SECONDS = 10.0
 _PROJECT = Path(__file__).resolve().parent.parent
+STOPPED = "The server was stopped in JupyterHub, by hand or because nobody used it."
 
 
 class RecordedSpawner(ClearsHalfStarts, Spawner):  # type: ignore[misc]  # JupyterHub has no types
@@ -86,8 +87,9 @@ class RecordedSpawner(ClearsHalfStarts, Spawner):  # type: ignore[misc]  # Jupyt
                 raise OrderRefused("still-running", "an earlier process of this server does not end")
             await self._launch_and_wait(plan)
         except OrderRefused as refusal:
-            failure = self._keep_failure(refusal.message)
-            last_words = failure.log.strip().splitlines()[-1:] if refusal.code == "server-exited" else []
+            ended = refusal.code == "server-exited"
+            failure = self._keep_failure(refusal.message, ended=ended)
+            last_words = failure.log.strip().splitlines()[-1:] if ended else []
             raise refused(OrderRefused(refusal.code, ": ".join([failure.reason, *last_words]))) from None
         return self._url(self.port)
 
@@ -102,7 +104,7 @@ class RecordedSpawner(ClearsHalfStarts, Spawner):  # type: ignore[misc]  # Jupyt
         """As `poll`; a server that ended unasked leaves a note why."""
         status = await self.poll()
         if status is not None and self.server_id and not self._was_asked_to_end():
-            self._keep_failure(f"The server ended by itself ({self.machine.how_it_ended(self.server_id)})")
+            self._keep_failure(f"The server ended by itself ({self.machine.how_it_ended(self.server_id)})", ended=True)
         return await super().poll_and_notify()
 
     async def stop(self, now: bool = False) -> None:
@@ -112,6 +114,10 @@ class RecordedSpawner(ClearsHalfStarts, Spawner):  # type: ignore[misc]  # Jupyt
         record = self._living()
         if record is not None and await self.machine.end(record.server_id, grace=0.0 if now else GRACE_SECONDS):
             raise RuntimeError(f"the process of server {record.server_id} does not end")
+        if record is not None:
+            # Who asked for it is not known here; where it was Notebooks Hub, nobody reads this.
+            stopped = Failure(generation=record.generation, reason=STOPPED, log="", stopped=True)
+            self.machine.records.write_failure(record.server_id, stopped)
 
     async def get_url(self) -> str:
         """Return the address of the living process: JupyterHub's own note of it may never have been written."""
@@ -191,12 +197,14 @@ class RecordedSpawner(ClearsHalfStarts, Spawner):  # type: ignore[misc]  # Jupyt
         with self.machine.records.fence(self.server_id) as fence:
             return fence.lowest > self.generation
 
-    def _keep_failure(self, reason: str) -> Failure:
+    def _keep_failure(self, reason: str, *, ended: bool) -> Failure:
         records = self.machine.records
         record = records.last(self.server_id) if self._hidden is None else None
         known = self._hidden is not None or (record is not None and not record.secrets)
         hidden = (self.api_token, *(self._hidden or ()))
-        return self.machine.keep_failure(self.server_id, self.generation, reason, secrets=hidden, log=known)
+        return self.machine.keep_failure(
+            self.server_id, self.generation, reason, secrets=hidden, log=known, ended=ended
+        )
 
     def _url(self, port: int) -> str:
         return f"http://{self.ip}:{port}"

@@ -60,6 +60,10 @@ class Failure(msgspec.Struct, frozen=True, kw_only=True):
     generation: int
     reason: str
     log: str
+    # Of the server's program, if it is known.
+    exit_code: int | None = None
+    # JupyterHub was asked to stop it.
+    stopped: bool = False
 
 
 class Records:

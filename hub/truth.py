@@ -12,6 +12,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlparse
 
@@ -20,6 +21,7 @@ from jupyterhub.services.auth import HubAuth
 from tornado import web
 
 from hub.backend import Backend, Report
+from hub.last_used import database_of, last_used
 from hub.machine import Machine
 from hub.records import Failure, Record, Records
 from hub.settings import HubSettings
@@ -65,8 +67,9 @@ def _report(record: Record) -> Report:
 class TruthHandler(web.RequestHandler):
     """What all requests share: who may ask, and JSON."""
 
-    def initialize(self, auth: HubAuth, backend: Backend, records: Records, spawner: str) -> None:
+    def initialize(self, auth: HubAuth, backend: Backend, records: Records, spawner: str, database: Path) -> None:
         self.auth, self.backend, self.records, self.spawner = auth, backend, records, spawner
+        self.database = database
 
     async def prepare(self) -> None:
         scheme, _, token = self.request.headers.get("Authorization", "").partition(" ")
@@ -97,7 +100,7 @@ class TruthHandler(web.RequestHandler):
         """Answer what is known of a failure; 404 where nothing is."""
         if failure is None:
             raise web.HTTPError(404)
-        self.answer({"reason": failure.reason, "log": failure.log})
+        self.answer(failure)
 
     def number(self, name: str) -> int:
         """Return a query parameter that must be a whole number."""
@@ -108,10 +111,16 @@ class TruthHandler(web.RequestHandler):
 
 
 class ServersHandler(TruthHandler):
-    """`GET /servers`: everything that lives."""
+    """`GET /servers`: everything that lives, and when it was last used."""
 
     async def get(self) -> None:
-        self.answer({"servers": await self.backend.living(), "spawner": self.spawner, "complete": True})
+        # What lives is the truth at a moment after this one: nothing that was seen alive is missing.
+        used = await asyncio.to_thread(last_used, self.database)
+        servers = [
+            msgspec.structs.replace(report, last_activity=used.get((report.hub_user, report.hub_name)))
+            for report in await self.backend.living()
+        ]
+        self.answer({"servers": servers, "spawner": self.spawner, "complete": True})
 
 
 class ServerHandler(TruthHandler):
@@ -138,9 +147,11 @@ class EndingHandler(TruthHandler):
         self.answer_failure(await self.backend.ending(server_id, self.number("generation")))
 
 
-def make_app(auth: HubAuth, backend: Backend, records: Records, spawner: str, prefix: str) -> web.Application:
-    """Return the service below `prefix` (which ends with a slash)."""
-    shared = {"auth": auth, "backend": backend, "records": records, "spawner": spawner}
+def make_app(
+    auth: HubAuth, backend: Backend, records: Records, spawner: str, database: Path, prefix: str
+) -> web.Application:
+    """Return the service below `prefix` (which ends with a slash), beside the hub's `database`."""
+    shared = {"auth": auth, "backend": backend, "records": records, "spawner": spawner, "database": database}
     server = f"({SERVER_ID.pattern})"
     routes: list[tuple[str, type[TruthHandler]]] = [
         ("servers", ServersHandler),
@@ -181,7 +192,8 @@ async def main() -> None:
     auth = HubAuth(cache_max_age=_TOKEN_CACHE_SECONDS)
     address = urlparse(os.environ["JUPYTERHUB_SERVICE_URL"])
     prefix = os.environ["JUPYTERHUB_SERVICE_PREFIX"]
-    app = make_app(auth, await backend_for(settings), Records(settings.data_dir), settings.spawner, prefix)
+    records, database = Records(settings.data_dir), database_of(settings.data_dir)
+    app = make_app(auth, await backend_for(settings), records, settings.spawner, database, prefix)
     app.listen(address.port or 80, address.hostname or "127.0.0.1")
     ended = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):

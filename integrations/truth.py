@@ -1,9 +1,11 @@
 """The truth service beside JupyterHub: which processes of servers live, how others ended, and ending them."""
 
+from datetime import datetime
 from typing import Any
 from urllib.parse import quote
 
 import httpx
+import msgspec
 from msgspec import Struct
 
 from integrations.hub_connection import HubConnection, decoded
@@ -16,13 +18,20 @@ class Process(Struct, frozen=True, kw_only=True):
     hub_user: str
     hub_name: str
     generation: int
+    last_activity: datetime | None = None
+    """When it was last used, as far as JupyterHub knows."""
 
 
 class Failure(Struct, frozen=True, kw_only=True):
-    """Why a start failed, with the last lines of its log, free of tokens."""
+    """Why a start failed or a server ended, with the last lines of its log, free of tokens.
+
+    `exit_code` is that of the server's program, if it is known; `stopped`: JupyterHub was asked to stop it.
+    """
 
     reason: str = ""
     log: str = ""
+    exit_code: int | None = None
+    stopped: bool = False
 
 
 class _ProcessList(Struct, frozen=True, kw_only=True):
@@ -72,7 +81,9 @@ class Truth:
             return None
         told = decoded(answer, Failure)
         # What a server's programs wrote, and the database takes any character but this one.
-        return Failure(reason=told.reason.replace("\0", "\ufffd"), log=told.log.replace("\0", "\ufffd"))
+        return msgspec.structs.replace(
+            told, reason=told.reason.replace("\0", "\ufffd"), log=told.log.replace("\0", "\ufffd")
+        )
 
     async def _ask(self, method: str, path: str, **more: Any) -> httpx.Response:
         return await self._connection.ask(method, self._url + path, accept=(404,), headers=self._headers, **more)

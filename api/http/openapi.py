@@ -17,7 +17,7 @@ from msgspec import Struct
 from api.http.errors import ErrorEnvelope
 from api.http.etag import DOWNLOADED, is_versioned
 from api.http.policy import Policy, handlers_of, needs, policy_of
-from api.http.text_schemas import describe_text, describe_texts
+from api.http.text_schemas import describe_moments, describe_text, describe_texts
 from api.http.validation import STREAMED
 
 API_VERSION = "1.0.0"
@@ -138,6 +138,7 @@ def _components(app: Litestar) -> dict[str, Any]:
     bodies.extend(requests)
     _, components = msgspec.json.schema_components(bodies, ref_template=_REFERENCE)
     describe_texts(requests, components)
+    describe_moments(bodies, components)
     for component in components.values():
         if component.get("additionalProperties") is not False:  # an answer: what has no value is absent
             for name, field in component.get("properties", {}).items():

@@ -1,4 +1,5 @@
-"""What JSON Schema says of texts: which characters `api.http.readers` refuses, beside what msgspec's schema says.
+"""What JSON Schema says of texts, beside what msgspec's schema says: which characters `api.http.readers` refuses, and
+which are moments.
 
 That white space around a text is trimmed is left out: lengths are those of the text itself.
 """
@@ -7,6 +8,7 @@ import types
 from collections.abc import Iterable, Iterator
 from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints
 
+import msgspec
 from msgspec import Meta, Struct, structs
 
 from api.http.fields import UUID_TEXT
@@ -53,6 +55,39 @@ def _describe(annotation: Any, extra: dict[str, Any], schema: Schema) -> Iterato
                 yield from _describe(arguments[-1], {}, part["items" if origin is list else "additionalProperties"])
     elif isinstance(origin, type) and issubclass(origin, Struct):
         yield origin
+
+
+def describe_moments(types_: Iterable[Any], components: dict[str, Schema]) -> None:
+    """Say of the fields that are moments, in these types and what they are made of, that they are written so."""
+    waiting = [part for found in msgspec.inspect.multi_type_info(types_) for part in _parts(found)]
+    seen = set[type]()
+    while waiting:
+        found = waiting.pop()
+        if not isinstance(found, msgspec.inspect.StructType) or found.cls in seen:
+            continue
+        seen.add(found.cls)
+        for field in found.fields:
+            parts = [*_parts(field.type)]
+            waiting.extend(parts)
+            if any(isinstance(part, msgspec.inspect.DateTimeType) for part in parts):
+                schema = components[found.cls.__name__]["properties"][field.encode_name]
+                for text in (schema, *schema.get("anyOf", ())):
+                    if text.get("type") == "string":
+                        text["format"] = "date-time"
+
+
+def _parts(found: msgspec.inspect.Type) -> Iterator[msgspec.inspect.Type]:
+    """What a type is made of, but for the fields of structs; a list of moments is none."""
+    match found:
+        case msgspec.inspect.Metadata(type=one):
+            yield from _parts(one)
+        case msgspec.inspect.UnionType(types=several):
+            for one in several:
+                yield from _parts(one)
+        case msgspec.inspect.ListType(item_type=one) | msgspec.inspect.DictType(value_type=one):
+            yield from (part for part in _parts(one) if not isinstance(part, msgspec.inspect.DateTimeType))
+        case _:
+            yield found
 
 
 def describe_text(schema: Schema, extra: dict[str, Any] | None = None) -> None:

@@ -76,6 +76,26 @@ class LastError(Model, frozen=True, kw_only=True):
     """The last lines of its log."""
 
 
+class StoppedReason(Model, frozen=True, kw_only=True):
+    """Why a server does not run any more: `by` a person or the system, and for what `reason`."""
+
+    by: str
+    reason: str
+    at: datetime
+    message: str
+    who: str | None = None
+    exit_code: int | None = None
+    log_tail: str | None = None
+    """The last lines of its log; `last_error` has more of them."""
+
+
+class SharedWith(Model, frozen=True, kw_only=True):
+    """With how many a server is shared, as last seen."""
+
+    people: int
+    groups: int
+
+
 class Server(Versioned, frozen=True, kw_only=True):
     """A notebook server. `status` is one of `stopped`, `starting`, `running`, `stopping`."""
 
@@ -92,6 +112,13 @@ class Server(Versioned, frozen=True, kw_only=True):
     last_error: LastError | None = None
     access_ends_at: datetime | None = None
     """When it is stopped because of what its owner may not use any more."""
+    created_at: datetime
+    started_at: datetime | None = None
+    """Since when it runs as it is wished to."""
+    last_activity: datetime | None = None
+    stopped_reason: StoppedReason | None = None
+    shared_with: SharedWith | None = None
+    """None where it is shared with nobody."""
 
 
 class ServerShare(Model, frozen=True, kw_only=True):

@@ -130,6 +130,12 @@ class Server(Table, db=DB):
     observed_at = Timestamptz(default=TimestamptzNow())
     started_once = Boolean(default=False)
     last_error = JSONB(null=True, default=None)
+    # Since when the process runs that fulfils the wish to run; none while none does.
+    started_at = Timestamptz(null=True, default=None)
+    # As JupyterHub has it. No part of `version`: who has read the server may still change it.
+    last_activity = Timestamptz(null=True, default=None)
+    # Why it is not wished to run any more, as it is sent to clients.
+    stopped_reason = JSONB(null=True, default=None)
     share_url = Text(null=True, default=None)
     share_expires_at = Timestamptz(null=True, default=None)
     shared_with = JSONB(null=True, default=None)

@@ -18,7 +18,7 @@ from models.domain.values import Wish
 from models.ledger.operations import LeftOut
 from models.records import servers
 from models.records.secrets import Placed
-from models.records.servers import ServerError
+from models.records.servers import ServerError, Stop, stopped_because
 
 NOT_USABLE = "The server's owner may not use it, or it is not there."
 TOO_MANY_GROUPS = "Its owner is in more groups than a server shows: leave some that are not needed."
@@ -323,11 +323,13 @@ async def stop(mount: LostMount) -> bool:
         )
         if still is None or still["wish"] != Wish.RUNNING:
             return False
-        await servers.intend(mount.server, Wish.STOPPED, None)
+        message = f"Access to the {mount.kind} {mount.name} was withdrawn, so the server was stopped."
+        because = stopped_because(Stop.REVOKE, message)
+        await servers.intend(mount.server, Wish.STOPPED, None, because=because)
         givers = await _count_stop(mount.server)
         error = ServerError(
             code="ACCESS_WITHDRAWN",
-            message=f"Access to the {mount.kind} {mount.name} was withdrawn, so the server was stopped.",
+            message=message,
             hint="Start it again: it runs without it."
             + (f" Into a group that it lost its owner had been put by {', '.join(givers)}." if givers else ""),
             at=datetime.now().astimezone(),

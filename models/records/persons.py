@@ -16,7 +16,7 @@ from models.domain.values import Caller, Subject, Wish
 from models.ledger import operations, quotas
 from models.ledger.operations import ENDS_NOW
 from models.records import servers, sessions
-from models.records.servers import ServerError
+from models.records.servers import ServerError, Stop, stopped_because
 
 # An invited person has no issuer yet (see `models.access.principals`), and is whoever proves to have the address.
 _ADOPT = """
@@ -316,8 +316,9 @@ async def stop_servers(person_id: UUID, limit: int) -> list[Subject]:
             limit=limit,
         )
         running = [one["id"] for one in found if one["wish"] == Wish.RUNNING]
+        because = stopped_because(Stop.RELEASE, error.message)
         for server in running:
-            await servers.intend(server, Wish.STOPPED, None)
+            await servers.intend(server, Wish.STOPPED, None, because=because)
         await row(
             "UPDATE server SET last_error = :error::jsonb WHERE id = ANY(:servers::uuid[])",
             error=to_json(error),

@@ -16,7 +16,7 @@ from models.database.sql import Row, decoded, exists, row, to_json
 from models.domain.values import ServerStatus, Subject, Wish
 from models.ledger import audit
 from models.ledger.operations import ENDS_NOW, OVERTAKER, OperationError
-from models.records.servers import ServerError, TemplateData
+from models.records.servers import ServerError, Stop, TemplateData, stopped_because
 
 
 class ServerPlan(Struct, frozen=True, kw_only=True):
@@ -127,6 +127,8 @@ async def settle_running(server_id: UUID, generation: int, process: int) -> bool
         WITH seen AS (
           UPDATE server SET observed = 'running', observed_generation = :generation, process_generation = :process,
                  observed_at = now(), started_once = true, version = version + 1,
+                 -- The same process goes on where a stop was taken back.
+                 started_at = CASE WHEN process_generation = :process THEN coalesce(started_at, now()) ELSE now() END,
                  last_error = CASE WHEN generation = :generation THEN NULL ELSE last_error END
            WHERE id = :server AND generation >= :generation AND observed_generation <= :generation
           RETURNING id, generation),
@@ -150,7 +152,7 @@ async def settle_stopped(server_id: UUID, generation: int) -> bool:
         f"""
         WITH seen AS (
           UPDATE server SET observed = 'stopped', observed_generation = greatest(observed_generation, :generation),
-                 process_generation = NULL, observed_at = now(), version = version + 1
+                 process_generation = NULL, started_at = NULL, observed_at = now(), version = version + 1
            WHERE id = :server AND generation >= :generation
              AND (process_generation IS NULL OR process_generation <= :generation)
           RETURNING id),
@@ -163,10 +165,13 @@ async def settle_stopped(server_id: UUID, generation: int) -> bool:
     )
 
 
-async def settle_failed_start(server_id: UUID, generation: int, error: OperationError, log: str = "") -> bool:
+async def settle_failed_start(
+    server_id: UUID, generation: int, error: OperationError, log: str = "", *, exit_code: int | None = None
+) -> bool:
     """The start of `generation` failed and it is proven that nothing of it lives: the server is stopped again.
 
-    The wish becomes `stopped`, unless a later one came meanwhile, which then stands.
+    The wish becomes `stopped`, unless a later one came meanwhile, which then stands. `exit_code` is that of a program
+    that ended.
     """
     last_error = ServerError(
         code=error.code, message=error.message, hint=error.hint, log=log, at=datetime.now().astimezone()
@@ -175,7 +180,10 @@ async def settle_failed_start(server_id: UUID, generation: int, error: Operation
         f"""
         WITH seen AS (
           UPDATE server SET observed = 'stopped', observed_generation = greatest(observed_generation, :generation),
-                 process_generation = NULL, observed_at = now(), version = version + 1, last_error = :last_error::jsonb,
+                 process_generation = NULL, started_at = NULL, observed_at = now(), version = version + 1,
+                 last_error = :last_error::jsonb,
+                 stopped_reason = CASE WHEN generation = :generation AND wish = 'running'
+                                       THEN :stopped::jsonb ELSE stopped_reason END,
                  wish = CASE WHEN generation = :generation AND wish = 'running' THEN 'stopped' ELSE wish END
            WHERE id = :server AND generation >= :generation
           RETURNING id, generation),
@@ -190,6 +198,7 @@ async def settle_failed_start(server_id: UUID, generation: int, error: Operation
         """,
         generation=generation,
         last_error=to_json(last_error),
+        stopped=to_json(stopped_because(Stop.START, error.message, exit_code=exit_code, log=log)),
         server=server_id,
         error=to_json(error),
     )
@@ -233,6 +242,7 @@ async def revert(server_id: UUID, generation: int) -> UUID | None:
         f"""
         WITH seen AS (
           UPDATE server SET generation = generation + 1, version = version + 1,
+                 stopped_reason = CASE wish WHEN 'running' THEN :cancelled::jsonb END,
                  wish = CASE wish WHEN 'running' THEN 'stopped' ELSE 'running' END
            WHERE id = :server AND generation = :generation AND observed_generation <> generation AND wish <> 'deleted'
           RETURNING id),
@@ -244,6 +254,7 @@ async def revert(server_id: UUID, generation: int) -> UUID | None:
         """,
         server=server_id,
         generation=generation,
+        cancelled=to_json(stopped_because(Stop.CANCEL, "An operator cancelled the start.")),
     )
     if found is None:
         return None

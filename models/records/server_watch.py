@@ -1,6 +1,6 @@
 """Servers as the reconciler compares them with the outside, and what it writes where they differ."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from uuid import UUID
 
 from msgspec import Struct
@@ -10,7 +10,7 @@ from models.domain.ids import FIRST_ID
 from models.domain.values import ServerStatus, Subject, Wish
 from models.ledger import audit
 from models.records.server_settling import RELEASE
-from models.records.servers import ServerError
+from models.records.servers import ServerError, Stop, stopped_because
 
 
 class ObservedServer(Struct, frozen=True, kw_only=True):
@@ -26,11 +26,12 @@ class ObservedServer(Struct, frozen=True, kw_only=True):
     process_generation: int | None
     process_floor: int
     version: int
+    last_activity: datetime | None
 
 
 _OBSERVED = """
     SELECT s.id, p.hub_user, s.name AS hub_name, s.wish, s.generation, s.observed,
-           s.observed_generation, s.process_generation, s.process_floor, s.version
+           s.observed_generation, s.process_generation, s.process_floor, s.version, s.last_activity
       FROM server s JOIN person p ON p.id = s.owner
 """
 
@@ -57,10 +58,19 @@ async def tombstones(servers: list[UUID]) -> set[UUID]:
     return {one["id"] for one in found}
 
 
-async def note_vanished(server_id: UUID, generation: int, version: int, *, reason: str = "", log: str = "") -> bool:
+async def note_vanished(
+    server_id: UUID,
+    generation: int,
+    version: int,
+    *,
+    reason: str = "",
+    log: str = "",
+    exit_code: int | None = None,
+    stopped: bool = False,
+) -> bool:
     """A settled, running server's process is gone although nobody here asked for that: it stays stopped.
 
-    `reason` and `log` are what the spawner's side knows of the end, if it knows anything.
+    The rest is what the spawner's side knows of the end, if it knows anything; `stopped`: JupyterHub was asked for it.
     """
     last_error = ServerError(
         code="SERVER_ENDED",
@@ -69,17 +79,20 @@ async def note_vanished(server_id: UUID, generation: int, version: int, *, reaso
         log=log,
         at=datetime.now().astimezone(),
     )
+    kind = Stop.HUB if stopped else Stop.CRASH if reason else Stop.UNKNOWN
+    why = stopped_because(kind, last_error.message, exit_code=exit_code, log=log)
     found = await row(
         f"""
         WITH seen AS (
           UPDATE server SET wish = 'stopped', observed = 'stopped', process_generation = NULL, observed_at = now(),
-                 version = version + 1, last_error = :error::jsonb
+                 started_at = NULL, version = version + 1, last_error = :error::jsonb, stopped_reason = :why::jsonb
            WHERE id = :server AND generation = :generation AND observed_generation = generation AND version = :version
              AND wish = 'running' RETURNING id),
         released AS ({RELEASE})
         SELECT id FROM seen
         """,
         error=to_json(last_error),
+        why=to_json(why),
         server=server_id,
         generation=generation,
         version=version,
@@ -94,6 +107,32 @@ _ENDED_SOMEHOW = (
     "Start it again. It may have been stopped in JupyterHub (by hand, or because nobody used it), or have ended with "
     "the machine or the container that it ran in."
 )
+
+
+ACTIVITY_STEP = timedelta(minutes=1)
+"""What moves by less is not written."""
+
+
+async def note_activity(moments: dict[UUID, datetime]) -> None:
+    """Keep when servers were last used, in one statement; what a program says of the future counts as now.
+
+    It is no part of a record's version. A row that is being changed keeps what it has until the next time.
+    """
+    await row(
+        """
+        UPDATE server s SET last_activity = moved.at
+          FROM (SELECT server.id, said.at
+                  FROM unnest(:servers::uuid[], :moments::timestamptz[]) AS seen(id, at)
+                 CROSS JOIN LATERAL (SELECT least(seen.at, now()) AS at) said
+                  JOIN server ON server.id = seen.id
+                 WHERE server.last_activity IS NULL OR said.at > server.last_activity + :step::interval
+                 ORDER BY server.id FOR UPDATE OF server SKIP LOCKED) moved
+         WHERE s.id = moved.id
+        """,
+        servers=list(moments),
+        moments=list(moments.values()),
+        step=ACTIVITY_STEP,
+    )
 
 
 async def note_unwanted(server_id: UUID, process_generation: int, version: int) -> bool:

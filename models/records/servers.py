@@ -4,7 +4,9 @@ A wish is numbered by `generation`; every change of it opens one operation of th
 about it is in `models.records.server_settling`, what the reconciler sees in `models.records.server_watch`.
 """
 
-from datetime import datetime
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Literal
 from uuid import UUID
 
 import msgspec
@@ -56,6 +58,54 @@ class ServerError(Struct, frozen=True, kw_only=True, omit_defaults=True):
     log: str = ""
 
 
+class Stop(StrEnum):
+    """What makes a server stop."""
+
+    PERSON = "person"
+    """Somebody asked for it."""
+    REVOKE = "revoke"
+    """Its owner lost the access to something that it held."""
+    RELEASE = "release"
+    """Its owner's e-mail address was released."""
+    CANCEL = "cancel"
+    """An operator cancelled its start."""
+    START = "start"
+    """It could not be started."""
+    CRASH = "crash"
+    """Its program failed, or was killed."""
+    ENDED = "ended"
+    """Its program ended by itself, as if all were well."""
+    HUB = "hub"
+    """It was stopped in JupyterHub: by hand, or because nobody used it."""
+    UNKNOWN = "unknown"
+    """It is gone, and nobody knows how."""
+
+
+class StoppedReason(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Why a server is not wished to run any more, as clients see it: `who` is an e-mail, `log_tail` free of secrets."""
+
+    by: Literal["person", "system"]
+    reason: Stop
+    at: datetime
+    message: str
+    who: str = ""
+    exit_code: int | None = None
+    log_tail: str = ""
+
+
+_TAIL_LINES, _TAIL_LENGTH = 10, 2048
+
+
+def stopped_because(reason: Stop, message: str, *, exit_code: int | None = None, log: str = "") -> StoppedReason:
+    """Why a server stops although no person asked for it. Of the log there are the last lines alone, as in lists."""
+    if exit_code is not None:
+        reason = Stop.ENDED if exit_code == 0 else Stop.CRASH
+    tail = "\n".join(log.splitlines()[-_TAIL_LINES:])[-_TAIL_LENGTH:]
+    return StoppedReason(
+        by="system", reason=reason, at=datetime.now(UTC), message=message, exit_code=exit_code, log_tail=tail
+    )
+
+
 class ServerShown(Struct, frozen=True):
     """What is shown of a server, as the columns of `_SHOWN` have it: JSON is not read on its way to clients."""
 
@@ -78,6 +128,15 @@ class ServerShown(Struct, frozen=True):
     """When its owner lost access to something that it holds."""
     version: int
     updated_at: datetime
+    created_at: datetime
+    started_at: datetime | None
+    """Since when the process runs that fulfils the wish to run."""
+    last_activity: datetime | None
+    stopped: str | None
+    """The JSON of a `StoppedReason`."""
+    people: int | None
+    """With how many it is shared in JupyterHub, as last seen; None: with nobody. So for groups."""
+    groups: int | None
 
 
 class ServerRecord(ServerShown, frozen=True, kw_only=True):
@@ -94,7 +153,6 @@ class ServerRecord(ServerShown, frozen=True, kw_only=True):
     share_expires_at: datetime | None
     shared_with: dict[str, list[str]] | None
     share_as_of: datetime | None
-    created_at: datetime
 
     @property
     def template_data(self) -> TemplateData:
@@ -132,13 +190,14 @@ _SHOWN = f"""
     (SELECT o.id FROM operation o WHERE o.subject = s.id AND o.subject_kind = 'server'
         AND o.status IN ('queued', 'running') ORDER BY o.id DESC LIMIT 1) AS operation,
     (SELECT min(m.lost_at) FROM server_mount m WHERE m.server = s.id) AS lost_at,
-    s.version, s.updated_at
+    s.version, s.updated_at, s.created_at, s.started_at, s.last_activity, s.stopped_reason AS stopped,
+    jsonb_array_length(s.shared_with -> 'users') AS people, jsonb_array_length(s.shared_with -> 'groups') AS groups
 """
 _FROM = "FROM server s JOIN person p ON p.id = s.owner"
 _SELECT_SHOWN = f"SELECT {_SHOWN} {_FROM}"
 _SELECT = f"""
     SELECT {_SHOWN}, s.owner AS owner_id, s.wish, s.generation, s.observed, s.observed_generation, s.started_once,
-           s.share_url, s.share_expires_at, s.shared_with, s.share_as_of, s.created_at
+           s.share_url, s.share_expires_at, s.shared_with, s.share_as_of
     {_FROM}
 """
 _VISIBLE = "s.id = :server AND (:admin::boolean OR s.owner = :caller)"
@@ -261,8 +320,9 @@ async def create(
     return identity
 
 
-async def intend(server_id: UUID, wish: Wish, caller: Caller | None) -> Intent:
-    """Wish a server to be running, stopped or deleted, within the caller's transaction; no caller: the system does.
+async def intend(server_id: UUID, wish: Wish, caller: Caller | None, *, because: StoppedReason | None = None) -> Intent:
+    """Wish a server to be running, stopped or deleted, within the caller's transaction; no caller: the system does,
+    and says why it is not to run any more.
 
     A wish that repeats the one in flight joins its operation; one that is already met succeeds at once.
     Raises `StateConflict` when the server is being deleted, or its owner has released the e-mail and is to run none;
@@ -305,9 +365,12 @@ async def intend(server_id: UUID, wish: Wish, caller: Caller | None) -> Intent:
     await row(
         """UPDATE server SET wish = :wish, generation = :generation::bigint, version = version + 1,
                   process_floor = CASE WHEN :running::boolean THEN :generation::bigint ELSE process_floor END,
-                  last_error = CASE WHEN :running::boolean THEN NULL ELSE last_error END
+                  last_error = CASE WHEN :running::boolean THEN NULL ELSE last_error END,
+                  stopped_reason = CASE WHEN :running::boolean THEN NULL
+                                        WHEN wish = 'running' THEN :stopped::jsonb ELSE stopped_reason END
             WHERE id = :server""",
         wish=str(wish),
+        stopped=to_json(because if caller is None else _asked_by(caller, wish)),
         generation=generation,
         running=wish is Wish.RUNNING,
         server=server_id,
@@ -316,6 +379,12 @@ async def intend(server_id: UUID, wish: Wish, caller: Caller | None) -> Intent:
         kind, subject, owner=found["owner"], actor=caller, wish=wish, generation=generation
     )
     return Intent(operation=operation, settled=False)
+
+
+def _asked_by(caller: Caller, wish: Wish) -> StoppedReason:
+    verb = "deleted" if wish is Wish.DELETED else "stopped"
+    message = f"{caller.email} {verb} the server."
+    return StoppedReason(by="person", reason=Stop.PERSON, at=datetime.now(UTC), message=message, who=caller.email)
 
 
 async def _owner_is_released(owner: UUID) -> bool:

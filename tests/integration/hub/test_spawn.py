@@ -5,6 +5,7 @@ import os
 import re
 import time
 import uuid
+from datetime import UTC, datetime, timedelta
 
 import httpx
 import msgspec
@@ -161,6 +162,38 @@ def test_a_server_that_ends_by_itself_leaves_its_last_words(hub: HubUnderTest) -
     failure = until(lambda: hub.failure(spec), 5, "a failure is kept")
     assert "ended by itself" in failure["reason"]
     assert "is running at" in failure["log"]
+    # The monitor was killed, which would have known.
+    assert (failure["exit_code"], failure["stopped"]) == (None, False)
+
+
+def test_a_stop_in_jupyterhub_is_told_from_an_end(hub: HubUnderTest) -> None:
+    spec = hub.spec()
+    hub.spawn(spec)
+    hub.end(spec)
+    assert (hub.failure(spec)["stopped"], hub.failure(spec)["log"]) == (True, "")
+    again = msgspec.structs.replace(spec, generation=2)
+    hub.spawn(again)
+    assert hub.failure(again) == {}, "what is told of an earlier one"
+    hub.end(again)
+
+
+def test_what_lives_is_told_with_when_it_was_last_used(hub: HubUnderTest) -> None:
+    spec, before = hub.spec(), datetime.now(UTC)
+    hub.spawn(spec)
+
+    def last_used() -> datetime:
+        found = next(one for one in hub.truth.get("servers").json()["servers"] if one["server_id"] == spec.server_id)
+        return datetime.fromisoformat(found["last_activity"])
+
+    first = last_used()
+    assert before - timedelta(seconds=2) < first <= datetime.now(UTC)
+    moment = datetime.now(UTC) + timedelta(minutes=5)
+    said = {"servers": {spec.hub_name: {"last_activity": moment.isoformat()}}}
+    with hub.user_client() as user:
+        assert user.post(f"/hub/api/users/{USER}/activity", json=said).status_code == 200
+    # As a program of the user's says it.
+    assert last_used() == moment
+    hub.end(spec)
 
 
 def test_an_end_is_told_before_the_hub_has_noticed(hub: HubUnderTest) -> None:

@@ -3,15 +3,17 @@
 import asyncio
 from datetime import UTC, datetime
 
+import msgspec
 import pytest
 
 from activities import looks, stops
 from activities.messages import FailedStart
 from integrations.truth import Failure
-from models.domain.errors import HubUnavailable, ServerNotEnding
+from models.domain.errors import HubUnavailable, ServerNotEnding, SpawnFailed
 from models.domain.values import OperationStatus, ServerStatus, Wish
 from models.ledger.operations import OperationError
 from models.records import persons
+from models.records.servers import ServerRecord, StoppedReason
 from tests.unit.activities.conftest import Scene
 
 FAILURE = OperationError(code="SPAWN_FAILED", message="the program is missing")
@@ -35,6 +37,11 @@ async def end(scene: Scene, verb: str, *, attempt: int = 1) -> None:
         await scene.run(scene.stops.delete_server, wish, attempt=attempt)
     else:
         await scene.run(scene.stops.stop_server, wish, attempt=attempt)
+
+
+def reason_of(server: ServerRecord) -> StoppedReason:
+    assert server.stopped is not None
+    return msgspec.json.decode(server.stopped, type=StoppedReason)
 
 
 STEPS = {"stop": stops.STOP, "delete": stops.STOP, "failed start": stops.CLEAR}
@@ -153,13 +160,25 @@ async def test_a_step_keeps_what_hinders_it_until_it_succeeds(scene: Scene) -> N
 
 async def test_a_server_that_ended_unasked_says_why(scene: Scene) -> None:
     """As far as the spawner's side knows; there is a sentence where it knows nothing."""
-    for reason, log in (("The server ended by itself (exit code 137)", "the last line"), ("", "")):
+    died = Failure(reason="The server ended by itself (exit code 137)", log="the last line", exit_code=137)
+    left = Failure(reason="The server ended by itself (exit code 0)", log="the last line", exit_code=0)
+    stopped = Failure(reason="The server was stopped in JupyterHub.", stopped=True)
+    killed = Failure(reason="The server ended by itself (it was killed)")
+    for failure, why, code in (
+        (died, "crash", 137),
+        (left, "ended", 0),
+        (stopped, "hub", None),
+        (killed, "crash", None),
+        (None, "unknown", None),
+    ):
         await scene.started()
+        assert (await scene.seen()).stopped is None
+        reason, log = ("", "") if failure is None else (failure.reason, failure.log)
         generation = (await scene.seen()).generation
         scene.hub.living.clear()
         scene.hub.known.clear()
-        if reason:
-            scene.hub.failures[str(scene.server), generation] = Failure(reason=reason, log=log)
+        if failure is not None:
+            scene.hub.failures[str(scene.server), generation] = failure
         await scene.run(scene.watching.observe_servers)
         seen = await scene.seen()
         assert (seen.status, seen.operation) == (ServerStatus.STOPPED, None)
@@ -168,3 +187,33 @@ async def test_a_server_that_ended_unasked_says_why(scene: Scene) -> None:
         assert seen.last_error.log == log
         assert seen.last_error.message.startswith(reason or "The server ended, and nobody had asked")
         assert seen.last_error.hint
+        told = reason_of(seen)
+        assert (told.by, told.reason, told.exit_code, told.log_tail) == ("system", why, code, log)
+        assert (told.message, told.who) == (seen.last_error.message, "")
+
+
+async def test_a_start_that_failed_has_the_exit_code_of_its_program(scene: Scene) -> None:
+    for noted, why in ((Failure(exit_code=3), "crash"), (None, "start"), (Failure(stopped=True), "start")):
+        wish = await scene.wish(Wish.RUNNING)
+        if noted is not None:
+            scene.hub.failures[str(scene.server), wish.generation] = noted
+        log = "\n".join(f"line {number}" for number in range(30))
+        failed = FailedStart(server_id=scene.server, generation=wish.generation, error=FAILURE, log=log)
+        await scene.run(scene.stops.fail_start, failed)
+        told = reason_of(await scene.seen())
+        assert (told.reason, told.exit_code, told.message) == (why, noted and noted.exit_code, FAILURE.message)
+        assert told.log_tail.splitlines() == [f"line {number}" for number in range(20, 30)]
+        assert (await scene.seen()).last_error is not None
+
+
+async def test_what_jupyterhub_stopped_while_it_started_failed_for_what_it_says(scene: Scene) -> None:
+    scene.hub.ready.clear()
+    starting = asyncio.create_task(scene.run(scene.starts.spawn_server, wish := await scene.wish(Wish.RUNNING)))
+    async with asyncio.timeout(20):
+        while not scene.hub.starts:
+            await asyncio.sleep(0.01)
+    scene.hub.failures[str(scene.server), wish.generation] = Failure(reason="It was stopped by hand.", stopped=True)
+    scene.hub.known.clear()
+    scene.hub.ready.set()
+    with pytest.raises(SpawnFailed, match="The server ended while it started"):
+        await starting

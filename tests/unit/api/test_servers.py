@@ -1,5 +1,6 @@
 """Servers over the API: making them, wishing of them, and who may."""
 
+from datetime import UTC, datetime, timedelta
 from urllib.parse import urlencode
 from uuid import UUID
 
@@ -8,7 +9,7 @@ import pytest
 from models.database import lists
 from models.database.sql import row, rows
 from models.domain.values import Subject
-from models.records import server_settling
+from models.records import server_settling, server_watch
 from tests.unit.api.bench import NOBODY, TEMPLATE, Api, Client, Json, problems, unique
 
 
@@ -222,6 +223,53 @@ async def test_a_start_is_a_wish_for_a_workflow_and_a_stop_takes_it_back(api: Ap
     cancelled = await api.alice.got(f"/operations/{start.json()['_id']}")
     assert (cancelled["status"], cancelled["superseded_by"]) == ("cancelled", stop["_id"])
     assert (await api.alice.got(path))["status"] == "stopped"
+
+
+async def test_a_page_is_told_since_when_a_server_runs_and_why_it_stopped(api: Api) -> None:
+    server = await api.alice.server()
+    identity, path = UUID(server["_id"]), f"/servers/{server['_id']}"
+    assert datetime.fromisoformat(server["created_at"]).utcoffset() == timedelta(0)
+    assert {"started_at", "last_activity", "stopped_reason", "shared_with"}.isdisjoint(server)
+    await api.alice.put(f"{path}/start")
+    await server_settling.settle_running(identity, 1, 1)
+    runs = await api.alice.got(path)
+    assert datetime.fromisoformat(runs["started_at"]) > datetime.fromisoformat(server["created_at"])
+    assert "stopped_reason" not in runs
+    assert (await api.admin.put(f"{path}/stop")).status_code == 202
+    stops = await api.alice.got(path)
+    reason = dict(stops["stopped_reason"])
+    assert datetime.fromisoformat(reason.pop("at")).utcoffset() == timedelta(0)
+    message = f"{api.admin.email} stopped the server."
+    assert reason == {"by": "person", "reason": "person", "who": api.admin.email, "message": message}
+    (listed,) = await api.alice.got("/servers")
+    assert listed == stops
+    assert (await api.bob.get(path)).status_code == 404
+
+
+async def test_the_use_of_a_server_changes_what_is_shown_and_no_version(api: Api) -> None:
+    server = await api.alice.server()
+    path = f"/servers/{server['_id']}"
+    before = (await api.alice.get(path)).headers["etag"]
+    await server_watch.note_activity({UUID(server["_id"]): datetime(2026, 11, 27, tzinfo=UTC)})
+    seen = await api.alice.get(path, headers={"if-none-match": before})
+    assert (seen.status_code, seen.json()["last_activity"]) == (200, "2026-11-27T00:00:00Z")
+    assert seen.headers["etag"] != before
+    assert (await api.alice.put(f"{path}/start", headers={"if-match": before})).status_code == 202
+
+
+async def test_a_list_says_with_how_many_each_is_shared(api: Api) -> None:
+    shared, groups, quiet = [await api.alice.server() for _ in range(3)]
+    for server, whom in (
+        (shared, '{"users": ["b@x.org", "c@x.org"], "groups": ["g"]}'),
+        (groups, '{"groups": ["g"]}'),
+        (quiet, '{"users": [], "groups": []}'),
+    ):
+        await row("UPDATE server SET shared_with = :whom::jsonb WHERE id = :id", whom=whom, id=UUID(server["_id"]))
+    listed = {one["_id"]: one.get("shared_with") for one in await api.alice.got("/servers")}
+    assert listed[shared["_id"]] == {"people": 2, "groups": 1}
+    assert listed[groups["_id"]] == {"people": 0, "groups": 1}
+    assert listed[quiet["_id"]] is None
+    assert (await api.alice.got(f"/servers/{shared['_id']}"))["shared_with"] == listed[shared["_id"]]
 
 
 async def test_what_is_stopped_is_stopped_at_once(api: Api) -> None:

@@ -16,8 +16,6 @@ SCHEMAS: dict[str, Any] = DOCUMENT["components"]["schemas"]
 ID = "0199a2b3-0000-7000-8000-0123456789ab"
 URL = "http://hub.test"
 MOMENT = "2026-11-27T03:00:00Z"
-# Answers say of no text that it is a time.
-_TIMES = re.compile(r"^(at|as_of|timestamp|expires_at)$|_(at|since)$")
 
 
 def operations() -> dict[str, tuple[str, str, dict[str, Any]]]:
@@ -42,10 +40,7 @@ def sample(schema: Mapping[str, Any]) -> Any:
         case "object" if isinstance(schema.get("additionalProperties"), dict):
             return {"one": sample(schema["additionalProperties"])}
         case "object":
-            return {
-                name: MOMENT if _TIMES.search(name) and one.get("type") == "string" else sample(one)
-                for name, one in schema.get("properties", {}).items()
-            }
+            return {name: sample(one) for name, one in schema.get("properties", {}).items()}
         case "array":
             return [sample(schema["items"])]
         case "integer":
@@ -54,8 +49,11 @@ def sample(schema: Mapping[str, Any]) -> Any:
             return 0.5
         case "boolean":
             return True
-    if schema.get("format") == "uuid":
-        return ID
+    match schema.get("format"):
+        case "uuid":
+            return ID
+        case "date-time":
+            return MOMENT
     return "text"
 
 

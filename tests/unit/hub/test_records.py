@@ -205,6 +205,13 @@ def test_failures_are_kept_without_secrets(records: Records) -> None:
     assert failure.log.endswith("the key is ***\nend")
 
 
+def test_the_exit_code_of_another_program_is_no_starts(records: Records) -> None:
+    os.write(descriptor := records.open_status(ID), b'{"exit-code": 3}')
+    os.close(descriptor)
+    assert Machine(records).keep_failure(ID, 4, "there is no such program").exit_code is None
+    assert Machine(records).keep_failure(ID, 3, "it ended", ended=True).exit_code == 3
+
+
 def test_a_log_that_may_quote_forgotten_secrets_is_not_shown(records: Records) -> None:
     records.log_file(ID).write_text("it quotes a secret")
     assert Machine(records).keep_failure(ID, 3, "broke", log=False).log == NO_LOG
@@ -212,15 +219,15 @@ def test_a_log_that_may_quote_forgotten_secrets_is_not_shown(records: Records) -
 
 
 @pytest.mark.parametrize(
-    ("status", "how"),
+    ("status", "how", "code"),
     [
-        ('{"exit-code": 1}', "exit code 1"),
-        ('{"exit-code": 137}', "exit code 137, as when memory runs out"),
-        ("", "it was killed"),
+        ('{"exit-code": 1}', "exit code 1", 1),
+        ('{"exit-code": 137}', "exit code 137, as when memory runs out", 137),
+        ("", "it was killed", None),
     ],
 )
 def test_an_end_that_no_hub_was_there_to_note_is_noted_when_it_is_asked_for(
-    records: Records, status: str, how: str
+    records: Records, status: str, how: str, code: int | None
 ) -> None:
     """As when the container goes in which the hub and its servers run."""
     records.write(record(os.getpid(), process=gone()))
@@ -228,7 +235,8 @@ def test_an_end_that_no_hub_was_there_to_note_is_noted_when_it_is_asked_for(
     os.close(descriptor)
     records.log_file(ID).write_text(f"the last line\ntoken={'0f' * 16}")
     ending = Machine(records).ending(ID, 3)
-    assert ending == Failure(generation=3, reason=f"The server ended by itself ({how})", log="the last line\ntoken=***")
+    reason = f"The server ended by itself ({how})"
+    assert ending == Failure(generation=3, reason=reason, log="the last line\ntoken=***", exit_code=code)
     assert records.failure(ID, 3) == ending
     # Nothing is known of other generations, and nothing is made up.
     assert Machine(records).ending(ID, 2) is None

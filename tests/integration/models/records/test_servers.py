@@ -1,6 +1,7 @@
 """What each settlement decides: the wish, what is seen, and how operations end, as one table of stories."""
 
 from collections.abc import AsyncIterator
+from datetime import datetime
 from uuid import UUID
 
 import msgspec
@@ -15,6 +16,7 @@ from models.domain.values import Caller, OperationStatus, ServerStatus, Wish
 from models.ledger import operations
 from models.ledger.operations import OperationError
 from models.records import server_settling, server_watch, servers, templates
+from models.records.servers import Stop, StoppedReason
 from tests.people import make_person
 from tests.servers import make_server, make_template
 
@@ -212,6 +214,79 @@ async def test_a_server_that_stops_by_itself_stays_stopped(story: Story) -> None
         "SELECT action, actor_name FROM audit WHERE subject = :subject ORDER BY id", subject=story.server
     )
     assert trail[-1] == {"action": "server.stopped_by_itself", "actor_name": "system"}
+
+
+async def test_since_when_a_server_runs_as_it_is_wished_to(story: Story) -> None:
+    async def since() -> datetime | None:
+        return (await servers.read_visible(story.server, story.caller)).started_at
+
+    await story.wish(Wish.RUNNING)
+    assert await since() is None
+    await server_settling.settle_running(story.server, 1, 1)
+    first = await since()
+    assert first is not None
+    await server_settling.settle_running(story.server, 1, 1)
+    assert await since() == first, "what is told twice"
+    # A stop that is taken back leaves the process that ran.
+    await story.wish(Wish.STOPPED)
+    await server_settling.observe(story.server, 2, ServerStatus.STOPPING)
+    await server_settling.revert(story.server, 2)
+    await server_settling.observe(story.server, 3, ServerStatus.STARTING)
+    await server_settling.settle_running(story.server, 3, 1)
+    assert await since() == first
+    await story.wish(Wish.STOPPED, Wish.RUNNING)
+    await server_settling.settle_stopped(story.server, 4)
+    assert await since() is None
+    await server_settling.settle_running(story.server, 5, 5)
+    again = await since()
+    assert again is not None
+    assert again > first
+    version = (await servers.read_visible(story.server, story.caller)).version
+    await server_watch.note_vanished(story.server, 5, version)
+    assert await since() is None
+
+
+async def test_why_a_server_stopped_is_told_until_it_is_to_run(story: Story) -> None:
+    async def told() -> StoppedReason | None:
+        stopped = (await servers.read_visible(story.server, story.caller)).stopped
+        return None if stopped is None else msgspec.json.decode(stopped, type=StoppedReason)
+
+    async def why() -> tuple[str, str]:
+        found = await told()
+        assert found is not None
+        return found.by, found.reason
+
+    await story.wish(Wish.STOPPED)
+    assert await told() is None, "it never ran"
+    await story.wish(Wish.RUNNING)
+    await server_settling.settle_failed_start(story.server, 1, FAILURE)
+    assert await why() == ("system", Stop.START)
+    # Nobody stops what has stopped.
+    await story.wish(Wish.STOPPED)
+    assert await why() == ("system", Stop.START)
+    await story.wish(Wish.RUNNING)
+    assert await told() is None
+    await server_settling.revert(story.server, 2)
+    assert await why() == ("system", Stop.CANCEL)
+    await story.wish(Wish.RUNNING)
+    await server_settling.settle_running(story.server, 4, 4)
+    await story.wish(Wish.STOPPED, Wish.STOPPED)
+    found = await told()
+    assert found is not None
+    assert (found.by, found.reason, found.who) == ("person", Stop.PERSON, story.caller.email)
+    assert found.message == f"{story.caller.email} stopped the server."
+    await server_settling.revert(story.server, 5)
+    assert await told() is None, "it runs on"
+    await story.wish(Wish.DELETED)
+    assert await why() == ("person", Stop.PERSON)
+
+
+async def test_the_failure_of_a_start_that_was_stopped_is_not_why(story: Story) -> None:
+    await story.wish(Wish.RUNNING, Wish.STOPPED)
+    await server_settling.settle_failed_start(story.server, 1, FAILURE, exit_code=3)
+    stopped = (await servers.read_visible(story.server, story.caller)).stopped
+    assert stopped is not None
+    assert msgspec.json.decode(stopped, type=StoppedReason).reason == Stop.PERSON
 
 
 async def test_an_unwanted_process_unsettles_its_server(story: Story) -> None:
