@@ -1,9 +1,11 @@
 """What clients see of an operation."""
 
 from datetime import datetime
+from typing import Annotated
 from uuid import UUID
 
 import msgspec
+from msgspec import Meta
 
 from api.http.fields import AnswerBody
 from models.domain.settings import Settings
@@ -12,6 +14,16 @@ from models.ledger.operations import LeftOut, OperationError, OperationRecord, S
 from workflows.client import run_link
 
 _NO_WORKER = "No worker runs at the moment. Nothing is lost: this goes on when one is back."
+
+
+class PhaseView(AnswerBody, frozen=True, kw_only=True):
+    """The step at which a start is."""
+
+    name: str
+    started_at: datetime
+    usual_seconds: Annotated[
+        float | None, Meta(description="What it takes as a rule: the median of the template's last starts.")
+    ] = None
 
 
 class OperationView(AnswerBody, frozen=True, kw_only=True):
@@ -33,6 +45,10 @@ class OperationView(AnswerBody, frozen=True, kw_only=True):
     workflow_url: str | None = None
     waits_for: str | None = None
     """What is missing for it to go on, in words."""
+    phase: Annotated[PhaseView | None, Meta(description="Where a start is that has not ended.")] = None
+    usual_seconds: Annotated[
+        float | None, Meta(description="What such a start takes as a rule, from the request to its end.")
+    ] = None
 
 
 def view_of(record: OperationRecord, settings: Settings) -> OperationView:
@@ -45,4 +61,15 @@ def view_of(record: OperationRecord, settings: Settings) -> OperationView:
         left_out=record.left_out or None,
         workflow_url=workflow_url,
         waits_for=_NO_WORKER if record.worker_missing else None,
+        phase=_phase_of(record),
+        usual_seconds=record.usual.get(""),
     )
+
+
+def _phase_of(record: OperationRecord) -> PhaseView | None:
+    if record.kind != "server.start" or record.status.ended:
+        return None
+    at = next((step for step in reversed(record.steps) if step.ended_at is None), None)
+    if at is None:
+        return None
+    return PhaseView(name=at.name, started_at=at.started_at, usual_seconds=record.usual.get(at.name))

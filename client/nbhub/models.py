@@ -302,6 +302,14 @@ class OperationError(Model, frozen=True, kw_only=True):
     hint: str | None = None
 
 
+class Phase(Model, frozen=True, kw_only=True):
+    """The step at which a start is, and how long it takes as a rule."""
+
+    name: str
+    started_at: datetime
+    usual_seconds: float | None = None
+
+
 class OperationState(Versioned, frozen=True, kw_only=True):
     """Something that was asked for, how far it is, and how it ended.
 
@@ -323,6 +331,10 @@ class OperationState(Versioned, frozen=True, kw_only=True):
     waits_for: str | None = None
     """What is missing for it to go on, in words."""
     workflow_url: str | None = None
+    phase: Phase | None = None
+    """Where a start is that has not ended."""
+    usual_seconds: float | None = None
+    """What such a start takes as a rule, from the request to its end."""
 
     @property
     def name(self) -> str:

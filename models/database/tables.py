@@ -314,7 +314,8 @@ class ServerGuest(Table, db=DB):
 class Operation(Table, db=DB):
     """One thing that somebody asked for, and how it ended.
 
-    One that wished something of its subject has the `wish`, and the `generation` that this was of it.
+    One that wished something of its subject has the `wish`, and the `generation` that this was of it; one that starts a
+    server has the server's `template`.
     """
 
     id = UUID(primary_key=True, default=None)
@@ -326,6 +327,7 @@ class Operation(Table, db=DB):
     status = Text(default="queued")
     wish = Text(null=True, default=None)
     generation = BigInt(null=True, default=None)
+    template = UUID(null=True, default=None)
     superseded_by = UUID(null=True, default=None)
     error = JSONB(null=True, default=None)
     left_out = JSONB(null=True, default=None)

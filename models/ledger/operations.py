@@ -75,6 +75,9 @@ class OperationRecord(Struct, frozen=True, kw_only=True):
     version: int
     worker_missing: bool
     """It has not ended, and no worker was seen of late that could go on with it."""
+    usual: dict[str, float] = {}
+    """Of a start that is read by itself and has not ended: how many seconds each step takes as a rule, and all of them
+    together, which has no name."""
 
 
 class ResultRecord(Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -86,8 +89,8 @@ class ResultRecord(Struct, frozen=True, kw_only=True, omit_defaults=True):
     detail: str | None = None
 
 
-_SELECT = f"""
-    SELECT o.id, o.kind, o.subject, o.subject_kind, coalesce(p.email, 'system') AS actor, o.status, o.generation,
+_COLUMNS = f"""
+           o.id, o.kind, o.subject, o.subject_kind, coalesce(p.email, 'system') AS actor, o.status, o.generation,
            o.superseded_by, o.created_at, o.started_at, o.ended_at, o.error, coalesce(o.left_out, '[]') AS left_out,
            o.workflow_id, o.run_id, o.version,
            o.ended_at IS NULL AND {NO_WORKER} AS worker_missing,
@@ -101,13 +104,29 @@ _SELECT = f"""
              CROSS JOIN LATERAL (SELECT s.ended_at IS NULL AND o.ended_at IS NOT NULL AS ends_with_it,
                                         s.ended_at IS NULL AND o.status = 'succeeded' AS succeeds_with_it) cut
              WHERE s.operation = o.id) AS steps
-      FROM operation o LEFT JOIN person p ON p.id = o.actor
 """
 # A step that was under way when its operation ended has ended with it; nobody writes that down.
+_FROM = "FROM operation o LEFT JOIN person p ON p.id = o.actor"
+_SELECT = f"SELECT {_COLUMNS} {_FROM} "
+
+LAST_STARTS = 20
+"""So many of a template are looked at for how long a start takes as a rule."""
+_MEDIAN = "round(percentile_cont(0.5) WITHIN GROUP (ORDER BY extract(epoch FROM {})::float8)::numeric, 1)"
+_USUAL = f"""CASE WHEN o.ended_at IS NULL AND o.template IS NOT NULL THEN (
+    WITH last AS (
+      SELECT id, created_at, ended_at FROM operation
+       WHERE template = o.template AND status = 'succeeded' ORDER BY id DESC LIMIT {LAST_STARTS})
+    SELECT jsonb_object_agg(name, seconds) FROM (
+      SELECT s.name, {_MEDIAN.format("coalesce(s.ended_at, last.ended_at) - s.started_at")} AS seconds
+        FROM last JOIN operation_step s ON s.operation = last.id GROUP BY s.name
+      UNION ALL
+      SELECT '', {_MEDIAN.format("ended_at - created_at")} FROM last HAVING count(*) > 0) median) END"""
+_SELECT_ONE = f"SELECT {_COLUMNS}, coalesce({_USUAL}, '{{}}') AS usual {_FROM} "
 
 
 def _record(found: Row) -> OperationRecord:
-    return msgspec.convert(decoded(found, "steps", "error", "left_out"), OperationRecord)
+    json = ("steps", "error", "left_out", "usual")
+    return msgspec.convert(decoded(found, *(one for one in json if one in found)), OperationRecord)
 
 
 async def open_operation(
@@ -121,16 +140,19 @@ async def open_operation(
     status: OperationStatus = OperationStatus.QUEUED,
     left_out: list[LeftOut] | None = None,
     detail: dict[str, object] | None = None,
+    template: UUID | None = None,
 ) -> UUID:
     """Add an operation and its audit row, within the caller's transaction. An ended `status` is an operation
-    that needed no workflow. One that wishes something of the subject has the `wish` and its `generation`."""
+    that needed no workflow. One that wishes something of the subject has the `wish` and its `generation`, and one that
+    starts a server the `template` by which starts are compared."""
     identity = new_id()
     await row(
         """
         INSERT INTO operation (id, kind, subject, subject_kind, subject_owner, actor, status, wish, generation,
-                               left_out, started_at, ended_at)
+                               template, left_out, started_at, ended_at)
         VALUES (:id, :kind, :subject, :subject_kind, :subject_owner, :actor, :status, :wish, :generation,
-                :left_out::jsonb, CASE WHEN :ended::boolean THEN now() END, CASE WHEN :ended::boolean THEN now() END)
+                :template, :left_out::jsonb, CASE WHEN :ended::boolean THEN now() END,
+                CASE WHEN :ended::boolean THEN now() END)
         """,
         id=identity,
         kind=kind,
@@ -141,6 +163,7 @@ async def open_operation(
         status=str(status),
         wish=None if wish is None else str(wish),
         generation=generation,
+        template=template,
         left_out=to_json(left_out) if left_out else None,
         ended=status.ended,
     )
@@ -150,7 +173,7 @@ async def open_operation(
 
 async def read(operation_id: UUID) -> OperationRecord:
     """One operation, whoever may see it; raises `RecordMissing`. For authorised reads see `read_visible`."""
-    found = await row(_SELECT + "WHERE o.id = :operation", operation=operation_id)
+    found = await row(_SELECT_ONE + "WHERE o.id = :operation", operation=operation_id)
     if found is None:
         raise RecordMissing.of("operation", operation_id)
     return _record(found)
@@ -159,7 +182,7 @@ async def read(operation_id: UUID) -> OperationRecord:
 async def read_visible(operation_id: UUID, caller: Caller) -> OperationRecord:
     """One operation of which the caller is actor, subject's owner or an admin; raises `RecordMissing`."""
     found = await row(
-        _SELECT + "WHERE o.id = :operation AND (:admin::boolean OR o.actor = :person OR o.subject_owner = :person)",
+        _SELECT_ONE + "WHERE o.id = :operation AND (:admin::boolean OR o.actor = :person OR o.subject_owner = :person)",
         operation=operation_id,
         admin=caller.admin,
         person=caller.id,

@@ -329,7 +329,7 @@ async def intend(server_id: UUID, wish: Wish, caller: Caller | None, *, because:
     `RecordMissing` when it is gone.
     """
     found = await row(
-        """SELECT s.owner, s.wish, s.generation, s.observed_generation,
+        """SELECT s.owner, s.template, s.wish, s.generation, s.observed_generation,
                   (SELECT o.id FROM operation o WHERE o.subject = s.id AND o.generation = s.generation
                       AND o.status IN ('queued', 'running')) AS operation
              FROM server s WHERE s.id = :server FOR UPDATE OF s""",
@@ -376,7 +376,13 @@ async def intend(server_id: UUID, wish: Wish, caller: Caller | None, *, because:
         server=server_id,
     )
     operation = await operations.open_operation(
-        kind, subject, owner=found["owner"], actor=caller, wish=wish, generation=generation
+        kind,
+        subject,
+        owner=found["owner"],
+        actor=caller,
+        wish=wish,
+        generation=generation,
+        template=found["template"] if wish is Wish.RUNNING else None,
     )
     return Intent(operation=operation, settled=False)
 

@@ -47,6 +47,7 @@ MODELS: dict[str, type[msgspec.Struct]] = {
     "ShareView": models.ServerShare,
     "SharedServerView": models.SharedServer,
     "SharedWithView": models.SharedWith,
+    "PhaseView": models.Phase,
     "PlacedView": models.Placed,
     "Step": models.Step,
     "StoppedReasonView": models.StoppedReason,

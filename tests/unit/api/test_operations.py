@@ -254,6 +254,65 @@ async def intend(bench: Bench, server: UUID, wish: Wish) -> UUID:
         return (await servers.intend(server, wish, bench.callers["alice"])).operation
 
 
+async def start_once(bench: Bench, server: UUID, *, seconds: float, spawning: float) -> UUID:
+    """A start that took so long and has succeeded; the server is stopped again."""
+    start = await intend(bench, server, Wish.RUNNING)
+    await operations.step(start, "Spawn", OperationStatus.SUCCEEDED)
+    await end(start, OperationStatus.SUCCEEDED)
+    await row(
+        "UPDATE operation SET created_at = ended_at - make_interval(secs => :seconds) WHERE id = :id",
+        id=start,
+        seconds=seconds,
+    )
+    await row(
+        "UPDATE operation_step SET started_at = ended_at - make_interval(secs => :seconds) WHERE operation = :id",
+        id=start,
+        seconds=spawning,
+    )
+    await end(await intend(bench, server, Wish.STOPPED), OperationStatus.SUCCEEDED)
+    return start
+
+
+async def test_a_start_says_where_it_is_and_how_long_that_takes_as_a_rule(bench: Bench, api: Api) -> None:
+    server, another = [await make_server(bench.callers["alice"]) for _ in range(2)]
+    first = await intend(bench, server, Wish.RUNNING)
+    # Nothing is made up where none has succeeded before.
+    seen = await api.alice.got(f"/operations/{first}")
+    assert {"phase", "usual_seconds"}.isdisjoint(seen)
+    await operations.step(first, "Spawn", OperationStatus.RUNNING)
+    phase = (await api.alice.got(f"/operations/{first}"))["phase"]
+    assert phase.keys() == {"name", "started_at"}
+    await end(first, OperationStatus.FAILED)
+    await end(await intend(bench, server, Wish.STOPPED), OperationStatus.SUCCEEDED)
+    for seconds, spawning in ((3, 2.5), (90, 60), (4, 3)):
+        old = await start_once(bench, server, seconds=seconds, spawning=spawning)
+    # Those of other templates count for nothing.
+    await start_once(bench, another, seconds=1000, spawning=1000)
+    start = await intend(bench, server, Wish.RUNNING)
+    seen = await api.alice.got(f"/operations/{start}")
+    assert seen["usual_seconds"] == 4
+    assert "phase" not in seen
+    await operations.step(start, "Admit", OperationStatus.SUCCEEDED)
+    await operations.step(start, "Spawn", OperationStatus.RUNNING)
+    seen = await api.alice.got(f"/operations/{start}")
+    at = seen["steps"][-1]["started_at"]
+    assert (seen["usual_seconds"], seen["phase"]) == (4, {"name": "Spawn", "started_at": at, "usual_seconds": 3})
+    # What has ended says what it took itself, and a stop has no usual time.
+    assert {"phase", "usual_seconds"}.isdisjoint(await api.alice.got(f"/operations/{old}"))
+    stop = await intend(bench, server, Wish.STOPPED)
+    await operations.step(stop, "Stop", OperationStatus.RUNNING)
+    assert {"phase", "usual_seconds"}.isdisjoint(await api.alice.got(f"/operations/{stop}"))
+    assert (await api.bob.get(f"/operations/{stop}")).status_code == 404
+
+
+async def test_of_many_starts_the_last_ones_count(bench: Bench, api: Api) -> None:
+    server = await make_server(bench.callers["alice"])
+    for number in range(operations.LAST_STARTS * 2):
+        await start_once(bench, server, seconds=100 if number < operations.LAST_STARTS else 5, spawning=1)
+    start = await intend(bench, server, Wish.RUNNING)
+    assert (await api.alice.got(f"/operations/{start}"))["usual_seconds"] == 5
+
+
 async def test_cancelling_a_start_stops_the_server(bench: Bench, api: Api) -> None:
     server = await make_server(bench.callers["alice"])
     start = await intend(bench, server, Wish.RUNNING)
