@@ -21,6 +21,7 @@ from api.auth import AuthController
 from api.browser_session import BrowserSessionController
 from api.datasets import DatasetsController
 from api.directory import DirectoryController
+from api.events import EventsController
 from api.groups import GroupsController
 from api.health import HealthController
 from api.http import openapi
@@ -70,6 +71,7 @@ HANDLERS: tuple[ControllerRouterHandler, ...] = (
     DatasetsController,
     *datasets.ROUTES,
     DirectoryController,
+    EventsController,
     GroupsController,
     *groups.ROUTES,
     HealthController,

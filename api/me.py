@@ -164,7 +164,7 @@ class MeController(Controller):
 
 def _uses(used: dict[str, int], read: Read) -> Uses:
     limits = {} if read.caller.admin else quotas.limits_of(read.settings.quotas)
-    streams = read.services.operation_events.streams_of(read.caller.id)
+    streams = read.services.operation_events.streams.of(read.caller.id)
     used = used | {quotas.EVENT_STREAMS: streams}
     return {name: UseView(used=number, limit=limits.get(name) or None) for name, number in used.items()}
 

@@ -9,7 +9,7 @@ from uuid import UUID
 import msgspec
 from litestar import Controller, Request, Response, get, post
 from litestar.di import NamedDependency
-from litestar.params import FromPath, FromQuery, HeaderParameter, QueryParameter
+from litestar.params import FromPath, FromQuery, QueryParameter
 from litestar.response import ServerSentEvent
 from litestar.response.sse import ServerSentEventMessage
 
@@ -17,7 +17,8 @@ from api.http.answer import Answer
 from api.http.authentication import token_expiry
 from api.http.dependencies import Read
 from api.http.etag import VERSIONED
-from api.http.operation_events import OperationEvents, Stream
+from api.http.event_streams import KEEP_ALIVE_SECONDS, LastEventId, Stream
+from api.http.operation_events import OperationEvents
 from api.http.operation_view import OperationView, view_of
 from api.http.pagination import Page, SortByAgeQuery
 from api.http.policy import Policy, needs
@@ -30,15 +31,9 @@ from models.domain.errors import IdentityUnknown, RecordMissing
 from models.domain.ids import parse_id
 from models.domain.settings import Settings
 from models.domain.values import Caller, OperationStatus, Subject
-from models.ledger import operations, quotas
+from models.ledger import operations
 from models.ledger.operations import ResultRecord
 from models.records import cancellation, sessions
-
-KEEP_ALIVE_SECONDS = 15.0
-
-LastEventId = Annotated[
-    str | None, HeaderParameter(name="Last-Event-ID", description="Id of the last event that was received.")
-]
 
 
 class OperationsController(Controller):
@@ -101,10 +96,6 @@ class OperationsController(Controller):
         """
         await operations.read_visible(id, caller)
         expires_at, events = await token_expiry(request), services.operation_events
-        limit = quotas.limits_of(services.settings.quotas)[quotas.EVENT_STREAMS]
-        used = events.streams_of(caller.id)
-        if used >= limit > 0 and not caller.admin:
-            raise quotas.exceeded(quotas.EVENT_STREAMS, limit, used=used, wanted=used + 1)
         return ServerSentEvent(
             follow(
                 id,
@@ -113,7 +104,7 @@ class OperationsController(Controller):
                 services.settings,
                 last_event_id=last_event_id,
                 expires_at=expires_at,
-                stream=events.open_stream(caller.id),
+                stream=events.streams.admit(caller, services.settings),
             )
         )
 
@@ -149,7 +140,7 @@ async def follow(
     A logout ends it too: each of these reads looks whether the caller has not been signed out.
     """
     sent = last_event_id
-    with events.watch(operation, stream) as changed:
+    with events.watch(operation) as changed, events.streams.counted(stream):
         while not events.closing:
             changed.clear()
             try:

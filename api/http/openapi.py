@@ -16,6 +16,7 @@ from msgspec import Struct
 
 from api.http.errors import ErrorEnvelope
 from api.http.etag import DOWNLOADED, is_versioned
+from api.http.event_streams import EVENTS, EVENTS_EXAMPLE
 from api.http.policy import Policy, handlers_of, needs, policy_of
 from api.http.text_schemas import describe_moments, describe_text, describe_texts
 from api.http.validation import STREAMED
@@ -131,6 +132,7 @@ def _components(app: Litestar) -> dict[str, Any]:
     bodies: list[Any] = [ErrorEnvelope]
     for _, handler in handlers_of(app):
         if handler.resolve_include_in_schema():
+            bodies.extend(handler.opt.get(EVENTS, {}).values())
             if handler.parsed_data_field is not None:
                 annotation = handler.parsed_data_field.annotation
                 requests.extend(one for one in (get_args(annotation) or (annotation,)) if one is not type(None))
@@ -197,9 +199,17 @@ def _complete_operation(operation: dict[str, Any], method: str, handler: HTTPRou
         _describe_download(responses)
     if _EXAMPLE in handler.opt:
         responses["200"]["content"]["application/json"]["example"] = msgspec.to_builtins(handler.opt[_EXAMPLE])
+    if EVENTS in handler.opt:
+        _describe_events(responses, handler.opt[EVENTS])
     _add_headers(operation, method, handler)
     if policy is Policy.PUBLIC:
         operation["security"] = []
+
+
+def _describe_events(responses: dict[str, Any], events: dict[str, type[Struct]]) -> None:
+    """What the data of each event is, by its name: OpenAPI 3.1 has no words for it."""
+    data = {name: {"$ref": _REFERENCE.format(name=struct.__name__)} for name, struct in events.items()}
+    responses["200"]["content"]["text/event-stream"] |= {"example": EVENTS_EXAMPLE, "x-event-data": data}
 
 
 def _describe_download(responses: dict[str, Any]) -> None:

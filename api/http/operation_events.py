@@ -1,4 +1,4 @@
-"""Tells open streams and waiting requests that an operation has changed.
+"""Tells open streams and waiting requests that an operation has changed, and those who follow that something has.
 
 PostgreSQL notifies of each change (by trigger, whichever process made it) on one connection per API process.
 A notification may be lost with that connection, so one query every two seconds looks at all operations that
@@ -9,30 +9,18 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Iterator
 from uuid import UUID
-from weakref import WeakSet
 
-import asyncpg
-import structlog
-
-from models.database.engine import ACQUIRE_SECONDS, DATABASE_ERRORS, connection_arguments
-from models.domain.absence import Absence
+from api.http.event_streams import Streams
+from api.http.followers import Followers
+from api.http.listening import listen
+from models.database.engine import DATABASE_ERRORS
 from models.domain.ids import parse_id
 from models.domain.settings import Settings
-from models.ledger import operations
+from models.ledger import events, operations
 from models.ledger.operations import OperationRecord
-
-log = structlog.get_logger(__name__)
 
 CHANNEL = "nbhub_operation"
 LOOK_EVERY = 2.0
-RECONNECT_AFTER = 2.0
-
-
-class Stream:
-    """One that a person has open. Of some no message is ever read: those just go out of memory."""
-
-    def __init__(self, person: UUID) -> None:
-        self.person = person
 
 
 class OperationEvents:
@@ -42,7 +30,8 @@ class OperationEvents:
         self._settings = settings
         self._watchers: dict[UUID, set[asyncio.Event]] = {}
         self._versions: dict[UUID, int] = {}
-        self._streams: WeakSet[Stream] = WeakSet()
+        self.streams = Streams()
+        self.followers = Followers()
         self.closing = False
 
     @contextlib.asynccontextmanager
@@ -61,35 +50,21 @@ class OperationEvents:
         self.closing = True
         for operation in self._watchers:
             self._tell(operation)
+        self.followers.wake_all()
 
     @contextlib.contextmanager
-    def watch(self, operation: UUID, stream: "Stream | None" = None) -> Iterator[asyncio.Event]:
-        """An event that is set at each change of the operation; whoever waits clears it and reads.
-
-        The `stream` for which it is has ended with it.
-        """
+    def watch(self, operation: UUID) -> Iterator[asyncio.Event]:
+        """An event that is set at each change of the operation; whoever waits clears it and reads."""
         event = asyncio.Event()
         self._watchers.setdefault(operation, set()).add(event)
         try:
             yield event
         finally:
-            if stream is not None:
-                self._streams.discard(stream)
             remaining = self._watchers[operation]
             remaining.discard(event)
             if not remaining:
                 del self._watchers[operation]
                 self._versions.pop(operation, None)
-
-    def streams_of(self, person: UUID) -> int:
-        """How many streams a person has open here."""
-        return sum(stream.person == person for stream in self._streams)
-
-    def open_stream(self, person: UUID) -> "Stream":
-        """A stream that counts to a person until it has been watched for, or is dropped."""
-        stream = Stream(person)
-        self._streams.add(stream)
-        return stream
 
     async def end_of(self, operation: UUID, seconds: float) -> OperationRecord | None:
         """The operation once it has ended, or None if it does not end within that time."""
@@ -110,29 +85,14 @@ class OperationEvents:
         for event in self._watchers.get(operation, ()):
             event.set()
 
-    def _notified(self, _: object, __: int, ___: str, payload: object) -> None:
-        operation = parse_id(str(payload))
+    def _notified(self, payload: str) -> None:
+        operation = parse_id(payload)
         if operation is not None:
             self._tell(operation)
 
     async def _listen(self) -> None:
-        absence = Absence("PostgreSQL")
-        while True:
-            try:
-                connection = await asyncpg.connect(**connection_arguments(self._settings))
-                try:
-                    lost = asyncio.Event()
-                    connection.add_termination_listener(lambda _, lost=lost: lost.set())
-                    async with asyncio.timeout(ACQUIRE_SECONDS):
-                        await connection.add_listener(CHANNEL, self._notified)
-                    absence.over()
-                    await lost.wait()
-                finally:
-                    connection.terminate()
-                log.warning("operation_events_lost")
-            except DATABASE_ERRORS as error:
-                absence.noticed(error)
-            await asyncio.sleep(RECONNECT_AFTER)
+        heard = {CHANNEL: self._notified, events.CHANNEL: self.followers.notified}
+        await listen(self._settings, heard, self.followers.wake_all)
 
     async def _look(self) -> None:
         while True:

@@ -310,6 +310,46 @@ class Phase(Model, frozen=True, kw_only=True):
     usual_seconds: float | None = None
 
 
+class StepTold(Model, frozen=True, kw_only=True):
+    """A step of an operation that has begun or ended."""
+
+    name: str
+    status: str
+
+
+class Change(Model, frozen=True, kw_only=True):
+    """Something that changed: what it is, and of a server or an operation what a list shows of it.
+
+    `change` is one of `created`, `changed`, `deleted`, `shared`, `taken_back`; the `etag` begins with `version`.
+    """
+
+    kind: str
+    id: str = field(name="_id")
+    change: str
+    at: datetime
+    version: int | None = None
+    status: str | None = None
+    action: str | None = None
+    """Of an operation, such as `server.start`."""
+    subject: str | None = None
+    subject_kind: str | None = None
+    code: str | None = None
+    """Why an operation failed, or a server stopped or did not start, unless somebody asked for that."""
+    step: StepTold | None = None
+
+    @property
+    def name(self) -> str:
+        """What it is, in place of a name."""
+        return self.kind
+
+
+class Reset(Model, frozen=True, kw_only=True):
+    """What was before this is not told: read everything anew."""
+
+    reason: str
+    """`began`, or `gap`: too much was missed."""
+
+
 class OperationState(Versioned, frozen=True, kw_only=True):
     """Something that was asked for, how far it is, and how it ended.
 

@@ -76,6 +76,18 @@ def level_of(alias: str, *, groups: str = "true") -> str:
     )
 
 
+def told_to(alias: str) -> str:
+    """SQL: whether `caller` may be told an event of an alias now. What a right was lost to is told no more."""
+    return f"""
+        (caller.admin AND {alias}.kind IN ('server', 'operation')
+         OR ({alias}.everyone OR caller.person = ANY({alias}.persons) OR {alias}.orgs && caller.orgs
+             OR EXISTS (SELECT FROM group_member m JOIN user_group u ON u.id = m.user_group AND u.wish = 'present'
+                         WHERE m.person = caller.person AND m.user_group = ANY({alias}.groups)))
+            AND (NOT {alias}.needs_right
+                 OR EXISTS (SELECT FROM shareable o WHERE o.id = {alias}.subject AND o.live
+                               AND {level_of("o")} IS NOT NULL)))"""
+
+
 # Each principal of the caller gives at most a page, from its own index, newest first; together they hold the page.
 _PRINCIPALS = {
     "g.person = caller.person": "caller",

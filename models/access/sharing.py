@@ -16,6 +16,8 @@ from models.database.sql import records, row, rows
 from models.domain.errors import ActionForbidden, RecordMissing
 from models.domain.kinds import TABLES
 from models.domain.values import Caller
+from models.ledger import events
+from models.ledger.events import Change
 
 
 class Shareable(Struct, frozen=True, kw_only=True):
@@ -96,6 +98,22 @@ def require(level: Level | None, caller: Caller, needs: Level, kind: str) -> Non
 
 _TYPES = {"person": "uuid", "user_group": "uuid", "org": "text"}
 """The columns of the principals of a grant, with their types."""
+_TOLD = {"person": "persons", "user_group": "groups", "org": "orgs"}
+"""To whom of an event they are."""
+
+
+def _told(change: Change, source: str, column: str) -> str:
+    """SQL: writes an event of `:object` to all that are in a column of a source of grants, if there are any."""
+    return events.written(
+        change,
+        f"""(SELECT g.object, g.object_kind, array_agg(DISTINCT g.{column}) AS principals FROM {source} g
+              GROUP BY g.object, g.object_kind) given""",
+        kind="object_kind",
+        subject="object",
+        # Of what was lost who had it is told.
+        needs_right=change is Change.SHARED,
+        **{_TOLD[column]: "principals"},
+    )
 
 
 async def grant(
@@ -104,11 +122,16 @@ async def grant(
     """Grant a level to principals; its owner needs none. What was granted before stays, but for its expiry."""
     for column, values in _columns(shareable, principals):
         await rows(
-            f"""INSERT INTO access_grant (id, object, object_kind, {column}, level, expires_at, granted_by)
-                SELECT gen_random_uuid(), :object, :kind, given.principal, :level, :expires_at, :granted_by
-                  FROM unnest(:principals::{_TYPES[column]}[]) AS given(principal)
-                ON CONFLICT (object, {column}, level) WHERE {column} IS NOT NULL
-                DO UPDATE SET expires_at = excluded.expires_at, granted_by = excluded.granted_by""",
+            f"""
+            WITH granted AS (
+              INSERT INTO access_grant (id, object, object_kind, {column}, level, expires_at, granted_by)
+              SELECT gen_random_uuid(), :object, :kind, given.principal, :level, :expires_at, :granted_by
+                FROM unnest(:principals::{_TYPES[column]}[]) AS given(principal)
+              ON CONFLICT (object, {column}, level) WHERE {column} IS NOT NULL
+              DO UPDATE SET expires_at = excluded.expires_at, granted_by = excluded.granted_by
+              RETURNING object, object_kind, {column})
+            {_told(Change.SHARED, "granted", column)}
+            """,
             object=shareable.id,
             kind=shareable.kind,
             level=int(level),
@@ -123,16 +146,26 @@ async def revoke(shareable: Shareable, principals: Principals, level: Level) -> 
     if principals.persons:
         # Also of those who have released the address since: it is what the owner knows them by.
         await rows(
-            """DELETE FROM access_grant WHERE object = :object AND level >= :level
-                  AND person IN (SELECT id FROM person WHERE email = ANY(:emails::text[]))""",
+            f"""
+            WITH revoked AS (
+              DELETE FROM access_grant WHERE object = :object AND level >= :level
+                 AND person IN (SELECT id FROM person WHERE email = ANY(:emails::text[]))
+              RETURNING object, object_kind, person)
+            {_told(Change.TAKEN_BACK, "revoked", "person")}
+            """,
             object=shareable.id,
             level=int(level),
             emails=[one.email for one in principals.persons],
         )
     for column, values in _columns(shareable, principals):
         await rows(
-            f"""DELETE FROM access_grant
-                 WHERE object = :object AND {column} = ANY(:principals::{_TYPES[column]}[]) AND level >= :level""",
+            f"""
+            WITH revoked AS (
+              DELETE FROM access_grant
+               WHERE object = :object AND {column} = ANY(:principals::{_TYPES[column]}[]) AND level >= :level
+              RETURNING object, object_kind, {column})
+            {_told(Change.TAKEN_BACK, "revoked", column)}
+            """,
             object=shareable.id,
             principals=values,
             level=int(level),
@@ -260,14 +293,21 @@ async def explain(shareable: Shareable, email: str, caller: Caller) -> list[Way]
     return records(found, Way)
 
 
+_EXPIRED = ", ".join(
+    f"told_{column} AS ({_told(Change.TAKEN_BACK, f'(SELECT * FROM gone WHERE {column} IS NOT NULL)', column)})"
+    for column in _TYPES
+)
+
+
 async def remove_expired(limit: int) -> list[tuple[str, UUID]]:
     """Remove grants past their time; kind and id of the objects that they were to."""
     found = await rows(
-        """
+        f"""
         WITH gone AS (
           DELETE FROM access_grant WHERE id IN (
             SELECT id FROM access_grant WHERE expires_at <= now() ORDER BY expires_at LIMIT :limit)
-          RETURNING object, object_kind)
+          RETURNING object, object_kind, person, user_group, org),
+        {_EXPIRED}
         SELECT DISTINCT object_kind, object FROM gone
         """,
         limit=limit,

@@ -5,6 +5,7 @@ from piccolo.columns import (
     UUID,
     Array,
     BigInt,
+    BigSerial,
     Boolean,
     Bytea,
     Integer,
@@ -371,6 +372,27 @@ class OperationResult(Table, db=DB):
     persons = Array(base_column=UUID(), null=True, default=None)
 
     operation_result_entity = Unique([operation, type, entity])
+
+
+class Event(Table, db=DB):
+    """What changed of what people may see, for those who follow; kept for an hour (`models.ledger.events`).
+
+    It is told to `persons`, to who is in `groups` or `orgs`, to `everyone`; where it `needs_right` only to those of
+    them who may use the subject when they are told. `xact` is the transaction that wrote it.
+    """
+
+    id = BigSerial(primary_key=True)
+    xact = BigInt(index=True)
+    at = Timestamptz(default=TimestamptzNow())
+    kind = Text()
+    subject = UUID()
+    change = Text()
+    persons = Array(base_column=UUID())
+    groups = Array(base_column=UUID())
+    orgs = Array(base_column=Text())
+    everyone = Boolean(default=False)
+    needs_right = Boolean(default=False)
+    data = JSONB(default="{}")
 
 
 class Audit(Table, db=DB):

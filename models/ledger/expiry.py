@@ -1,9 +1,12 @@
 """Removes what has expired, a bounded number of rows at a time."""
 
 from models.database.sql import rows
+from models.ledger import events
 
 # Bounded, so that no statement holds locks for long; the next pass goes on.
 _BATCH = 5000
+_MOST_BATCHES = 20
+"""Of events, which are more than anything else that expires."""
 
 STATEMENTS = (
     # By then a provider has forgotten a refresh token that nobody used; until then an ended one is known by its hash.
@@ -21,9 +24,20 @@ STATEMENTS = (
 )
 
 
+async def _prune_events() -> int:
+    removed = 0
+    for _ in range(_MOST_BATCHES):
+        gone = len(await rows(events.PRUNE, limit=_BATCH))
+        removed += gone
+        if gone < _BATCH - 1:
+            break
+    return removed
+
+
 async def remove_expired(idempotency_hours: float) -> int:
-    """Remove expired sessions, sign-ins, rates, counts of stops, heartbeats and idempotency rows; how many."""
+    """Remove expired sessions, sign-ins, rates, counts of stops, heartbeats, events and idempotency rows; how many."""
     removed = sum([len(await rows(statement, limit=_BATCH)) for statement in STATEMENTS])
+    removed += await _prune_events()
     removed += len(
         await rows(
             """DELETE FROM idempotency WHERE id IN (

@@ -16,7 +16,8 @@ from models.domain.errors import RecordMissing
 from models.domain.ids import new_id
 from models.domain.kinds import TABLES
 from models.domain.values import Caller, OperationStatus, Subject
-from models.ledger import audit
+from models.ledger import audit, events
+from models.ledger.events import Change
 from models.ledger.heartbeats import NO_WORKER
 
 
@@ -129,6 +130,23 @@ def _record(found: Row) -> OperationRecord:
     return msgspec.convert(decoded(found, *(one for one in json if one in found)), OperationRecord)
 
 
+CHANGED = "o.id, o.kind, o.subject, o.subject_kind, o.subject_owner, o.actor, o.status, o.error, o.version"
+"""SQL: what is told of an operation `o` that changed."""
+
+
+def told(source: str, change: Change = Change.CHANGED, *, step: str = "NULL::jsonb") -> str:
+    """SQL: writes events of those operations that are the `CHANGED` of a source; `step` is where each is."""
+    return events.written(
+        change,
+        f"{source} o",
+        kind="'operation'",
+        persons="array_remove(ARRAY[o.subject_owner, o.actor], NULL)",
+        data=f"""jsonb_strip_nulls(jsonb_build_object(
+                   'action', o.kind, 'subject', o.subject, 'subject_kind', o.subject_kind, 'status', o.status,
+                   'code', o.error ->> 'code', 'version', o.version, 'step', {step}))""",
+    )
+
+
 async def open_operation(
     kind: str,
     subject: Subject,
@@ -147,12 +165,15 @@ async def open_operation(
     starts a server the `template` by which starts are compared."""
     identity = new_id()
     await row(
-        """
-        INSERT INTO operation (id, kind, subject, subject_kind, subject_owner, actor, status, wish, generation,
-                               template, left_out, started_at, ended_at)
-        VALUES (:id, :kind, :subject, :subject_kind, :subject_owner, :actor, :status, :wish, :generation,
-                :template, :left_out::jsonb, CASE WHEN :ended::boolean THEN now() END,
-                CASE WHEN :ended::boolean THEN now() END)
+        f"""
+        WITH opened AS (
+          INSERT INTO operation AS o (id, kind, subject, subject_kind, subject_owner, actor, status, wish, generation,
+                                      template, left_out, started_at, ended_at)
+          VALUES (:id, :kind, :subject, :subject_kind, :subject_owner, :actor, :status, :wish, :generation,
+                  :template, :left_out::jsonb, CASE WHEN :ended::boolean THEN now() END,
+                  CASE WHEN :ended::boolean THEN now() END)
+          RETURNING {CHANGED})
+        {told("opened", Change.CREATED)}
         """,
         id=identity,
         kind=kind,
@@ -263,8 +284,9 @@ def _stepping(operations: str) -> str:
     # A try begins (`running` without a detail) and leaves what hindered the last one to be read.
     return f"""
     WITH live AS (
-      UPDATE operation SET progressed_at = now(), version = version + 1
-       WHERE {operations} AND status IN ('queued', 'running') RETURNING id),
+      UPDATE operation o SET progressed_at = now(), version = o.version + 1
+       WHERE {operations} AND o.status IN ('queued', 'running') RETURNING {CHANGED}),
+    written AS ({told("live", step="jsonb_build_object('name', :name::text, 'status', :status::text)")}),
     told AS (
       SELECT :name::text AS name, :status::text AS status, :detail::text AS detail, :next_in::float8 AS next_in)
     INSERT INTO operation_step AS s
@@ -286,8 +308,8 @@ def _stepping(operations: str) -> str:
     """
 
 
-_STEP = _stepping("id = :operation")
-_STEP_ALL = _stepping("subject = :subject AND subject_kind = :subject_kind")
+_STEP = _stepping("o.id = :operation")
+_STEP_ALL = _stepping("o.subject = :subject AND o.subject_kind = :subject_kind")
 
 
 async def step(
@@ -318,10 +340,15 @@ async def step_all(
 async def begin(subject: Subject, workflow_id: str, run_id: str) -> None:
     """Note on the unsettled operations of a subject which workflow run works on them."""
     await row(
-        """UPDATE operation SET status = 'running', started_at = coalesce(started_at, now()), progressed_at = now(),
-                  workflow_id = :workflow_id, run_id = :run_id::text, version = version + 1
-            WHERE subject = :id AND subject_kind = :kind AND status IN ('queued', 'running')
-              AND (status = 'queued' OR run_id IS DISTINCT FROM :run_id::text)""",
+        f"""
+        WITH begun AS (
+          UPDATE operation o SET status = 'running', started_at = coalesce(started_at, now()), progressed_at = now(),
+                 workflow_id = :workflow_id, run_id = :run_id::text, version = version + 1
+           WHERE subject = :id AND subject_kind = :kind AND status IN ('queued', 'running')
+             AND (status = 'queued' OR run_id IS DISTINCT FROM :run_id::text)
+          RETURNING {CHANGED})
+        {told("begun")}
+        """,
         workflow_id=workflow_id,
         run_id=run_id,
         id=subject.id,
@@ -335,9 +362,14 @@ async def succeed_all(subject: Subject, run_id: str) -> None:
     Those of a wish are ended by what settles it.
     """
     await row(
-        f"""UPDATE operation o SET status = 'succeeded', {ENDS_NOW}
-             WHERE subject = :id AND subject_kind = :kind AND status = 'running' AND run_id = :run_id
-               AND generation IS NULL""",
+        f"""
+        WITH ended AS (
+          UPDATE operation o SET status = 'succeeded', {ENDS_NOW}
+           WHERE subject = :id AND subject_kind = :kind AND status = 'running' AND run_id = :run_id
+             AND generation IS NULL
+          RETURNING {CHANGED})
+        {told("ended")}
+        """,
         id=subject.id,
         kind=subject.kind,
         run_id=run_id,

@@ -39,7 +39,13 @@ async def cancel(operation: OperationRecord, caller: Caller) -> None:
     if not operation.status.ended and verb in _OPPOSITES:
         raise StateConflict(f"A {verb} cannot be cancelled.", hint=_OPPOSITES[verb])
     taken_back = await row(
-        f"UPDATE operation o SET status = 'cancelled', {ENDS_NOW} WHERE id = :id AND status = 'queued' RETURNING id",
+        f"""
+        WITH ended AS (
+          UPDATE operation o SET status = 'cancelled', {ENDS_NOW} WHERE id = :id AND status = 'queued'
+          RETURNING {operations.CHANGED}),
+        told AS ({operations.told("ended")})
+        SELECT id FROM ended
+        """,
         id=operation.id,
     )
     if taken_back is None:

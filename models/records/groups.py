@@ -14,7 +14,8 @@ from models.database.tables import UserGroup
 from models.domain.errors import ActionForbidden, RecordMissing, StateConflict
 from models.domain.ids import FIRST_ID, new_id
 from models.domain.values import Caller, Subject
-from models.ledger import operations
+from models.ledger import events, operations
+from models.ledger.events import Change
 from models.records import lifecycles
 from models.records.lifecycles import Presence
 
@@ -128,6 +129,7 @@ async def create(name: str, caller: Caller) -> tuple[UUID, UUID]:
         group=identity,
         person=caller.id,
     )
+    await lifecycles.tell(Subject(KIND, identity), Change.CREATED)
     operation = await operations.open_operation(
         "group.create",
         Subject(KIND, identity),
@@ -154,11 +156,20 @@ async def delete(group: GroupRecord, caller: Caller) -> UUID:
     return await lifecycles.intend(Subject(KIND, group.id), Presence.PURGED, "delete", caller, owner=caller.id)
 
 
+def _told(change: Change, source: str) -> str:
+    """SQL: writes events of memberships that are `user_group` and `person` of a source."""
+    return events.written(change, source, kind=f"'{KIND}'", subject="user_group", persons="ARRAY[person]")
+
+
 async def add_member(group: GroupRecord, person_id: UUID, email: str, caller: Caller) -> UUID:
     """Add a person to a locked group; the operation. Adding a member again changes nothing and succeeds."""
     await row(
-        """INSERT INTO group_member (id, user_group, person, added_by)
-           VALUES (gen_random_uuid(), :group, :person, :by) ON CONFLICT DO NOTHING""",
+        f"""
+        WITH added AS (
+          INSERT INTO group_member (id, user_group, person, added_by)
+          VALUES (gen_random_uuid(), :group, :person, :by) ON CONFLICT DO NOTHING RETURNING user_group, person)
+        {_told(Change.SHARED, "added")}
+        """,
         group=group.id,
         person=person_id,
         by=caller.id,
@@ -175,8 +186,12 @@ async def remove_member(group: GroupRecord, email: str, caller: Caller) -> UUID:
     if email == caller.email:
         await _give_up(group, caller)
     await row(
-        """DELETE FROM group_member m USING person p
-            WHERE m.user_group = :group AND m.person = p.id AND p.email = :email""",
+        f"""
+        WITH removed AS (
+          DELETE FROM group_member m USING person p
+           WHERE m.user_group = :group AND m.person = p.id AND p.email = :email RETURNING m.user_group, m.person)
+        {_told(Change.TAKEN_BACK, "removed")}
+        """,
         group=group.id,
         email=email,
     )
@@ -276,8 +291,13 @@ async def settled_mirrors(after: UUID | None, limit: int) -> list[Mirror]:
 async def note_drift(group_id: UUID) -> bool:
     """JupyterHub's group differs from a settled group: it is to be made true again."""
     return await exists(
-        """UPDATE user_group SET observed_generation = generation - 1, version = version + 1
-            WHERE id = :group AND generation = observed_generation AND wish = 'present' RETURNING id""",
+        f"""
+        WITH drifted AS (
+          UPDATE user_group SET observed_generation = generation - 1, version = version + 1
+           WHERE id = :group AND generation = observed_generation AND wish = 'present' RETURNING id, version),
+        told AS ({lifecycles.told(KIND, "drifted", Change.CHANGED)})
+        SELECT id FROM drifted
+        """,
         group=group_id,
     )
 

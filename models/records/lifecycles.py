@@ -17,7 +17,8 @@ from models.domain.errors import RecordMissing
 from models.domain.ids import LAST_ID
 from models.domain.kinds import KINDS, TABLES, TRASHABLE
 from models.domain.values import Caller, Subject
-from models.ledger import operations
+from models.ledger import events, operations
+from models.ledger.events import Change
 from models.ledger.operations import ENDS_NOW, OVERTAKER
 
 
@@ -31,6 +32,36 @@ class Presence(StrEnum):
 
 
 _OWNER = {kind.word: "owner" if kind.shared else "NULL::uuid" for kind in KINDS.values()}
+
+
+def told(kind: str, source: str, change: Change) -> str:
+    """SQL: writes events of those records of a kind that are `id`, `owner` and `version` of a source."""
+    # Nobody has a right to what is deleted, but those who had one are told.
+    lost = change is Change.DELETED
+    of_kind = events.of_shared if KINDS[kind].shared else events.of_group
+    concerned, whom = of_kind(source, all_named=lost)
+    return events.written(
+        change,
+        concerned,
+        kind=f"'{kind}'",
+        needs_right=KINDS[kind].shared and not lost,
+        data="jsonb_build_object('version', version)",
+        **whom,
+    )
+
+
+def _change(wish: Presence) -> Change:
+    """What those who used a record are told of a wish."""
+    return Change.CHANGED if wish is Presence.PRESENT else Change.DELETED
+
+
+async def tell(subject: Subject, change: Change) -> None:
+    """Tell of a change that the caller's transaction has made by other statements."""
+    await row(told(subject.kind, _one(subject.kind), change), id=subject.id)
+
+
+def _one(kind: str) -> str:
+    return f"(SELECT id, {_OWNER[kind]} AS owner, version FROM {TABLES[kind]} WHERE id = :id)"
 
 
 class ObjectPlan(Struct, frozen=True, kw_only=True):
@@ -84,8 +115,14 @@ async def intend(
     Repeating a wish is a new generation too: what hangs on the record, such as a group's members, has changed.
     """
     found = await row(
-        f"""UPDATE {TABLES[subject.kind]} SET wish = :wish, generation = generation + 1, version = version + 1,
-                   observed_at = now() WHERE id = :id RETURNING generation""",
+        f"""
+        WITH wished AS (
+          UPDATE {TABLES[subject.kind]} SET wish = :wish, generation = generation + 1, version = version + 1,
+                 observed_at = now() WHERE id = :id
+          RETURNING id, {_OWNER[subject.kind]} AS owner, version, generation),
+        told AS ({told(subject.kind, "wished", _change(wish))})
+        SELECT generation FROM wished
+        """,
         wish=str(wish),
         id=subject.id,
     )
@@ -114,7 +151,9 @@ def _settling(kind: str, wish: Presence) -> str:
         seen AS (
           UPDATE {TABLES[kind]} SET observed = wish, observed_generation = generation, observed_at = now(),
                  version = version + 1
-           WHERE id = :id AND generation = :generation AND observed_generation < generation RETURNING id)"""
+           WHERE id = :id AND generation = :generation AND observed_generation < generation
+          RETURNING id, {_OWNER[kind]} AS owner, version),
+        told_seen AS ({told(kind, "seen", Change.CHANGED)})"""
     # To be hidden and to be gone is the same for who asked for it.
     came_true = "(o.generation = :generation OR (o.wish = 'present') = (:wish::text = 'present'))"
     return f"""
@@ -124,7 +163,9 @@ def _settling(kind: str, wish: Presence) -> str:
              SET status = CASE WHEN {came_true} THEN 'succeeded' ELSE 'cancelled' END,
                  superseded_by = CASE WHEN NOT {came_true} THEN {OVERTAKER} END, {ENDS_NOW}
             FROM seen
-           WHERE o.subject = seen.id AND o.status IN ('queued', 'running') AND o.generation <= :generation)
+           WHERE o.subject = seen.id AND o.status IN ('queued', 'running') AND o.generation <= :generation
+          RETURNING {operations.CHANGED}),
+        told AS ({operations.told("ended")})
         SELECT id FROM seen
     """
 

@@ -15,6 +15,7 @@ from models.database.transactions import Transaction
 from models.domain.errors import DependencyUnavailable
 from models.domain.kinds import DIRECTORIES
 from models.domain.values import Wish
+from models.ledger import operations
 from models.ledger.operations import LeftOut
 from models.records import servers
 from models.records.secrets import Placed
@@ -219,7 +220,12 @@ def _in_the_way(claim: Claim, kept: list[Claim], known: dict[tuple[str, str], Cl
 async def note_left_out(operation_id: UUID, left_out: list[LeftOut]) -> None:
     """Say on the operation of a start what had to be left out."""
     await row(
-        "UPDATE operation SET left_out = :left_out::jsonb, version = version + 1 WHERE id = :id",
+        f"""
+        WITH noted AS (
+          UPDATE operation o SET left_out = :left_out::jsonb, version = version + 1 WHERE id = :id
+          RETURNING {operations.CHANGED})
+        {operations.told("noted")}
+        """,
         left_out=to_json(left_out),
         id=operation_id,
     )

@@ -259,12 +259,16 @@ async def settle(person_id: UUID, run_id: str, *, released: bool) -> bool:
            WHERE id = :person AND (released_at IS NOT NULL) = :released RETURNING id),
         unshared AS (
           UPDATE server s SET share_url = NULL, share_expires_at = NULL, shared_with = NULL, version = version + 1
-            FROM seen WHERE s.owner = seen.id AND :released AND s.share_url IS NOT NULL),
+            FROM seen WHERE s.owner = seen.id AND :released AND s.share_url IS NOT NULL
+          RETURNING {servers.CHANGED}),
         ended AS (
           UPDATE operation o SET {ENDS_NOW},
                  status = CASE WHEN (o.kind = 'person.release') = :released THEN 'succeeded' ELSE 'cancelled' END
             FROM seen WHERE o.subject = seen.id AND o.subject_kind = 'person' AND o.status = 'running'
-             AND o.run_id = :run_id)
+             AND o.run_id = :run_id
+          RETURNING {operations.CHANGED}),
+        told AS ({servers.told("unshared")}),
+        told_ended AS ({operations.told("ended")})
         SELECT id FROM seen
         """,
         person=person_id,

@@ -14,9 +14,10 @@ from msgspec import Struct
 
 from models.database.sql import Row, decoded, exists, row, to_json
 from models.domain.values import ServerStatus, Subject, Wish
-from models.ledger import audit
+from models.ledger import audit, operations
+from models.ledger.events import Change
 from models.ledger.operations import ENDS_NOW, OVERTAKER, OperationError
-from models.records.servers import ServerError, Stop, TemplateData, stopped_because
+from models.records.servers import CHANGED, ServerError, Stop, TemplateData, stopped_because, told
 
 
 class ServerPlan(Struct, frozen=True, kw_only=True):
@@ -79,10 +80,12 @@ async def begin(server_id: UUID, workflow_id: str, run_id: str) -> ServerPlan | 
         await row(
             f"""
             WITH started AS (
-              UPDATE operation SET status = 'running', started_at = coalesce(started_at, now()),
+              UPDATE operation o SET status = 'running', started_at = coalesce(started_at, now()),
                      progressed_at = now(), workflow_id = :workflow_id, run_id = :run_id::text, version = version + 1
                WHERE subject = :server AND subject_kind = 'server' AND status IN ('queued', 'running')
-                 AND (status = 'queued' OR run_id IS DISTINCT FROM :run_id::text))
+                 AND (status = 'queued' OR run_id IS DISTINCT FROM :run_id::text)
+              RETURNING {operations.CHANGED}),
+            told AS ({operations.told("started")})
             {_PLAN}
             """,
             workflow_id=workflow_id,
@@ -95,8 +98,13 @@ async def begin(server_id: UUID, workflow_id: str, run_id: str) -> ServerPlan | 
 async def observe(server_id: UUID, generation: int, status: ServerStatus) -> bool:
     """Note what is going on while the wish is still of `generation`; False when it no longer is."""
     return await exists(
-        """UPDATE server SET observed = :status, observed_at = now(), version = version + 1
-            WHERE id = :server AND generation = :generation RETURNING id""",
+        f"""
+        WITH seen AS (
+          UPDATE server s SET observed = :status, observed_at = now(), version = version + 1
+           WHERE id = :server AND generation = :generation RETURNING {CHANGED}),
+        told AS ({told("seen")})
+        SELECT id FROM seen
+        """,
         status=str(status),
         server=server_id,
         generation=generation,
@@ -112,6 +120,10 @@ _END_OVERTAKEN = f"""
       FROM seen
      WHERE o.subject = seen.id AND o.status IN ('queued', 'running')
 """
+_TOLD = f"""
+    told AS ({told("seen")}),
+    told_ended AS ({operations.told("ended")})
+"""
 
 # What no process holds any more.
 RELEASE = "DELETE FROM server_mount m USING seen WHERE m.server = seen.id"
@@ -125,19 +137,21 @@ async def settle_running(server_id: UUID, generation: int, process: int) -> bool
     return await exists(
         f"""
         WITH seen AS (
-          UPDATE server SET observed = 'running', observed_generation = :generation, process_generation = :process,
+          UPDATE server s SET observed = 'running', observed_generation = :generation, process_generation = :process,
                  observed_at = now(), started_once = true, version = version + 1,
                  -- The same process goes on where a stop was taken back.
                  started_at = CASE WHEN process_generation = :process THEN coalesce(started_at, now()) ELSE now() END,
                  last_error = CASE WHEN generation = :generation THEN NULL ELSE last_error END
            WHERE id = :server AND generation >= :generation AND observed_generation <= :generation
-          RETURNING id, generation),
+          RETURNING {CHANGED}),
         ended AS (
           UPDATE operation o
              SET status = CASE WHEN seen.generation = o.generation THEN 'succeeded' ELSE 'cancelled' END,
                  superseded_by = CASE WHEN seen.generation > o.generation THEN {OVERTAKER} END, {ENDS_NOW}
             FROM seen
-           WHERE o.subject = seen.id AND o.status IN ('queued', 'running') AND o.generation = :generation)
+           WHERE o.subject = seen.id AND o.status IN ('queued', 'running') AND o.generation = :generation
+          RETURNING {operations.CHANGED}),
+        {_TOLD}
         SELECT id FROM seen
         """,
         generation=generation,
@@ -151,13 +165,15 @@ async def settle_stopped(server_id: UUID, generation: int) -> bool:
     return await exists(
         f"""
         WITH seen AS (
-          UPDATE server SET observed = 'stopped', observed_generation = greatest(observed_generation, :generation),
+          UPDATE server s SET observed = 'stopped', observed_generation = greatest(observed_generation, :generation),
                  process_generation = NULL, started_at = NULL, observed_at = now(), version = version + 1
            WHERE id = :server AND generation >= :generation
              AND (process_generation IS NULL OR process_generation <= :generation)
-          RETURNING id),
+          RETURNING {CHANGED}),
         released AS ({RELEASE} AND m.generation <= :generation),
-        ended AS ({_END_OVERTAKEN} AND o.wish IN ('running', 'stopped') AND o.generation <= :generation)
+        ended AS ({_END_OVERTAKEN} AND o.wish IN ('running', 'stopped') AND o.generation <= :generation
+          RETURNING {operations.CHANGED}),
+        {_TOLD}
         SELECT id FROM seen
         """,
         generation=generation,
@@ -179,21 +195,25 @@ async def settle_failed_start(
     return await exists(
         f"""
         WITH seen AS (
-          UPDATE server SET observed = 'stopped', observed_generation = greatest(observed_generation, :generation),
+          UPDATE server s SET observed = 'stopped', observed_generation = greatest(observed_generation, :generation),
                  process_generation = NULL, started_at = NULL, observed_at = now(), version = version + 1,
                  last_error = :last_error::jsonb,
                  stopped_reason = CASE WHEN generation = :generation AND wish = 'running'
                                        THEN :stopped::jsonb ELSE stopped_reason END,
                  wish = CASE WHEN generation = :generation AND wish = 'running' THEN 'stopped' ELSE wish END
            WHERE id = :server AND generation >= :generation
-          RETURNING id, generation),
+          RETURNING {CHANGED}),
         released AS ({RELEASE} AND m.generation <= :generation),
         failed AS (
           UPDATE operation o SET status = 'failed', error = :error::jsonb, {ENDS_NOW} FROM seen
            WHERE o.subject = seen.id AND o.generation = :generation AND seen.generation = o.generation
-             AND o.status IN ('queued', 'running')),
+             AND o.status IN ('queued', 'running')
+          RETURNING {operations.CHANGED}),
         overtaken AS ({_END_OVERTAKEN} AND o.wish IN ('running', 'stopped') AND o.generation <= :generation
-             AND o.generation < seen.generation)
+             AND o.generation < seen.generation
+          RETURNING {operations.CHANGED}),
+        ended AS (SELECT * FROM failed UNION ALL SELECT * FROM overtaken),
+        {_TOLD}
         SELECT id FROM seen
         """,
         generation=generation,
@@ -213,8 +233,8 @@ async def settle_deleted(server_id: UUID, generation: int) -> bool:
     return await exists(
         f"""
         WITH seen AS (
-          DELETE FROM server WHERE id = :server AND wish = 'deleted' AND generation = :generation
-          RETURNING id, owner, name, template, made_with_template),
+          DELETE FROM server s WHERE id = :server AND wish = 'deleted' AND generation = :generation
+          RETURNING {CHANGED}, s.name, s.template, s.made_with_template),
         tombstone AS (
           INSERT INTO server_tombstone (id, hub_user, name)
           SELECT seen.id, p.hub_user, seen.name FROM seen JOIN person p ON p.id = seen.owner
@@ -224,7 +244,9 @@ async def settle_deleted(server_id: UUID, generation: int) -> bool:
         template_gone AS (
           DELETE FROM template t USING seen
            WHERE t.id = seen.template AND seen.made_with_template AND NOT t.public AND t.servers_made = 1),
-        ended AS ({_END_OVERTAKEN})
+        ended AS ({_END_OVERTAKEN} RETURNING {operations.CHANGED}),
+        told AS ({told("seen", Change.DELETED)}),
+        told_ended AS ({operations.told("ended")})
         SELECT id FROM seen
         """,
         server=server_id,
@@ -241,15 +263,16 @@ async def revert(server_id: UUID, generation: int) -> UUID | None:
     found = await row(
         f"""
         WITH seen AS (
-          UPDATE server SET generation = generation + 1, version = version + 1,
+          UPDATE server s SET generation = generation + 1, version = version + 1,
                  stopped_reason = CASE wish WHEN 'running' THEN :cancelled::jsonb END,
                  wish = CASE wish WHEN 'running' THEN 'stopped' ELSE 'running' END
            WHERE id = :server AND generation = :generation AND observed_generation <> generation AND wish <> 'deleted'
-          RETURNING id),
+          RETURNING {CHANGED}),
         ended AS (
           UPDATE operation o SET status = 'cancelled', {ENDS_NOW}
             FROM seen WHERE o.subject = seen.id AND o.generation = :generation AND o.status IN ('queued', 'running')
-          RETURNING o.id)
+          RETURNING {operations.CHANGED}),
+        {_TOLD}
         SELECT id FROM ended
         """,
         server=server_id,

@@ -85,8 +85,13 @@ async def take_back(server: ServerRecord, email: str | None, caller: Caller) -> 
     await forget_link(server.id)
     operation = await operations.open_operation(TAKE_BACK, access_of(server.id), owner=server.owner_id, actor=caller)
     await row(
-        f"""UPDATE operation o SET status = 'cancelled', superseded_by = :operation, {ENDS_NOW}
-             WHERE subject = :server AND kind = :kind AND status IN ('queued', 'running')""",
+        f"""
+        WITH ended AS (
+          UPDATE operation o SET status = 'cancelled', superseded_by = :operation, {ENDS_NOW}
+           WHERE subject = :server AND kind = :kind AND status IN ('queued', 'running')
+          RETURNING {operations.CHANGED})
+        {operations.told("ended")}
+        """,
         operation=operation,
         server=server.id,
         kind=LINK,
@@ -143,9 +148,13 @@ async def asked(server_id: UUID, run_id: str) -> list[Asked]:
 async def fail_links(server_id: UUID, run_id: str, error: operations.OperationError) -> None:
     """End what asked for a link and cannot have one."""
     await row(
-        """UPDATE operation SET status = 'failed', error = :error::jsonb, ended_at = now(), progressed_at = now(),
-                  version = version + 1
-            WHERE subject = :server AND kind = :kind AND status = 'running' AND run_id = :run_id""",
+        f"""
+        WITH ended AS (
+          UPDATE operation o SET status = 'failed', error = :error::jsonb, {operations.ENDS_NOW}
+           WHERE subject = :server AND kind = :kind AND status = 'running' AND run_id = :run_id
+          RETURNING {operations.CHANGED})
+        {operations.told("ended")}
+        """,
         error=to_json(error),
         server=server_id,
         kind=LINK,

@@ -10,7 +10,7 @@ from models.domain.ids import FIRST_ID
 from models.domain.values import ServerStatus, Subject, Wish
 from models.ledger import audit
 from models.records.server_settling import RELEASE
-from models.records.servers import ServerError, Stop, stopped_because
+from models.records.servers import CHANGED, ServerError, Stop, stopped_because, told
 
 
 class ObservedServer(Struct, frozen=True, kw_only=True):
@@ -84,11 +84,12 @@ async def note_vanished(
     found = await row(
         f"""
         WITH seen AS (
-          UPDATE server SET wish = 'stopped', observed = 'stopped', process_generation = NULL, observed_at = now(),
+          UPDATE server s SET wish = 'stopped', observed = 'stopped', process_generation = NULL, observed_at = now(),
                  started_at = NULL, version = version + 1, last_error = :error::jsonb, stopped_reason = :why::jsonb
            WHERE id = :server AND generation = :generation AND observed_generation = generation AND version = :version
-             AND wish = 'running' RETURNING id),
-        released AS ({RELEASE})
+             AND wish = 'running' RETURNING {CHANGED}),
+        released AS ({RELEASE}),
+        told AS ({told("seen")})
         SELECT id FROM seen
         """,
         error=to_json(last_error),
@@ -138,10 +139,15 @@ async def note_activity(moments: dict[UUID, datetime]) -> None:
 async def note_unwanted(server_id: UUID, process_generation: int, version: int) -> bool:
     """A settled, stopped server has a living process: its wish is to be met again."""
     return await exists(
-        """UPDATE server SET observed = 'running', process_generation = :process::bigint, observed_at = now(),
-                  observed_generation = generation - 1, version = version + 1
-            WHERE id = :server AND version = :version AND observed_generation = generation AND wish = 'stopped'
-           RETURNING id""",
+        f"""
+        WITH seen AS (
+          UPDATE server s SET observed = 'running', process_generation = :process::bigint, observed_at = now(),
+                 observed_generation = generation - 1, version = version + 1
+           WHERE id = :server AND version = :version AND observed_generation = generation AND wish = 'stopped'
+          RETURNING {CHANGED}),
+        told AS ({told("seen")})
+        SELECT id FROM seen
+        """,
         process=process_generation,
         server=server_id,
         version=version,

@@ -14,12 +14,12 @@ from msgspec import Struct
 
 from models.database.lists import LONGEST_SEARCHED, NEWEST_FIRST, Filter, Order, Sort, narrowed_page
 from models.database.sql import decoded, given, one_value, page, row, structs, to_json
-from models.database.tables import Server
 from models.domain.errors import RecordMissing, StateConflict
 from models.domain.ids import new_id
 from models.domain.kinds import TEMPLATED
 from models.domain.values import Caller, OperationStatus, ServerStatus, Subject, Wish
-from models.ledger import operations
+from models.ledger import events, operations
+from models.ledger.events import Change
 from models.ledger.operations import LeftOut
 
 
@@ -181,6 +181,22 @@ _STATUS = """(CASE WHEN s.generation = s.observed_generation THEN s.observed
          WHEN s.wish = 'running' AND s.observed = 'stopped' THEN 'starting'
          WHEN s.wish <> 'running' AND s.observed <> 'stopped' THEN 'stopping'
          ELSE s.observed END)"""
+CHANGED = "s.id, s.owner, s.wish, s.generation, s.observed, s.observed_generation, s.version, s.last_error"
+"""SQL: what is told of a server `s` that changed."""
+
+
+def told(source: str, change: Change = Change.CHANGED) -> str:
+    """SQL: writes events of those servers that are the `CHANGED` of a source."""
+    shown = "" if change is Change.DELETED else f", 'status', {_STATUS}, 'code', s.last_error ->> 'code'"
+    return events.written(
+        change,
+        f"{source} s",
+        kind="'server'",
+        persons="ARRAY[s.owner]",
+        data=f"jsonb_strip_nulls(jsonb_build_object('version', s.version{shown}))",
+    )
+
+
 # The fields of `ServerShown`, in their order.
 _SHOWN = f"""
     s.id, p.email AS owner, p.hub_user, s.name,
@@ -297,18 +313,21 @@ async def create(
     Its creation is an operation that has already succeeded.
     """
     identity = new_id()
-    template_id = UUID(template.id)
-    await Server.insert(
-        Server(
-            id=identity,
-            owner=caller.id,
-            name=f"{template.server_name}-{identity.hex[-8:]}",
-            template=template_id,
-            made_with_template=made_with_template,
-            template_data=to_json(template),
-        )
+    await row(
+        f"""
+        WITH made AS (
+          INSERT INTO server AS s (id, owner, name, template, made_with_template, template_data)
+          VALUES (:id, :owner, :name, :template, :made_with_template, :template_data::jsonb) RETURNING {CHANGED}),
+        counted AS (UPDATE template SET servers_made = servers_made + 1 WHERE id = :template)
+        {told("made", Change.CREATED)}
+        """,
+        id=identity,
+        owner=caller.id,
+        name=f"{template.server_name}-{identity.hex[-8:]}",
+        template=UUID(template.id),
+        made_with_template=made_with_template,
+        template_data=to_json(template),
     )
-    await row("UPDATE template SET servers_made = servers_made + 1 WHERE id = :template", template=template_id)
     await operations.open_operation(
         "server.create",
         Subject("server", identity),
@@ -363,12 +382,16 @@ async def intend(server_id: UUID, wish: Wish, caller: Caller | None, *, because:
             return Intent(operation=done, settled=True)
     generation = found["generation"] + 1
     await row(
-        """UPDATE server SET wish = :wish, generation = :generation::bigint, version = version + 1,
-                  process_floor = CASE WHEN :running::boolean THEN :generation::bigint ELSE process_floor END,
-                  last_error = CASE WHEN :running::boolean THEN NULL ELSE last_error END,
-                  stopped_reason = CASE WHEN :running::boolean THEN NULL
-                                        WHEN wish = 'running' THEN :stopped::jsonb ELSE stopped_reason END
-            WHERE id = :server""",
+        f"""
+        WITH wished AS (
+          UPDATE server s SET wish = :wish, generation = :generation::bigint, version = version + 1,
+                 process_floor = CASE WHEN :running::boolean THEN :generation::bigint ELSE process_floor END,
+                 last_error = CASE WHEN :running::boolean THEN NULL ELSE last_error END,
+                 stopped_reason = CASE WHEN :running::boolean THEN NULL
+                                       WHEN wish = 'running' THEN :stopped::jsonb ELSE stopped_reason END
+           WHERE id = :server RETURNING {CHANGED})
+        {told("wished")}
+        """,
         wish=str(wish),
         stopped=to_json(because if caller is None else _asked_by(caller, wish)),
         generation=generation,

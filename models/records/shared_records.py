@@ -21,6 +21,7 @@ from models.domain.errors import RecordMissing, StateConflict
 from models.domain.kinds import TABLES
 from models.domain.values import Caller, OperationStatus, Subject
 from models.ledger import audit, operations
+from models.ledger.events import Change
 from models.records import lifecycles
 from models.records.lifecycles import Presence
 
@@ -167,6 +168,7 @@ class SharedRecords(Generic[R]):
             await self._table.insert(made)
         except asyncpg.UniqueViolationError:
             raise self._taken() from None
+        await lifecycles.tell(Subject(self.kind, values.id), Change.CREATED)
         return await operations.open_operation(
             operation,
             Subject(self.kind, values.id),
@@ -195,6 +197,7 @@ class SharedRecords(Generic[R]):
             await table.update(changes).where(table.id == record.id)
         except asyncpg.UniqueViolationError:
             raise self._taken() from None
+        await lifecycles.tell(Subject(self.kind, record.id), Change.CHANGED)
 
     async def trash(self, record: R, caller: Caller) -> UUID:
         """Wish a locked record into the trash; the operation. Its grants are kept and hold nothing meanwhile."""

@@ -15,7 +15,7 @@ from models.database.tables import Template
 from models.domain.errors import ActionForbidden, RecordMissing, StateConflict
 from models.domain.ids import new_id
 from models.domain.values import Caller
-from models.records.servers import TemplateData
+from models.records.servers import CHANGED, TemplateData, told
 
 MOST_TAGS = 1000
 """Of an answer."""
@@ -208,8 +208,12 @@ async def update(template: TemplateRecord, values: dict[str, Any]) -> None:
         raise RecordMissing.of("template", template.id)
     changed = msgspec.convert(found, TemplateRecord)
     await row(
-        """UPDATE server SET template_data = :snapshot::jsonb, version = version + 1
-            WHERE template = :template AND owner = :owner""",
+        f"""
+        WITH changed AS (
+          UPDATE server s SET template_data = :snapshot::jsonb, version = version + 1
+           WHERE template = :template AND owner = :owner RETURNING {CHANGED})
+        {told("changed")}
+        """,
         snapshot=to_json(changed.snapshot()),
         template=changed.id,
         owner=changed.creator_id,

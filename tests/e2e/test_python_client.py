@@ -1,14 +1,20 @@
 """The Python client against the whole stack, also while its API dies."""
 
 import asyncio
+import contextlib
+import os
+import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from uuid import uuid4
 
+import msgspec
 import pytest
 
 from nbhub import AsyncHub, Hub
 from nbhub.errors import Forbidden, Invalid, NotFound, OperationCancelled, OperationTimedOut, Stale, Unauthorized
+from nbhub.models import Change, Reset
+from tests.project import PROJECT
 from tests.stacks import Stack
 
 POINTS = ("api.claimed", "api.made", "api.committed")
@@ -185,3 +191,76 @@ async def test_who_waits_while_the_api_dies_goes_on_waiting(stack: Stack, hub: A
     await stack.start_part("api")
     assert (await waiting).status == "running"
     await (await hub.servers.delete(name)).wait(90)
+
+
+class Follower:
+    """A process that follows everything, and what it was told so far."""
+
+    def __init__(self, process: asyncio.subprocess.Process) -> None:
+        self.process = process
+        self.told: list[Change] = []
+
+    async def next(self, kind: type[Change | Reset] = Change) -> Change | Reset:
+        """What is told next."""
+        assert self.process.stdout is not None
+        return msgspec.json.decode(await self.process.stdout.readline(), type=kind)
+
+    async def until(self, kind: str, identity: str, status: str) -> None:
+        """Read on until a record has a status; a `Reset` is an error."""
+        async with asyncio.timeout(120):
+            while not [one for one in self.told if (one.kind, one.id, one.status) == (kind, identity, status)]:
+                change = await self.next()
+                assert isinstance(change, Change)
+                self.told.append(change)
+
+    def versions(self, identity: str) -> list[int | None]:
+        """What was told of a record."""
+        return [one.version for one in self.told if one.id == identity]
+
+
+@contextlib.asynccontextmanager
+async def followers(stack: Stack) -> AsyncIterator[list[Follower]]:
+    """Two of them."""
+    environment = {**os.environ, "TOKEN": await stack.token("alice@example.org")}
+    command = (sys.executable, "-m", "tests.e2e.follower", stack.info.api)
+    found: list[Follower] = []
+    try:
+        for _ in range(2):
+            process = await asyncio.create_subprocess_exec(
+                *command, cwd=PROJECT, env=environment, stdout=asyncio.subprocess.PIPE
+            )
+            found.append(Follower(process))
+            async with asyncio.timeout(30):
+                assert await found[-1].next(Reset) == Reset(reason="began")
+        yield found
+    finally:
+        for one in found:
+            one.process.kill()
+            await one.process.wait()
+
+
+async def test_two_who_follow_through_a_kill_of_the_api_see_each_change_once_and_in_order(
+    stack: Stack, hub: AsyncHub
+) -> None:
+    async with followers(stack) as found:
+        server = await hub.servers.create(fresh("lab"), hardware="cpuSmall")
+        start = await hub.servers.start(server.id)
+        for one in found:
+            await one.until("operation", start.id, "running")
+        stack.kill("api")
+        await stack.died("api")
+        # While nobody can be told, the work goes on.
+        await asyncio.sleep(2)
+        await stack.start_part("api")
+        await start.wait(120)
+        stop = await hub.servers.stop(server.id)
+        await stop.wait(90)
+        for one in found:
+            await one.until("operation", stop.id, "succeeded")
+            await one.until("server", server.id, "stopped")
+    for record in (server.id, start.id, stop.id):
+        for one in found:
+            versions = one.versions(record)
+            assert versions == list(range(1, len(versions) + 1)), (record, one.told)
+    assert len(found[0].versions(start.id)) > 3
+    await (await hub.servers.delete(server.id)).wait(90)

@@ -1,7 +1,7 @@
 """The client: everything begins here."""
 
 import builtins
-from collections.abc import Callable
+from collections.abc import AsyncGenerator, Callable
 from typing import Any, Self
 
 import httpx2
@@ -10,6 +10,7 @@ import msgspec
 from nbhub.answers import read
 from nbhub.asynchronous.datasets import AsyncDatasets
 from nbhub.asynchronous.files import AsyncFiles
+from nbhub.asynchronous.following import follow
 from nbhub.asynchronous.groups import AsyncGroups
 from nbhub.asynchronous.lists import AsyncPages
 from nbhub.asynchronous.modules import AsyncModules
@@ -21,12 +22,14 @@ from nbhub.asynchronous.transport import MOST_RETRIES, TIMEOUT_SECONDS, AsyncTra
 from nbhub.credentials import found
 from nbhub.models import (
     Application,
+    Change,
     Hardware,
     Health,
     Me,
     OperationState,
     Organisation,
     Person,
+    Reset,
     Tokens,
     Trashed,
     Use,
@@ -144,6 +147,10 @@ class AsyncHub:
     async def me(self) -> Me:
         """Who one is, what one may do, has, and may have."""
         return await self._transport.call("GET", "/me", Me)
+
+    def events(self) -> AsyncGenerator[Change | Reset, None]:
+        """What changes from now on of all that one may see, as it happens; the first is a `Reset`."""
+        return follow(self._transport)
 
     async def people(self, query: str) -> builtins.list[Person]:
         """Whom one may share with, as far as one may find them, by how their e-mail or name begins."""

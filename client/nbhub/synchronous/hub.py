@@ -2,7 +2,7 @@
 """The client: everything begins here."""
 
 import builtins
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from typing import Any, Self
 
 import httpx2
@@ -12,12 +12,14 @@ from nbhub.answers import read
 from nbhub.credentials import found
 from nbhub.models import (
     Application,
+    Change,
     Hardware,
     Health,
     Me,
     OperationState,
     Organisation,
     Person,
+    Reset,
     Tokens,
     Trashed,
     Use,
@@ -25,6 +27,7 @@ from nbhub.models import (
 )
 from nbhub.synchronous.datasets import Datasets
 from nbhub.synchronous.files import Files
+from nbhub.synchronous.following import follow
 from nbhub.synchronous.groups import Groups
 from nbhub.synchronous.lists import Pages
 from nbhub.synchronous.modules import Modules
@@ -145,6 +148,10 @@ class Hub:
     def me(self) -> Me:
         """Who one is, what one may do, has, and may have."""
         return self._transport.call("GET", "/me", Me)
+
+    def events(self) -> Generator[Change | Reset, None, None]:
+        """What changes from now on of all that one may see, as it happens; the first is a `Reset`."""
+        return follow(self._transport)
 
     def people(self, query: str) -> builtins.list[Person]:
         """Whom one may share with, as far as one may find them, by how their e-mail or name begins."""

@@ -10,13 +10,13 @@ import asyncpg
 import msgspec
 import pytest
 
-from api.http.operation_events import CHANNEL
 from api.operations import OperationsController, follow
 from models.database.sql import row
 from models.database.transactions import Transaction
 from models.domain.ids import new_id
 from models.domain.values import OperationStatus, Subject, Wish
 from models.ledger import heartbeats, operations
+from models.ledger.events import CHANNEL
 from models.ledger.heartbeats import Role
 from models.ledger.operations import LeftOut, OperationError
 from models.records import mounts, server_settling, servers

@@ -110,6 +110,9 @@ class Documented:
             state = sample(SCHEMAS["OperationView"]) | {"status": "succeeded"}
             text = f"event: outcome\nid: 7\ndata: {json.dumps(state)}\n\n"
             return httpx2.Response(200, text=text, headers={"Content-Type": "text/event-stream"})
+        if identity == "followEvents":
+            text = described["responses"]["200"]["content"]["text/event-stream"]["example"]
+            return httpx2.Response(200, text=text, headers={"Content-Type": "text/event-stream"})
         status = next(code for code in ("200", "202", "204") if code in described["responses"])
         content = described["responses"][status].get("content", {})
         if "application/json" not in content:

@@ -11,6 +11,7 @@ import asyncpg
 import httpx
 import pytest
 
+from api.events import follow
 from api.http.operation_events import OperationEvents
 from api.http.policy import Policy, handlers_of, policy_of
 from models.database import transactions
@@ -91,7 +92,7 @@ async def test_a_read_is_one_statement_and_nothing_else_is_sent(api: Api, monkey
 
 
 # They follow, carry files, or count what this process has.
-_NOT_HOT = {"followOperation", "readFile", "listFiles", "getUpload"}
+_NOT_HOT = {"followEvents", "followOperation", "readFile", "listFiles", "getUpload"}
 
 
 def test_what_reads_depends_on_one_thing_alone(api: Api) -> None:
@@ -116,12 +117,14 @@ async def readable(api: Api) -> list[str]:
     paths += ["/volume/file?root=notebooks&path=x", "/volume/files?root=datasets", f"/volume/uploads/{NOBODY}"]
     asked = {path.partition("?")[0].strip("/") for path in paths}
     for route, handler in handlers_of(api.app):
-        if "GET" in handler.http_methods and policy_of(handler) is not Policy.PUBLIC:
+        if "GET" in handler.http_methods and policy_of(handler) is not Policy.PUBLIC and route != _ENDLESS:
             pattern = re.compile(re.sub(r"\{[^}]*\}", "[0-9a-f-]{36}", route.strip("/")))
             assert any(pattern.fullmatch(one) for one in asked), f"{route} is not asked for here"
     return paths
 
 
+_ENDLESS = "/events"
+"""It ends with the session, and is asked for by a test of that."""
 WITHOUT_A_STATEMENT = (
     *("/authenticated", "/whoami", "/volume/lua", "/volume/hardware", "/volume/files?root=notebooks"),
     *("/applications", "/hardware"),
@@ -203,9 +206,9 @@ async def test_who_has_become_an_admin_or_another_reads_as_that_at_once(api: Api
 
 async def _followed(client: Client, path: str, events: OperationEvents) -> asyncio.Task[httpx.Response]:
     """A stream that is open; it is told of once it has ended."""
-    before = len(events._streams)
+    before = len(events.streams)
     following = asyncio.create_task(client.get(path))
-    while len(events._streams) == before or not events._watchers:
+    while len(events.streams) == before or not events._watchers:
         await asyncio.sleep(0.01)
     return following
 
@@ -243,3 +246,53 @@ async def test_a_stream_ends_with_a_logout_before_it_tells_anything_more(api: Ap
             await end(UUID(operation["_id"]), OperationStatus.SUCCEEDED)
         answer = await following
     assert ("told afterwards" in answer.text, "event: expired" in answer.text) == (not ends, ends)
+
+
+@pytest.mark.parametrize("known", [True, False])
+@pytest.mark.parametrize("ends", [True, False])
+async def test_following_everything_ends_with_a_logout_before_it_tells_anything_more(
+    api: Api, known: bool, ends: bool
+) -> None:
+    alice, token = await signed_in(api, "alice")
+    if known:
+        answered(await alice.get("/servers"), 200)
+    events = api.bench.services.operation_events
+    async with asyncio.timeout(30):
+        following = asyncio.create_task(alice.get("/events"))
+        while not len(events.streams):
+            await asyncio.sleep(0.01)
+        await asyncio.sleep(0.5)
+        before = await api.alice.server()
+        await asyncio.sleep(0.5)
+        if ends:
+            await row("UPDATE session SET id_token_hash = NULL WHERE token_hash = :token", token=digest(token))
+        after = await api.alice.server()
+        if not ends:
+            await asyncio.sleep(0.7)
+            events.close()
+        answer = await following
+    assert before["_id"] in answer.text
+    assert (after["_id"] in answer.text, "event: expired" in answer.text) == (not ends, ends)
+    assert not len(events.streams)
+
+
+async def test_each_look_of_a_stream_is_one_statement(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    events, server = api.bench.services.operation_events, await api.alice.server()
+    messages = follow(api.alice.caller, events)
+    try:
+        first = await anext(messages)
+        assert first.event == "reset"
+        waiting = asyncio.ensure_future(anext(messages))
+        await asyncio.sleep(0.5)
+        with counted(monkeypatch) as sent:
+            await asyncio.sleep(0.5)
+            await api.bob.server()
+            # Nobody looks because of what concerns others alone.
+            assert not [one for one in sent if "all_known" in one]
+            answered(await api.alice.put(f"/servers/{server['_id']}/start"), 202)
+            await waiting
+            assert len([one for one in sent if "all_known" in one]) == 1, sent
+    finally:
+        waiting.cancel()
+        await asyncio.gather(waiting, return_exceptions=True)
+        await messages.aclose()

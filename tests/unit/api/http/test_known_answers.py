@@ -19,7 +19,7 @@ READ_AS_THEY_ARE = [
 
 def test_only_texts_and_streams_are_sent_anew_each_time() -> None:
     anew = {path for path, methods in PATHS.items() if "304" not in methods.get("get", {}).get("responses", "304")}
-    assert anew == {"/authenticated", "/whoami", "/whoami/jupyterhub", "/operations/{id}/events"}
+    assert anew == {"/authenticated", "/whoami", "/whoami/jupyterhub", "/events", "/operations/{id}/events"}
 
 
 @pytest.mark.parametrize("path", READ_AS_THEY_ARE)

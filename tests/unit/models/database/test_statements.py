@@ -22,6 +22,7 @@ from models.database.sql import translated
 from models.domain.kinds import TABLES, TRASHABLE
 from models.domain.values import Caller, Subject
 from models.ledger import expiry
+from models.ledger.events import Change
 from models.ledger.idempotency import WriteKey
 from models.records import datasets, modules, mounts, secrets
 from models.records.lifecycles import ObjectPlan, Presence
@@ -35,6 +36,8 @@ def _records_of(module: Any) -> Any:
     return module.read.__self__
 
 
+# Of servers all is in `models.records.server_settling`.
+_LIVED = [kind for kind in TABLES if kind != "server"]
 _TRASHED = [_records_of(datasets), _records_of(modules)]
 
 
@@ -49,6 +52,10 @@ ANY_OF: dict[str, list[Any]] = {
     "caller": [Caller(id=_NOBODY, email="")],
     "column": ["person", "user_group", "org"],
     "for_update": [False, True],
+    "intend.subject": [Subject(kind, _NOBODY) for kind in _LIVED],
+    "tell.change": list(Change),
+    "tell.subject": [Subject(kind, _NOBODY) for kind in _LIVED],
+    "wish": list(Presence),
     "key": [WriteKey(person=_NOBODY, method="", path="", key="", digest=b"")],
     "kind": list(TABLES),
     "lock": [False, True],
@@ -56,7 +63,7 @@ ANY_OF: dict[str, list[Any]] = {
     "scope": list(mounts.SCOPES),
     "self": [*_TRASHED, _records_of(secrets)],
     "statement": list(expiry.STATEMENTS),
-    "plan": [_plan(kind, wish) for kind in TABLES for wish in Presence],
+    "plan": [_plan(kind, wish) for kind in _LIVED for wish in Presence],
     "purge.subject": [Subject(kind, _NOBODY) for kind in TRASHABLE],
     "restore.self": _TRASHED,
     "subject": [Subject(kind, _NOBODY) for kind in TABLES],
@@ -159,3 +166,17 @@ def test_no_statement_is_sent_past_them(path: str) -> None:
         and (node.attr == "raw" or full_name(node, names) == "models.database.transactions.fetch")
     ]
     assert found == []
+
+
+_TOLD_OF = {"server": "server", "operation": "operation", **{TABLES[kind]: kind for kind in _LIVED}}
+_CHANGES = re.compile(
+    r"INSERT INTO (server|operation)\b|DELETE FROM (server)\b|UPDATE (\w+)\b(?=[^;]*?\bversion = )", re.DOTALL
+)
+
+
+@pytest.mark.parametrize("run", _PREPARED, ids=str)
+def test_what_changes_what_people_see_tells_those_who_follow(run: Run) -> None:
+    for statement, _ in made(run):
+        changed = {found[1] or found[2] or found[3] for found in _CHANGES.finditer(statement)}
+        for kind in {_TOLD_OF[table] for table in changed if table in _TOLD_OF}:
+            assert re.search(rf"INSERT INTO event \(.*\n *SELECT '{kind}'", statement), statement
