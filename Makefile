@@ -61,8 +61,9 @@ audit: setup ## Ask OSV what is known against every pinned version, and say whic
 lint: setup ## Style, and the mistakes that a linter finds
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check .
 
-types: setup ## Types, strictly
+types: setup ## Types, strictly: of the Python, and of the page (ui/) against the API's document
 	@$(BIN)/mypy
+	@$(BIN)/python -m stack.tools check-page
 
 arch: setup ## Imports go one way
 	@PYTHONPATH=. $(BIN)/lint-imports --no-cache | sed -n '/^Analyzed/,$$p'

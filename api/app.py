@@ -42,6 +42,7 @@ from api.initialize import InitializeController
 from api.me import MeController
 from api.modules import ModulesController
 from api.operations import OperationsController
+from api.page import page_routes
 from api.profiles import ProfilesController
 from api.provider_work import doing_provider_work
 from api.secrets import SecretsController
@@ -96,7 +97,8 @@ HANDLERS: tuple[ControllerRouterHandler, ...] = (
 def create_app(settings: Settings) -> Litestar:
     """The application. Nothing is connected to before it starts. Raises `SettingsInvalid`."""
     limits_of(settings.quotas)
-    return assemble(HANDLERS, settings=settings, lifespan=[_clients(settings)], middleware=[Authentication()])
+    handlers = (*HANDLERS, *page_routes(settings))
+    return assemble(handlers, settings=settings, lifespan=[_clients(settings)], middleware=[Authentication()])
 
 
 def _clients(settings: Settings) -> Lifespan:

@@ -280,6 +280,7 @@ def _layout(directory: Path) -> Layout:
 
 def _tell(info: Info) -> None:
     rows = {
+        "The page": f"{info.api}/ui",
         "API, with its documentation": f"{info.api}/docs",
         "JupyterHub": info.jupyterhub,
         "Temporal's web UI": info.temporal_ui,

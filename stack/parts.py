@@ -291,9 +291,10 @@ def settings(layout: Layout, keys: Secrets) -> dict[str, str]:
     }
 
 
-def api(layout: Layout, keys: Secrets, more: Mapping[str, str]) -> Part:
-    """The HTTP API."""
+def api(layout: Layout, keys: Secrets, page: Path, more: Mapping[str, str]) -> Part:
+    """The HTTP API, with the page that was built into a directory."""
     values = settings(layout, keys) | {
+        "NBHUB_UI_DIRECTORY": str(page),
         "NBHUB_API_PORT": str(layout.ports["api"]),
         "NBHUB_SESSION_KEY": keys.session_key,
         "NBHUB_CODEC_TOKEN": keys.codec_token,

@@ -274,8 +274,9 @@ class Stack:
         await self._launch(part)
 
     async def _start_api(self) -> None:
+        page = await tools.page(self.progress)
         await self._ready["postgres"].wait()
-        await self._launch(parts.api(self.layout, self.secrets, self._settings))
+        await self._launch(parts.api(self.layout, self.secrets, page, self._settings))
 
     async def _start_workers(self) -> None:
         await asyncio.gather(*(self._ready[name].wait() for name in ("postgres", "temporal", "api")))

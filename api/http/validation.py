@@ -50,6 +50,9 @@ MOST_AT_ONCE = 65_536
 STREAMED = "streamed"
 """The `opt` of a route that reads its body itself, by `body_parts`: the media type that the body has to have."""
 
+ANY_QUERY = "any_query"
+"""The `opt` of a route for browsers, whose address may have any query: nothing is read of it."""
+
 MOST_VALUES = 200_000
 """Values that a body may have: several times as many as any that is meant. A large body is large by its texts."""
 
@@ -113,7 +116,7 @@ async def check_request(request: Request[Any, Any, Any]) -> None:
         if reader.body is not None:
             scope.json = await _body(request, raw, reader, problems)
         problems.place = "query"
-        if request.scope["query_string"] or reader.query_is_due:
+        if (request.scope["query_string"] or reader.query_is_due) and ANY_QUERY not in request.route_handler.opt:
             _read_query(request, reader, problems)
         problems.place = "path"
         for name, one in reader.path.items():

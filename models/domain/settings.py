@@ -185,6 +185,10 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     profiles_file: Annotated[str, about("TOML of application types and hardware. Default: the shipped one.")] = ""
     cors_origins: Annotated[Words, about("Origins of a web UI on another host or port.")] = ()
     public_url: Annotated[str, about("This API as browsers reach it. Default: `http://{api_host}:{api_port}`.")] = ""
+    ui_directory: Annotated[
+        str, about("Directory of the page that `/ui` serves, as `npm run build` makes it in `ui/`. API only.")
+    ] = ""
+    ui_url: Annotated[str, about("Another page, which `/` and `/ui` lead to instead. API only.")] = ""
     api_host: Annotated[str, about("Address that the API listens on.")] = "127.0.0.1"
     api_port: Annotated[int, Meta(ge=0, le=65535), about("Port that the API listens on.")] = 8002
     server_start_timeout: Annotated[float, Meta(gt=0), about("Seconds that one spawn may take.")] = 300.0

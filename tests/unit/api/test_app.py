@@ -58,11 +58,15 @@ async def test_nothing_opens_without_one_valid_token(
 
 def test_only_these_routes_are_open() -> None:
     assert {f"{method} {path}" for method, path, handler in ROUTES if policy_of(handler) is Policy.PUBLIC} == {
+        "GET /",
+        "GET /callback",
         "GET /docs",
         "GET /healthcheck",
         "GET /schema",
         "GET /schema/openapi.json",
         "GET /schema/x",
+        "GET /ui",
+        "GET /ui/x",
         "GET /version",
         "POST /auth/authorize",
         "POST /auth/logout",

@@ -1,0 +1,94 @@
+import { QueryClientProvider } from "@tanstack/react-query"
+import { Component, type ReactNode, Suspense, lazy, use } from "react"
+import { Route, Router, Switch } from "wouter"
+
+import { queries } from "./api/queries"
+import type { Begun } from "./begin"
+import { Speaking, useWords } from "./i18n"
+import { Toasts } from "./kit/toasts"
+import { Frame } from "./pages/Frame"
+import { Home } from "./pages/Home"
+import { Missing } from "./pages/Missing"
+import { SignedOut, SignInRefused, Waiting } from "./pages/SignIn"
+import { SignInEnded } from "./pages/SignInEnded"
+
+const ServerPage = lazy(() => import("./pages/ServerPage"))
+
+export function App({ begun }: { begun: Promise<Begun> }) {
+  return (
+    <Speaking>
+      <Mended>
+        <Suspense fallback={<Waiting />}>
+          <Gate begun={begun} />
+        </Suspense>
+      </Mended>
+    </Speaking>
+  )
+}
+
+function Gate({ begun }: { begun: Promise<Begun> }) {
+  const how = use(begun)
+  if (how.as === "leading") return <Waiting />
+  if (how.as === "signed-out") return <SignedOut />
+  if (how.as === "refused") return <SignInRefused refusal={how.refusal} />
+  return (
+    <QueryClientProvider client={queries}>
+      <Router base="/ui">
+        <Switch>
+          <Route path="/signed-in">
+            <SignedInAgain />
+          </Route>
+          <Route>
+            <Frame>
+              <Mended>
+                <Suspense fallback={<p className="muted">…</p>}>
+                  <Switch>
+                    <Route path="/" component={Home} />
+                    <Route path="/servers/:id">{({ id }) => <ServerPage key={id} id={id} />}</Route>
+                    <Route component={Missing} />
+                  </Switch>
+                </Suspense>
+              </Mended>
+            </Frame>
+            <SignInEnded />
+          </Route>
+        </Switch>
+      </Router>
+      <Toasts />
+    </QueryClientProvider>
+  )
+}
+
+function SignedInAgain() {
+  return (
+    <main className="alone">
+      <h1>{useWords().signIn.done}</h1>
+    </main>
+  )
+}
+
+/** Shows what went wrong in the place of what could not be shown. */
+class Mended extends Component<{ children: ReactNode }, { error: unknown }> {
+  override state = { error: undefined }
+
+  static getDerivedStateFromError(error: unknown) {
+    return { error }
+  }
+
+  override render() {
+    return this.state.error === undefined ? this.props.children : <Broken error={this.state.error} />
+  }
+}
+
+function Broken({ error }: { error: unknown }) {
+  const words = useWords()
+  return (
+    <div className="alone" role="alert">
+      <h1>{words.trouble.page}</h1>
+      <p className="muted">{error instanceof Error ? error.message : String(error)}</p>
+      <a className="button primary" href={location.href}>
+        {words.common.again}
+      </a>
+    </div>
+  )
+}
