@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from models.domain.process import leave
-from tests.bench import bodies, permissions, reads, secrets, share, start, verdicts
+from tests.bench import bodies, command, permissions, reads, secrets, share, start, verdicts
 from tests.stacks import Stack
 
 Arguments = argparse.Namespace
@@ -63,6 +63,11 @@ SECTIONS = {
         "a gigabyte there and back; GET /version under hostile bodies, against the idle one",
         SIGN_IN,
         lambda stack, given: bodies.measure(stack, short=given.short),
+    ),
+    "command": Section(
+        "the command line, beside the network, against a bare interpreter",
+        SIGN_IN,
+        lambda stack, given: command.measure(stack, given.rounds),
     ),
     "permissions": Section(
         "a check and a list against their numbers",

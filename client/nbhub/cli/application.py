@@ -29,6 +29,7 @@ SIGN_IN = {
     "login": _Lazy("sign_in", "login", "sign in"),
     "logout": _Lazy("sign_in", "logout", "sign out"),
     "whoami": _Lazy("sign_in", "whoami", "show who one is, and where"),
+    "profiles": _Lazy("sign_in", "profiles", "show where one is signed in, and change which is meant"),
 }
 NOUNS = {
     "servers": _Lazy("servers", "servers", "where one works"),
@@ -37,6 +38,7 @@ NOUNS = {
     "modules": _Lazy("records", "modules", "software that servers load"),
     "secrets": _Lazy("records", "secrets", "values that servers are given"),
     "groups": _Lazy("records", "groups", "people whom one shares with under one name"),
+    "trash": _Lazy("records", "trash", "what was deleted, and can be taken out again for a time"),
     "files": _Lazy("files", "files", "what is in homes and datasets, and the way there and back"),
     "ops": _Lazy("operations", "operations", "what was asked for, and how far it is"),
 }

@@ -9,7 +9,7 @@ import msgspec
 from nbhub.cli.exits import UsageProblem
 from nbhub.cli.following import follow
 from nbhub.cli.grammar import Commands, Option
-from nbhub.cli.options import COMMON, Common, Limit
+from nbhub.cli.options import COMMON, Common, Limit, Watch
 
 operations = Commands("ops", "Operations: what was asked for, and how far it is.")
 
@@ -21,12 +21,13 @@ def list_operations(
     subject: Annotated[str | None, Option("the id of what it is about")] = None,
     kind: Annotated[str | None, Option("such as server.start")] = None,
     limit: Limit = 50,
+    watch: Watch = False,
     common: Common = COMMON,
 ) -> None:
     """List operations, newest first."""
     with common.hub() as hub:
         found = hub.operations.list(subject=subject, status=status, kind=kind)
-        common.list(found, "id kind status actor created_at", limit)
+        common.list(found, "id kind status actor created_at", limit, watch=watch)
 
 
 @operations.command("show")

@@ -4,6 +4,7 @@ import shutil
 import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from typing import TextIO
 
 import msgspec
 from msgspec import Struct
@@ -46,6 +47,12 @@ def print_record(record: Struct) -> None:
         print(f"{name.replace('_', ' ') + ':':{width}}{_GAP}{first}")
         for line in more:
             print(f"{'':{width}}{_GAP}{line}")
+
+
+def clear(output: TextIO, again: bool) -> None:
+    """Make room in a terminal for what is shown again; elsewhere what is new follows what was."""
+    if again and output.isatty():
+        output.write("\x1b[H\x1b[2J")
 
 
 def word(value: object) -> str:

@@ -21,6 +21,8 @@ modules = Commands("modules", "Modules: software that servers load.")
 secrets = Commands("secrets", "Secrets: values that servers are given.")
 groups = Commands("groups", "Groups: people whom one shares with under one name.")
 
+trash = Commands("trash", "Trash: what was deleted, and can be taken out again for a time.")
+
 With = Annotated[str, Option(name="--with", help="e-mails, @groups and org:organisations, with commas between them")]
 Write = Annotated[bool, Option("writing, not reading alone")]
 Until = Annotated[datetime | None, Option("when it ends, such as 2027-01-31")]
@@ -104,7 +106,7 @@ def _sharing(app: Commands, of: Callable[[Hub], Shared[Any]]) -> None:
             if explain is not None:
                 common.show(of(hub).explain(found, explain))
             else:
-                common.list(of(hub).access(found), "entity type access")
+                common.list(of(hub).access(found), "entity type access expires_at granted_by")
 
 
 def _restoring(app: Commands, of: Callable[[Hub], Trashed[Any]]) -> None:
@@ -113,6 +115,13 @@ def _restoring(app: Commands, of: Callable[[Hub], Trashed[Any]]) -> None:
         """Take one out of the trash, by its id."""
         with common.hub() as hub:
             common.show(of(hub).restore(id))
+
+
+@trash.command("list")
+def list_trash(*, limit: Limit = None, common: Common = COMMON) -> None:
+    """List what is in one's trash, the latest first. `nbhub datasets restore ID` takes it out."""
+    with common.hub() as hub:
+        common.list(hub.trash(), "id kind name trashed_at purged_at", limit)
 
 
 def _templates(hub: Hub) -> Templates:

@@ -1,13 +1,14 @@
 """`nbhub servers`."""
 
+import sys
 from typing import Annotated
 
 from nbhub import Hub
 from nbhub.cli.exits import Exit, UsageProblem
 from nbhub.cli.following import follow
 from nbhub.cli.grammar import Commands, Option
-from nbhub.cli.options import COMMON, WAITING, Common, Limit, Waiting, Yes
-from nbhub.cli.output import print_json
+from nbhub.cli.options import COMMON, WAITING, Common, Limit, Waiting, Watch, Yes
+from nbhub.cli.output import print_json, word
 from nbhub.cli.working import begun, deleted, require_yes
 from nbhub.models import Server
 from nbhub.synchronous.operations import show as show_url
@@ -23,11 +24,12 @@ def list_servers(
     owner: Annotated[str | None, Option("of somebody else, for admins")] = None,
     name: Annotated[str | None, Option("with this in its name")] = None,
     limit: Limit = None,
+    watch: Watch = False,
     common: Common = COMMON,
 ) -> None:
     """List servers, newest first."""
     with common.hub() as hub:
-        common.list(hub.servers.list(owner=owner, name=name), COLUMNS, limit)
+        common.list(hub.servers.list(owner=owner, name=name), COLUMNS, limit, watch=watch)
 
 
 @servers.command("show")
@@ -35,6 +37,21 @@ def show(server: str, /, *, common: Common = COMMON) -> None:
     """Show a server."""
     with common.hub() as hub:
         common.show(hub.servers.find(server, prefix=True))
+
+
+@servers.command("log")
+def log(server: str, /, *, common: Common = COMMON) -> None:
+    """Print why a server ended or failed to start: on stderr in a sentence, on stdout the last lines of its log."""
+    with common.hub() as hub:
+        found = hub.servers.find(server, prefix=True)
+        error = hub.servers.get(found.id).last_error
+    if common.json:
+        print_json(error)
+    elif error is None:
+        print(f"nbhub: {found.name} is {found.status}, and has not failed", file=sys.stderr)
+    else:
+        print(f"{word(error.at)}  {word(error.message)}", file=sys.stderr)
+        print(*map(word, (error.log or "").splitlines()), sep="\n")
 
 
 @servers.command("create")

@@ -21,6 +21,7 @@ from nbhub import Hub
 from nbhub.cli.exits import UsageProblem
 from nbhub.cli.grammar import Option
 from nbhub.cli.options import COMMON, Common
+from nbhub.cli.output import print_json, print_table
 from nbhub.credentials import DEFAULT_URL, URL_VARIABLE
 from nbhub.display import is_link
 from nbhub.errors import Invalid, NotebooksHubError
@@ -92,6 +93,23 @@ def whoami(*, common: Common = COMMON) -> None:
         else:
             print(hub.whoami())
             print(f"at {hub.url}", file=sys.stderr)
+
+
+def profiles(
+    *,
+    use: Annotated[str | None, Option("the profile that is meant from now on, where none is named")] = None,
+    common: Common = COMMON,
+) -> None:
+    """Show where one is signed in: the profiles, and which of them is meant where none is named."""
+    kept = Profiles()
+    if use is not None:
+        kept.use(use)
+    known = kept.all()
+    if common.json:
+        print_json(known)
+    else:
+        print_table(known, ["name", "url", "email", "store"])
+        print(f"meant where none is named: {kept.current() or '-'}", file=sys.stderr)
 
 
 def _given() -> Tokens:

@@ -2,6 +2,7 @@
 
 import json
 import sys
+import time
 from collections.abc import Callable
 from io import StringIO
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 import httpx2
 import pytest
 
+import nbhub.cli.files
 import nbhub.cli.options
 from nbhub import Hub
 from nbhub.cli.application import MORE, NOUNS, SIGN_IN
@@ -112,6 +114,14 @@ COMMANDS = {
     "ops watch {id}": "followOperation",
     "ops cancel {id}": "cancelOperation",
     "api GET /version": "getVersion",
+    "trash list": "listTrash",
+    "servers log {id}": "getServer",
+    "files ls": "listFiles",
+    "files cat home:ice": "readFile",
+    "files mv home:ice home:snow": "moveFile",
+    "files cp home:ice home:snow/": "copyFile",
+    "files rm home:ice --yes": "deleteFile",
+    "files mkdir home:ice": "createFile",
 }
 
 
@@ -247,6 +257,80 @@ def test_a_share_that_some_did_not_get_says_so(answer: Callable[[Handler], None]
 
     answer(handle)
     assert main(["datasets", "share", ID, "--with", "bob@example.org"]) == Exit.PARTLY
+
+
+def test_a_file_goes_there_and_back(documented: Documented, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "ice.bin").write_bytes(b"ice")
+    monkeypatch.chdir(tmp_path)
+    assert main(["files", "put", "ice.bin", "home:"]) == Exit.DONE
+    assert documented.requests[-1].url.params["path"] == "ice.bin"
+    assert main(["files", "get", "home:dir/back.bin"]) == Exit.DONE
+    assert (tmp_path / "back.bin").read_bytes() == b"bytes"
+    assert main(["files", "cp", "home:back.bin", "other.bin"]) == Exit.DONE
+    assert (tmp_path / "other.bin").exists()
+    for words in (["cp", "ice.bin", "snow.bin"], ["mv", "home:ice", "datasets:"], ["rm", "home:ice"]):
+        monkeypatch.setattr(sys, "stdin", StringIO())
+        assert main(["files", *words]) == Exit.USAGE
+    assert main(["files", "put", "none.bin", "home:"]) == Exit.FAILED
+    assert main(["files", "put", "ice.bin", "nowhere:x"]) == Exit.NOT_FOUND
+
+
+def test_a_large_file_that_is_cut_off_goes_on_from_there(
+    answer: Callable[[Handler], None],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(nbhub.cli.files, "_AT_ONCE", 3)
+    (tmp_path / "ice.bin").write_bytes(b"0123456789")
+    upload = {**sample(SCHEMAS["UploadView"]), "_id": ID, "offset": 0, "complete": False}
+    sent: list[bytes] = []
+    asked: list[str] = []
+
+    def handle(request: httpx2.Request) -> httpx2.Response:
+        asked.append(request.method)
+        if request.method == "PATCH":
+            if asked.count("PATCH") == 1:
+                raise httpx2.WriteError("cut off")
+            sent.append(request.read())
+            return httpx2.Response(200, json={**upload, "offset": 10, "complete": True})
+        # The half of it arrived.
+        return httpx2.Response(200, json={**upload, "offset": 4 if request.method == "GET" else 0})
+
+    answer(handle)
+    words = ["files", "put", str(tmp_path / "ice.bin"), "home:ice.bin"]
+    assert main(words) == Exit.UNAVAILABLE
+    assert f"nbhub files put {tmp_path}/ice.bin home:ice.bin --resume {ID}" in capsys.readouterr().err
+    assert main([*words, "--resume", ID]) == Exit.DONE
+    assert sent == [b"456789"]
+    assert asked.count("POST") == 1
+
+
+def test_a_list_that_is_watched_is_shown_when_it_changes(
+    answer: Callable[[Handler], None], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    names = iter(["lab", "lab", "ice"])
+
+    def handle(_: httpx2.Request) -> httpx2.Response:
+        try:
+            return httpx2.Response(200, json=[{**SERVER, "name": next(names)}])
+        except StopIteration:
+            raise KeyboardInterrupt from None
+
+    answer(handle)
+    monkeypatch.setattr(time, "sleep", lambda _: None)
+    assert main(["servers", "list", "--watch"]) == Exit.DETACHED
+    lines = [line.split()[0] for line in capsys.readouterr().out.splitlines()]
+    assert lines == ["NAME", "lab", "NAME", "ice"]
+
+
+def test_profiles_are_listed_and_chosen(signed_in: Profiles, capsys: pytest.CaptureFixture[str]) -> None:
+    signed_in.keep(Profile(name="staging", url="http://staging.test", store=FILE))
+    assert main(["profiles", "--use", "default", "--json"]) == Exit.DONE
+    assert [one["name"] for one in json.loads(capsys.readouterr().out)] == ["default", "staging"]
+    assert signed_in.current() == "default"
+    assert main(["profiles", "--use", "nowhere"]) == Exit.USAGE
+    assert main(["servers", "list", "--profile", "nowhere"]) == Exit.USAGE
 
 
 def test_a_value_of_a_secret_comes_from_stdin(documented: Documented, monkeypatch: pytest.MonkeyPatch) -> None:
