@@ -11,7 +11,7 @@ import pytest
 from playwright.async_api import Page, async_playwright, expect
 
 from models.domain.server_spec import ServerSpec
-from tests.elsewhere import ELSEWHERE
+from tests.elsewhere import ELSEWHERE, SAYS_ELSEWHERE
 from tests.integration.hub.harness import OTHER, USER, HubUnderTest
 
 UI = "https://notebooks.example.org/"
@@ -91,17 +91,21 @@ async def test_other_refusals_keep_their_reason(hub: HubUnderTest, page: Page) -
 
 
 def cookies_given(hub: HubUnderTest) -> dict[str, bool]:
-    """The cookies that a browser is given whose way here is called plain, and which of them are for https alone."""
+    """The cookies that a browser is given whose way here is called plain, and which of them are for https alone.
+
+    Fails where it is led elsewhere by what its requests say of the host.
+    """
     found = dict[str, bool]()
 
     def taken(answer: httpx.Response) -> httpx.Response:
+        assert ELSEWHERE not in answer.headers.get("location", ""), answer.headers
         given = SimpleCookie("; ".join(answer.headers.get_list("set-cookie")))
         found.update({name.partition("-user-")[0]: bool(one["secure"]) for name, one in given.items() if one.value})
         return answer
 
     spec = hub.spec()
     hub.spawn(spec)
-    says = {"Host": ELSEWHERE, "X-Forwarded-Proto": "http", "Forwarded": "proto=http"}
+    says = SAYS_ELSEWHERE | {"X-Forwarded-Proto": "http", "Forwarded": f"host={ELSEWHERE};proto=http"}
     with httpx.Client(base_url=hub.url, headers=says, timeout=60) as client:
         page = taken(client.get("/hub/login"))
         (token,) = set(re.findall(r'name="_xsrf" value="([^"]+)"', page.text))
@@ -109,13 +113,15 @@ def cookies_given(hub: HubUnderTest) -> dict[str, bool]:
         client.headers["Cookie"] = "; ".join(f"{one.name}={one.value}" for one in client.cookies.jar)
         signed_in = taken(client.post("/hub/login", data={"username": USER, "password": "any", "_xsrf": token}))
         assert signed_in.status_code == 302
-        taken(client.get(f"/user/{spec.hub_user}/{spec.hub_name}/lab"))
+        address = f"/user/{spec.hub_user}/{spec.hub_name}"
+        for path in (f"{address}/lab", address, "/", "/hub", f"/hub{address}", f"/hub/login?next=https://{ELSEWHERE}/"):
+            taken(client.get(path))
     hub.end(spec)
     assert found.keys() >= {"_xsrf", "jupyterhub-hub-login", "jupyterhub-session-id", "jupyterhub"}
     return found
 
 
-def test_cookies_are_for_https_alone_where_that_is_set_whatever_a_request_says(
+def test_cookies_and_redirects_follow_what_is_set_whatever_a_request_says_of_its_host(
     hub: HubUnderTest, tmp_path: Path, hub_programs: dict[str, str]
 ) -> None:
     assert not any(cookies_given(hub).values()), "plain http is set"
