@@ -22,6 +22,7 @@ from activities.groups import Groups
 from activities.modulefiles import Modulefiles
 from activities.persons import Persons
 from activities.records import Records
+from activities.server_logs import ServerLogs
 from activities.share_links import ShareLinks
 from activities.sign_outs import SignOuts
 from activities.starts import Starts
@@ -55,6 +56,7 @@ from workflows.reconcile import ReconcileWorkflow
 from workflows.schedules import converge
 from workflows.secret import SecretWorkflow
 from workflows.server import ServerWorkflow
+from workflows.server_log import ServerLogWorkflow
 from workflows.server_shares import ServerShareWorkflow
 from workflows.sign_out import SignOutWorkflow
 
@@ -72,6 +74,7 @@ WORKFLOWS: Sequence[type] = (
     GroupWorkflow,
     AccessWorkflow,
     ServerShareWorkflow,
+    ServerLogWorkflow,
     ReconcileWorkflow,
     JanitorWorkflow,
 )
@@ -108,6 +111,7 @@ def make_worker(
         Modulefiles(settings, threads),
         Values(vault, vault_turns),
         Access(settings, wake, links),
+        ServerLogs(truth),
         Watching(truth, links, settings, wake),
         Expiry(settings, wake),
     )

@@ -8,7 +8,7 @@ import msgspec
 from litestar import Controller, Response, delete, get, post, put
 from litestar.di import NamedDependency
 from litestar.params import FromPath, FromQuery, JSONBody, QueryParameter
-from msgspec import UNSET, UnsetType
+from msgspec import UNSET, Meta, UnsetType
 
 from api.http.answer import Answer
 from api.http.dependencies import OwnerQuery, Read, own_email, query_id
@@ -22,6 +22,7 @@ from api.http.write import SHORT_WAIT, Write
 from api.template_body import TemplateCreate, TemplateView, new_template
 from models.access import sharing
 from models.database.lists import Sort
+from models.domain.errors import RecordMissing, StateConflict
 from models.domain.settings import Settings
 from models.domain.values import Caller, ServerStatus, Subject, Wish
 from models.ledger.operations import LeftOut
@@ -53,6 +54,12 @@ class StoppedReasonView(AnswerBody, frozen=True, kw_only=True):
     """Of the server's program. Above 128 it was killed, by the signal of the number that is left without 128."""
     log_tail: str | None = None
     """The last lines of its log, without secrets; `last_error` has more of them."""
+
+
+class LogView(AnswerBody, frozen=True, kw_only=True):
+    """The end of what a running server has written."""
+
+    log: Annotated[str, Meta(description="At most 40 lines, without secrets. Where it may not be shown: why not.")]
 
 
 class SharedWithView(AnswerBody, frozen=True, kw_only=True):
@@ -185,6 +192,29 @@ class ServersController(Controller):
         """Read a server. Its status follows JupyterHub and the real process within half a minute."""
         found = await servers.show(id, read.caller)
         return Answer(_view(found, read.settings), version=found.version)
+
+    @get(
+        "/{id:str}/log",
+        opt=needs(Policy.RECORD) | {"refusals": (409,)},
+        operation_id="getServerLog",
+        summary="Read the end of a server's log",
+    )
+    async def log(
+        self, id: FromPath[UUID], read: NamedDependency[Read], services: NamedDependency[Services]
+    ) -> Response[LogView]:
+        """The last lines of the log of a server that runs or is starting, free of secrets.
+
+        404: its spawner keeps no log that can be shown. 409: it does not run. 503: who knows is away.
+        """
+        found = await servers.show(id, read.caller)
+        if found.status == ServerStatus.STOPPED:
+            raise StateConflict(
+                "The server does not run.", hint="Its last lines, if it failed, are in `last_error` of the server."
+            )
+        lines = await services.workflows.read_log(id)
+        if lines is None:
+            raise RecordMissing("There is no log of this server that can be shown.", code="LOG_MISSING")
+        return Answer(LogView(log=lines))
 
     @delete(
         "/{id:str}/share",

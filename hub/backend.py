@@ -35,5 +35,8 @@ class Backend(Protocol):
     async def end(self, server_id: str, up_to_generation: int) -> list[Report]:
         """End this server's processes up to this generation; return those that still live."""
 
+    async def log(self, server_id: str) -> str | None:
+        """Return the last lines of a living server's log, without secrets; None where there is none to be read."""
+
     async def ending(self, server_id: str, generation: int) -> Failure | None:
         """Return how this generation of a server ended, as far as it is noted or can be found out."""

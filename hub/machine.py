@@ -19,8 +19,10 @@ from hub.redaction import redact
 # Marks every process of a server that has no sandbox to be found by.
 SERVER_ID_VARIABLE = "NBHUB_SERVER_ID"
 LOG_LINES, LOG_BYTES = 40, 8 * 1024
-# Said in place of log lines that may quote secrets which nobody knows any more.
+# Said in place of log lines that may quote secrets: those that nobody knows any more, and those of a living server,
+# which JupyterHub knows alone.
 NO_LOG = "The log is not shown: the server had secrets, and JupyterHub was restarted since it was started."
+LOG_WITH_SECRETS = "The log is not shown while the server runs: it has secrets, which its programs may write there."
 GRACE_SECONDS = 2.0
 # As shells count: 128 and the number of the signal.
 _KILLED = 128 + signal.SIGKILL
@@ -132,6 +134,20 @@ class Machine:
                 "The server ended with the machine or the container that JupyterHub runs in, which was started anew"
             )
         return self.keep_failure(server_id, generation, reason, log=not record.secrets, ended=True)
+
+    def log(self, server_id: str) -> str | None:
+        """Return the last lines of a living server's log, without what looks like a secret; None where none lives.
+
+        Secrets of people look like nothing: of a server that was given any, the reason is told instead.
+        """
+        record = self.records.living(server_id)
+        if record is None:
+            return None
+        lines = _last_lines(self.records.log_file(server_id))
+        if self.records.last(server_id) != record:
+            # What was read may be the log of its next process, of which this record says nothing.
+            return None
+        return LOG_WITH_SECRETS if record.secrets else redact(lines)
 
     def _processes(self, record: Record) -> set[Process]:
         """Return the living processes that hold this server up."""

@@ -48,6 +48,9 @@ class MachineBackend:
     async def end(self, server_id: str, up_to_generation: int) -> list[Report]:
         return [_report(record) for record in await self._machine.end(server_id, up_to_generation)]
 
+    async def log(self, server_id: str) -> str | None:
+        return await asyncio.to_thread(self._machine.log, server_id)
+
     async def ending(self, server_id: str, generation: int) -> Failure | None:
         return self._machine.ending(server_id, generation)
 
@@ -133,6 +136,16 @@ class ServerHandler(TruthHandler):
         self.answer({"processes": await self.backend.end(server_id, self.number("up_to_generation"))})
 
 
+class LogHandler(TruthHandler):
+    """`GET /log/{server_id}`: the last lines of a living server's log; 404 where there is none."""
+
+    async def get(self, server_id: str) -> None:
+        lines = await self.backend.log(server_id)
+        if lines is None:
+            raise web.HTTPError(404)
+        self.answer({"log": lines})
+
+
 class FailureHandler(TruthHandler):
     """`GET /failure/{server_id}?generation=`: why a start failed or a server ended, as JupyterHub noted it."""
 
@@ -156,6 +169,7 @@ def make_app(
     routes: list[tuple[str, type[TruthHandler]]] = [
         ("servers", ServersHandler),
         (f"servers/{server}", ServerHandler),
+        (f"log/{server}", LogHandler),
         (f"failure/{server}", FailureHandler),
         (f"ending/{server}", EndingHandler),
     ]

@@ -34,6 +34,10 @@ class Failure(Struct, frozen=True, kw_only=True):
     stopped: bool = False
 
 
+class _Log(Struct, frozen=True, kw_only=True):
+    log: str
+
+
 class _ProcessList(Struct, frozen=True, kw_only=True):
     processes: list[Process]
 
@@ -73,6 +77,11 @@ class Truth:
     async def ending(self, server_id: str, generation: int) -> Failure | None:
         """How a process of a generation ended, as far as is known; also where JupyterHub was not there to note it."""
         return await self._told("ending", server_id, generation)
+
+    async def log(self, server_id: str) -> str | None:
+        """The last lines of the log of a server that lives, free of secrets; None where there is none to be read."""
+        answer = await self._ask("GET", f"/log/{quote(server_id, safe='')}")
+        return None if answer.status_code == 404 else decoded(answer, _Log).log
 
     async def _told(self, what: str, server_id: str, generation: int) -> Failure | None:
         path = f"/{what}/{quote(server_id, safe='')}"

@@ -3,21 +3,26 @@
 import asyncio
 from datetime import timedelta
 from urllib.parse import quote
+from uuid import UUID
 
 import structlog
-from temporalio.client import Client
+from temporalio.client import Client, WorkflowFailureError
 from temporalio.common import WorkflowIDConflictPolicy, WorkflowIDReusePolicy
-from temporalio.service import TLSConfig
+from temporalio.service import RPCError, TLSConfig
 
+from models.domain.errors import DependencyUnavailable, HubUnavailable
 from models.domain.kinds import WORK
 from models.domain.settings import Settings
-from models.domain.values import Subject
+from models.domain.values import LogSeen, Subject
 from workflows.plugin import plugin
 
 log = structlog.get_logger(__name__)
 
 # A request waits no longer for a wake-up, all attempts together: the reconciler makes up for one that is lost.
 WAKE_DEADLINE = timedelta(seconds=2)
+
+# So long a request waits for a look at a log, and a look for a worker.
+LOG_DEADLINE = timedelta(seconds=10)
 
 # How soon a dead worker's task, with the statements that it executes, is taken up by another.
 _TASK_TIMEOUT = timedelta(seconds=5)
@@ -89,6 +94,33 @@ class Workflows:
             log.warning("wake_up_lost", subject=str(subject.id), kind=subject.kind, error=type(error).__name__)
             return False
         return True
+
+    async def read_log(self, server: UUID) -> str | None:
+        """The end of a running server's log, free of secrets; None where there is none to be read.
+
+        Raises `DependencyUnavailable`. Those who ask at the same time are told by the same look.
+        """
+        try:
+            async with asyncio.timeout(LOG_DEADLINE.total_seconds()):
+                seen: LogSeen = await self._client.execute_workflow(
+                    "ServerLogWorkflow",
+                    server,
+                    id=f"server-log-{server}",
+                    task_queue=self._settings.temporal_task_queue,
+                    result_type=LogSeen,
+                    id_reuse_policy=WorkflowIDReusePolicy.ALLOW_DUPLICATE,
+                    id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
+                    static_summary="Looks at the end of a server's log",
+                    execution_timeout=LOG_DEADLINE,
+                    task_timeout=_TASK_TIMEOUT,
+                    rpc_timeout=LOG_DEADLINE,
+                )
+        except (TimeoutError, RPCError, RuntimeError, WorkflowFailureError) as error:
+            log.warning("log_not_read", server=str(server), error=type(error).__name__)
+            raise DependencyUnavailable("The log cannot be looked at now: Temporal or a worker is away.") from None
+        if seen.away:
+            raise HubUnavailable("The log cannot be looked at now: JupyterHub does not answer.")
+        return seen.lines
 
     async def ping(self) -> None:
         """Raise if Temporal does not serve."""

@@ -86,6 +86,11 @@ def best_effort(summary: str) -> ActivityConfig:
     )
 
 
+def once(summary: str) -> ActivityConfig:
+    """A look for somebody who waits: one try."""
+    return ActivityConfig(summary=summary, schedule_to_close_timeout=timedelta(seconds=8), retry_policy=_ONCE)
+
+
 async def attempt(activity: MethodAsyncNoParam[Any, T], summary: str) -> T | None:
     """Execute an activity with best effort; None: it failed, which the log says."""
     try:

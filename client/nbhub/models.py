@@ -121,6 +121,12 @@ class Server(Versioned, frozen=True, kw_only=True):
     """None where it is shared with nobody."""
 
 
+class ServerLog(Model, frozen=True, kw_only=True):
+    """The end of what a running server has written."""
+
+    log: str
+
+
 class ServerShare(Model, frozen=True, kw_only=True):
     """The link that shares a server, and with whom it is shared, as last seen."""
 

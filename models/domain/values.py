@@ -19,6 +19,13 @@ class ServerStatus(StrEnum):
     STOPPING = "stopping"
 
 
+class LogSeen(Struct, frozen=True, kw_only=True):
+    """The last lines of a server's log, free of secrets, if it has one; `away`: those who know do not answer."""
+
+    lines: str | None = None
+    away: bool = False
+
+
 class Wish(StrEnum):
     """What the people who may decide want a server to be. `DELETED` is final."""
 

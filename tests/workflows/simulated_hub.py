@@ -170,6 +170,10 @@ class SimulatedHub:
         self._answer()
         return self.failures.get((server_id, generation))
 
+    async def log(self, server_id: str) -> str | None:
+        self._answer()
+        return "the last line" if server_id in self.living else None
+
     async def ending(self, server_id: str, generation: int) -> Failure | None:
         return await self.failure(server_id, generation)
 

@@ -10,7 +10,7 @@ from temporalio.client import Client
 
 from models.database.sql import row
 from models.database.transactions import Transaction
-from models.domain.errors import RecordMissing, StateConflict
+from models.domain.errors import HubUnavailable, RecordMissing, StateConflict
 from models.domain.settings import Settings
 from models.domain.values import OperationStatus, ServerStatus, Subject, Wish
 from models.ledger import operations
@@ -59,6 +59,17 @@ async def test_a_link_is_made_and_taken_back(scene: Scene, record: Record) -> No
     assert scene.hub.live_codes == set()
     await scene.at_rest(about)
     await record("server-unshare", workflow_id(about))
+
+
+async def test_a_log_is_read(scene: Scene, client: Client, settings: Settings, record: Record) -> None:
+    api = Workflows(client, settings)
+    assert await api.read_log(scene.server) is None
+    await scene.ended(await scene.wish(Wish.RUNNING))
+    assert await asyncio.gather(*(api.read_log(scene.server) for _ in range(3))) == ["the last line"] * 3
+    await record("server-log", f"server-log-{scene.server}")
+    scene.hub.away = True
+    with pytest.raises(HubUnavailable, match="JupyterHub does not answer"):
+        await api.read_log(scene.server)
 
 
 async def test_a_start_that_waits_keeps_nobody_in(scene: Scene) -> None:

@@ -8,7 +8,7 @@ from nbhub.asynchronous.lists import AsyncPages
 from nbhub.asynchronous.operations import AsyncDeletion, AsyncServerOperation, show
 from nbhub.asynchronous.records import AsyncDeletable
 from nbhub.asynchronous.templates import AsyncTemplates, template_fields
-from nbhub.models import Server, ServerShare, SharedServer, Template
+from nbhub.models import Server, ServerLog, ServerShare, SharedServer, Template
 
 
 class AsyncServers(AsyncDeletable[Server]):
@@ -69,6 +69,11 @@ class AsyncServers(AsyncDeletable[Server]):
         server = await self.find(reference)
         show(server.url)
         return server
+
+    async def log(self, reference: str | Server) -> str:
+        """The last lines that it has written, if it runs or is starting, without secrets."""
+        found = await self._transport.call("GET", self._path(await self._id_of(reference), "log"), ServerLog)
+        return found.log
 
     async def share(self, reference: str | Server, *, look: bool = False) -> ServerShare:
         """The link that shares it, made if it runs and there is none; with `look`, only what there is."""

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from nbhub.models import Server, ServerShare, SharedServer, Template
+from nbhub.models import Server, ServerLog, ServerShare, SharedServer, Template
 from nbhub.synchronous.lists import Pages
 from nbhub.synchronous.operations import Deletion, ServerOperation, show
 from nbhub.synchronous.records import Deletable
@@ -68,6 +68,11 @@ class Servers(Deletable[Server]):
         server = self.find(reference)
         show(server.url)
         return server
+
+    def log(self, reference: str | Server) -> str:
+        """The last lines that it has written, if it runs or is starting, without secrets."""
+        found = self._transport.call("GET", self._path(self._id_of(reference), "log"), ServerLog)
+        return found.log
 
     def share(self, reference: str | Server, *, look: bool = False) -> ServerShare:
         """The link that shares it, made if it runs and there is none; with `look`, only what there is."""

@@ -196,6 +196,16 @@ def test_what_lives_is_told_with_when_it_was_last_used(hub: HubUnderTest) -> Non
     hub.end(spec)
 
 
+def test_the_log_of_what_lives_is_told_and_of_nothing_else(hub: HubUnderTest) -> None:
+    spec = hub.spec()
+    assert hub.truth.get(f"log/{spec.server_id}").status_code == 404
+    hub.spawn(spec)
+    told = hub.truth.get(f"log/{spec.server_id}")
+    assert "is running at" in told.json()["log"]
+    hub.end(spec)
+    assert hub.truth.get(f"log/{spec.server_id}").status_code == 404
+
+
 def test_an_end_is_told_before_the_hub_has_noticed(hub: HubUnderTest) -> None:
     spec = hub.spec()
     hub.spawn(spec)

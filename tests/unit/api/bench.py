@@ -23,7 +23,7 @@ from api.http.services import Services
 from integrations.vault import Vault
 from models.database.engine import pool
 from models.database.sql import row, to_json
-from models.domain.errors import IdentityUnknown
+from models.domain.errors import HubUnavailable, IdentityUnknown
 from models.domain.ids import new_id
 from models.domain.profiles import load_profiles
 from models.domain.settings import Settings
@@ -73,6 +73,12 @@ class RecordedWakes:
         self.subjects: list[Subject] = []
         self.woken = asyncio.Event()
         self.away = False
+        self.logs: dict[UUID, str] = {}
+
+    async def read_log(self, server: UUID) -> str | None:
+        if self.away:
+            raise HubUnavailable("JupyterHub does not answer.")
+        return self.logs.get(server)
 
     async def wake(self, subject: Subject) -> bool:
         self.subjects.append(subject)

@@ -10,7 +10,7 @@ from models.database import lists
 from models.database.sql import row, rows
 from models.domain.values import Subject
 from models.records import server_settling, server_watch
-from tests.unit.api.bench import NOBODY, TEMPLATE, Api, Client, Json, problems, unique
+from tests.unit.api.bench import NOBODY, TEMPLATE, Api, Bench, Client, Json, problems, unique
 
 
 async def runs(server: Json, *, url: str | None = None) -> UUID:
@@ -244,6 +244,31 @@ async def test_a_page_is_told_since_when_a_server_runs_and_why_it_stopped(api: A
     (listed,) = await api.alice.got("/servers")
     assert listed == stops
     assert (await api.bob.get(path)).status_code == 404
+
+
+async def test_the_log_of_a_server_is_for_its_owner_and_admins_while_it_runs(bench: Bench) -> None:
+    api = bench.api()
+    server = await api.alice.server()
+    identity, path = UUID(server["_id"]), f"/servers/{server['_id']}/log"
+    bench.wakes.logs[identity] = "one\ntwo"
+    stopped = await api.alice.get(path)
+    assert (stopped.status_code, "last_error" in stopped.json()["error"]["hint"]) == (409, True)
+    await api.alice.put(f"/servers/{server['_id']}/start")
+    # One that does not come up is looked at most.
+    assert await api.alice.got(path) == await api.admin.got(path) == {"log": "one\ntwo"}
+    await server_settling.settle_running(identity, 1, 1)
+    assert await api.alice.got(path) == {"log": "one\ntwo"}
+    # With whom it is shared in JupyterHub may use it, and manages nothing.
+    guests = '{"users": ["' + api.bob.email + '"], "groups": []}'
+    await row("UPDATE server SET shared_with = :guests::jsonb WHERE id = :id", guests=guests, id=identity)
+    assert (await api.bob.get(path)).status_code == 404
+    assert (await api.nobody.get(path)).status_code == 401
+    bench.wakes.away = True
+    assert (await api.alice.get(path)).status_code == 503
+    bench.wakes.away = False
+    del bench.wakes.logs[identity]
+    missing = await api.alice.get(path)
+    assert (missing.status_code, missing.json()["error"]["code"]) == (404, "LOG_MISSING")
 
 
 async def test_the_use_of_a_server_changes_what_is_shown_and_no_version(api: Api) -> None:

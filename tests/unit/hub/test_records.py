@@ -14,7 +14,7 @@ import msgspec
 import pytest
 
 from hub import processes
-from hub.machine import LOG_BYTES, NO_LOG, Machine
+from hub.machine import LOG_BYTES, LOG_WITH_SECRETS, NO_LOG, Machine
 from hub.records import Failure, GenerationFenced, Record, Records, ServerBusy
 from tests.project import PROJECT
 
@@ -340,3 +340,20 @@ def test_a_process_is_more_than_its_number() -> None:
     # A zombie is dead.
     assert processes.identify(child.pid) is None
     child.wait()
+
+
+def test_the_log_of_a_living_server_is_shown_without_secrets(records: Records) -> None:
+    assert Machine(records).log(ID) is None
+    records.write(record(os.getpid()))
+    records.log_file(ID).write_text("x\n" * LOG_BYTES + f"serving\npassword=hunter2-of-alice\ntoken {'0f' * 16}\n")
+    shown = Machine(records).log(ID)
+    assert shown is not None
+    assert shown.endswith("serving\npassword=***\ntoken ***")
+    assert len(shown) <= LOG_BYTES
+    # What people's secrets are is not known here.
+    records.write(record(os.getpid(), secrets=True))
+    records.log_file(ID).write_text("the value of a secret")
+    assert Machine(records).log(ID) == LOG_WITH_SECRETS
+    # Of a process that is gone its end tells, see `ending`.
+    records.write(record(os.getpid(), process=gone()))
+    assert Machine(records).log(ID) is None

@@ -91,8 +91,8 @@ async def test_a_read_is_one_statement_and_nothing_else_is_sent(api: Api, monkey
         assert len(sent) > 1
 
 
-# They follow, carry files, or count what this process has.
-_NOT_HOT = {"followEvents", "followOperation", "readFile", "listFiles", "getUpload"}
+# They follow, carry files, count what this process has, or ask others.
+_NOT_HOT = {"followEvents", "followOperation", "getServerLog", "readFile", "listFiles", "getUpload"}
 
 
 def test_what_reads_depends_on_one_thing_alone(api: Api) -> None:
@@ -112,7 +112,14 @@ async def readable(api: Api) -> list[str]:
     for kind in ("datasets", "modules", "secret"):
         paths += [f"{of_kind[kind]}/access", f"{of_kind[kind]}/access/explain?email=bob@example.org"]
     paths += [f"{of_kind['groups']}/members", f"{of_kind['operations']}/results", f"{of_kind['operations']}/events"]
-    paths += ["/servers/shares", "/me", "/orgs", *WITHOUT_A_STATEMENT, "/whoami/jupyterhub"]
+    paths += [
+        f"{of_kind['servers']}/log",
+        "/servers/shares",
+        "/me",
+        "/orgs",
+        *WITHOUT_A_STATEMENT,
+        "/whoami/jupyterhub",
+    ]
     # What there is none of is asked for as well.
     paths += ["/volume/file?root=notebooks&path=x", "/volume/files?root=datasets", f"/volume/uploads/{NOBODY}"]
     asked = {path.partition("?")[0].strip("/") for path in paths}
