@@ -8,7 +8,7 @@ ARGS ?=
 export PATH := $(CURDIR)/.tools/bin:$(PATH)
 BIN := .venv/bin
 
-.PHONY: help setup packages demo up down test test-fast test-slow compose-test test-vault test-bodies audit lint types arch migrate migration openapi fuzz histories bench client
+.PHONY: help setup packages demo up down test test-fast test-slow compose-test test-vault test-bodies audit lint types arch migrate migration openapi api-lint fuzz histories bench client
 
 help: ## List the commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -76,6 +76,9 @@ migration: setup ## Write the migration that a change of tables.py needs (NAME=w
 
 openapi: setup ## Write docs/openapi.json
 	@$(BIN)/python -m api.document
+
+api-lint: setup ## Read docs/openapi.json with the tools that others read it with (Redocly, Spectral, generators)
+	@$(BIN)/python -m tests.api_lint
 
 fuzz: packages ## Compare the API with its document for as long as you like (ARGS="--max-time 600 --seed 7")
 	@SCHEMATHESIS_ARGS="$(or $(ARGS),--max-time 1800)" $(BIN)/pytest -q -s tests/integration/api/test_document.py

@@ -1,15 +1,16 @@
 """Signing in and out, and who one is."""
 
 import secrets
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 from uuid import UUID
 
 import msgspec
 from litestar import Controller, MediaType, Request, Response, get, post
 from litestar.di import NamedDependency
 from litestar.params import JSONBody, QueryParameter
+from msgspec import Meta
 
-from api.http.fields import EMAIL, AnswerBody, RequestBody
+from api.http.fields import EMAIL, AnswerBody, RequestBody, Url
 from api.http.operation_view import OperationView
 from api.http.policy import Policy, needs
 from api.http.rates import AUTH, limited
@@ -38,31 +39,49 @@ Address = Annotated[str, msgspec.Meta(min_length=1, max_length=2048)]
 class AuthorizeRequest(RequestBody, frozen=True, kw_only=True):
     """Where the browser is to come back to: one of the configured addresses."""
 
-    redirect_uri: Address | None = None
+    example: ClassVar[dict[str, Any]] = {"redirect_uri": "https://hub.example.org/signed-in"}
+
+    redirect_uri: (
+        Annotated[
+            Address,
+            Meta(
+                description="Where the browser comes back to with the code; absent: the first one that is configured."
+            ),
+        ]
+        | None
+    ) = None
 
 
 class AuthorizeAnswer(AnswerBody, frozen=True, kw_only=True):
     """Where the browser signs in."""
 
-    authorization_url: str = msgspec.field(name="authorizationUrl")
+    authorization_url: Annotated[Url, Meta(description="Where to send the browser.")] = msgspec.field(
+        name="authorizationUrl"
+    )
 
 
 class RefreshRequest(RequestBody, frozen=True, kw_only=True):
     """A refresh token."""
 
-    refresh_token: Token
+    example: ClassVar[dict[str, Any]] = {"refresh_token": "eyJhbGciOiJIUzI1NiJ9.e30.c2lnbmF0dXJl"}
+
+    refresh_token: Annotated[Token, Meta(description="The latest one of the session; it can be used once.")]
 
 
 class LogoutRequest(RequestBody, frozen=True, kw_only=True):
     """The id token of the session that ends, expired or not."""
 
-    id_token: Token
+    example: ClassVar[dict[str, Any]] = {"id_token": "eyJhbGciOiJSUzI1NiJ9.e30.c2lnbmF0dXJl"}
+
+    id_token: Annotated[Token, Meta(description="The `id_token` of the sign-in.")]
 
 
 class LogoutAnswer(AnswerBody, frozen=True, kw_only=True):
     """Where the browser signs out of the provider."""
 
-    logout_url: str = msgspec.field(name="logoutUrl")
+    logout_url: Annotated[
+        Url, Meta(description="Where to send the browser, so that the provider forgets the sign-in too.")
+    ] = msgspec.field(name="logoutUrl")
 
 
 class AuthController(Controller):
@@ -191,7 +210,9 @@ class AuthController(Controller):
         summary="Release an e-mail address",
     )
     async def release(
-        self, email: Annotated[str, QueryParameter(format=EMAIL)], write: NamedDependency[Write]
+        self,
+        email: Annotated[str, QueryParameter(format=EMAIL, description="The address to release.")],
+        write: NamedDependency[Write],
     ) -> Response[OperationView]:
         """Let another account sign in with an e-mail address, from now on. It inherits nothing of who had it.
 

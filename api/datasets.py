@@ -1,17 +1,18 @@
 """Datasets: directories that people share."""
 
+from typing import Annotated, Any, ClassVar
 from uuid import UUID
 
 import msgspec
 from litestar import Controller, Response, get, patch, post
 from litestar.di import NamedDependency
 from litestar.params import FromPath, JSONBody
-from msgspec import UNSET, UnsetType
+from msgspec import UNSET, Meta, UnsetType
 
 from api.http.answer import Answer
 from api.http.dependencies import OwnerQuery, new_owner, own_email
 from api.http.etag import VERSIONED
-from api.http.fields import AnswerBody, Description, Email, PathName, RequestBody, given
+from api.http.fields import AnswerBody, Description, Email, MayWrite, OwnerEmail, PathName, RecordId, RequestBody, given
 from api.http.pagination import Page, SearchQuery, SortQuery
 from api.http.policy import Policy, needs
 from api.http.write import Write
@@ -27,14 +28,18 @@ from models.records.datasets import KIND, DatasetRecord
 class DatasetCreate(RequestBody, frozen=True, kw_only=True):
     """A new dataset. `write_access` is what answers tell; here it says nothing."""
 
+    example: ClassVar[dict[str, Any]] = {"name": "climate-2026", "description": "Monthly means, 1950 to 2026."}
+
     name: PathName
     description: Description | None = None
-    owner: Email | None = None
-    write_access: bool | None = None
+    owner: Annotated[Email, Meta(description="E-mail of the owner: the caller, or anybody for an admin.")] | None = None
+    write_access: Annotated[bool, Meta(description="Accepted, and ignored.")] | None = None
 
 
 class DatasetUpdate(RequestBody, frozen=True, kw_only=True):
     """What changes; a field that is absent stays as it is."""
+
+    example: ClassVar[dict[str, Any]] = {"description": "Monthly means, 1950 to 2026, corrected."}
 
     name: PathName | UnsetType = UNSET
     description: Description | None | UnsetType = UNSET
@@ -43,11 +48,11 @@ class DatasetUpdate(RequestBody, frozen=True, kw_only=True):
 class DatasetView(AnswerBody, frozen=True, kw_only=True):
     """A dataset; `write_access` is the caller's own."""
 
-    id: UUID = msgspec.field(name="_id")
-    name: str
-    owner: str
-    write_access: bool
-    description: str | None = None
+    id: RecordId = msgspec.field(name="_id")
+    name: Annotated[str, Meta(description="By it servers show it: `/opt/datasets/<name>`.")]
+    owner: OwnerEmail
+    write_access: MayWrite
+    description: Annotated[str, Meta(description="What it is, in words.")] | None = None
 
 
 class DatasetsController(Controller):

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncGenerator
 from datetime import UTC, datetime
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 from uuid import UUID
 
 import msgspec
@@ -11,6 +11,7 @@ from litestar import Controller, Request, get
 from litestar.di import NamedDependency
 from litestar.response import ServerSentEvent
 from litestar.response.sse import ServerSentEventMessage
+from msgspec import Meta
 
 from api.http.authentication import token_expiry
 from api.http.event_streams import EVENTS, KEEP_ALIVE_SECONDS, LastEventId, Stream
@@ -37,39 +38,54 @@ may be."""
 class EventStep(AnswerBody, frozen=True, kw_only=True):
     """The step of an operation that has begun or ended."""
 
-    name: str
-    status: str
+    name: Annotated[str, Meta(description="Which one, for programs.")]
+    status: Annotated[str, Meta(description="How far it is: a status as an operation has it.")]
 
 
 class EventView(AnswerBody, frozen=True, kw_only=True):
     """What changed, and, of what is in lists, what a row of it shows. Everything else is to be read."""
 
-    kind: str
-    """`server`, `operation`, `dataset`, `module`, `secret` or `group`: also the name of the event."""
-    id: UUID = msgspec.field(name="_id")
-    change: Change
-    """`shared` and `taken_back`: with the caller, by name, by a group or by an organisation; of a group: membership."""
-    at: datetime
-    version: int | None = None
-    """What the `ETag` of the record begins with."""
-    status: str | None = None
-    """Of a server or an operation."""
-    action: str | None = None
-    """The `kind` of an operation, such as `server.start`."""
-    subject: UUID | None = None
-    """What an operation is about."""
-    subject_kind: str | None = None
-    code: str | None = None
-    """Why an operation failed, or a server stopped or did not start, unless somebody asked for that: the `code` of its
-    `error` or `last_error`. With `shared` and `taken_back` it is what a person may want to be notified of."""
+    kind: Annotated[
+        str,
+        Meta(
+            description="`server`, `operation`, `dataset`, `module`, `secret` or `group`: also the name of the event."
+        ),
+    ]
+    id: Annotated[UUID, Meta(description="Id of the record.")] = msgspec.field(name="_id")
+    change: Annotated[
+        Change,
+        Meta(
+            description="`shared` and `taken_back`: with the caller, by name, by a group or by an organisation; of a "
+            "group: membership."
+        ),
+    ]
+    at: Annotated[datetime, Meta(description="When that was.")]
+    version: Annotated[int | None, Meta(description="What the `ETag` of the record begins with.")] = None
+    status: Annotated[str | None, Meta(description="Of a server or an operation.")] = None
+    action: Annotated[str | None, Meta(description="The `kind` of an operation, such as `server.start`.")] = None
+    subject: Annotated[UUID | None, Meta(description="Id of what an operation is about.")] = None
+    subject_kind: Annotated[str | None, Meta(description="Kind of what an operation is about.")] = None
+    code: Annotated[
+        str | None,
+        Meta(
+            description="Why an operation failed, or a server stopped or did not start, unless somebody asked for "
+            "that: the `code` of its `error` or `last_error`. With `shared` and `taken_back` it is what a person may "
+            "want to be notified of."
+        ),
+    ] = None
     step: EventStep | None = None
 
 
 class ResetView(AnswerBody, frozen=True, kw_only=True):
     """What was before is not told: everything that the client shows is to be read anew."""
 
-    reason: Literal["began", "gap"]
-    """The stream began here, or what came after `Last-Event-ID` is not known any more, or is too much."""
+    reason: Annotated[
+        Literal["began", "gap"],
+        Meta(
+            description="The stream began here, or what came after `Last-Event-ID` is not known any more, or is too "
+            "much."
+        ),
+    ]
 
 
 class EventsController(Controller):

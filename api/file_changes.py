@@ -4,13 +4,14 @@ import asyncio
 import contextlib
 from collections.abc import Iterator
 from functools import partial
+from typing import Annotated, Any, ClassVar
 from uuid import UUID
 
 from litestar import Controller, Response, delete, post
 from litestar.di import NamedDependency
 from litestar.params import JSONBody
 from litestar.types import ControllerRouterHandler
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 from api.file_paths import (
     ClaimedMaker,
@@ -23,6 +24,7 @@ from api.file_paths import (
     require_directory,
     target_of_path,
 )
+from api.http.etag import TAGGED
 from api.http.fields import AnswerBody, RequestBody
 from api.http.policy import Policy, needs
 from api.http.services import Services
@@ -55,6 +57,8 @@ _PART = 8 * 2**20
 class MoveBody(RequestBody, frozen=True, kw_only=True):
     """What is to be renamed or moved, within one root and the directory of one record."""
 
+    example: ClassVar[dict[str, Any]] = {"root": "notebooks", "path": "reports/summary.md", "to": "reports/2026.md"}
+
     root: Root
     path: EntryPath
     to: EntryPath
@@ -63,20 +67,27 @@ class MoveBody(RequestBody, frozen=True, kw_only=True):
 class CopyBody(RequestBody, frozen=True, kw_only=True):
     """The file that is to be copied. `to_root` is that of the copy; absent: the same."""
 
+    example: ClassVar[dict[str, Any]] = {
+        "root": "notebooks",
+        "path": "reports/2026.md",
+        "to": "0199c2f8-11d0-7a55-9c1e-2b3a4c5d6e7f/2026.md",
+        "to_root": "datasets",
+    }
+
     root: Root
     path: EntryPath
     to: EntryPath
-    to_root: Root | None = None
+    to_root: Annotated[Root | None, Meta(description="That of the copy; absent: the same.")] = None
 
 
 class PlacedView(AnswerBody, frozen=True, kw_only=True):
     """A file or a directory at `path/name` below a root, where it is by now."""
 
-    name: str
-    path: str
+    name: Annotated[str, Meta(description="Its last component.")]
+    path: Annotated[str, Meta(description="The directory that it is in, relative to the root.")]
     root: Root
     type: EntryType
-    size: int | None = None
+    size: Annotated[int, Meta(description="Bytes; of a file.")] | None = None
 
 
 class Place(Struct, frozen=True, kw_only=True):
@@ -159,7 +170,7 @@ class FileChangesController(Controller):
 
     @post(
         "/copy",
-        opt=needs(Policy.RECORD),
+        opt=needs(Policy.RECORD) | TAGGED,
         status_code=200,
         operation_id="copyFile",
         summary="Copy a file",

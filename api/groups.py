@@ -7,11 +7,11 @@ import msgspec
 from litestar import Controller, Response, delete, get, patch, post
 from litestar.di import NamedDependency
 from litestar.params import FromPath, JSONBody, PathParameter, QueryParameter
-from msgspec import UNSET, UnsetType
+from msgspec import UNSET, Meta, UnsetType
 
 from api.http.answer import Answer
 from api.http.etag import VERSIONED
-from api.http.fields import EMAIL, AnswerBody, PathName, RequestBody
+from api.http.fields import EMAIL, AnswerBody, PathName, RecordId, RequestBody
 from api.http.operation_view import OperationView
 from api.http.pagination import Page, SearchQuery, SortQuery
 from api.http.policy import Policy, needs
@@ -28,6 +28,8 @@ from models.records.groups import KIND, GroupRecord
 class GroupBody(RequestBody, frozen=True, kw_only=True):
     """A group's name."""
 
+    example: ClassVar[dict[str, Any]] = {"name": "glaciers"}
+
     name: PathName
 
 
@@ -36,19 +38,27 @@ class MemberUpdate(RequestBody, frozen=True, kw_only=True):
     which only the member says."""
 
     schema_extra: ClassVar[dict[str, Any]] = {"minProperties": 1, "maxProperties": 1}
+    example: ClassVar[dict[str, Any]] = {"manager": True}
 
-    manager: bool | UnsetType = UNSET
-    shown: bool | UnsetType = UNSET
+    manager: Annotated[bool, Meta(description="Whether the member may change the group.")] | UnsetType = UNSET
+    shown: Annotated[bool, Meta(description="Whether the member's servers show the group's directory.")] | UnsetType = (
+        UNSET
+    )
 
 
 class GroupView(AnswerBody, frozen=True, kw_only=True):
     """A group; `manager` is the caller's own, and `shown` what the caller said about its directory in servers."""
 
-    id: UUID = msgspec.field(name="_id")
-    name: str
-    member: bool
-    manager: bool
-    shown: bool | None = None
+    id: RecordId = msgspec.field(name="_id")
+    name: Annotated[
+        str, Meta(description="Nobody else has it, in any case; servers show its directory as `/opt/groups/<name>`.")
+    ]
+    member: Annotated[bool, Meta(description="Whether the caller is in it.")]
+    manager: Annotated[bool, Meta(description="Whether the caller may change it.")]
+    shown: (
+        Annotated[bool, Meta(description="What the caller said about its directory in servers; absent: nothing.")]
+        | None
+    ) = None
 
 
 MemberEmail = Annotated[str, QueryParameter(name="memberEmail", format=EMAIL, description="E-mail of a person.")]

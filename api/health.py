@@ -56,23 +56,25 @@ class CheckFailed(Exception):
     """A check did not find what it looked for; the message is fit to be shown."""
 
 
-Status = Annotated[str, Meta(extra_json_schema={"enum": ["ok", "failed"]})]
+Status = Annotated[str, Meta(extra_json_schema={"enum": ["ok", "failed"]}, description="Whether all is well.")]
 
 
 class Check(AnswerBody, frozen=True, kw_only=True):
     """How one part is."""
 
     status: Status
-    latency_ms: float
-    error: str | None = None
+    latency_ms: Annotated[float, Meta(description="Milliseconds that it took to find out.")]
+    error: Annotated[str, Meta(description="What is wrong, in words.")] | None = None
 
 
 class Health(AnswerBody, frozen=True, kw_only=True):
     """`ok` when every check is, else `failed`."""
 
     status: Status
-    checks: dict[str, Check]
-    folders: dict[str, Check] | None = None
+    checks: Annotated[dict[str, Check], Meta(description="Each part on which the service depends, by its name.")]
+    folders: (
+        Annotated[dict[str, Check], Meta(description="The directories of the person that `email` names.")] | None
+    ) = None
 
 
 UNHEALTHY: Any = Health | ErrorEnvelope
@@ -82,9 +84,9 @@ UNHEALTHY: Any = Health | ErrorEnvelope
 class Version(AnswerBody, frozen=True, kw_only=True):
     """Which version of the service this is, from which commit, and of which API."""
 
-    version: str
-    api: str
-    commit: str | None = None
+    version: Annotated[str, Meta(description="Of the service.")]
+    api: Annotated[str, Meta(description="Of this document.")]
+    commit: Annotated[str, Meta(description="That the service was built of, where that is known.")] | None = None
 
 
 class HealthController(Controller):

@@ -1,7 +1,7 @@
 """Modules: software that Lmod loads in servers."""
 
 from collections.abc import Sequence
-from typing import Annotated
+from typing import Annotated, Any, ClassVar
 from uuid import UUID
 
 import msgspec
@@ -13,7 +13,7 @@ from msgspec import UNSET, Meta, UnsetType
 from api.http.answer import Answer
 from api.http.dependencies import OwnerQuery, new_owner, own_email
 from api.http.etag import VERSIONED
-from api.http.fields import AnswerBody, Description, Email, PathWord, RequestBody, given
+from api.http.fields import AnswerBody, Description, Email, MayWrite, OwnerEmail, PathWord, RecordId, RequestBody, given
 from api.http.pagination import Page, SearchQuery, SortQuery
 from api.http.policy import Policy, needs
 from api.http.write import Write
@@ -32,8 +32,8 @@ from models.records.modules import KIND, ModuleRecord
 class LuaCall(RequestBody, frozen=True, kw_only=True):
     """A call in a modulefile: a function that `GET /volume/lua` lists, and its arguments. `id` is needed."""
 
-    id: Annotated[str, Meta(max_length=64)] | None = None
-    arguments: list[str] | None = None
+    id: Annotated[Annotated[str, Meta(max_length=64)], Meta(description="Name of the function.")] | None = None
+    arguments: Annotated[list[str], Meta(description="What it is given, in order.")] | None = None
 
 
 LuaFile = Annotated[
@@ -44,36 +44,50 @@ LuaFile = Annotated[
 class ModuleCreate(RequestBody, frozen=True, kw_only=True):
     """A new module. `write_access` is what answers tell; here it says nothing."""
 
+    example: ClassVar[dict[str, Any]] = {
+        "name": "gcc",
+        "version": "13.2",
+        "description": "The GNU compilers.",
+        "luaModuleFile": [
+            {"id": "whatis", "arguments": ["Name: gcc"]},
+            {"id": "prepend_path", "arguments": ["PATH", "/opt/modules/binaries/gcc/bin"]},
+        ],
+    }
+
     name: PathWord
     version: PathWord
     description: Description | None = None
-    featured: bool | None = None
+    featured: Annotated[bool, Meta(description="Whether it is shown to everybody first.")] | None = None
     lua_module_file: LuaFile | None = msgspec.field(name="luaModuleFile", default=None)
-    owner: Email | None = None
-    write_access: bool | None = None
+    owner: Annotated[Email, Meta(description="E-mail of the owner: the caller, or anybody for an admin.")] | None = None
+    write_access: Annotated[bool, Meta(description="Accepted, and ignored.")] | None = None
 
 
 class ModuleUpdate(RequestBody, frozen=True, kw_only=True):
     """What changes; a field that is absent stays as it is."""
 
+    example: ClassVar[dict[str, Any]] = {"version": "13.3"}
+
     name: PathWord | UnsetType = UNSET
     version: PathWord | UnsetType = UNSET
     description: Description | None | UnsetType = UNSET
-    featured: bool | UnsetType = UNSET
+    featured: Annotated[bool, Meta(description="Whether it is shown to everybody first.")] | UnsetType = UNSET
     lua_module_file: LuaFile | UnsetType = msgspec.field(name="luaModuleFile", default=UNSET)
 
 
 class ModuleView(AnswerBody, frozen=True, kw_only=True):
     """A module; `write_access` is the caller's own."""
 
-    id: UUID = msgspec.field(name="_id")
-    name: str
-    version: str
-    featured: bool
-    lua_module_file: list[ModuleCall] = msgspec.field(name="luaModuleFile")
-    owner: str
-    write_access: bool
-    description: str | None = None
+    id: RecordId = msgspec.field(name="_id")
+    name: Annotated[str, Meta(description="What `module load` calls it.")]
+    version: Annotated[str, Meta(description="What follows its name after a `/`.")]
+    featured: Annotated[bool, Meta(description="Whether it is shown to everybody first.")]
+    lua_module_file: Annotated[list[ModuleCall], Meta(description="The calls of the modulefile, in order.")] = (
+        msgspec.field(name="luaModuleFile")
+    )
+    owner: OwnerEmail
+    write_access: MayWrite
+    description: Annotated[str, Meta(description="What it is, in words.")] | None = None
 
 
 class ModulesController(Controller):

@@ -9,7 +9,7 @@ from uuid import UUID
 import msgspec
 from litestar import Controller, Request, Response, get, post
 from litestar.di import NamedDependency
-from litestar.params import FromPath, FromQuery, QueryParameter
+from litestar.params import FromPath, QueryParameter
 from litestar.response import ServerSentEvent
 from litestar.response.sse import ServerSentEventMessage
 
@@ -17,7 +17,7 @@ from api.http.answer import Answer
 from api.http.authentication import token_expiry
 from api.http.dependencies import Read
 from api.http.etag import VERSIONED
-from api.http.event_streams import KEEP_ALIVE_SECONDS, LastEventId, Stream
+from api.http.event_streams import EVENTS, KEEP_ALIVE_SECONDS, LastEventId, Stream
 from api.http.operation_events import OperationEvents
 from api.http.operation_view import OperationView, view_of
 from api.http.pagination import Page, SortByAgeQuery
@@ -49,7 +49,7 @@ class OperationsController(Controller):
         subject: Annotated[
             str | None, QueryParameter(max_length=64, description="Id of the record it is about.")
         ] = None,
-        status: FromQuery[OperationStatus | None] = None,
+        status: Annotated[OperationStatus | None, QueryParameter(description="Only those in this state.")] = None,
         kind: Annotated[str | None, QueryParameter(max_length=64, description="For example `server.start`.")] = None,
         sort: SortByAgeQuery = SortByAge.NEWEST,
     ) -> Response[list[OperationView]]:
@@ -77,7 +77,7 @@ class OperationsController(Controller):
 
     @get(
         "/{id:str}/events",
-        opt=needs(Policy.RECORD),
+        opt=needs(Policy.RECORD) | {EVENTS: {"operation": OperationView, "outcome": OperationView}},
         operation_id="followOperation",
         summary="Follow an operation",
         media_type="text/event-stream",

@@ -2,13 +2,12 @@
 
 import re
 from pathlib import PurePosixPath
-from typing import Annotated, Any
-from uuid import UUID
+from typing import Annotated, Any, ClassVar
 
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
-from api.http.fields import AnswerBody, Description, Email, RequestBody, given
+from api.http.fields import AnswerBody, Description, Email, MayWrite, OwnerEmail, RecordId, RequestBody, given
 from integrations.containment import check_name
 from integrations.vault import DIRECTORY
 from models.domain.errors import ProblemDetail, RequestInvalid, printable
@@ -57,11 +56,18 @@ Value = Annotated[
 class SecretCreate(RequestBody, frozen=True, kw_only=True):
     """A new secret."""
 
+    example: ClassVar[dict[str, Any]] = {
+        "secretName": "WEATHER_TOKEN",
+        "type": "env_var",
+        "description": "For the weather service.",
+        "value": "not-a-real-token",
+    }
+
     name: SecretName = msgspec.field(name="secretName")
     type: SecretType
     description: Description | None = None
     mount_path: MountPath | UnsetType = UNSET
-    owner: Email | None = None
+    owner: Annotated[Email, Meta(description="E-mail of the owner: the caller, or anybody for an admin.")] | None = None
     value: Value | UnsetType = UNSET
 
     def __repr__(self) -> str:
@@ -70,6 +76,8 @@ class SecretCreate(RequestBody, frozen=True, kw_only=True):
 
 class SecretUpdate(RequestBody, frozen=True, kw_only=True):
     """What changes; a field that is absent stays as it is."""
+
+    example: ClassVar[dict[str, Any]] = {"value": "not-a-real-token-either"}
 
     name: SecretName | UnsetType = msgspec.field(name="secretName", default=UNSET)
     description: Description | None | UnsetType = UNSET
@@ -83,16 +91,18 @@ class SecretUpdate(RequestBody, frozen=True, kw_only=True):
 class SecretView(AnswerBody, frozen=True, kw_only=True):
     """A secret without its value. `version` is that of the value in Vault, absent while there is none."""
 
-    id: UUID = msgspec.field(name="_id")
-    name: str = msgspec.field(name="secretName")
+    id: RecordId = msgspec.field(name="_id")
+    name: Annotated[
+        str, Meta(description="Of an `env_var` the name of the variable, of a `file` that of the file.")
+    ] = msgspec.field(name="secretName")
     type: SecretType
-    engine: str
-    secret_path: str
-    owner: str
-    write_access: bool
-    mount_path: str
-    description: str | None = None
-    version: int | None = None
+    engine: Annotated[str, Meta(description="The secrets engine of Vault that has it.")]
+    secret_path: Annotated[str, Meta(description="Where it is in the engine.")]
+    owner: OwnerEmail
+    write_access: MayWrite
+    mount_path: Annotated[str, Meta(description="Where servers see it.")]
+    description: Annotated[str, Meta(description="What it is, in words.")] | None = None
+    version: Annotated[int, Meta(description="Of the value in Vault; absent while there is none.")] | None = None
 
 
 def view_of(secret: SecretRecord, caller: Caller, settings: Settings) -> SecretView:

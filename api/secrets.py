@@ -7,16 +7,17 @@ on with, overwritten or removed later.
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
+from typing import Annotated
 from uuid import UUID
 
 from litestar import Controller, Response, get, patch, post
 from litestar.di import NamedDependency
-from litestar.params import FromPath, FromQuery, JSONBody
+from litestar.params import FromPath, JSONBody, QueryParameter
 from msgspec import UNSET
 
 from api.http.answer import Answer
 from api.http.dependencies import OwnerQuery, Read, new_owner, own_email
-from api.http.etag import VERSIONED
+from api.http.etag import TAGGED, VERSIONED
 from api.http.pagination import Page, SearchQuery, SortQuery
 from api.http.policy import Policy, needs
 from api.http.services import Services
@@ -45,7 +46,7 @@ class SecretsController(Controller):
         self,
         page: NamedDependency[Page],
         owner: OwnerQuery = None,
-        type: FromQuery[str | None] = None,
+        type: Annotated[str | None, QueryParameter(description="Only those of this type.")] = None,
         name: SearchQuery = None,
         q: SearchQuery = None,
         sort: SortQuery = Sort.NEWEST,
@@ -59,7 +60,11 @@ class SecretsController(Controller):
         return page.answer(found, key=order.key_of, view=lambda one: view_of(one, page.caller, page.settings))
 
     @post(
-        "/secrets", opt=needs(Policy.SIGNED_IN), status_code=200, operation_id="createSecret", summary="Make a secret"
+        "/secrets",
+        opt=needs(Policy.SIGNED_IN) | TAGGED,
+        status_code=200,
+        operation_id="createSecret",
+        summary="Make a secret",
     )
     async def create(
         self, data: JSONBody[SecretCreate], write: NamedDependency[Write], services: NamedDependency[Services]

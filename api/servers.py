@@ -7,13 +7,13 @@ from uuid import UUID
 import msgspec
 from litestar import Controller, Response, delete, get, post, put
 from litestar.di import NamedDependency
-from litestar.params import FromPath, FromQuery, JSONBody, QueryParameter
+from litestar.params import FromPath, JSONBody, QueryParameter
 from msgspec import UNSET, Meta, UnsetType
 
 from api.http.answer import Answer
 from api.http.dependencies import OwnerQuery, Read, own_email, query_id
-from api.http.etag import VERSIONED
-from api.http.fields import EMAIL, AnswerBody
+from api.http.etag import TAGGED, VERSIONED
+from api.http.fields import EMAIL, AnswerBody, OwnerEmail, RecordId, Url
 from api.http.operation_view import OperationView
 from api.http.pagination import Page, SearchQuery, SortQuery
 from api.http.policy import Policy, needs
@@ -34,26 +34,35 @@ from models.records.servers import ServerRecord, ServerShown, Stop, TemplateData
 class LastErrorView(AnswerBody, frozen=True, kw_only=True):
     """Why the server is not running."""
 
-    code: str
-    message: str
-    at: datetime
-    hint: str | None = None
-    log: str | None = None
+    code: Annotated[str, Meta(description="Why, for programs.")]
+    message: Annotated[str, Meta(description="Why, in words.")]
+    at: Annotated[datetime, Meta(description="When that was.")]
+    hint: Annotated[str, Meta(description="What to do next.")] | None = None
+    log: Annotated[str, Meta(description="The last lines of the server's log, without secrets.")] | None = None
 
 
 class StoppedReasonView(AnswerBody, frozen=True, kw_only=True):
     """Why the server does not run any more. More reasons may be added."""
 
-    by: Literal["person", "system"]
-    reason: Stop
-    at: datetime
-    message: str
-    who: str | None = None
-    """The e-mail of whoever asked for it."""
-    exit_code: int | None = None
-    """Of the server's program. Above 128 it was killed, by the signal of the number that is left without 128."""
-    log_tail: str | None = None
-    """The last lines of its log, without secrets; `last_error` has more of them."""
+    by: Annotated[Literal["person", "system"], Meta(description="Whether somebody asked for it.")]
+    reason: Annotated[Stop, Meta(description="Why, for programs.")]
+    at: Annotated[datetime, Meta(description="When that was.")]
+    message: Annotated[str, Meta(description="Why, in words.")]
+    who: Annotated[str, Meta(description="The e-mail of whoever asked for it.")] | None = None
+    exit_code: (
+        Annotated[
+            int,
+            Meta(
+                description="Of the server's program. Above 128 it was killed, by the signal of the number that is "
+                "left without 128."
+            ),
+        ]
+        | None
+    ) = None
+    log_tail: (
+        Annotated[str, Meta(description="The last lines of its log, without secrets; `last_error` has more of them.")]
+        | None
+    ) = None
 
 
 class LogView(AnswerBody, frozen=True, kw_only=True):
@@ -65,57 +74,73 @@ class LogView(AnswerBody, frozen=True, kw_only=True):
 class SharedWithView(AnswerBody, frozen=True, kw_only=True):
     """With how many the server is shared in JupyterHub, as last seen."""
 
-    people: int
-    groups: int
+    people: Annotated[int, Meta(description="How many people have access.")]
+    groups: Annotated[int, Meta(description="How many groups have access.")]
 
 
 class ServerView(AnswerBody, frozen=True, kw_only=True):
     """A server. `operation` is the one in progress."""
 
-    id: UUID = msgspec.field(name="_id")
-    name: str
-    owner: str
+    id: RecordId = msgspec.field(name="_id")
+    name: Annotated[str, Meta(description="The name that it has in JupyterHub.")]
+    owner: OwnerEmail
     status: ServerStatus
-    template_id: UUID = msgspec.field(name="templateId")
+    template_id: Annotated[UUID, Meta(description="Id of the template that it was made from.")] = msgspec.field(
+        name="templateId"
+    )
     template_data: TemplateView = msgspec.field(name="templateData")
-    application_type: str = msgspec.field(name="applicationType")
-    url: str
-    created_at: datetime
-    operation: UUID | None = None
-    access_ends_at: datetime | None = None
-    """When the server is stopped because its owner lost access to something that it holds."""
+    application_type: Annotated[str, Meta(description="The application that it runs.")] = msgspec.field(
+        name="applicationType"
+    )
+    url: Annotated[Url, Meta(description="Where it is, or will be.")]
+    created_at: Annotated[datetime, Meta(description="When it was made.")]
+    operation: Annotated[UUID, Meta(description="Id of the operation that is in progress.")] | None = None
+    access_ends_at: (
+        Annotated[
+            datetime, Meta(description="When it is stopped because its owner lost access to something that it holds.")
+        ]
+        | None
+    ) = None
     last_error: LastErrorView | None = None
-    started_at: datetime | None = None
-    """Since when it runs as it is wished to."""
-    last_activity: datetime | None = None
-    """When somebody, or a kernel, was last seen to use it. It changes no version, as `If-Match` is about."""
+    started_at: Annotated[datetime, Meta(description="Since when it runs as it is wished to.")] | None = None
+    last_activity: (
+        Annotated[
+            datetime,
+            Meta(
+                description="When somebody, or a kernel, was last seen to use it. It changes no version, as `If-Match` "
+                "is about."
+            ),
+        ]
+        | None
+    ) = None
     stopped_reason: StoppedReasonView | None = None
-    shared_with: SharedWithView | None = None
-    """Absent where it is shared with nobody."""
+    shared_with: Annotated[
+        SharedWithView | None, Meta(description="With how many it is shared; absent: with nobody.")
+    ] = None
 
 
 class ShareView(msgspec.Struct, frozen=True, kw_only=True):
     """How a server is shared in JupyterHub, as last seen. Without a link, `reason` says why."""
 
-    url: str | None
-    users: list[str]
-    groups: list[str]
-    as_of: datetime | UnsetType = UNSET
-    expires_at: datetime | UnsetType = UNSET
-    reason: str | UnsetType = UNSET
+    url: Annotated[Url, Meta(description="The link by which others come in; null: there is none.")] | None
+    users: Annotated[list[str], Meta(description="JupyterHub's names of the people who have access.")]
+    groups: Annotated[list[str], Meta(description="JupyterHub's groups that have access.")]
+    as_of: Annotated[datetime, Meta(description="When that was seen.")] | UnsetType = UNSET
+    expires_at: Annotated[datetime, Meta(description="When the link ends.")] | UnsetType = UNSET
+    reason: Annotated[str, Meta(description="Why there is no link, in words.")] | UnsetType = UNSET
 
 
 class SharedServerView(AnswerBody, frozen=True, kw_only=True):
     """A server that has a link or is shared in JupyterHub, as last seen."""
 
-    id: UUID = msgspec.field(name="_id")
-    name: str
-    owner: str
-    users: list[str]
-    groups: list[str]
-    as_of: datetime | None = None
-    url: str | None = None
-    expires_at: datetime | None = None
+    id: RecordId = msgspec.field(name="_id")
+    name: Annotated[str, Meta(description="The name that it has in JupyterHub.")]
+    owner: OwnerEmail
+    users: Annotated[list[str], Meta(description="JupyterHub's names of the people who have access.")]
+    groups: Annotated[list[str], Meta(description="JupyterHub's groups that have access.")]
+    as_of: Annotated[datetime, Meta(description="When that was seen.")] | None = None
+    url: Annotated[Url, Meta(description="The link by which others come in.")] | None = None
+    expires_at: Annotated[datetime, Meta(description="When the link ends.")] | None = None
 
 
 GuestQuery = Annotated[
@@ -135,9 +160,11 @@ class ServersController(Controller):
         self,
         page: NamedDependency[Page],
         owner: OwnerQuery = None,
-        type: FromQuery[str | None] = None,
-        name: FromQuery[str | None] = None,
-        status: FromQuery[ServerStatus | None] = None,
+        type: Annotated[str | None, QueryParameter(description="Only those whose template is of this type.")] = None,
+        name: Annotated[
+            str | None, QueryParameter(description="A part of the server's or the template's name, in any case.")
+        ] = None,
+        status: Annotated[ServerStatus | None, QueryParameter(description="Only those in this state.")] = None,
         q: SearchQuery = None,
         sort: SortQuery = Sort.NEWEST,
     ) -> Response[list[ServerView]]:
@@ -155,7 +182,7 @@ class ServersController(Controller):
         return page.answer(found, key=order.key_of, view=lambda one: _view(one, page.settings))
 
     @post(
-        opt=needs(Policy.SIGNED_IN),
+        opt=needs(Policy.SIGNED_IN) | TAGGED,
         status_code=200,
         operation_id="createServer",
         summary="Make a server and its template",
@@ -171,7 +198,7 @@ class ServersController(Controller):
             await _answer_made(write, identity, services.settings)
         return write.answer
 
-    @put(opt=needs(Policy.RECORD), operation_id="launchServer", summary="Make a server from a template")
+    @put(opt=needs(Policy.RECORD) | TAGGED, operation_id="launchServer", summary="Make a server from a template")
     async def launch(
         self, template: TemplateId, write: NamedDependency[Write], settings: NamedDependency[Settings]
     ) -> Response[ServerView]:
@@ -288,7 +315,10 @@ class ServersController(Controller):
         summary="Ask for the link that shares a server",
     )
     async def share(
-        self, id: FromPath[UUID], write: NamedDependency[Write], look: FromQuery[bool] = False
+        self,
+        id: FromPath[UUID],
+        write: NamedDependency[Write],
+        look: Annotated[bool, QueryParameter(description="Only look: no link is made.")] = False,
     ) -> ShareView:
         """The link that shares the server in JupyterHub, and with whom it is shared, as last seen.
 

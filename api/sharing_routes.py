@@ -64,11 +64,22 @@ class RevokeBody(RequestBody, frozen=True, kw_only=True):
     schema_extra: ClassVar[dict[str, Any]] = {
         "not": {"properties": {"userArray": _NOBODY, "groupArray": _NOBODY, "orgArray": _NOBODY}}
     }
+    example: ClassVar[dict[str, Any]] = {
+        "relation": "read",
+        "userArray": ["bob@example.org"],
+        "groupArray": ["glaciers"],
+    }
 
     relation: Relation
-    user_array: Emails | PersonEmail | None = msgspec.field(name="userArray", default=None)
-    group_array: GroupNames | PrincipalName | None = msgspec.field(name="groupArray", default=None)
-    org_array: OrgNames | PrincipalName | None = msgspec.field(name="orgArray", default=None)
+    user_array: Annotated[Emails | PersonEmail | None, Meta(description="E-mails of people.")] = msgspec.field(
+        name="userArray", default=None
+    )
+    group_array: Annotated[GroupNames | PrincipalName | None, Meta(description="Ids or names of groups.")] = (
+        msgspec.field(name="groupArray", default=None)
+    )
+    org_array: Annotated[OrgNames | PrincipalName | None, Meta(description="Names of organisations.")] = msgspec.field(
+        name="orgArray", default=None
+    )
 
     def level(self) -> Level:
         """The level that `relation` names; raises `RequestInvalid`."""
@@ -89,16 +100,23 @@ class RevokeBody(RequestBody, frozen=True, kw_only=True):
 class ShareBody(RevokeBody, frozen=True, kw_only=True):
     """To whom access is given, and until when."""
 
+    example: ClassVar[dict[str, Any]] = {
+        "relation": "read",
+        "userArray": ["bob@example.org"],
+        "groupArray": ["glaciers"],
+        "expires_at": "2099-12-31T12:00:00Z",
+    }
+
     expires_at: Annotated[datetime, Meta(tz=True, description="When the access ends by itself.")] | None = None
 
 
 class AccessView(AnswerBody, frozen=True, kw_only=True):
     """One principal's access; a group has its id beside its name."""
 
-    access: Access
-    entity: str
-    type: PrincipalType
-    id: UUID | None = msgspec.field(name="_id", default=None)
+    access: Annotated[Access, Meta(description="How far it goes.")]
+    entity: Annotated[str, Meta(description="E-mail of the person, or name of the group or organisation.")]
+    type: Annotated[PrincipalType, Meta(description="What the entity is.")]
+    id: Annotated[UUID, Meta(description="Id of the group.")] | None = msgspec.field(name="_id", default=None)
     expires_at: Annotated[
         datetime | None, Meta(description="When it ends by itself; a lower one may go on. Absent: it does not.")
     ] = None
@@ -111,18 +129,20 @@ class WayView(AnswerBody, frozen=True, kw_only=True):
     """One way in which a person has access. A group that one is not in and an organisation are named only to that
     person and to admins."""
 
-    type: PrincipalType
-    access: Access
-    entity: str | None = None
-    expires_at: datetime | None = None
+    type: Annotated[PrincipalType, Meta(description="By what.")]
+    access: Annotated[Access, Meta(description="How far it goes.")]
+    entity: Annotated[str, Meta(description="E-mail of the person, or name of the group or organisation.")] | None = (
+        None
+    )
+    expires_at: Annotated[datetime, Meta(description="When it ends.")] | None = None
 
 
 class ExplanationView(AnswerBody, frozen=True, kw_only=True):
     """A person's access and every way to it. Without any, `access` is absent."""
 
-    email: str
-    via: list[WayView]
-    access: Access | None = None
+    email: Annotated[str, Meta(description="Whose access it is.")]
+    via: Annotated[list[WayView], Meta(description="Every way, the person's own first.")]
+    access: Annotated[Access, Meta(description="The highest of them.")] | None = None
 
 
 def sharing_routes(kind: str, path: str, *, share_at: str = "") -> list[HTTPRouteHandler]:

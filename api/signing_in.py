@@ -2,7 +2,7 @@
 
 import re
 from datetime import UTC, datetime, timedelta
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 from urllib.parse import urlsplit
 
 import msgspec
@@ -10,6 +10,7 @@ import structlog
 from cryptography.fernet import Fernet
 from litestar import Request
 from litestar.datastructures import Cookie
+from msgspec import Meta
 
 from api.http.authentication import identity_of, says_all
 from api.http.fields import AnswerBody, RequestBody
@@ -35,20 +36,24 @@ LOGIN, BROWSER = "nbhub_login", "nbhub_browser"
 class TokenRequest(RequestBody, frozen=True, kw_only=True):
     """What the provider sent the browser back with."""
 
-    code: Token
-    state: Token | None = None
+    example: ClassVar[dict[str, Any]] = {"code": "8f2d61c4-code-of-the-provider", "state": "Zk3QyVbR0w"}
+
+    code: Annotated[Token, Meta(description="The `code` of the address to which the provider sent the browser back.")]
+    state: Annotated[Token, Meta(description="The `state` of the same address.")] | None = None
 
 
 class TokenView(AnswerBody, frozen=True, kw_only=True):
     """Tokens. `expires_at` is in seconds since 1970, `expires_in` in seconds from now."""
 
-    access_token: str
-    expires_at: int
-    expires_in: int
-    id_token: str
-    scope: str
-    token_type: str
-    refresh_token: str | None = None
+    access_token: Annotated[str, Meta(description="What requests show: `Authorization: Bearer …`.")]
+    expires_at: Annotated[int, Meta(description="When the access token ends, in seconds since 1970.")]
+    expires_in: Annotated[int, Meta(description="Seconds until the access token ends.")]
+    id_token: Annotated[str, Meta(description="Says who signed in; for `POST /auth/logout`.")]
+    scope: Annotated[str, Meta(description="What the provider granted, with spaces between.")]
+    token_type: Annotated[str, Meta(description="`Bearer`.")]
+    refresh_token: (
+        Annotated[str, Meta(description="For `POST /auth/refresh`; absent where the provider gives none.")] | None
+    ) = None
 
 
 def cookie_name(settings: Settings, name: str) -> str:

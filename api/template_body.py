@@ -1,6 +1,6 @@
 """What clients send and see of templates, and the checks that need the configuration or other records."""
 
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 from uuid import UUID
 
 import msgspec
@@ -36,64 +36,106 @@ FEATURED = "featured"
 class TemplateCreate(RequestBody, frozen=True, kw_only=True):
     """The settings from which servers are made."""
 
+    example: ClassVar[dict[str, Any]] = {
+        "name": "Climate lab",
+        "description": "JupyterLab with the climate data.",
+        "type": "user",
+        "applicationType": "jupyterlab",
+        "hardware": "cpuSmall",
+        "public": True,
+        "datasets": ["0199c2f8-11d0-7a55-9c1e-2b3a4c5d6e7f"],
+        "tags": ["climate"],
+    }
+
     name: Name
     description: Description
-    type: Word
-    application_type: Word = msgspec.field(name="applicationType")
-    hardware: Word
-    public: bool
-    featured_image: Line | None = msgspec.field(name="featuredImage", default=None)
-    file_path: PathInServer | None = msgspec.field(name="filePath", default=None)
-    datasets: DatasetIds | None = None
-    modules: ModuleIds | None = None
-    secrets: SecretIds | None = None
-    tags: Tags | None = None
+    type: Annotated[
+        Word,
+        Meta(description="What pages sort it by; `featured`, `quick-launch` and `user` have a meaning to the web UI."),
+    ]
+    application_type: Annotated[Word, Meta(description="An application type that `GET /applications` lists.")] = (
+        msgspec.field(name="applicationType")
+    )
+    hardware: Annotated[Word, Meta(description="A hardware option that `GET /hardware` lists.")]
+    public: Annotated[bool, Meta(description="Whether everybody may use it.")]
+    featured_image: Annotated[Line, Meta(description="The picture to show for it.")] | None = msgspec.field(
+        name="featuredImage", default=None
+    )
+    file_path: (
+        Annotated[PathInServer, Meta(description="What the application opens, where it has to open something.")] | None
+    ) = msgspec.field(name="filePath", default=None)
+    datasets: (
+        Annotated[DatasetIds, Meta(description="Datasets that servers have, which the creator may use.")] | None
+    ) = None
+    modules: Annotated[ModuleIds, Meta(description="Modules that servers load, in this order.")] | None = None
+    secrets: Annotated[SecretIds, Meta(description="Secrets that servers get.")] | None = None
+    tags: Annotated[Tags, Meta(description="Words to find it by.")] | None = None
 
 
 class TemplateUpdate(RequestBody, frozen=True, kw_only=True):
     """What changes; a field that is absent stays as it is."""
 
+    example: ClassVar[dict[str, Any]] = {"name": "Climate lab 2026", "tags": ["climate", "teaching"]}
+
     name: Name | UnsetType = UNSET
     description: Description | UnsetType = UNSET
-    application_type: Word | UnsetType = msgspec.field(name="applicationType", default=UNSET)
-    hardware: Word | UnsetType = UNSET
-    public: bool | UnsetType = UNSET
-    creator: Email | UnsetType = UNSET
-    featured_image: Line | None | UnsetType = msgspec.field(name="featuredImage", default=UNSET)
-    file_path: PathInServer | None | UnsetType = msgspec.field(name="filePath", default=UNSET)
-    datasets: DatasetIds | UnsetType = UNSET
-    modules: ModuleIds | UnsetType = UNSET
-    secrets: SecretIds | UnsetType = UNSET
-    tags: Tags | UnsetType = UNSET
+    application_type: (
+        Annotated[Word, Meta(description="An application type that `GET /applications` lists.")] | UnsetType
+    ) = msgspec.field(name="applicationType", default=UNSET)
+    hardware: Annotated[Word, Meta(description="A hardware option that `GET /hardware` lists.")] | UnsetType = UNSET
+    public: Annotated[bool, Meta(description="Whether everybody may use it.")] | UnsetType = UNSET
+    creator: (
+        Annotated[Email, Meta(description="E-mail of whoever is to have it; only admins give it away.")] | UnsetType
+    ) = UNSET
+    featured_image: Annotated[Line, Meta(description="The picture to show for it; null: none.")] | None | UnsetType = (
+        msgspec.field(name="featuredImage", default=UNSET)
+    )
+    file_path: (
+        Annotated[PathInServer, Meta(description="What the application opens; null: nothing.")] | None | UnsetType
+    ) = msgspec.field(name="filePath", default=UNSET)
+    datasets: (
+        Annotated[DatasetIds, Meta(description="Datasets that servers have, which the creator may use.")] | UnsetType
+    ) = UNSET
+    modules: Annotated[ModuleIds, Meta(description="Modules that servers load, in this order.")] | UnsetType = UNSET
+    secrets: Annotated[SecretIds, Meta(description="Secrets that servers get.")] | UnsetType = UNSET
+    tags: Annotated[Tags, Meta(description="Words to find it by.")] | UnsetType = UNSET
 
 
 class TemplateView(AnswerBody, frozen=True, kw_only=True):
     """A template."""
 
-    id: str = msgspec.field(name="_id")
-    name: str
-    description: str
-    type: str
-    application_type: str = msgspec.field(name="applicationType")
-    hardware: str
-    public: bool
-    creator: str
-    server_name: str = msgspec.field(name="serverName")
-    timestamp: Annotated[str, Meta(extra_json_schema={"format": "date-time"})]
-    datasets: list[str]
-    modules: list[str]
-    secrets: list[str]
-    tags: list[str]
-    featured_image: str | None = msgspec.field(name="featuredImage", default=None)
-    file_path: str | None = msgspec.field(name="filePath", default=None)
+    id: Annotated[str, Meta(description="Id of the template.")] = msgspec.field(name="_id")
+    name: Annotated[str, Meta(description="What people call it.")]
+    description: Annotated[str, Meta(description="What it is, in words.")]
+    type: Annotated[str, Meta(description="What pages sort it by.")]
+    application_type: Annotated[str, Meta(description="The application that servers run.")] = msgspec.field(
+        name="applicationType"
+    )
+    hardware: Annotated[str, Meta(description="What servers run on.")]
+    public: Annotated[bool, Meta(description="Whether everybody may use it.")]
+    creator: Annotated[str, Meta(description="E-mail of whoever has it.")]
+    server_name: Annotated[str, Meta(description="How the names of its servers begin.")] = msgspec.field(
+        name="serverName"
+    )
+    timestamp: Annotated[str, Meta(extra_json_schema={"format": "date-time"}, description="When it was made.")]
+    datasets: Annotated[list[str], Meta(description="Ids of datasets that servers have.")]
+    modules: Annotated[list[str], Meta(description="Ids of modules that servers load, in this order.")]
+    secrets: Annotated[list[str], Meta(description="Ids of secrets that servers get.")]
+    tags: Annotated[list[str], Meta(description="Words to find it by.")]
+    featured_image: Annotated[str, Meta(description="The picture to show for it.")] | None = msgspec.field(
+        name="featuredImage", default=None
+    )
+    file_path: Annotated[str, Meta(description="What the application opens.")] | None = msgspec.field(
+        name="filePath", default=None
+    )
 
 
 class TagView(AnswerBody, frozen=True, kw_only=True):
     """A tag and the number of templates that have it."""
 
-    id: str = msgspec.field(name="_id")
-    name: str
-    count: int
+    id: Annotated[str, Meta(description="The tag.")] = msgspec.field(name="_id")
+    name: Annotated[str, Meta(description="The tag.")]
+    count: Annotated[int, Meta(description="How many templates have it, of those that the caller sees.")]
 
 
 def view_of(data: TemplateData) -> TemplateView:

@@ -6,11 +6,11 @@ from uuid import UUID
 import msgspec
 from litestar import Controller, Response, delete, get, patch, post
 from litestar.di import NamedDependency
-from litestar.params import FromQuery, JSONBody, QueryParameter
+from litestar.params import JSONBody, QueryParameter
 
 from api.http.answer import Answer
 from api.http.dependencies import person_of, query_id
-from api.http.etag import VERSIONED
+from api.http.etag import TAGGED, VERSIONED
 from api.http.fields import EMAIL
 from api.http.pagination import Page, SearchQuery, SortQuery
 from api.http.policy import Policy, needs
@@ -47,7 +47,7 @@ class TemplatesController(Controller):
 
     @post(
         "/template",
-        opt=needs(Policy.SIGNED_IN),
+        opt=needs(Policy.SIGNED_IN) | TAGGED,
         status_code=200,
         operation_id="createTemplate",
         summary="Make a template",
@@ -132,7 +132,7 @@ class TemplatesController(Controller):
     async def index(
         self,
         page: NamedDependency[Page],
-        type: FromQuery[str | None] = None,
+        type: Annotated[str | None, QueryParameter(description="Only those of this type.")] = None,
         email: CreatorQuery = None,
         tag: TagQuery = None,
         q: SearchQuery = None,
@@ -149,7 +149,7 @@ class TemplatesController(Controller):
     async def tags_by_frequency(
         self,
         caller: NamedDependency[Caller],
-        type: FromQuery[str | None] = None,
+        type: Annotated[str | None, QueryParameter(description="Only those of this type.")] = None,
         email: CreatorQuery = None,
     ) -> list[TagView]:
         """Tags of the templates that the caller sees, the most frequent first, then by name."""

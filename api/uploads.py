@@ -9,7 +9,7 @@ import contextlib
 import hashlib
 from collections.abc import Iterator
 from datetime import datetime, timedelta
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 from uuid import UUID
 
 import msgspec
@@ -54,21 +54,23 @@ LARGEST_UPLOAD = 2**62
 class UploadCreate(RequestBody, frozen=True, kw_only=True):
     """A file that is to come in parts. `size` is how many bytes it will have, if that is known."""
 
+    example: ClassVar[dict[str, Any]] = {"root": "notebooks", "path": "data/means.nc", "size": 734003200}
+
     root: Root
     path: EntryPath
-    size: Annotated[int, Meta(ge=0)] | None = None
+    size: Annotated[int, Meta(ge=0, description="How many bytes it will have.")] | None = None
 
 
 class UploadView(AnswerBody, frozen=True, kw_only=True):
     """A file that comes in parts: `offset` bytes of it are here. It is given up at `expires_at`, unless `complete`."""
 
-    id: UUID = msgspec.field(name="_id")
+    id: Annotated[UUID, Meta(description="Id of the upload.")] = msgspec.field(name="_id")
     root: Root
-    path: str
-    offset: int
-    complete: bool
-    expires_at: datetime
-    size: int | None = None
+    path: Annotated[str, Meta(description="Of the file, relative to the root.")]
+    offset: Annotated[int, Meta(description="How many bytes are here: where the next part begins.")]
+    complete: Annotated[bool, Meta(description="Whether the file is in its place.")]
+    expires_at: Annotated[datetime, Meta(description="When it is given up, unless it is complete.")]
+    size: Annotated[int, Meta(description="How many bytes it will have, if that was said.")] | None = None
 
 
 class OffsetMismatch(StateConflict):

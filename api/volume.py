@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Callable
 from datetime import datetime
 from email.utils import formatdate
 from functools import partial
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, ClassVar, TypeVar
 from urllib.parse import quote
 from uuid import UUID
 
@@ -81,10 +81,18 @@ Text = Annotated[str, Meta(description="What is in the file. Absent: nothing. No
 class FileCreate(RequestBody, frozen=True, kw_only=True):
     """A file or directory to make. The schema requires no field, as ever; `root`, `name` and `type` are needed."""
 
-    root: Annotated[Root, Meta(description="Needed.")] | None = None
+    example: ClassVar[dict[str, Any]] = {
+        "root": "notebooks",
+        "path": "reports",
+        "name": "summary.md",
+        "type": "file",
+        "content": "# Summary",
+    }
+
+    root: Annotated[Root | None, Meta(description="Where to make it; needed.")] = None
     path: FilePath | None = None
     name: FileName | None = None
-    type: Annotated[EntryType, Meta(description="Needed.")] | None = None
+    type: Annotated[EntryType | None, Meta(description="What to make; needed.")] = None
     content: Text | None = None
 
 
@@ -94,24 +102,24 @@ class EntryView(AnswerBody, frozen=True, kw_only=True):
     `size` is a file's, in bytes. Both it and `modified_at` are absent of what went while one looked.
     """
 
-    name: str
-    path: str
+    name: Annotated[str, Meta(description="Its last component.")]
+    path: Annotated[str, Meta(description="The directory that it is in, relative to the root.")]
     root: Root
     type: EntryType
-    title: str | None = None
-    size: int | None = None
-    modified_at: datetime | None = None
+    title: Annotated[str, Meta(description="The name of the record whose directory it is.")] | None = None
+    size: Annotated[int, Meta(description="Bytes; of a file.")] | None = None
+    modified_at: Annotated[datetime, Meta(description="When it was last changed.")] | None = None
 
 
 class FileView(AnswerBody, frozen=True, kw_only=True):
     """What was made."""
 
-    name: str
-    path: str
+    name: Annotated[str, Meta(description="Its last component.")]
+    path: Annotated[str, Meta(description="The directory that it is in, relative to the root.")]
     root: Root
     type: EntryType
-    content: str | None = None
-    size: int | None = None
+    content: Annotated[str, Meta(description="What was written.")] | None = None
+    size: Annotated[int, Meta(description="Bytes; of a file.")] | None = None
 
 
 class NewFile(Struct, frozen=True, kw_only=True):

@@ -35,7 +35,7 @@ def cache() -> Path:
 async def node_modules(progress: Progress) -> Path:
     """The directory that holds the packages of `stack/oidc`, as its lock file has them."""
     what = "JupyterHub's proxy and the development sign-in provider (about 14 MB)"
-    return await _installed(PROJECT / "stack" / "oidc", "node", what, progress)
+    return await installed(PROJECT / "stack" / "oidc", "node", what, progress)
 
 
 async def page(progress: Progress) -> Path:
@@ -44,7 +44,7 @@ async def page(progress: Progress) -> Path:
     target = cache() / f"page-{_digest_of(files)}"
     async with only_one(target.name):
         if not target.is_dir():
-            packages = await _installed(
+            packages = await installed(
                 PROJECT / "ui", "page-builder", "what the page is built with (about 60 MB)", progress
             )
             modules = packages / "node_modules"
@@ -89,7 +89,7 @@ def _digest_of(files: Iterable[Path]) -> str:
 async def page_tools(progress: Progress) -> Path:
     """The directory of the packages that the page is built, checked and tested with."""
     what = "what the page is checked with (about 130 MB)"
-    return await _installed(PROJECT / "ui", "page-tools", what, progress, development=True) / "node_modules"
+    return await installed(PROJECT / "ui", "page-tools", what, progress, development=True) / "node_modules"
 
 
 async def check_page(progress: Progress) -> None:
@@ -123,7 +123,7 @@ def _copy(file: Path, to: Path) -> None:
     shutil.copy(file, copy)
 
 
-async def _installed(source: Path, name: str, what: str, progress: Progress, *, development: bool = False) -> Path:
+async def installed(source: Path, name: str, what: str, progress: Progress, *, development: bool = False) -> Path:
     """The directory that holds the packages of the lock file in `source`, in `node_modules`."""
     digest = hashlib.sha256((source / "package-lock.json").read_bytes()).hexdigest()[:16]
     target = cache() / f"{name}-{digest}"

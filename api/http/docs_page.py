@@ -27,7 +27,7 @@ const make = (tag, text, ...children) => {
 }
 const table = (head, rows) => make('table', '', make('tr', '', ...head.map(h => make('th', h))),
   ...rows.map(cells => make('tr', '', ...cells.map(c => make('td', c)))))
-let components = {}
+let components = {}, responses = {}
 const named = schema => schema?.$ref ? schema.$ref.split('/').pop() : null
 const resolve = schema => schema?.$ref ? components[named(schema)] ?? {} : schema ?? {}
 function kind(schema) {
@@ -58,7 +58,8 @@ function operation(path, method, op) {
     op.parameters.map(p => [p.name + (p.required ? ' *' : ''), p.in, kind(p.schema), p.description ?? ''])))
   if (op.requestBody) node.append(make('h4', 'Body: ' + kind(content(op.requestBody))), fields(content(op.requestBody)))
   node.append(make('h4', 'Answers'))
-  for (const [status, answer] of Object.entries(op.responses)) {
+  for (const [status, given] of Object.entries(op.responses)) {
+    const answer = given.$ref ? responses[named(given)] : given
     const schema = content(answer)
     node.append(make('p', status + ' ' + (answer.description ?? '') + (schema ? ' \\u2014 ' + kind(schema) : '')))
     if (schema && status < 300) node.append(fields(schema))
@@ -66,7 +67,7 @@ function operation(path, method, op) {
   return node
 }
 fetch('/schema/openapi.json').then(answer => answer.json()).then(api => {
-  components = api.components.schemas
+  ({ schemas: components, responses } = api.components)
   const groups = {}
   for (const [path, item] of Object.entries(api.paths))
     for (const [method, op] of Object.entries(item))

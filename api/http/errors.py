@@ -7,7 +7,7 @@ nobody expected is logged with its traceback and told to the caller without any 
 """
 
 import math
-from typing import Any
+from typing import Annotated, Any
 
 import asyncpg
 import msgspec
@@ -15,7 +15,7 @@ import structlog
 from litestar import Request, Response
 from litestar.exceptions import HTTPException, NotAuthorizedException, ValidationException
 from litestar.types import ExceptionHandlersMap
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 from models.database.engine import CONNECTION_PROBLEMS, DATABASE_ERRORS
 from models.domain.errors import (
@@ -39,21 +39,24 @@ log = structlog.get_logger(__name__)
 class ErrorDetail(Struct, frozen=True, kw_only=True):
     """One problem of a request."""
 
-    path: str
-    code: str
-    message: str
-    info: dict[str, Any] = {}
+    path: Annotated[str, Meta(description="The field, as a JSON pointer, or the name of the parameter.")]
+    code: Annotated[str, Meta(description="Which rule it breaks, for programs.")]
+    message: Annotated[str, Meta(description="What is wrong with it, in words.")]
+    info: Annotated[dict[str, Any], Meta(description="More about it, such as the bound that it exceeds.")] = {}
 
 
 class ErrorBody(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What went wrong, for people (`message`) and for programs (`code`)."""
 
-    statusCode: int  # noqa: N815 - LoopBack's name on the wire
-    name: str
-    message: str
-    code: str
-    hint: str | None = None
-    details: list[ErrorDetail] | None = None
+    statusCode: Annotated[int, Meta(description="The status of the answer.")]  # noqa: N815 - LoopBack's name on the wire
+    name: Annotated[str, Meta(description="The kind of refusal.")]
+    message: Annotated[str, Meta(description="What went wrong, in words.")]
+    code: Annotated[str, Meta(description="What went wrong, for programs.")]
+    hint: Annotated[str, Meta(description="What to do next.")] | None = None
+    details: (
+        Annotated[list[ErrorDetail], Meta(description="Each problem of the request, where there are several to tell.")]
+        | None
+    ) = None
 
 
 class ErrorEnvelope(Struct, frozen=True):

@@ -20,6 +20,9 @@ from models.domain.errors import RecordChanged
 VERSIONED = {"versioned": True}
 """The `opt` of a route about one record: reading it answers the `ETag`, changing it heeds `If-Match`."""
 
+TAGGED = {"tagged": True}
+"""The `opt` of a route whose answer has the `ETag` of what it made or changed."""
+
 DOWNLOADED = {"downloaded": True}
 """The `opt` of a route that answers the content of a file, or a range of it, and heeds all conditions."""
 

@@ -12,7 +12,8 @@ say is in `Meta.extra`, which `api.http.readers` knows:
     kept    a malformed entry is handed on as `Malformed`, to be named together with those that nobody knows
 """
 
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
+from uuid import UUID
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
@@ -31,8 +32,12 @@ class RequestBody(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
 
     A field of a PATCH, and any that may not be null, has the type `T | UnsetType = UNSET`, so that absent differs
     from null; `T | None | UnsetType = UNSET` is one where null clears the text.
-    A rule over several fields is told to clients by `schema_extra`, a class variable with keywords of JSON Schema.
+    A rule over several fields is told to clients by `schema_extra`, a class variable with keywords of JSON Schema, and
+    by `example` what one looks like.
     """
+
+    schema_extra: ClassVar[dict[str, Any]] = {}
+    example: ClassVar[dict[str, Any] | None] = None
 
 
 class AnswerBody(Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -40,6 +45,13 @@ class AnswerBody(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     Give a field that must always be there no default.
     """
+
+
+Url = Annotated[str, Meta(extra_json_schema={"format": "uri"})]
+"""An address that an answer tells."""
+RecordId = Annotated[UUID, Meta(description="Id of the record.")]
+OwnerEmail = Annotated[str, Meta(description="E-mail of the owner.")]
+MayWrite = Annotated[bool, Meta(description="Whether the caller may change it.")]
 
 
 def given(*, description: str | None | UnsetType, **values: Any) -> dict[str, Any]:

@@ -11,11 +11,11 @@ from litestar import Litestar, Request, Response, Router
 from litestar.handlers import HTTPRouteHandler
 from litestar.openapi.config import OpenAPIConfig
 from litestar.openapi.plugins import OpenAPIRenderPlugin
-from litestar.openapi.spec import Components, SecurityScheme
+from litestar.openapi.spec import Components, SecurityScheme, Tag
 from msgspec import Struct
 
 from api.http.errors import ErrorEnvelope
-from api.http.etag import DOWNLOADED, is_versioned
+from api.http.etag import DOWNLOADED, TAGGED, is_versioned
 from api.http.event_streams import EVENTS, EVENTS_EXAMPLE
 from api.http.policy import Policy, handlers_of, needs, policy_of
 from api.http.text_schemas import describe_moments, describe_text, describe_texts
@@ -24,6 +24,20 @@ from api.http.validation import STREAMED
 API_VERSION = "1.0.0"
 
 _REFERENCE = "#/components/schemas/{name}"
+_TAGS_DESCRIBED = {
+    "Datasets": "Directories that people share.",
+    "Events": "What changes of everything that one may see, as it happens.",
+    "Groups": "People who are given things together, and have a directory together.",
+    "Modules": "Software that servers load, and that people share.",
+    "Operations": "What was asked for, how far it is, and how it ended.",
+    "Persons": "Who one is, what one may do, and whom one can share with.",
+    "Secrets": "Values that servers get and nobody reads back.",
+    "Servers": "Application instances that JupyterHub launches.",
+    "Service": "The service itself.",
+    "Sign-in": "How a browser gets tokens of the provider, and gives them up.",
+    "Templates": "The settings from which servers are made.",
+    "Volume": "Files of one's home, and of datasets, modules and groups.",
+}
 _REASONS = {
     400: "The request cannot be read.",
     401: "No valid access token was given.",
@@ -40,13 +54,25 @@ _REASONS = {
     503: "Something that this needs does not answer at the moment.",
 }
 _EXAMPLE = "example"
-_BINARY = {"type": "string", "format": "binary"}
-_CONDITIONS = ("If-Match", "If-None-Match", "If-Modified-Since", "If-Unmodified-Since", "Range", "If-Range")
-_RATE_HEADERS = {
-    "Limit": "Requests that may come at once, where requests are counted.",
-    "Remaining": "Those that are left: none.",
-    "Reset": "Seconds after which as many may come again.",
+_DONE = {
+    "200": "It is done, or read.",
+    "202": "It is accepted, and will be done: the operation says how far it is.",
+    "204": "It is done.",
 }
+_BINARY = {"type": "string", "format": "binary"}
+_HEADERS = {
+    "X-Request-Id": ("The id of the request, by which its lines in the log are found.", "string"),
+    "Location": ("The operation to follow.", "string"),
+    "Link": ('The next page, with `rel="next"`; absent on the last one.', "string"),
+    "WWW-Authenticate": ("How to show who one is: `Bearer`.", "string"),
+    "Retry-After": ("Seconds after which to try again.", "integer"),
+    "RateLimit-Limit": ("Requests that may come at once, where requests are counted.", "integer"),
+    "RateLimit-Remaining": ("Those that are left: none.", "integer"),
+    "RateLimit-Reset": ("Seconds after which as many may come again.", "integer"),
+}
+"""What headers of answers say, wherever they are; others say what they say of one answer."""
+_MAY_BE_ABSENT = ("Link", "RateLimit-Limit", "RateLimit-Remaining", "RateLimit-Reset")
+_CONDITIONS = ("If-Match", "If-None-Match", "If-Modified-Since", "If-Unmodified-Since", "Range", "If-Range")
 _TAG = r'(W/)?"[!#-~]*"'
 _TAGS = {"pattern": rf"^(\*|{_TAG}(, *{_TAG})*)$"}
 _KEY = {"minLength": 1, "maxLength": 255, "pattern": "^[!-~]+$"}
@@ -97,6 +123,7 @@ def config() -> OpenAPIConfig:
         render_plugins=[SchemaFile()],
         openapi_router=Router("/schema", route_handlers=[], include_in_schema=False, opt=needs(Policy.PUBLIC)),
         security=[{"bearer": []}],
+        tags=[Tag(name=name, description=description) for name, description in _TAGS_DESCRIBED.items()],
         components=Components(
             security_schemes={
                 "bearer": SecurityScheme(
@@ -114,15 +141,29 @@ def document(app: Litestar) -> dict[str, Any]:
 
 def complete(schema: dict[str, Any], app: Litestar) -> dict[str, Any]:
     """Add refusals, headers and exemptions to what Litestar derived. Doing it twice changes nothing."""
-    schema["components"].setdefault("schemas", {}).update(_components(app))
+    components = schema["components"]
+    components.setdefault("schemas", {}).update(_components(app))
+    components["headers"] = {
+        name: _header(description, required=name not in _MAY_BE_ABSENT, type=type)
+        for name, (description, type) in _HEADERS.items()
+    }
+    refused: dict[str, Any] = components.setdefault("responses", {})
     formats = {route.path: route.path_format for route in app.routes}
     for path, handler in handlers_of(app):
         operations = schema["paths"].get(formats[path])
         if operations is None or not handler.resolve_include_in_schema():
             continue
         for method in handler.http_methods:
-            _complete_operation(operations[method.lower()], method, handler)
+            refused |= _complete_operation(operations[method.lower()], method, handler)
     return schema
+
+
+def request_types(handler: HTTPRouteHandler) -> list[type[Struct]]:
+    """The types of the bodies that a handler takes: one, or none."""
+    if handler.parsed_data_field is None:
+        return []
+    annotation = handler.parsed_data_field.annotation
+    return [one for one in (get_args(annotation) or (annotation,)) if one is not type(None)]
 
 
 def _components(app: Litestar) -> dict[str, Any]:
@@ -133,15 +174,15 @@ def _components(app: Litestar) -> dict[str, Any]:
     for _, handler in handlers_of(app):
         if handler.resolve_include_in_schema():
             bodies.extend(handler.opt.get(EVENTS, {}).values())
-            if handler.parsed_data_field is not None:
-                annotation = handler.parsed_data_field.annotation
-                requests.extend(one for one in (get_args(annotation) or (annotation,)) if one is not type(None))
+            requests.extend(request_types(handler))
             bodies.extend(_answer_types(handler.parsed_return_field.annotation))
     bodies.extend(requests)
     _, components = msgspec.json.schema_components(bodies, ref_template=_REFERENCE)
     describe_texts(requests, components)
     describe_moments(bodies, components)
     for component in components.values():
+        for field in component.get("properties", {}).values():
+            _lift_description(field)
         if component.get("additionalProperties") is not False:  # an answer: what has no value is absent
             for name, field in component.get("properties", {}).items():
                 if name not in component.get("required", ()):
@@ -160,39 +201,53 @@ def _answer_types(annotation: Any) -> list[Any]:
     return [annotation]
 
 
+def _lift_description(field: dict[str, Any]) -> None:
+    """Describe a property, and not what it may be beside null."""
+    choices = [one for one in field.get("anyOf", ()) if one != {"type": "null"}]
+    if len(choices) == 1 and "$ref" not in choices[0] and "description" in choices[0]:
+        field.setdefault("description", choices[0].pop("description"))
+
+
 def _forget_null(field: dict[str, Any]) -> None:
     for alternatives in ("anyOf", "oneOf"):
         choices = [choice for choice in field.get(alternatives, ()) if choice != {"type": "null"}]
         if len(choices) == 1:
             del field[alternatives]
-            field.update(choices[0])
+            field.update(choices[0] | field)
     if "default" in field and field["default"] is None:
         del field["default"]
 
 
-def _complete_operation(operation: dict[str, Any], method: str, handler: HTTPRouteHandler) -> None:
+def _complete_operation(operation: dict[str, Any], method: str, handler: HTTPRouteHandler) -> dict[str, Any]:
+    """Complete an operation; the answers of components that it refers to."""
     policy = policy_of(handler)
     responses = operation["responses"]
     # What Litestar adds for its own way of refusing is never sent.
     responses.pop("400", None)
     for status in sorted(_refusals(policy, handler)):
-        responses.setdefault(str(status), _refusal(status))
+        responses.setdefault(str(status), {"$ref": f"#/components/responses/Refused{status}"})
     if "202" in responses:
-        responses["202"].setdefault("headers", {})["Location"] = _header("The operation to follow.")
+        responses["202"].setdefault("headers", {})["Location"] = _header_of("Location")
         if method == "DELETE":
-            responses.setdefault("204", {"description": "It is gone already."})
+            responses.setdefault("204", {})
         else:
-            responses.setdefault(
-                "200", {"description": "The work has ended already.", "content": responses["202"]["content"]}
-            )
+            responses.setdefault("200", {"content": responses["202"]["content"]})
     if "204" in responses:
         responses["204"].pop("content", None)
+    for done, description in _DONE.items():
+        if done in responses:
+            responses[done]["description"] = description
     for parameter in operation.get("parameters", ()):
+        if (parameter["in"], parameter["name"]) == ("path", "id"):
+            parameter.setdefault("description", "Id of the record.")
         _forget_null(parameter["schema"])
         if parameter["in"] == "query":
             describe_text(parameter["schema"])
     if handler.parsed_data_field is not None:
         operation["requestBody"]["required"] = type(None) not in get_args(handler.parsed_data_field.annotation)
+        for body in request_types(handler):
+            if (example := getattr(body, "example", None)) is not None:
+                operation["requestBody"]["content"]["application/json"]["example"] = example
     if STREAMED in handler.opt:
         operation["requestBody"] = {"required": True, "content": {handler.opt[STREAMED]: {"schema": _BINARY}}}
     if handler.opt.items() >= DOWNLOADED.items():
@@ -202,14 +257,20 @@ def _complete_operation(operation: dict[str, Any], method: str, handler: HTTPRou
     if EVENTS in handler.opt:
         _describe_events(responses, handler.opt[EVENTS])
     _add_headers(operation, method, handler)
+    for answer in responses.values():
+        if "$ref" not in answer:
+            answer["headers"] = {**answer.get("headers", {}), "X-Request-Id": _header_of("X-Request-Id")}
     if policy is Policy.PUBLIC:
         operation["security"] = []
+    referred = (answer["$ref"].rpartition("/")[2] for answer in responses.values() if "$ref" in answer)
+    return {name: _refusal(int(name.removeprefix("Refused"))) for name in referred}
 
 
 def _describe_events(responses: dict[str, Any], events: dict[str, type[Struct]]) -> None:
     """What the data of each event is, by its name: OpenAPI 3.1 has no words for it."""
     data = {name: {"$ref": _REFERENCE.format(name=struct.__name__)} for name, struct in events.items()}
-    responses["200"]["content"]["text/event-stream"] |= {"example": EVENTS_EXAMPLE, "x-event-data": data}
+    example = {"example": EVENTS_EXAMPLE} if "reset" in events else {}
+    responses["200"]["content"]["text/event-stream"] |= {**example, "x-event-data": data}
 
 
 def _describe_download(responses: dict[str, Any]) -> None:
@@ -219,7 +280,8 @@ def _describe_download(responses: dict[str, Any]) -> None:
     responses["200"] = {"description": "All of it.", "content": content, "headers": version}
     responses["206"] = {"description": "A range of it.", "content": content, "headers": version | part}
     responses["304"] = {"description": "The client has this version.", "headers": version}
-    responses["416"]["headers"] = {"Content-Range": _header("How many bytes there are.")}
+    responses["416"] = _refusal(416)
+    responses["416"]["headers"]["Content-Range"] = _header("How many bytes there are.")
 
 
 def _add_headers(operation: dict[str, Any], method: str, handler: HTTPRouteHandler) -> None:
@@ -231,11 +293,11 @@ def _add_headers(operation: dict[str, Any], method: str, handler: HTTPRouteHandl
             understood.append("Idempotency-Key")
         if "202" in responses:
             understood.append("Prefer")
-    if is_versioned(handler):
-        if method != "GET":
-            understood.append("If-Match")
-        if method == "PATCH":
-            responses["200"].setdefault("headers", {})["ETag"] = _header("The version of the record.", required=False)
+    if is_versioned(handler) and method != "GET":
+        understood.append("If-Match")
+    if TAGGED.items() <= handler.opt.items() or (method == "PATCH" and is_versioned(handler)):
+        about = "The version of the answer, for `If-Match`."
+        responses["200"].setdefault("headers", {})["ETag"] = _header(about, required=False)
     if STREAMED in handler.opt:
         understood += ["If-Match", "If-None-Match"]
         responses["200"].setdefault("headers", {})["ETag"] = _header("The version of the content.")
@@ -250,8 +312,7 @@ def _add_headers(operation: dict[str, Any], method: str, handler: HTTPRouteHandl
             "headers": tag,
         }
     if _takes(handler, "page"):
-        about = 'The next page, with `rel="next"`; absent on the last one.'
-        responses["200"].setdefault("headers", {})["Link"] = _header(about, required=False)
+        responses["200"].setdefault("headers", {})["Link"] = _header_of("Link")
     if understood:
         operation.setdefault("parameters", [])
         given = {parameter["name"] for parameter in operation["parameters"]}
@@ -270,6 +331,10 @@ def _takes(handler: HTTPRouteHandler, dependency: str) -> bool:
 
 def _header(description: str, *, required: bool = True, type: str = "string") -> dict[str, Any]:
     return {"description": description, "required": required, "schema": {"type": type}}
+
+
+def _header_of(name: str) -> dict[str, Any]:
+    return {"$ref": f"#/components/headers/{name}"}
 
 
 def _refusals(policy: Policy | None, handler: HTTPRouteHandler) -> set[int]:
@@ -300,13 +365,12 @@ def _refusal(status: int) -> dict[str, Any]:
         "description": _REASONS[status],
         "content": {"application/json": {"schema": {"$ref": _REFERENCE.format(name="ErrorEnvelope")}}},
     }
+    names = ["X-Request-Id"]
     if status == 401:
-        answer["headers"] = {"WWW-Authenticate": _header("How to show who one is: `Bearer`.")}
+        names.append("WWW-Authenticate")
     if status in (429, 503):
-        answer["headers"] = {"Retry-After": _header("Seconds after which to try again.", type="integer")}
+        names.append("Retry-After")
     if status == 429:
-        answer["headers"] |= {
-            f"RateLimit-{name}": _header(description, required=False, type="integer")
-            for name, description in _RATE_HEADERS.items()
-        }
+        names += [name for name in _HEADERS if name.startswith("RateLimit-")]
+    answer["headers"] = {name: _header_of(name) for name in names}
     return answer

@@ -7,7 +7,7 @@ from uuid import UUID
 import msgspec
 from msgspec import Meta
 
-from api.http.fields import AnswerBody
+from api.http.fields import AnswerBody, Url
 from models.domain.settings import Settings
 from models.domain.values import OperationStatus
 from models.ledger.operations import LeftOut, OperationError, OperationRecord, Step
@@ -19,8 +19,8 @@ _NO_WORKER = "No worker runs at the moment. Nothing is lost: this goes on when o
 class PhaseView(AnswerBody, frozen=True, kw_only=True):
     """The step at which a start is."""
 
-    name: str
-    started_at: datetime
+    name: Annotated[str, Meta(description="Which one, for programs.")]
+    started_at: Annotated[datetime, Meta(description="When it began.")]
     usual_seconds: Annotated[
         float | None, Meta(description="What it takes as a rule: the median of the template's last starts.")
     ] = None
@@ -29,22 +29,23 @@ class PhaseView(AnswerBody, frozen=True, kw_only=True):
 class OperationView(AnswerBody, frozen=True, kw_only=True):
     """Something that was asked for, how far it is, and how it ended."""
 
-    id: UUID = msgspec.field(name="_id")
-    kind: str
-    subject: UUID
-    subject_kind: str
-    actor: str
+    id: Annotated[UUID, Meta(description="Id of the operation.")] = msgspec.field(name="_id")
+    kind: Annotated[str, Meta(description="What was asked for, as `server.start` or `dataset.share`.")]
+    subject: Annotated[UUID, Meta(description="Id of the record that it is about.")]
+    subject_kind: Annotated[str, Meta(description="Kind of the record that it is about.")]
+    actor: Annotated[str, Meta(description="E-mail of whoever asked for it, or `system`.")]
     status: OperationStatus
-    created_at: datetime
-    steps: list[Step]
-    superseded_by: UUID | None = None
-    started_at: datetime | None = None
-    ended_at: datetime | None = None
+    created_at: Annotated[datetime, Meta(description="When it was asked for.")]
+    steps: Annotated[list[Step], Meta(description="What was done so far, in order.")]
+    superseded_by: Annotated[UUID, Meta(description="Id of the later operation that overtook it.")] | None = None
+    started_at: Annotated[datetime, Meta(description="When the work began.")] | None = None
+    ended_at: Annotated[datetime, Meta(description="When it ended.")] | None = None
     error: OperationError | None = None
-    left_out: list[LeftOut] | None = None
-    workflow_url: str | None = None
-    waits_for: str | None = None
-    """What is missing for it to go on, in words."""
+    left_out: (
+        Annotated[list[LeftOut], Meta(description="What a server does not have of what it should, and why.")] | None
+    ) = None
+    workflow_url: Annotated[Url, Meta(description="The run of its workflow, in Temporal's web UI.")] | None = None
+    waits_for: Annotated[str, Meta(description="What is missing for it to go on, in words.")] | None = None
     phase: Annotated[PhaseView | None, Meta(description="Where a start is that has not ended.")] = None
     usual_seconds: Annotated[
         float | None, Meta(description="What such a start takes as a rule, from the request to its end.")

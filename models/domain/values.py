@@ -1,10 +1,10 @@
 """The values that every package speaks of: states, identities and references."""
 
 from enum import StrEnum
-from typing import ClassVar
+from typing import Annotated, ClassVar
 from uuid import UUID
 
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 LARGEST_PAGE = 1000
 """Most entries of a page of a list; who reads one asks for one row more, to know whether there are more."""
@@ -89,5 +89,5 @@ class Subject(Struct, frozen=True):
 class ModuleCall(Struct, frozen=True, forbid_unknown_fields=True):
     """A call of the function `id` in a modulefile."""
 
-    id: str
-    arguments: list[str]
+    id: Annotated[str, Meta(description="Name of the function.")]
+    arguments: Annotated[list[str], Meta(description="What it is given, in order.")]

@@ -5,10 +5,11 @@ whoever settles a record settles its operations in the same statement (see `mode
 """
 
 from datetime import datetime
+from typing import Annotated
 from uuid import UUID
 
 import msgspec
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 from models.database.lists import NEWEST_FIRST, Order
 from models.database.sql import Row, decoded, given, one_value, page, records, row, rows, to_json
@@ -28,30 +29,36 @@ class Step(Struct, frozen=True, kw_only=True, omit_defaults=True):
     `next_try_at` when it is tried again, absent while it is being tried.
     """
 
-    name: str
-    status: str
-    started_at: datetime
-    ended_at: datetime | None = None
-    detail: str | None = None
-    attempt: int = 1
-    troubled_since: datetime | None = None
-    next_try_at: datetime | None = None
+    name: Annotated[str, Meta(description="Which one, for programs.")]
+    status: Annotated[
+        str,
+        Meta(
+            extra_json_schema={"enum": list(OperationStatus)},
+            description="How far it is: a status as an operation has it.",
+        ),
+    ]
+    started_at: Annotated[datetime, Meta(description="When it began.")]
+    ended_at: Annotated[datetime, Meta(description="When it ended.")] | None = None
+    detail: Annotated[str, Meta(description="What became of it, or the last trouble, in words.")] | None = None
+    attempt: Annotated[int, Meta(description="How often it was tried, this one included.")] = 1
+    troubled_since: Annotated[datetime, Meta(description="Since when something hinders it.")] | None = None
+    next_try_at: Annotated[datetime, Meta(description="When it is tried again.")] | None = None
 
 
 class OperationError(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Why an operation failed, and what to do next."""
 
-    code: str
-    message: str
-    hint: str = ""
+    code: Annotated[str, Meta(description="Why, for programs.")]
+    message: Annotated[str, Meta(description="Why, in words.")]
+    hint: Annotated[str, Meta(description="What to do next.")] = ""
 
 
 class LeftOut(Struct, frozen=True, kw_only=True):
     """Something of a template, or a group of the owner, that a server will not have."""
 
-    kind: str
-    id: str = msgspec.field(name="_id")
-    reason: str
+    kind: Annotated[str, Meta(description="Kind of the thing.")]
+    id: Annotated[str, Meta(description="Id of the thing.")] = msgspec.field(name="_id")
+    reason: Annotated[str, Meta(description="Why, in words.")]
 
 
 class OperationRecord(Struct, frozen=True, kw_only=True):
@@ -84,10 +91,10 @@ class OperationRecord(Struct, frozen=True, kw_only=True):
 class ResultRecord(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What an operation came to for one principal."""
 
-    entity: str
-    type: str
-    outcome: str
-    detail: str | None = None
+    entity: Annotated[str, Meta(description="E-mail of the person, or name of the group or organisation.")]
+    type: Annotated[str, Meta(description="`user`, `group` or `org`.")]
+    outcome: Annotated[str, Meta(description="What it came to, such as `granted` or `revoked`.")]
+    detail: Annotated[str, Meta(description="More about it, in words.")] | None = None
 
 
 _COLUMNS = f"""

@@ -30,6 +30,7 @@ from models.domain.settings import Settings
 from models.domain.values import Caller, OperationStatus, Subject
 from models.ledger.operations import OperationError
 from tests.people import make_person
+from tests.unit.api.documented_answers import check_documented
 
 Json = dict[str, Any]
 NOBODY = "01a20000-0000-7000-8000-000000000000"
@@ -137,6 +138,14 @@ class Client(httpx.AsyncClient):
             timeout=30,
         )
         self._callers, self._name = callers or {}, name
+        self._documented = any(route.path == "/servers" for route in app.routes)
+
+    async def send(self, request: httpx.Request, **options: Any) -> httpx.Response:
+        """What is answered, which has to be in the document where the application is the whole one."""
+        answer = await super().send(request, **options)
+        if self._documented:
+            check_documented(request, answer)
+        return answer
 
     @property
     def caller(self) -> Caller:
