@@ -90,6 +90,44 @@ async def test_the_sign_in_lands_where_one_wanted_to_be_and_a_reload_stays_there
     await bob.succeeded(await bob.delete(server))
 
 
+async def test_a_dataset_is_made_shared_taken_back_and_comes_back_out_of_the_trash(
+    bob: Member, stack: Stack, browser: Browser, request: pytest.FixtureRequest
+) -> None:
+    async with visiting(browser, stack.info.api) as visitor:
+        page = visitor.page
+        await visitor.sign_in(bob.email, "/ui/datasets")
+        await page.get_by_role("button", name="New dataset").click()
+        await page.get_by_label("Name").fill("ice-cores")
+        await page.get_by_role("dialog").get_by_role("button", name="New dataset").click()
+        await page.get_by_role("button", name="Share ice-cores").click()
+        dialog = page.get_by_role("dialog")
+        await dialog.get_by_label("With whom").fill("alice@example.org, carol@example.org nobodys-group")
+        await expect(dialog.get_by_text("it is no address: nobodys-group")).to_be_visible()
+        await expect(dialog.get_by_role("button", name="Share", exact=True)).to_be_disabled()
+        await dialog.get_by_label("With whom").fill("alice@example.org, carol@example.org")
+        await dialog.get_by_label("Until").fill("2099-01-31")
+        await dialog.get_by_role("button", name="Share", exact=True).click()
+        for entity in ("alice@example.org", "carol@example.org"):
+            await expect(dialog.get_by_role("button", name=f"Take back: {entity}")).to_be_visible(timeout=SECONDS)
+        if request.config.getoption("--screenshots"):
+            await visitor.picture(PICTURES / "share")
+        (dataset,) = [one for one in await bob.call("GET", "/datasets") if one["name"] == "ice-cores"]
+        access = {one["entity"]: one for one in await bob.call("GET", f"/datasets/{dataset['_id']}/access")}
+        assert access["carol@example.org"]["access"] == "read"
+        assert access["carol@example.org"]["expires_at"].startswith("2099-01-31")
+        await dialog.get_by_role("button", name="Take back: carol@example.org").click()
+        await expect(dialog.get_by_role("button", name="Take back: carol@example.org")).to_have_count(
+            0, timeout=SECONDS
+        )
+        # The button is gone, and the keyboard is still in the dialog.
+        await page.keyboard.press("Escape")
+        await expect(dialog).to_have_count(0)
+        await page.get_by_role("button", name="Delete ice-cores").click()
+        await page.get_by_role("button", name="Restore ice-cores").click()
+        await expect(page.get_by_role("button", name="Share ice-cores")).to_be_visible(timeout=SECONDS)
+    await bob.call("DELETE", f"/datasets/{dataset['_id']}", expect=(202, 204))
+
+
 async def test_a_code_of_another_browser_signs_nobody_in(stack: Stack, browser: Browser) -> None:
     async with visiting(browser, stack.info.api) as visitor:
         await visitor.page.goto(f"{stack.info.api}/callback?code=stolen&state=of-another")
@@ -117,6 +155,10 @@ async def test_nobody_is_kept_out_of_the_page(bob: Member, stack: Stack, browser
         await page.keyboard.press("Escape")
         await page.get_by_role("link", name="Sediment").click()
         await expect(page.get_by_role("heading", name="What happened")).to_be_visible()
+        assert await barriers(page) == []
+        await page.goto(f"{stack.info.api}/ui/datasets")
+        await page.get_by_role("button", name="New dataset").click()
+        await expect(page.get_by_role("dialog")).to_be_visible()
         assert await barriers(page) == []
         # A window of 1280 pixels at 400 %.
         await page.set_viewport_size({"width": 320, "height": 256})

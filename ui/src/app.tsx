@@ -12,6 +12,7 @@ import { Missing } from "./pages/Missing"
 import { SignedOut, SignInRefused, Waiting } from "./pages/SignIn"
 import { SignInEnded } from "./pages/SignInEnded"
 
+const Datasets = lazy(() => import("./pages/Datasets"))
 const ServerPage = lazy(() => import("./pages/ServerPage"))
 
 export function App({ begun }: { begun: Promise<Begun> }) {
@@ -45,6 +46,7 @@ function Gate({ begun }: { begun: Promise<Begun> }) {
                   <Switch>
                     <Route path="/" component={Home} />
                     <Route path="/servers/:id">{({ id }) => <ServerPage key={id} id={id} />}</Route>
+                    <Route path="/datasets" component={Datasets} />
                     <Route component={Missing} />
                   </Switch>
                 </Suspense>

@@ -6,6 +6,7 @@ import type { components, paths } from "./schema"
 import { currentToken, forget } from "./session"
 
 type Schemas = components["schemas"]
+export type Access = Schemas["AccessView"]
 export type Application = Schemas["ApplicationView"]
 export type Dataset = Schemas["DatasetView"]
 export type Hardware = Schemas["HardwareView"]
@@ -13,6 +14,8 @@ export type Me = Schemas["MeView"]
 export type Operation = Schemas["OperationView"]
 export type Server = Schemas["ServerView"]
 export type Template = Schemas["TemplateView"]
+/** What is shared alike, as the API's addresses have it. */
+export type Shareable = "datasets" | "modules" | "secret"
 export type TemplateCreate = Schemas["TemplateCreate"]
 
 async function authorised(request: Request): Promise<Response> {

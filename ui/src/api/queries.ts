@@ -89,6 +89,30 @@ export function useDatasets() {
   })
 }
 
+export function useGroups() {
+  return useQuery({
+    queryKey: ["groups"],
+    queryFn: () => told(api.GET("/groups", { params: { query: { limit: 1000 } } })),
+    staleTime: 30_000,
+  })
+}
+
+export function useOrganisations() {
+  return useQuery({
+    queryKey: ["organisations"],
+    queryFn: () => told(api.GET("/orgs", { params: { query: { limit: 1000 } } })),
+    staleTime: 30_000,
+  })
+}
+
+/** What one owns and is in the trash, of all kinds. */
+export function useTrash() {
+  return useQuery({
+    queryKey: ["trash"],
+    queryFn: () => told(api.GET("/trash", { params: { query: { limit: 200 } } })),
+  })
+}
+
 /** Ask something of a server; what is shown of it is looked at again at once. */
 export function useWish() {
   const known = useQueryClient()

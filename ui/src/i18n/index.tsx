@@ -51,6 +51,7 @@ export function useTimes() {
   return useMemo(() => {
     const hour = new Intl.DateTimeFormat(words.locale, { hour: "2-digit", minute: "2-digit", hourCycle: "h23" })
     const day = new Intl.DateTimeFormat(words.locale, { day: "numeric", month: "short" })
+    const date = new Intl.DateTimeFormat(words.locale, { dateStyle: "medium" })
     const full = new Intl.DateTimeFormat(words.locale, { dateStyle: "long", timeStyle: "medium" })
     const ago = new Intl.RelativeTimeFormat(words.locale, { numeric: "auto" })
     const short = (moment: string) => {
@@ -66,7 +67,7 @@ export function useTimes() {
           maximumFractionDigits: milliseconds < 60_000 ? 1 : 0,
         }).format(milliseconds / 1000),
       )
-    return { short, full: (moment: string) => full.format(new Date(moment)), seconds }
+    return { short, day: (moment: string) => date.format(new Date(moment)), full: (moment: string) => full.format(new Date(moment)), seconds }
   }, [words])
 }
 

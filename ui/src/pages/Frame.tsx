@@ -28,6 +28,7 @@ export function Frame({ children }: { children: ReactNode }) {
         </Link>
         <nav aria-label={words.nav.main}>
           <Place to="/">{words.nav.servers}</Place>
+          <Place to="/datasets">{words.nav.datasets}</Place>
         </nav>
         <Account />
       </header>

@@ -178,6 +178,10 @@ export function Because({ server }: { server: Server }): ReactNode {
   const times = useTimes()
   if (server.access_ends_at) return words.server.endsAt(times.short(server.access_ends_at))
   if (hasFailed(server)) return server.last_error?.message
+  if (server.status === "running" && server.started_at) return words.time.since(times.short(server.started_at))
+  if (server.status === "stopped" && server.stopped_reason) {
+    return `${server.stopped_reason.message} · ${times.short(server.stopped_reason.at)}`
+  }
   return null
 }
 
