@@ -1,12 +1,15 @@
-"""Runs the API: `python -m api`. One process; more of them may run beside each other."""
+"""Runs the API: `python -m api`. One process or several on one port; more of them may run beside each other."""
 
 import gc
+import os
 import socket
 import sys
+from functools import partial
 
 import uvicorn
 from litestar import Litestar
 
+from api import processes
 from api.app import create_app
 from api.http.connections import PatientProtocol, patient
 from models.domain import logging
@@ -29,9 +32,11 @@ SHUTDOWN_SECONDS = 8
 class Server(uvicorn.Server):
     """A server that lets streams and waiting requests go first when it is told to stop."""
 
-    def __init__(self, app: Litestar, config: uvicorn.Config) -> None:
+    def __init__(self, app: Litestar, config: uvicorn.Config, keeper: int | None) -> None:
+        """`keeper` is the parent without which this process ends, too."""
         super().__init__(config)
         self._app = app
+        self._keeper = keeper
 
     async def on_tick(self, counter: int) -> bool:
         """Look at each connection, once a second."""
@@ -39,6 +44,9 @@ class Server(uvicorn.Server):
             for connection in list(self.server_state.connections):
                 if isinstance(connection, PatientProtocol):
                     connection.look()
+            if self._keeper is not None and os.getppid() != self._keeper:
+                # Nobody else may have the port before it is gone.
+                return True
         return await super().on_tick(counter)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
@@ -51,11 +59,30 @@ def main() -> int:
     """Serve until told to stop; the exit code tells whether it could."""
     try:
         settings = Settings.from_environment()
+    except SettingsInvalid as error:
+        return refused(error)
+    logging.configure(settings)
+    if settings.api_processes == 1:
+        return serve(settings)
+    try:
+        return processes.run(settings.api_processes, settings.api_host, settings.api_port, partial(serve, settings))
+    except OSError as error:
+        sys.stderr.write(f"{settings.api_host}:{settings.api_port}: {error}\n")
+        return processes.CANNOT
+
+
+def refused(error: SettingsInvalid) -> int:
+    """Say what is wrong; the exit code."""
+    sys.stderr.write(f"{error}\n")
+    return processes.WRONG
+
+
+def serve(settings: Settings, listening: socket.socket | None = None, keeper: int | None = None) -> int:
+    """Serve in this process, on a socket of its own or that of the process which keeps it; the exit code."""
+    try:
         app = create_app(settings)
     except SettingsInvalid as error:
-        sys.stderr.write(f"{error}\n")
-        return 2
-    logging.configure(settings)
+        return refused(error)
     runtime.log_like_the_rest()
     sys.setswitchinterval(SWITCH_SECONDS)
     gc.set_threshold(GARBAGE_AFTER)
@@ -80,9 +107,9 @@ def main() -> int:
         http=patient(settings.client_patience),
         limit_concurrency=settings.max_connections,
     )
-    server = Server(app, config)
-    server.run()
-    return 0 if server.started else 3
+    server = Server(app, config, keeper)
+    server.run([listening] if listening else None)
+    return 0 if server.started else processes.CANNOT
 
 
 if __name__ == "__main__":

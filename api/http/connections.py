@@ -25,6 +25,8 @@ LARGEST_HEAD = 65_536
 """Bytes of a request's head, and of whatever else a client sends that is no content: what follows a chunked body."""
 MOST_AHEAD = 8
 """Requests that a client may send before it has the answer to another."""
+LAST_WORDS = 0.5
+"""Seconds that a client who was not told that the connection ends has for a request that is on its way."""
 
 
 class PatientProtocol(HttpToolsProtocol):
@@ -38,7 +40,7 @@ class PatientProtocol(HttpToolsProtocol):
         super().connection_made(transport)
         self._answered: RequestResponseCycle | None = None
         """The request that is answered now, or was last; `cycle` is the one that came last."""
-        self._in_body = False
+        self._in_body = self._last = False
         self._unfinished = self._received = self._resumed = 0
         self._awaited: object = None
         self._passed = self._still = 0
@@ -113,6 +115,8 @@ class PatientProtocol(HttpToolsProtocol):
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
         self._answered = cycle
+        if self._last and not self.pipeline:
+            cycle.keep_alive = False
         super()._start_asgi_task(cycle, app)
 
     def resume_writing(self) -> None:
@@ -124,6 +128,18 @@ class PatientProtocol(HttpToolsProtocol):
         """Wait for the next request."""
         self._idle_since = time.monotonic()
         super().on_response_complete()
+
+    def shutdown(self) -> None:
+        """End it, because the process does: after what is answered, or what may be on its way already."""
+        self._last = True
+        if self.is_idle:
+            self.loop.call_later(LAST_WORDS, self._close_idle)
+        else:
+            super().shutdown()
+
+    def _close_idle(self) -> None:
+        if self.is_idle:
+            self.transport.close()
 
     def look(self) -> None:
         """End the connection if what is waited for has not moved for too long. Called once a second.

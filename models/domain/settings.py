@@ -191,6 +191,11 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     ui_url: Annotated[str, about("Another page, which `/` and `/ui` lead to instead. API only.")] = ""
     api_host: Annotated[str, about("Address that the API listens on.")] = "127.0.0.1"
     api_port: Annotated[int, Meta(ge=0, le=65535), about("Port that the API listens on.")] = 8002
+    api_processes: Annotated[
+        int,
+        Meta(ge=1, le=64),
+        about("Processes that serve the API on that port, each with a pool of its own: one for each processor."),
+    ] = 1
     server_start_timeout: Annotated[float, Meta(gt=0), about("Seconds that one spawn may take.")] = 300.0
     dependency_patience: Annotated[
         float, Meta(ge=0), about("Seconds that a start waits for a dependency that is down.")

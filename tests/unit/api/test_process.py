@@ -1,6 +1,7 @@
 """The API as a process: what is committed survives its death, and it stops quickly when told to."""
 
 import asyncio
+import contextlib
 import os
 import re
 import signal
@@ -257,3 +258,91 @@ async def test_a_server_that_dies_during_an_upload_leaves_the_old_file_or_the_ne
         assert (await put(b"new")).json()["size"] == 3
     found = await rows("SELECT action FROM audit WHERE subject = :person", person=person)
     assert [one["action"] for one in found] == ["volume.write_file"]
+
+
+def others_of(process: asyncio.subprocess.Process) -> set[int]:
+    """The processes that one keeps."""
+    return {int(one) for one in Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()}
+
+
+async def replaced(process: asyncio.subprocess.Process, one: int) -> set[int]:
+    """Those that a process keeps once it has another in the place of this one."""
+    async with asyncio.timeout(60):
+        while one in (now := others_of(process)) or len(now) < 2:
+            await asyncio.sleep(0.05)
+    return now
+
+
+@contextlib.asynccontextmanager
+async def asked_on_and_on(url: str) -> AsyncIterator[list[int]]:
+    """The statuses of what is asked all the time: on connections that last, and on some for a request each."""
+    statuses: list[int] = []
+    ends = asyncio.Event()
+
+    async def ask(*, lasting: bool) -> None:
+        async with httpx.AsyncClient(base_url=url, timeout=60) as client:
+            while not ends.is_set():
+                answer = await client.get("/version", headers={} if lasting else {"connection": "close"})
+                statuses.append(answer.status_code)
+
+    async with asyncio.TaskGroup() as group:
+        for lasting in (True, True, False, False):
+            group.create_task(ask(lasting=lasting))
+        yield statuses
+        ends.set()
+
+
+async def test_processes_on_one_port_are_replaced_one_after_another_and_no_request_is_lost(
+    environment: dict[str, str], url: str
+) -> None:
+    environment["NBHUB_API_PROCESSES"] = "2"
+    async with running(environment, url) as process:
+        begun = others_of(process)
+        assert len(begun) == 2
+        async with asked_on_and_on(url) as statuses:
+            for one in begun:
+                before = len(statuses)
+                os.kill(one, signal.SIGTERM)
+                await replaced(process, one)
+                async with asyncio.timeout(60):
+                    while len(statuses) < before + 50:
+                        await asyncio.sleep(0.05)
+        assert {*statuses} == {200}
+        assert not others_of(process) & begun
+        process.send_signal(signal.SIGTERM)
+        async with asyncio.timeout(20):
+            assert await process.wait() == 0
+    async with httpx.AsyncClient() as client:
+        with pytest.raises(httpx.ConnectError):
+            await client.get(f"{url}/version")
+
+
+async def test_a_process_that_dies_is_replaced_and_all_end_with_the_one_that_keeps_them(
+    environment: dict[str, str], url: str
+) -> None:
+    environment["NBHUB_API_PROCESSES"] = "2"
+    async with running(environment, url) as process:
+        one = min(others_of(process))
+        os.kill(one, signal.SIGKILL)
+        left = await replaced(process, one)
+        async with httpx.AsyncClient() as client:
+            assert (await client.get(f"{url}/version")).status_code == 200
+        process.kill()
+        await process.wait()
+        async with asyncio.timeout(60):
+            while left & {int(one) for one in os.listdir("/proc") if one.isdigit()}:
+                await asyncio.sleep(0.05)
+
+
+async def test_processes_of_which_none_can_serve_are_not_tried_again(environment: dict[str, str], url: str) -> None:
+    nowhere, elsewhere = {"NBHUB_PROFILES_FILE": "/nowhere"}, {"NBHUB_API_HOST": "192.0.2.1"}
+    for wrong, code in (({"NBHUB_QUOTAS": "serves=2"}, 2), (nowhere, 3), (elsewhere, 3)):
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "api"),
+            cwd=PROJECT,
+            env={**environment, "NBHUB_API_PROCESSES": "2", **wrong},
+            stdout=asyncio.subprocess.DEVNULL,
+            stderr=asyncio.subprocess.DEVNULL,
+        )
+        async with asyncio.timeout(60):
+            assert await process.wait() == code, wrong
