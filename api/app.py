@@ -7,9 +7,8 @@ import contextlib
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
-from typing import Any
 
-from litestar import Litestar, Request, Response
+from litestar import Litestar
 from litestar.config.cors import CORSConfig
 from litestar.enums import ScopeType
 from litestar.middleware import AbstractMiddleware
@@ -25,18 +24,16 @@ from api.events import EventsController
 from api.groups import GroupsController
 from api.health import HealthController
 from api.http import openapi
-from api.http.answer import Answer
 from api.http.authentication import Authentication
+from api.http.calls import Calls
 from api.http.dependencies import DEPENDENCIES
 from api.http.docs_page import docs_page
 from api.http.errors import EXCEPTION_HANDLERS
-from api.http.large_bodies import LargeBodies
 from api.http.logging import log_requests
 from api.http.operation_events import OperationEvents
-from api.http.policy import check_policy, handlers_of, require_policies
-from api.http.rates import Rates, check_address, check_person
+from api.http.policy import handlers_of, require_policies
+from api.http.rates import Rates
 from api.http.services import Services
-from api.http.validation import check_request, prepare_readers
 from api.http.write import Replayed, handle_replayed
 from api.initialize import InitializeController
 from api.me import MeController
@@ -135,25 +132,24 @@ def assemble(
     middleware: Sequence[Middleware] = (),
 ) -> Litestar:
     """An application of these handlers under the rules that hold for all of them."""
+    calls = Calls()
     app = Litestar(
         route_handlers,
-        before_request=before_request,
         cors_config=_cors(settings),
         debug=False,
         dependencies=DEPENDENCIES,
         exception_handlers={**EXCEPTION_HANDLERS, Replayed: handle_replayed},
         lifespan=list(lifespan),
         logging_config=None,
-        middleware=[*middleware, LargeBodies()],
+        middleware=[*middleware, calls],
         openapi_config=openapi.config(),
         pdb_on_exception=False,
-        response_class=Answer,
         request_max_body_size=settings.max_body_bytes,
     )
     require_policies(app)
     routes = [route for route in app.routes if isinstance(route, HTTPRoute)]
     app.state.methods = {route.path_format: sorted(route.methods) for route in routes}
-    prepare_readers(handler for _, handler in handlers_of(app))
+    calls.prepare(handler for _, handler in handlers_of(app))
     for _, handler in handlers_of(app):
         if "largest_body" in handler.opt:
             handler.request_max_body_size = handler.opt["largest_body"](settings)
@@ -163,19 +159,6 @@ def assemble(
     # Outermost, so that answers to unknown addresses are logged too.
     app.asgi_handler = log_requests(_for_pages(with_cors, settings, beneath_cors=beneath_cors))
     return app
-
-
-async def before_request(request: Request[Any, Any, Any]) -> Response[None] | None:
-    """What every request passes before its handler, in the contract's order of refusals."""
-    if request.method == "OPTIONS":
-        # The framework's own answer knows but the methods of whichever handler of the address came first.
-        methods = request.app.state.methods[request.scope["path_template"]]
-        return Response(None, status_code=204, headers={"Allow": ", ".join(methods)})
-    await check_address(request)
-    await check_request(request)
-    check_policy(request)
-    await check_person(request)
-    return None
 
 
 _CODEC = "/codec/"

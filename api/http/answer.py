@@ -3,8 +3,8 @@
 A GET is answered with an entity tag, and without a body (304) where the client names that tag: whoever asks again and
 again costs a look, and no transfer.
 
-It is the application's `response_class`, so whatever a handler returns becomes one; a handler with headers of its own
-returns one. What it is no shorter way for is left to Litestar.
+Whatever a handler returns becomes one (`api.http.calls`), if it is no response already; a handler with headers of its
+own returns one. What it is no shorter way for is left to Litestar.
 """
 
 from typing import Any, TypeVar
@@ -25,15 +25,25 @@ _encode = msgspec.json.Encoder(enc_hook=default_serializer).encode
 class Answer(Response[T]):
     """An answer of this content; bytes are JSON already. `version` is that of the one record that it is about."""
 
-    def __init__(self, content: T, *, version: int | None = None, **options: Any) -> None:
-        super().__init__(content, **options)
+    def __init__(
+        self,
+        content: T,
+        *,
+        version: int | None = None,
+        headers: dict[str, str] | None = None,
+        status_code: int | None = None,
+        media_type: str | None = None,
+    ) -> None:
+        # What Litestar makes of no cookies and the like, without asking of what types they are.
+        self.content, self.headers, self.status_code, self.media_type = content, headers or {}, status_code, media_type
+        self.background, self.cookies, self.encoding, self.response_type_encoders = None, [], "utf-8", {}
         self._version = version
 
     def to_asgi_response(self, app: Litestar | None, request: Request[Any, Any, Any], **options: Any) -> ASGIApp:  # type: ignore[override]
         """The answer as an application that sends it."""
         status = self.status_code or options.get("status_code") or 200
         plain = (self.media_type or options.get("media_type") or _JSON) == _JSON and not isinstance(self.content, str)
-        if not plain or self.cookies or self.background or status in (204, 304):
+        if not plain or status in (204, 304):
             return super().to_asgi_response(app, request, **options)
         body = self.content if isinstance(self.content, bytes) else _encode(self.content)
         headers = self.headers

@@ -13,9 +13,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from litestar import Request
-from litestar.middleware import ASGIMiddleware
 from litestar.types import ASGIApp, Message, Receive, Scope, Send
-from litestar.utils.scope.state import ScopeState
 from msgspec import UNSET, UnsetType
 
 from api.http.fields import Name
@@ -40,52 +38,53 @@ _LONGEST = timedelta(days=1)
 _NAME = reader_of(Name)
 
 
-class Authentication(ASGIMiddleware):
-    """Puts the caller in the scope of every request to a route that does not stand open."""
+class Authentication:
+    """Middleware that puts the caller in the scope of every request to a route that does not stand open."""
 
     def __init__(self) -> None:
         # What each token was last; nobody is let in by it.
         self._known: dict[bytes, SignedIn] = {}
 
-    async def handle(self, scope: Scope, receive: Receive, send: Send, next_app: ASGIApp) -> None:
-        """Refuse (401) or pass on."""
-        handler = scope.get("route_handler")
-        if handler is not None and not handler.opt.get("exclude_from_auth") and scope.get("method") != "OPTIONS":
-            token_hash = sessions.digest(_bearer_token(scope))
-            if scope.get("method") == "GET" and token_hash in self._known:
-                session = self._known.pop(token_hash)
-                if await _answer(scope, receive, send, next_app, token_hash, session):
-                    self._known[token_hash] = session
-                    return
-            scope["user"] = await authenticate(Request(scope))
-            if _SESSION in scope["state"]:
-                if len(self._known) >= MOST_KNOWN:
-                    del self._known[next(iter(self._known))]
-                self._known[token_hash] = scope["state"].pop(_SESSION)
-        await next_app(scope, receive, send)
+    def __call__(self, app: ASGIApp) -> ASGIApp:
+        """An application that refuses (401) or passes on to `app`."""
+
+        async def admitted(scope: Scope, receive: Receive, send: Send) -> None:
+            method = scope.get("method")
+            if not scope["route_handler"].opt.get("exclude_from_auth") and method != "OPTIONS":
+                token_hash = sessions.digest(_bearer_token(scope))
+                if method == "GET" and token_hash in self._known:
+                    session = self._known.pop(token_hash)
+                    if await _answer(scope, receive, send, app, token_hash, session):
+                        self._known[token_hash] = session
+                        return
+                scope["user"] = await authenticate(Request(scope))
+                if _SESSION in scope["state"]:
+                    if len(self._known) >= MOST_KNOWN:
+                        del self._known[next(iter(self._known))]
+                    self._known[token_hash] = scope["state"].pop(_SESSION)
+            await app(scope, receive, send)
+
+        return admitted
 
 
 async def _answer(
-    scope: Scope, receive: Receive, send: Send, next_app: ASGIApp, token_hash: bytes, session: SignedIn
+    scope: Scope, receive: Receive, send: Send, app: ASGIApp, token_hash: bytes, session: SignedIn
 ) -> bool:
     """Answer for whom a token was last; False, and nothing was sent, if it is theirs no more."""
-    guard, begun = sessions.as_before(token_hash, session), ScopeState.from_scope(scope)
+    guard = sessions.as_before(token_hash, session)
 
     async def send_if_it_holds(message: Message) -> None:
-        if not guard.holds:
-            # Litestar takes the answer for begun, and nothing of it has been sent.
-            begun.response_started = False
-            if not await guard.look():
-                raise IdentityUnknown("A valid access token is needed.")
+        if not guard.holds and not await guard.look():
+            raise IdentityUnknown("A valid access token is needed.")
         await send(message)
 
     scope["user"] = session.caller(token_hash)
     scope["state"][_EXPIRY] = session.expires_at
     try:
         with guarded(guard):
-            await next_app(scope, receive, send_if_it_holds)
+            await app(scope, receive, send_if_it_holds)
     except Exception:
-        if guard.holds is not False:
+        if guard.holds or await guard.look():
             raise
     return bool(guard.holds)
 

@@ -7,8 +7,7 @@ services: NamedDependency[Services]   the clients of this process
 page: NamedDependency[Page]           for lists, see `api.http.pagination`
 write: NamedDependency[Write]         for every change, see `api.http.write`
 
-What is read often takes one of these: several are provided in tasks of their own, which costs more than the rest of a
-small read.
+`api.http.calls` provides them; none of them waits for anything. What is read often takes one of these.
 """
 
 from typing import Annotated, Any

@@ -43,7 +43,7 @@ def etag_of(body: bytes, version: int | None = None) -> str:
 
 def is_known(request: Request[Any, Any, Any], tag: str) -> bool:
     """Whether the client of a GET has the answer of this tag already."""
-    known = _tags(request, "if-none-match")
+    known = _tags(request, b"if-none-match")
     return known is not None and ("*" in known or tag.removeprefix("W/") in {one.removeprefix("W/") for one in known})
 
 
@@ -52,7 +52,7 @@ def require_match(request: Request[Any, Any, Any], version: int) -> None:
 
     Call it with the version of a row that the transaction has locked, after the caller was authorised.
     """
-    match = _tags(request, "if-match")
+    match = _tags(request, b"if-match")
     # A weak tag never matches here (RFC 9110, 13.1.1).
     if match is not None and "*" not in match and str(version) not in map(_version_in, match):
         raise RecordChanged(
@@ -71,9 +71,9 @@ class Conditions(Struct, frozen=True, kw_only=True):
     @classmethod
     def of(cls, request: Request[Any, Any, Any]) -> "Conditions":
         """Those of a request; a date that cannot be read is none."""
-        none_match = _tags(request, "if-none-match")
+        none_match = _tags(request, b"if-none-match")
         return cls(
-            match=_tags(request, "if-match"),
+            match=_tags(request, b"if-match"),
             # Whether a tag is weak makes no difference here.
             none_match=None if none_match is None else frozenset(one.removeprefix("W/") for one in none_match),
             modified_since=_date(request, "if-modified-since"),
@@ -104,8 +104,9 @@ class Conditions(Struct, frozen=True, kw_only=True):
         return self.none_match is not None and tag is not None and bool(self.none_match & {"*", tag})
 
 
-def _tags(request: Request[Any, Any, Any], header: str) -> frozenset[str] | None:
-    given = request.headers.getall(header, [])
+def _tags(request: Request[Any, Any, Any], header: bytes) -> frozenset[str] | None:
+    # Not by `request.headers`, which is made of all headers when it is first asked for one: most reads need none.
+    given = [value.decode("latin-1") for name, value in request.scope["headers"] if name == header]
     return frozenset(tag.strip() for one in given for tag in one.split(",")) if given else None
 
 

@@ -1,10 +1,11 @@
 """Bodies that are read as a whole, and large enough to fill the memory together: so many of one person at once."""
 
+import contextlib
 from collections import Counter
+from collections.abc import Iterator
 from uuid import UUID
 
-from litestar.middleware import ASGIMiddleware
-from litestar.types import ASGIApp, Receive, Scope, Send
+from litestar.types import Scope
 
 from api.http.validation import MOST_AT_ONCE, STREAMED
 from models.domain.errors import RequestThrottled
@@ -14,17 +15,17 @@ MOST = 8
 """Large bodies of one person in one process; and of all together of whom nothing is known."""
 
 
-class LargeBodies(ASGIMiddleware):
-    """Refuses (429) a large body, before any of it is read, of whom as many are being worked on as may."""
+class LargeBodies:
+    """The large bodies that one process works on."""
 
     def __init__(self) -> None:
         self._of: Counter[UUID | None] = Counter()
 
-    async def handle(self, scope: Scope, receive: Receive, send: Send, next_app: ASGIApp) -> None:
-        """Refuse or pass on."""
-        handler = scope.get("route_handler")
-        if not _is_large(scope) or handler is None or STREAMED in handler.opt:
-            await next_app(scope, receive, send)
+    @contextlib.contextmanager
+    def worked_on(self, scope: Scope) -> Iterator[None]:
+        """Work on a request; raises `RequestThrottled` where there are too many, before any of its body is read."""
+        if not _is_large(scope) or STREAMED in scope["route_handler"].opt:
+            yield
             return
         caller = scope.get("user")
         person = caller.id if isinstance(caller, Caller) else None
@@ -34,7 +35,7 @@ class LargeBodies(ASGIMiddleware):
             )
         self._of[person] += 1
         try:
-            await next_app(scope, receive, send)
+            yield
         finally:
             self._of[person] -= 1
             if not self._of[person]:

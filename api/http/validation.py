@@ -1,9 +1,9 @@
 """Checks a request before its handler or any dependency runs, and reports every problem at once.
 
 Litestar would look up the record first and validate last, stop at a body's first problem, and take
-`"true"` for a boolean. The hook `check_request` therefore does it beforehand, driven by the
+`"true"` for a boolean. `check_request` therefore does it beforehand, driven by the
 annotations of the handler: size (413), media type (415), syntax (400), body and query (422), and at last
-whether the ids in the path can exist (404). What was read is put where Litestar looks for it.
+whether the ids in the path can exist (404). What was read is what `api.http.calls` gives to the handler.
 """
 
 import asyncio
@@ -12,10 +12,11 @@ import json
 import math
 import re
 import time
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from functools import partial
 from typing import Any, NoReturn, ParamSpec, TypeVar, get_args
 from urllib.parse import parse_qsl
+from uuid import UUID
 
 from litestar import Request
 from litestar.exceptions import InternalServerException
@@ -24,8 +25,7 @@ from litestar.handlers import HTTPRouteHandler
 from litestar.params import ParameterKwarg
 from litestar.types import Scope
 from litestar.typing import FieldDefinition
-from litestar.utils.scope.state import ScopeState
-from msgspec import Struct
+from msgspec import UNSET, Struct
 
 from api.http.readers import EnoughProblems, Problems, Reader, reader_of
 from models.domain.errors import (
@@ -84,50 +84,57 @@ class RequestReader:
             for name, field, definition, annotation in _parameters(handler)
             if definition.param_type == "query"
         }
+        self.headers = {
+            name: (reader_of(annotation), field.is_required and not field.is_optional)
+            for name, field, definition, annotation in _parameters(handler)
+            if definition.param_type == "header"
+        }
         self.query_is_due = any(field.required for field in self.query.values())
         self.path = {
             name: reader_of(annotation)
             for name, _, definition, annotation in _parameters(handler)
             if definition.param_type == "path" and definition.format
         }
+        self.ids = [
+            name
+            for name, field, definition, _ in _parameters(handler)
+            if definition.param_type == "path" and field.annotation is UUID
+        ]
 
 
-_READER = "request_reader"
-
-
-def prepare_readers(handlers: Iterable[HTTPRouteHandler]) -> None:
-    """Make the readers of all requests; raises TypeError for a handler whose request could not be read."""
-    for handler in handlers:
-        handler.opt[_READER] = RequestReader(handler)
-
-
-async def check_request(request: Request[Any, Any, Any]) -> None:
-    """Litestar's `before_request` hook of the whole application."""
-    reader: RequestReader = request.route_handler.opt[_READER]
+async def check_request(request: Request[Any, Any, Any], reader: RequestReader) -> dict[str, object]:
+    """What the request says, by the names of its parameters; `data` is the body. Raises what is wrong with it."""
     raw = b""
     if STREAMED in request.route_handler.opt:
         _require_stream(request)
     elif has_body(request.scope):
         # Read in any case: a body that nobody asked for may be too large all the same.
         raw = await _read_body(request)
-    problems = Problems()
-    scope = ScopeState.from_scope(request.scope)
+    problems, values = Problems(), dict[str, object]()
     try:
         if reader.body is not None:
-            scope.json = await _body(request, raw, reader, problems)
+            values["data"] = await _body(request, raw, reader, problems)
         problems.place = "query"
         if (request.scope["query_string"] or reader.query_is_due) and ANY_QUERY not in request.route_handler.opt:
-            _read_query(request, reader, problems)
+            _read_query(request, reader, problems, values)
+        problems.place = "header"
+        for name, (one, required) in reader.headers.items():
+            if (text := request.headers.get(name)) is not None:
+                values[name] = _parameter(text, one, name, problems)
+            elif required:
+                problems.add(name, "required", "is required")
         problems.place = "path"
-        for name, one in reader.path.items():
-            request.scope["path_params"][name] = _parameter(request.scope["path_params"][name], one, name, problems)
+        for name, text in request.scope["path_params"].items():
+            values[name] = _parameter(text, reader.path[name], name, problems) if name in reader.path else text
     except EnoughProblems:
         raise RequestInvalid(problems.all()) from None
     if problems.found:
         raise RequestInvalid(problems.all())
-    for name, text in request.scope["path_params"].items():
-        if (name == "id" or name.endswith("_id")) and parse_id(text) is None:
+    for name in reader.ids:
+        if (identity := parse_id(text := request.scope["path_params"][name])) is None:
             raise RecordMissing.of("record", printable(text))
+        values[name] = identity
+    return values
 
 
 def has_body(scope: Scope) -> bool:
@@ -303,33 +310,31 @@ def _parameters(handler: HTTPRouteHandler) -> Iterator[tuple[str, FieldDefinitio
                 yield definition.name or name, field, definition, model.__annotations__[name]
 
 
-def _read_query(request: Request[Any, Any, Any], reader: RequestReader, problems: Problems) -> None:
-    """Read the query string; its values go to where Litestar looks for them, e-mails in their one form."""
+def _read_query(
+    request: Request[Any, Any, Any], reader: RequestReader, problems: Problems, values: dict[str, object]
+) -> None:
+    """Read the query string into `values`, e-mails in their one form."""
     given: dict[str, list[str]] = {}
     for name, value in parse_qsl(request.scope["query_string"].decode("latin-1"), keep_blank_values=True):
         given.setdefault(name, []).append(value)
-    pairs: list[tuple[str, str]] = []
-    for name, values in given.items():
+    for name, texts in given.items():
         if name not in reader.query:
             problems.add(printable(name), "additionalProperties", f"there is no query parameter {quoted(name)}")
             continue
         field = reader.query[name]
-        if len(values) > 1 and not field.repeatable:
+        if len(texts) > 1 and not field.repeatable:
             problems.add(name, "duplicate", "must be given once")
             continue
-        pairs += [(name, _parameter(text, field.reader, name, problems)) for text in values]
+        found = [_parameter(text, field.reader, name, problems) for text in texts]
+        values[name] = found if field.repeatable else found[0]
     for name, field in reader.query.items():
         if field.required and name not in given:
             problems.add(name, "required", "is required")
-    ScopeState.from_scope(request.scope).parsed_query = tuple(pairs)
-    # Litestar's own look at the query string takes what it finds there.
-    _ = request.query_params
 
 
-def _parameter(text: str, reader: Reader, name: str, problems: Problems) -> str:
-    """A parameter as its handler gets it; Litestar makes what is no text of it."""
+def _parameter(text: str, reader: Reader, name: str, problems: Problems) -> object:
+    """A parameter as its handler gets it."""
     if "\0" in text:
         problems.add(name, "format", "must not hold NUL")
-        return text
-    found = reader.read_parameter(text, name, problems)
-    return found if type(found) is str else text
+        return UNSET
+    return reader.read_parameter(text, name, problems)

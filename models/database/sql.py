@@ -4,9 +4,7 @@ Parameters are `:name` in the text and never part of it; PostgreSQL gets them ap
 makes a statement of fragments, never of values.
 """
 
-import contextlib
 import re
-from collections.abc import Iterator
 from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import lru_cache
@@ -74,14 +72,17 @@ class Guard:
 _GUARD: ContextVar[Guard | None] = ContextVar("guard", default=None)
 
 
-@contextlib.contextmanager
-def guarded(guard: Guard) -> Iterator[None]:
+class guarded:  # noqa: N801 - a function to whoever uses it
     """Have the first of the statements that are run here look at a guard."""
-    token = _GUARD.set(guard)
-    try:
-        yield
-    finally:
-        _GUARD.reset(token)
+
+    def __init__(self, guard: Guard) -> None:
+        self._guard = guard
+
+    def __enter__(self) -> None:
+        self._token = _GUARD.set(self._guard)
+
+    def __exit__(self, *_: object) -> None:
+        _GUARD.reset(self._token)
 
 
 _GUARDED = "guarded"
@@ -127,7 +128,7 @@ async def _fetched(statement: str, values: dict[str, object]) -> list[asyncpg.Re
     guard.holds = bool(found)
     if not found:
         raise IdentityUnknown("A valid access token is needed.")
-    return [one for one in found if one[_GUARDED]]
+    return found if found[0][_GUARDED] else []
 
 
 async def _run(statement: str, values: dict[str, object]) -> list[asyncpg.Record]:
