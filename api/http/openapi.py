@@ -312,7 +312,8 @@ def _add_headers(operation: dict[str, Any], method: str, handler: HTTPRouteHandl
             "headers": tag,
         }
     if _takes(handler, "page"):
-        responses["200"].setdefault("headers", {})["Link"] = _header_of("Link")
+        for status in {"200", "304"} & {*responses}:
+            responses[status]["headers"] = {**responses[status].get("headers", {}), "Link": _header_of("Link")}
     if understood:
         operation.setdefault("parameters", [])
         given = {parameter["name"] for parameter in operation["parameters"]}

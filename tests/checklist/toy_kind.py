@@ -347,7 +347,7 @@ EDITS = (
         ("on no floor of the picture in docs/architecture.md: models/records/notes.py",),
         FLOORS,
         (
-            ("operations profiles ", "notes operations profiles "),
+            ("operations page ", "notes operations page "),
             ("group module ", "group module note "),
             ("modules mounts ", "modules mounts notes "),
         ),

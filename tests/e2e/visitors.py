@@ -46,6 +46,8 @@ class Visitor:
         """A picture of the page in light, and one in dark beside it."""
         for scheme in ("light", "dark"):
             await self.page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
+            # Until the new colours are painted everywhere.
+            await self.page.evaluate("new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
             await self.page.screenshot(path=path.with_name(f"{path.name}-{scheme}.png"))
 
 
