@@ -8,7 +8,7 @@ ARGS ?=
 export PATH := $(CURDIR)/.tools/bin:$(PATH)
 BIN := .venv/bin
 
-.PHONY: help setup packages demo up down test test-fast test-slow compose-test test-vault test-bodies audit lint types arch migrate migration openapi api-lint fuzz histories bench client
+.PHONY: help setup packages demo up down test test-fast test-slow compose-test test-vault test-lists test-bodies audit lint types arch migrate migration openapi api-lint fuzz histories bench client
 
 help: ## List the commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -51,6 +51,9 @@ test-vault: packages ## What talks to Vault, on HashiCorp's Vault instead of Ope
 
 compose-test: setup ## docker-compose.yml by the words of deploy/README.md, on a Docker engine of its own; as root
 	@$(BIN)/python -m tests.compose
+
+test-lists: packages ## Lists of a million rows, narrowed by every combination of filters (a quarter of an hour)
+	@$(BIN)/pytest -q tests/integration/models/test_lists.py --every-combination $(ARGS)
 
 test-bodies: setup ## Wrong bodies, five hundred times each, with a debugging allocator (minutes of one core)
 	@PYTHONMALLOC=debug $(BIN)/python -X faulthandler -m tests.unit.api.http.wrong_bodies 500

@@ -16,6 +16,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--record-histories", action="store_true", help="write the histories of the workflow scenarios, to be replayed"
     )
+    parser.addoption("--every-combination", action="store_true", help="narrow lists by all combinations of filters")
     parser.addoption("--screenshots", action="store_true", help="write the screenshots of the documentation")
 
 
