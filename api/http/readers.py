@@ -173,12 +173,20 @@ class _Boolean(Reader):
         return UNSET
 
 
+def _whole(value: object) -> object:
+    """A number that is whole as an `int`: JSON has but one kind of numbers, and 2.0 is 2."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
 class _WholeNumber(Reader):
     kind = int
     word = "a whole number"
 
     def __init__(self, kind: inspect.IntType) -> None:
         self._least, self._most = kind.ge, kind.le
+
+    def read(self, value: object, path: str, problems: Problems) -> Any:
+        return super().read(_whole(value), path, problems)
 
     def _read(self, value: int, path: str, problems: Problems) -> Any:
         if self._least is not None and value < self._least:
@@ -359,7 +367,7 @@ class _Either(Reader):
         self.word = " or ".join(one.word for one in choices)
 
     def read(self, value: object, path: str, problems: Problems) -> Any:
-        choice = self._choices.get(type(value))
+        choice = self._choices.get(type(value)) or self._choices.get(type(_whole(value)))
         return super().read(value, path, problems) if choice is None else choice.read(value, path, problems)
 
     _read = read

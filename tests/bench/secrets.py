@@ -9,7 +9,8 @@ from typing import Any
 
 import httpx
 
-from stack import parts
+from stack import parts, tools
+from stack.progress import Progress
 from tests.slow_link import SlowLink
 from tests.stacks import Stack
 from tests.unit.api.processes import free_url, running
@@ -26,7 +27,7 @@ async def measure(stack: Stack, *, short: bool = False) -> dict[str, Any]:
     token, url = await stack.token(ALICE), free_url()
     async with SlowLink("127.0.0.1", stack.layout.ports["vault"], delay=VAULT_SECONDS) as link:
         settings = {"NBHUB_VAULT_URL": link.url, "NBHUB_API_PORT": url.rpartition(":")[2]}
-        values = parts.api(stack.layout, stack.secrets, Path(), settings).values
+        values = parts.api(stack.layout, stack.secrets, await tools.page(Progress(quiet=True)), settings).values
         async with running(parts.environment(values), url):
             rounds, number, idle_seconds = (1, 10, 0.5) if short else (5, SECRETS, _IDLE_SECONDS)
             pairs = [await _pair(url, token, number, idle_seconds) for _ in range(rounds)]

@@ -343,7 +343,7 @@ async def test_the_demo_ends_with_links_that_live_and_stays_up_until_ctrl_c(tmp_
     links = []
     while b"People" not in (line := await shown.stdout.readline()):
         links += [word.decode() for word in line.split() if word.startswith(b"http")]
-    assert len(links) == 5
+    assert len(links) == 6
     async with httpx.AsyncClient(follow_redirects=True) as client:
         for link in links:
             assert (await client.get(link)).status_code < 500, link

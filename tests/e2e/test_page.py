@@ -54,7 +54,7 @@ async def test_a_person_signs_in_launches_a_template_and_runs_code(
             PICTURES.mkdir(exist_ok=True)
             await carol.picture(PICTURES / "home")
         await row.get_by_role("button", name="Stop Image analysis").click()
-        await expect(row.get_by_text("Stopped")).to_be_visible(timeout=SECONDS)
+        await expect(row.get_by_text("Stopped", exact=True)).to_be_visible(timeout=SECONDS)
         await row.get_by_role("button", name="More for Image analysis").click()
         await page.get_by_role("menuitem", name="Delete").click()
         await page.get_by_role("alertdialog").get_by_role("button", name="Delete server").click()

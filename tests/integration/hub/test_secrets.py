@@ -301,7 +301,8 @@ async def test_a_used_token_starts_no_server(
     assert refused.status_code == 422
     reason = f"the token of the secret {mounts[0].id} was used already or has ended: start the server again"
     assert refused.json()["message"] == reason
-    assert secret_hub.failure(again) == {"reason": reason, "log": ""}
+    failure = secret_hub.failure(again)
+    assert (failure["reason"], failure["log"]) == (reason, "")
     assert secret_hub.processes(again) == []
     until(lambda: not secret_hub.model(again).get("pending"), 10, "nothing is pending")
     # As the reason says.

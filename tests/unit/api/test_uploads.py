@@ -111,6 +111,13 @@ async def test_parts_that_are_none(files: Files, headers: dict[str, str], status
     assert (await files.api.alice.patch(path, content=b"x", headers=good)).status_code == 200
 
 
+@pytest.mark.parametrize(("size", "status"), [(9.0, 200), (9.5, 422), (1e300, 413), (True, 422), ("9", 422)])
+async def test_a_size_is_whole_as_json_has_it(files: Files, size: object, status: int) -> None:
+    body = {"root": "notebooks", "path": "whole.bin", "size": size}
+    answer = await files.api.alice.post("/volume/uploads", json=body)
+    assert answer.status_code == status, answer.text
+
+
 async def test_no_more_comes_than_was_announced_or_may(files: Files) -> None:
     alice = files.api.alice
     assert (
