@@ -85,8 +85,6 @@ class Access:
 
     async def _look(self, server: UUID, taken: Taken) -> None:
         await server_shares.note_look(server)
-        # Who has lost something may know the link, and not have used it yet: after this look nobody comes by it.
-        await self._links.end_link(server)
         await self._links.look(server, taken=taken)
 
     async def _end_guest(self, guest: LostGuest) -> None:

@@ -51,16 +51,17 @@ class ShareLinks:
             await self._look(plan)
 
     async def look(self, server: UUID, *, taken: Taken | None = None) -> None:
-        """Write down with whom a server is shared; see `server_shares.note_guests`."""
-        plan = await server_settling.read_plan(server)
-        if plan is not None:
-            await self._look(plan, taken=taken)
+        """Write down with whom a server is shared; see `server_shares.note_guests`.
 
-    async def end_link(self, server: UUID) -> None:
-        """End the link of a server, whoever knows it. Who has come by it stays."""
+        Where something of it was taken from somebody, its link ends before, whoever knows it: nobody comes by it later
+        who has not used it yet. Who has come by it stays.
+        """
         plan = await server_settling.read_plan(server)
-        if plan is not None:
+        if plan is None:
+            return
+        if taken is not None:
             await self._end_link(plan)
+        await self._look(plan, taken=taken)
 
     async def take_back(self, server: UUID, names: list[str] | None = None, *, operation: UUID | None = None) -> None:
         """End the link of a server and the access of some of JupyterHub's users, or of everybody; with proof.

@@ -250,7 +250,6 @@ async def test_two_who_follow_through_a_kill_of_the_api_see_each_change_once_and
         stack.kill("api")
         await stack.died("api")
         # While nobody can be told, the work goes on.
-        await asyncio.sleep(2)
         await stack.start_part("api")
         await start.wait(120)
         stop = await hub.servers.stop(server.id)

@@ -58,6 +58,23 @@ async def here(queue: Queue) -> str:
     return position
 
 
+@contextlib.asynccontextmanager
+async def connected(postgres: str) -> AsyncIterator["asyncpg.Connection[asyncpg.Record]"]:
+    connection = await asyncpg.connect(postgres)
+    try:
+        yield connection
+    finally:
+        await connection.close()
+
+
+async def listening(connection: "asyncpg.Connection[asyncpg.Record]") -> list[int]:
+    """The processes of PostgreSQL by which somebody listens for events, once there is one."""
+    statement = "SELECT array_agg(pid) FROM pg_stat_activity WHERE query LIKE $1"
+    while not (found := await connection.fetchval(statement, f'LISTEN "{events.CHANNEL}"%')):
+        await asyncio.sleep(0.01)
+    return list(found)
+
+
 async def told(caller: Caller, position: str, limit: int = following.MOST_READ) -> following.Told:
     """What one statement tells after a position."""
     return await following.read(caller, parse_position(position), limit)
@@ -277,10 +294,11 @@ async def test_who_acts_on_what_is_anothers_and_its_owner_are_told(bench: Bench)
         ]
 
 
-async def test_a_change_is_told_at_once(bench: Bench) -> None:
+async def test_a_change_is_told_at_once(bench: Bench, postgres: str) -> None:
     async with stream(bench) as messages:
         await here(messages)
-        await asyncio.sleep(0.5)  # the listening connection may only just be opened
+        async with connected(postgres) as connection:
+            await listening(connection)
         for _ in range(3):
             started = asyncio.get_running_loop().time()
             await open_one(bench.callers["alice"])
@@ -627,14 +645,8 @@ async def test_streams_end_when_the_process_does(bench: Bench) -> None:
 async def test_a_lost_connection_to_listen_by_is_made_up_for(bench: Bench, postgres: str) -> None:
     async with stream(bench) as messages:
         await here(messages)
-        await asyncio.sleep(0.5)
-        connection = await asyncpg.connect(postgres)
-        cut = await connection.fetchval(
-            "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE query LIKE $1",
-            f'LISTEN "{events.CHANNEL}"%',
-        )
-        await connection.close()
-        assert cut >= 1
+        async with connected(postgres) as connection:
+            await connection.fetch("SELECT pg_terminate_backend(unnest($1::int[]))", await listening(connection))
         operation = await open_one(bench.callers["alice"])
         assert (await messages.get())[1]["_id"] == str(operation)
 

@@ -14,12 +14,14 @@ import pytest
 from api.events import follow
 from api.http.operation_events import OperationEvents
 from api.http.policy import Policy, handlers_of, policy_of
+from models.access import following
+from models.access.following import Told
 from models.database import transactions
 from models.database.sql import row
 from models.domain.values import OperationStatus
 from models.ledger import operations
 from models.records.sessions import digest
-from tests.unit.api.bench import NOBODY, Api, Client, answered, end, unique
+from tests.unit.api.bench import NOBODY, Api, Client, Json, answered, end, unique
 from tests.unit.api.http.signed_in import signed_in
 
 
@@ -258,26 +260,37 @@ async def test_a_stream_ends_with_a_logout_before_it_tells_anything_more(api: Ap
 @pytest.mark.parametrize("known", [True, False])
 @pytest.mark.parametrize("ends", [True, False])
 async def test_following_everything_ends_with_a_logout_before_it_tells_anything_more(
-    api: Api, known: bool, ends: bool
+    api: Api, monkeypatch: pytest.MonkeyPatch, known: bool, ends: bool
 ) -> None:
     alice, token = await signed_in(api, "alice")
     if known:
         answered(await alice.get("/servers"), 200)
-    events = api.bench.services.operation_events
-    async with asyncio.timeout(30):
-        following = asyncio.create_task(alice.get("/events"))
-        while not len(events.streams):
+    events, looks, read = api.bench.services.operation_events, list[Told](), following.read
+
+    async def noted(*given: Any) -> Told:
+        looks.append(await read(*given))
+        return looks[-1]
+
+    async def looked(server: Json | None) -> None:
+        """Once the stream has begun, or has read of a server."""
+        while not any(
+            look.gap if server is None else server["_id"] in {str(one.subject) for one in look.events} for look in looks
+        ):
             await asyncio.sleep(0.01)
-        await asyncio.sleep(0.5)
+
+    monkeypatch.setattr(following, "read", noted)
+    async with asyncio.timeout(30):
+        stream = asyncio.create_task(alice.get("/events"))
+        await looked(None)
         before = await api.alice.server()
-        await asyncio.sleep(0.5)
+        await looked(before)
         if ends:
             await row("UPDATE session SET id_token_hash = NULL WHERE token_hash = :token", token=digest(token))
         after = await api.alice.server()
         if not ends:
-            await asyncio.sleep(0.7)
+            await looked(after)
             events.close()
-        answer = await following
+        answer = await stream
     assert before["_id"] in answer.text
     assert (after["_id"] in answer.text, "event: expired" in answer.text) == (not ends, ends)
     assert not len(events.streams)
