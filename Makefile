@@ -6,9 +6,11 @@ SHELL := bash
 ARGS ?=
 
 export PATH := $(CURDIR)/.tools/bin:$(PATH)
+# Tests start hundreds of processes of Python: what one has compiled the others need not.
+unexport PYTHONDONTWRITEBYTECODE
 BIN := .venv/bin
 
-.PHONY: help setup packages demo up down test test-fast test-slow compose-test test-vault test-lists test-bodies audit lint types arch migrate migration openapi api-lint fuzz histories bench client
+.PHONY: help setup packages demo up down test test-fast test-slow compose-test test-vault test-lists test-kills test-bodies audit lint types types-of-python types-of-page arch migrate migration openapi api-lint fuzz histories bench profile client docs
 
 help: ## List the commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -28,7 +30,17 @@ up: setup ## Start everything; Ctrl-C ends it (ARGS=--detach leaves it running)
 down: ## End what `make up ARGS=--detach` started
 	@$(BIN)/nbhub down $(ARGS)
 
-test: lint types arch test-fast test-slow ## Every check and every test, on the whole real stack
+test: ## Every check and every test, on the whole real stack; each stage with the seconds since the beginning
+	@stage() { printf '== %4d s: %s\n' "$$SECONDS" "$$1"; }; \
+	stage 'what the project and its tests need'; \
+	$(MAKE) --no-print-directory packages; \
+	stage 'types, style, imports'; \
+	$(MAKE) --no-print-directory --jobs=2 --output-sync types-of-python types-of-page lint arch; \
+	stage 'tests that need no more than PostgreSQL'; \
+	$(MAKE) --no-print-directory test-fast; \
+	stage 'tests on the real parts'; \
+	$(MAKE) --no-print-directory test-slow; \
+	stage 'done'
 
 packages: setup ## Install what else the tests need of Debian, as root; otherwise say what is missing
 	@$(BIN)/python -m stack.tools
@@ -36,11 +48,15 @@ packages: setup ## Install what else the tests need of Debian, as root; otherwis
 client: setup ## Write the synchronous client from the asynchronous one, and docs/commands.md from the command
 	@$(BIN)/python client/generate_sync.py && $(BIN)/python client/write_commands.py
 
-test-fast: packages ## Tests that need no more than PostgreSQL, in parallel
-	@$(BIN)/pytest -q -n 2 --dist loadfile tests/unit tests/contract tests/architecture tests/checklist $(ARGS)
+docs: setup ## Build the help that /help serves, and say where it is; a link that leads nowhere is an error
+	@$(BIN)/python -m stack.tools help-pages
 
-test-slow: packages ## Tests on the real parts, on two stacks side by side, those first that take longest
-	@$(BIN)/pytest -q -n 2 --dist loadfile --no-loadscope-reorder tests/e2e tests/integration tests/workflows $(ARGS)
+test-fast: packages ## Tests that need no more than PostgreSQL, in parallel
+	@$(BIN)/pytest -q -n 2 --dist loadfile --timeout 300 tests/unit tests/contract tests/architecture tests/checklist $(ARGS)
+
+test-slow: packages ## Tests on the real parts, on three stacks side by side, those first that take longest
+	@# One more than there are processors where there are two: tests wait as long as they work.
+	@$(BIN)/pytest -q -n 3 --dist loadfile --no-loadscope-reorder tests/e2e tests/integration tests/workflows $(ARGS)
 
 # Everything that talks to Vault.
 VAULT_TESTS := tests/integration/vault tests/integration/hub/test_secrets.py tests/workflows/test_modules_and_secrets.py \
@@ -55,6 +71,9 @@ compose-test: setup ## docker-compose.yml by the words of deploy/README.md, on a
 test-lists: packages ## Lists of a million rows, narrowed by every combination of filters (a quarter of an hour)
 	@$(BIN)/pytest -q tests/integration/models/test_lists.py --every-combination $(ARGS)
 
+test-kills: packages ## Every crash point of starts and of what is shared; `make test` kills at a third of them (minutes)
+	@$(BIN)/pytest -q tests/e2e/test_faults.py tests/e2e/test_sharing_faults.py --every-kill $(ARGS)
+
 test-bodies: setup ## Wrong bodies, five hundred times each, with a debugging allocator (minutes of one core)
 	@PYTHONMALLOC=debug $(BIN)/python -X faulthandler -m tests.unit.api.http.wrong_bodies 500
 
@@ -64,8 +83,12 @@ audit: setup ## Ask OSV what is known against every pinned version, and say whic
 lint: setup ## Style, and the mistakes that a linter finds
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check .
 
-types: setup ## Types, strictly: of the Python, and of the page (ui/) against the API's document
+types: types-of-python types-of-page ## Types, strictly: of the Python, and of the page (ui/) against the API's document
+
+types-of-python: setup
 	@$(BIN)/mypy
+
+types-of-page: setup
 	@$(BIN)/python -m stack.tools check-page
 
 arch: setup ## Imports go one way
@@ -89,5 +112,8 @@ fuzz: packages ## Compare the API with its document for as long as you like (ARG
 histories: setup ## Record the workflow histories that the tests replay
 	@$(BIN)/pytest -q tests/workflows --record-histories $(ARGS)
 
-bench: setup ## Measure, as ratios of pairs; the last line is one JSON object
+bench: setup ## Measure, each result beside its goal (ARGS=--write puts them into docs/performance.md)
 	@$(BIN)/python -m tests.bench $(ARGS)
+
+profile: setup ## Draw flame graphs of the hot requests into docs/profiles/ (as root)
+	@$(BIN)/python -m tests.bench.profile $(ARGS)

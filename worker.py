@@ -37,14 +37,15 @@ from integrations.turns import Turns
 from integrations.vault import Vault
 from models.database import engine
 from models.database.engine import DATABASE_ERRORS
-from models.domain import logging
+from models.domain import logging, metrics
 from models.domain.absence import Absence
 from models.domain.environment import SettingsInvalid
 from models.domain.process import leave
 from models.domain.settings import Settings
-from models.ledger import heartbeats
+from models.ledger import heartbeats, seals
 from models.ledger.heartbeats import Role
-from workflows import runtime
+from models.records import figures
+from workflows import rules, runtime
 from workflows.access import AccessWorkflow
 from workflows.client import Workflows, connect
 from workflows.dataset import DatasetWorkflow
@@ -122,6 +123,7 @@ def make_worker(
         activities=[activity for job in jobs for activity in _activities_of(job)],
         max_concurrent_activities=activities_at_once,
         graceful_shutdown_timeout=_GRACE,
+        deployment_config=rules.deployment(),
         # A worker that died is waited for no longer before another one replays its workflows.
         sticky_queue_schedule_to_start_timeout=timedelta(seconds=2),
         # A cancelled activity learns of it with its next heartbeat: within a second, not a minute.
@@ -158,10 +160,10 @@ async def run(settings: Settings) -> None:
                 return
             async with make_worker(client, settings, hub, truth, vault):
                 log.info("worker_started", task_queue=settings.temporal_task_queue)
-                tasks = [
-                    asyncio.create_task(_keep_converged(client, settings)),
-                    asyncio.create_task(_beat(Workflows(client, settings))),
-                ]
+                work = [_keep_converged(client, settings), _beat(Workflows(client, settings)), _keep_sealed()]
+                if settings.metrics_address:
+                    work += [_measure(), metrics.watch_loop()]
+                tasks = [asyncio.create_task(one) for one in work]
                 await ended.wait()
                 log.info("worker_ending")
                 for task in tasks:
@@ -216,6 +218,43 @@ async def _beat(workflows: Workflows) -> None:
         await asyncio.sleep(heartbeats.BEAT_SECONDS)
 
 
+async def _keep_sealed() -> None:
+    """Seal the audit again and again; whichever worker comes first. The log tells the head of the chain."""
+    while True:
+        try:
+            async with asyncio.timeout(seals.EVERY_SECONDS):
+                while (made := await seals.seal()) is not None:
+                    log.info("audit_sealed", rows=len(made.ids), head=made.head)
+        except DATABASE_ERRORS as error:
+            log.warning("audit_not_sealed", error=type(error).__name__)
+        await asyncio.sleep(seals.EVERY_SECONDS)
+
+
+async def _measure() -> None:
+    """Look for Prometheus at what is not counted as it happens."""
+    while True:
+        try:
+            async with asyncio.timeout(metrics.LOOK_SECONDS):
+                await _look_at_figures()
+        except DATABASE_ERRORS as error:
+            log.warning("not_measured", error=type(error).__name__)
+        await asyncio.sleep(metrics.LOOK_SECONDS)
+
+
+async def _look_at_figures() -> None:
+    metrics.CONNECTIONS.found(((state,), number) for state, number in engine.connections().items())
+    metrics.SERVERS.found(((one.wish, one.observed), one.number) for one in await figures.servers())
+    unsettled = await figures.unsettled()
+    metrics.UNSETTLED.found(((one.kind, one.status), one.number) for one in unsettled)
+    oldest: dict[str, float] = {}
+    for one in unsettled:
+        oldest[one.kind] = max(oldest.get(one.kind, 0.0), one.oldest_seconds)
+    metrics.OLDEST.found(((kind,), seconds) for kind, seconds in oldest.items())
+    metrics.AUDIT_UNSEALED.set((await seals.waiting()).oldest_seconds)
+    for operation in await figures.ended():
+        metrics.count_operation(operation.kind, operation.status, operation.seconds, operation.steps)
+
+
 async def _keep_converged(client: Client, settings: Settings) -> None:
     while True:
         try:
@@ -233,7 +272,9 @@ def main() -> int:
         print(error, file=sys.stderr)  # noqa: T201
         return 2
     logging.configure(settings)
-    runtime.log_like_the_rest()
+    runtime.configure(settings.temporal_metrics_address)
+    metrics.say_build(settings.commit)
+    metrics.serve(settings.metrics_address)
     asyncio.run(run(settings))
     return 0
 

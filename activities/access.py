@@ -6,7 +6,7 @@ from uuid import UUID
 from temporalio import activity
 
 from activities.looks import looks
-from activities.messages import AccessScope, Withdrawn, WorkflowRun
+from activities.messages import AccessScope, HoldersSeen, Withdrawn, WorkflowRun
 from activities.share_links import ShareLinks
 from activities.trying import try_each
 from activities.waking import Wake, wake_all
@@ -51,6 +51,21 @@ class Access:
         await operations.succeed_all(Subject(run.kind, run.subject), run.run_id)
 
     @activity.defn
+    async def find_holders(self, scope: AccessScope) -> HoldersSeen:
+        """Mark what servers of a scope hold and may not, and tell whether `withdraw` has anything to do.
+
+        Nothing outside is looked at. Who starts a server meanwhile finds what was taken before it was started.
+        """
+        marked = await mounts.mark_lost(scope.kind, scope.object)
+        if marked.lost and await self._stops(scope):
+            return HoldersSeen(some=True)
+        taken = await _taken(scope)
+        if taken is None:
+            return HoldersSeen(some=False)
+        shared = await server_shares.holders(taken.scope, taken.id)
+        return HoldersSeen(some=bool(shared or await server_shares.lost(taken.scope, taken.id, 1)))
+
+    @activity.defn
     async def withdraw(self, scope: AccessScope) -> Withdrawn:
         """Warn and then stop the servers of a scope that hold what their owners may no longer use.
 
@@ -68,13 +83,9 @@ class Access:
 
         What was in the way, if anything: servers stop all the same.
         """
-        if scope.force or scope.object is None:
-            # It goes away with the servers that hold it.
+        taken = await _taken(scope)
+        if taken is None:
             return None
-        since = await server_shares.takes_rights(Subject(scope.subject_kind, scope.object))
-        if since is None:
-            return None
-        taken = Taken(scope=scope.kind, id=scope.object, since=since)
         holders = await server_shares.holders(taken.scope, taken.id)
         hindered = await try_each((self._look(one, taken) for one in holders), _STAYS)
         while guests := await server_shares.lost(taken.scope, taken.id, _PAGE):
@@ -95,7 +106,7 @@ class Access:
 
     async def _withdraw(self, scope: AccessScope) -> Withdrawn:
         await mounts.mark_lost(scope.kind, scope.object)
-        if self._settings.on_revoke == "defer" and not (scope.force and await _goes_away(scope)):
+        if not await self._stops(scope):
             return Withdrawn()
         subject = Subject(scope.subject_kind, scope.object) if scope.subject_kind and scope.object else None
         told, lost, next_in = False, list[LostMount](), _SOONEST
@@ -117,11 +128,15 @@ class Access:
                 break
         return Withdrawn(left=len(lost), next_in=next_in)
 
+    async def _stops(self, scope: AccessScope) -> bool:
+        """Whether servers stop that hold what they may not."""
+        return self._settings.on_revoke == "stop" or (scope.force and await _goes_away(scope))
+
     @activity.defn
     async def sweep(self) -> Withdrawn:
         """Look at all servers once: what expired, or was lost with an organisation, is nobody's operation."""
-        await mounts.mark_lost("all")
-        lost = await mounts.lost("all", None, _PAGE)
+        marked = await mounts.mark_lost("all")
+        lost = await mounts.lost("all", None, _PAGE) if marked.lost else []
         if self._settings.on_revoke == "stop":
             await self._stop_due(lost)
         # Whose access stays is tried again by a later sweep.
@@ -140,6 +155,14 @@ class Access:
     def _grace_ends(self) -> datetime:
         """What was lost before this moment is due."""
         return datetime.now(UTC) - timedelta(seconds=self._settings.revoke_grace)
+
+
+async def _taken(scope: AccessScope) -> Taken | None:
+    """The rights that are taken from people, if any; what goes away, goes away with the servers that hold it."""
+    if scope.force or scope.object is None:
+        return None
+    since = await server_shares.takes_rights(Subject(scope.subject_kind, scope.object))
+    return None if since is None else Taken(scope=scope.kind, id=scope.object, since=since)
 
 
 async def _goes_away(scope: AccessScope) -> bool:

@@ -12,9 +12,7 @@ from models.domain import crash_points
 from models.domain.settings import Settings
 from models.domain.values import Subject
 from models.records import groups, lifecycles
-from models.records.groups import Mirror
-
-_PAGE = 1000
+from models.records.groups import MOST_MIRRORS, Mirror
 
 
 class Groups:
@@ -47,13 +45,13 @@ class Groups:
         drifted = 0
         after: UUID | None = None
         while True:
-            page = await groups.settled_mirrors(after, _PAGE)
+            page = await groups.settled_mirrors(after, MOST_MIRRORS)
             for mirror in page:
                 seen = found.get(self._name(mirror.id))
                 if seen is None or set(seen.users) != set(mirror.users) or seen.properties != _properties(mirror):
                     drifted += await groups.note_drift(mirror.id)
                     await self._wake(Subject("group", mirror.id))
-            if len(page) < _PAGE:
+            if len(page) < MOST_MIRRORS:
                 break
             after = page[-1].id
         return Drift(groups=len(found), drifted=drifted)

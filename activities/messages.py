@@ -73,6 +73,12 @@ class AccessScope(Struct, frozen=True, kw_only=True):
     force: bool = False
 
 
+class HoldersSeen(Struct, frozen=True, kw_only=True):
+    """Whether servers, or those with whom they are shared, have what they should not, as far as PostgreSQL tells."""
+
+    some: bool
+
+
 class Withdrawn(Struct, frozen=True, kw_only=True):
     """How many servers are left that hold what they should not, and in how many seconds to look again."""
 
@@ -89,10 +95,11 @@ class FailedStart(Struct, frozen=True, kw_only=True):
     log: str = ""
 
 
-class Done(Struct, frozen=True, kw_only=True):
-    """Whether the step was taken, or found that a later wish came first."""
+class Done(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Whether the step was taken, or found that a later wish came first; `settled`: nothing more was wished then."""
 
     done: bool
+    settled: bool = False
 
 
 class Seen(Struct, frozen=True, kw_only=True):

@@ -42,4 +42,5 @@ class Records:
             # In the statement that ends the operation, and this step with it.
             step = "Remove its record and everything that was granted"
             await operations.step_all(wish.subject, step, OperationStatus.RUNNING)
-        return Done(done=await lifecycles.settle(plan))
+        done = await lifecycles.settle(plan)
+        return Done(done=done, settled=done)

@@ -90,7 +90,7 @@ class Starts:
             process = await self._ready(plan)
         await server_settling.settle_running(plan.server_id, plan.generation, process)
         await self._check_again(plan)
-        return Done(done=True)
+        return Done(done=True, settled=await server_settling.is_settled(plan.server_id))
 
     async def _server_or_user(self, plan: ServerPlan) -> HubServer:
         """The server as JupyterHub sees it; its user is made where JupyterHub does not know it."""
@@ -102,7 +102,7 @@ class Starts:
 
     async def _check_again(self, plan: ServerPlan) -> None:
         """Who lost an access while the server started was not found by those who looked at running ones."""
-        if not await mounts.mark_lost("server", plan.server_id) or self._settings.on_revoke == "defer":
+        if not (await mounts.mark_lost("server", plan.server_id)).changed or self._settings.on_revoke == "defer":
             return
         if self._settings.revoke_grace == 0:
             for lost in await mounts.lost("server", plan.server_id, 1):

@@ -50,7 +50,7 @@ class Stops:
         if not await self._stop(plan, wish.generation):
             return Done(done=False)
         await self._links.end_with_stop(plan)
-        return Done(done=await server_settling.settle_stopped(plan.server_id, wish.generation))
+        return await _done(plan, await server_settling.settle_stopped(plan.server_id, wish.generation))
 
     @activity.defn
     async def fail_start(self, failed: FailedStart) -> Done:
@@ -61,15 +61,14 @@ class Stops:
         if not await self._stop(plan, failed.generation, CLEAR):
             return Done(done=False)
         noted = await self._truth.failure(str(failed.server_id), failed.generation)
-        return Done(
-            done=await server_settling.settle_failed_start(
-                failed.server_id,
-                failed.generation,
-                failed.error,
-                failed.log,
-                exit_code=None if noted is None else noted.exit_code,
-            )
+        done = await server_settling.settle_failed_start(
+            failed.server_id,
+            failed.generation,
+            failed.error,
+            failed.log,
+            exit_code=None if noted is None else noted.exit_code,
         )
+        return await _done(plan, done)
 
     @activity.defn
     async def delete_server(self, wish: ServerWish) -> Done:
@@ -81,7 +80,7 @@ class Stops:
             return Done(done=False)
         async with told(of_operation(plan.operation, REMOVE), last=True):
             await self._remove(plan)
-        return Done(done=await server_settling.settle_deleted(plan.server_id, plan.generation))
+        return await _done(plan, await server_settling.settle_deleted(plan.server_id, plan.generation))
 
     async def _stop(self, plan: ServerPlan, up_to: int, step: str = STOP) -> bool:
         """Return once JupyterHub and the processes themselves show that nothing up to a generation lives.
@@ -150,6 +149,10 @@ class Stops:
 
     async def _living(self, server_id: str, up_to: int) -> list[Process]:
         return [process for process in await self._truth.processes(server_id) if process.generation <= up_to]
+
+
+async def _done(plan: ServerPlan, done: bool) -> Done:
+    return Done(done=done, settled=await server_settling.is_settled(plan.server_id))
 
 
 def _not_ending(plan: ServerPlan, old: HubServer | None, processes: list[Process]) -> ServerNotEnding:

@@ -14,19 +14,19 @@ from activities.messages import Seen, Woken
 from activities.share_links import ShareLinks
 from activities.waking import Wake, wake_all
 from integrations.truth import Process, Truth
+from models.domain import metrics
 from models.domain.errors import DomainError
 from models.domain.ids import parse_id
 from models.domain.settings import Settings
-from models.domain.values import Subject, Wish
+from models.domain.values import Subject
 from models.ledger import operations
 from models.records import server_shares, server_watch
-from models.records.server_watch import ACTIVITY_STEP, ObservedServer
+from models.records.server_watch import ACTIVITY_STEP, MOST_WATCHED, ObservedServer
 
 log = structlog.get_logger(__name__)
 
 # The most that one pass wakes; the next pass goes on with the rest.
 _WAKE_LIMIT = 500
-_PAGE = 1000
 # Shared servers that one pass looks at.
 _SHARED = 50
 
@@ -45,8 +45,10 @@ class Watching:
         """Wake every subject with work to do on which nothing happened for a while."""
         stalled = await operations.stalled(self._settings.stalled_after, _WAKE_LIMIT)
         woken = await wake_all(self._wake, stalled)
-        # Also what could not be told: it comes after the others the next time.
-        await operations.touch(stalled)
+        if stalled:
+            # Also what could not be told: it comes after the others the next time.
+            await operations.touch(stalled)
+        metrics.WOKEN.inc(len(woken))
         return Woken(count=len(woken))
 
     @activity.defn
@@ -57,7 +59,7 @@ class Watching:
         alive = defaultdict(list)
         for process in await self._truth.all_processes():
             alive[process.server_id].append(process)
-        vanished = [row for row in rows.values() if not alive[str(row.id)] and _should_run(row)]
+        vanished = [row for row in rows.values() if row.runs and not alive[str(row.id)]]
         for row in vanished:
             with _others_go_on(row.id):
                 await self._note_vanished(row)
@@ -65,9 +67,12 @@ class Watching:
         others = [identity for identity in map(parse_id, alive) if identity is not None and identity not in rows]
         unwanted, unknown = await self._look_after(others, alive) if others else (0, 0)
         # People come by a link without our hearing of it.
-        for server in await server_shares.take_to_look_at(_SHARED):
+        some_are_shared = any(row.shared for row in rows.values())
+        for server in await server_shares.take_to_look_at(_SHARED) if some_are_shared else ():
             with _others_go_on(server), suppress(DomainError):
                 await self._links.look(server)
+        metrics.UNKNOWN_SERVERS.set(unknown)
+        metrics.reconciled()
         return Seen(watched=len(rows), vanished=len(vanished), unwanted=unwanted, unknown=unknown)
 
     async def _note_vanished(self, row: ObservedServer) -> None:
@@ -76,7 +81,8 @@ class Watching:
             generation = row.generation if row.process_generation is None else row.process_generation
             failure = await self._truth.ending(str(row.id), generation)
             known = {} if failure is None else msgspec.structs.asdict(failure)
-            await server_watch.note_vanished(row.id, row.generation, row.version, **known)
+            if await server_watch.note_vanished(row.id, row.generation, row.version, **known):
+                metrics.STOPPED_BY_ITSELF.inc()
 
     async def _note_activity(self, rows: dict[UUID, ObservedServer], alive: dict[str, list[Process]]) -> None:
         moments: dict[UUID, datetime] = {}
@@ -91,9 +97,9 @@ class Watching:
         found: dict[UUID, ObservedServer] = {}
         after: UUID | None = None
         while True:
-            page = await server_watch.watched(after, _PAGE)
+            page = await server_watch.watched(after, MOST_WATCHED)
             found |= {row.id: row for row in page}
-            if len(page) < _PAGE:
+            if len(page) < MOST_WATCHED:
                 return found
             after = page[-1].id
 
@@ -112,7 +118,7 @@ class Watching:
                 elif row is None:
                     log.warning("unknown_server_process", server=str(identity))
                     unknown += 1
-                elif row.generation == row.observed_generation and row.wish is Wish.STOPPED:
+                elif row.rests:
                     processes = await self._truth.processes(str(identity))
                     if processes and await server_watch.note_unwanted(identity, processes[0].generation, row.version):
                         await self._wake(Subject("server", identity))
@@ -127,7 +133,3 @@ def _others_go_on(server: UUID) -> Iterator[None]:
         yield
     except Exception:
         log.exception("server_not_looked_at", server=str(server))
-
-
-def _should_run(row: ObservedServer) -> bool:
-    return row.generation == row.observed_generation and row.wish is Wish.RUNNING

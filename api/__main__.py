@@ -12,7 +12,7 @@ from litestar import Litestar
 from api import processes
 from api.app import create_app
 from api.http.connections import PatientProtocol, patient
-from models.domain import logging
+from models.domain import logging, metrics
 from models.domain.environment import SettingsInvalid
 from models.domain.process import leave
 from models.domain.settings import Settings
@@ -77,13 +77,18 @@ def refused(error: SettingsInvalid) -> int:
     return processes.WRONG
 
 
-def serve(settings: Settings, listening: socket.socket | None = None, keeper: int | None = None) -> int:
-    """Serve in this process, on a socket of its own or that of the process which keeps it; the exit code."""
+def serve(settings: Settings, listening: socket.socket | None = None, keeper: int | None = None, place: int = 0) -> int:
+    """Serve in this process, on a socket of its own or that of the process which keeps it; the exit code.
+
+    Of several processes each has a `place`, counted from 0.
+    """
     try:
         app = create_app(settings)
     except SettingsInvalid as error:
         return refused(error)
-    runtime.log_like_the_rest()
+    runtime.configure()
+    metrics.say_build(settings.commit)
+    metrics.serve(settings.metrics_address, after=place)
     sys.setswitchinterval(SWITCH_SECONDS)
     gc.set_threshold(GARBAGE_AFTER)
     # The application itself stays; nobody looks through it again.

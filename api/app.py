@@ -16,13 +16,16 @@ from litestar.routes import HTTPRoute
 from litestar.types import ASGIApp, ControllerRouterHandler, Middleware, Receive, Scope, Send
 
 from api import codec, datasets, file_changes, groups, modules, secrets
+from api.audit import AuditController
 from api.auth import AuthController
 from api.browser_session import BrowserSessionController
 from api.datasets import DatasetsController
+from api.device_sign_in import DeviceSignInController
 from api.directory import DirectoryController
 from api.events import EventsController
 from api.groups import GroupsController
 from api.health import HealthController
+from api.help_pages import help_routes
 from api.http import openapi
 from api.http.authentication import Authentication
 from api.http.calls import Calls
@@ -37,6 +40,7 @@ from api.http.services import Services
 from api.http.write import Replayed, handle_replayed
 from api.initialize import InitializeController
 from api.me import MeController
+from api.measuring import measuring
 from api.modules import ModulesController
 from api.operations import OperationsController
 from api.page import page_routes
@@ -63,8 +67,10 @@ DATABASE_PATIENCE = 9.0
 Lifespan = Callable[[Litestar], AbstractAsyncContextManager[None]]
 
 HANDLERS: tuple[ControllerRouterHandler, ...] = (
+    AuditController,
     AuthController,
     BrowserSessionController,
+    DeviceSignInController,
     *codec.ROUTES,
     DatasetsController,
     *datasets.ROUTES,
@@ -94,7 +100,7 @@ HANDLERS: tuple[ControllerRouterHandler, ...] = (
 def create_app(settings: Settings) -> Litestar:
     """The application. Nothing is connected to before it starts. Raises `SettingsInvalid`."""
     limits_of(settings.quotas)
-    handlers = (*HANDLERS, *page_routes(settings))
+    handlers = (*HANDLERS, *page_routes(settings), *help_routes(settings))
     return assemble(handlers, settings=settings, lifespan=[_clients(settings)], middleware=[Authentication()])
 
 
@@ -119,6 +125,7 @@ def _clients(settings: Settings) -> Lifespan:
                 vault=vault,
                 rates=Rates(settings),
             )
+            await open_things.enter_async_context(measuring(app.state.services))
             yield
 
     return connected
@@ -157,7 +164,8 @@ def assemble(
     # Litestar's CORS only passes on what comes from no page, but looks through all headers for that.
     beneath_cors = with_cors.app if isinstance(with_cors, AbstractMiddleware) and app.cors_config else with_cors
     # Outermost, so that answers to unknown addresses are logged too.
-    app.asgi_handler = log_requests(_for_pages(with_cors, settings, beneath_cors=beneath_cors))
+    answering = _for_pages(with_cors, settings, beneath_cors=beneath_cors)
+    app.asgi_handler = log_requests(answering, counts=bool(settings.metrics_address))
     return app
 
 
@@ -224,6 +232,7 @@ def _cors(settings: Settings) -> CORSConfig | None:
             "RateLimit-Remaining",
             "RateLimit-Reset",
             "Retry-After",
+            "Total-Count",
             "X-Request-Id",
         ],
     )

@@ -13,7 +13,7 @@ from api.http.answer import Answer
 from api.http.dependencies import OwnerQuery, new_owner, own_email
 from api.http.etag import VERSIONED
 from api.http.fields import AnswerBody, Description, Email, MayWrite, OwnerEmail, PathName, RecordId, RequestBody, given
-from api.http.pagination import Page, SearchQuery, SortQuery
+from api.http.pagination import LISTED, Page, SearchQuery, SortQuery
 from api.http.policy import Policy, needs
 from api.http.write import Write
 from api.sharing_routes import sharing_routes
@@ -61,7 +61,7 @@ class DatasetsController(Controller):
     path = "/datasets"
     tags = ("Datasets",)
 
-    @get(opt=needs(Policy.SIGNED_IN), operation_id="listDatasets", summary="List datasets")
+    @get(opt=needs(Policy.SIGNED_IN), operation_id="listDatasets", summary="List datasets", dependencies=LISTED)
     async def index(
         self,
         page: NamedDependency[Page],
@@ -72,7 +72,9 @@ class DatasetsController(Controller):
         """Datasets that the caller may use; with `owner` those that one owns, or anybody for an admin."""
         wanted = None if owner is None else own_email(page.caller, owner)
         order = page.order(sort)
-        found = await datasets.list_visible(page.caller, owner=wanted, q=q, order=order, limit=page.limit + 1)
+        found = await datasets.list_visible(
+            page.caller, owner=wanted, q=q, order=order, limit=page.limit + 1, count=page.count
+        )
         return page.answer(found, key=order.key_of, view=lambda one: _view(one, page.caller))
 
     @post(opt=needs(Policy.SIGNED_IN), status_code=202, operation_id="createDataset", summary="Make a dataset")

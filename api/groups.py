@@ -13,9 +13,9 @@ from api.http.answer import Answer
 from api.http.etag import VERSIONED
 from api.http.fields import EMAIL, AnswerBody, PathName, RecordId, RequestBody
 from api.http.operation_view import OperationView
-from api.http.pagination import Page, SearchQuery, SortQuery
+from api.http.pagination import COUNTED, LISTED, Page, SearchQuery, SortQuery
 from api.http.policy import Policy, needs
-from api.http.write import SHORT_WAIT, Write
+from api.http.write import PREVIEWED, SHORT_WAIT, Write
 from api.trash_routes import delete_route
 from models.access import principals
 from models.database.lists import Sort
@@ -71,13 +71,13 @@ class GroupsController(Controller):
     path = "/groups"
     tags = ("Groups",)
 
-    @get(opt=needs(Policy.SIGNED_IN), operation_id="listGroups", summary="List groups")
+    @get(opt=needs(Policy.SIGNED_IN), operation_id="listGroups", summary="List groups", dependencies=LISTED)
     async def index(
         self, page: NamedDependency[Page], q: SearchQuery = None, sort: SortQuery = Sort.NEWEST
     ) -> Response[list[GroupView]]:
         """Every group's name; its members are shown to members."""
         order = page.order(sort)
-        found = await groups.list_visible(page.caller, q=q, order=order, limit=page.limit + 1)
+        found = await groups.list_visible(page.caller, q=q, order=order, limit=page.limit + 1, count=page.count)
         return page.answer(found, key=order.key_of, view=_view)
 
     @post(opt=needs(Policy.SIGNED_IN), status_code=202, operation_id="createGroup", summary="Make a group")
@@ -112,13 +112,21 @@ class GroupsController(Controller):
             await write.accepts_record(operation, Subject(KIND, id), _look)
         return write.answer
 
-    @get("/{id:str}/members", opt=needs(Policy.RECORD), operation_id="listGroupMembers", summary="List members")
+    @get(
+        "/{id:str}/members",
+        opt=needs(Policy.RECORD),
+        operation_id="listGroupMembers",
+        summary="List members",
+        dependencies=COUNTED,
+    )
     async def members(self, id: FromPath[UUID], page: NamedDependency[Page]) -> Response[list[str]]:
         """E-mails of the members, for members and admins."""
         found = await groups.read(id, page.caller)
         if not (found.member or page.caller.admin):
             raise ActionForbidden("Only members of the group see its members.", hint="Ask one of its managers.")
-        listed = await groups.list_members(id, after=page.after[0] if page.after else None, limit=page.limit + 1)
+        listed = await groups.list_members(
+            id, after=page.after[0] if page.after else None, limit=page.limit + 1, count=page.count
+        )
         return page.answer(listed, key=lambda one: (one,), view=lambda one: one)
 
     @post(
@@ -175,6 +183,7 @@ class GroupsController(Controller):
         status_code=202,
         operation_id="removeGroupMember",
         summary="Remove a member",
+        dependencies=PREVIEWED,
     )
     async def remove_member(
         self,

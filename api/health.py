@@ -30,6 +30,7 @@ from api.http.policy import Policy, needs
 from api.http.rates import HEALTH, limited
 from api.http.services import Services
 from integrations.filesystem import Volumes
+from models.database import engine
 from models.domain.errors import DependencyUnavailable, DomainError
 from models.domain.kinds import DIRECTORIES
 from models.domain.settings import Settings
@@ -118,6 +119,16 @@ class HealthController(Controller):
         health = Health(status="ok" if ok else "failed", checks=checks, folders=folders or None)
         return Response(health, status_code=200 if ok else 503, headers={} if ok else {"Retry-After": "5"})
 
+    @get("/livez", opt=needs(Policy.PUBLIC), include_in_schema=False, sync_to_thread=False)
+    def alive(self) -> Response[None]:
+        """That this process answers: whoever starts it again when it does not need not ask for more."""
+        return Response(None, status_code=204)
+
+    @get("/readyz", opt=needs(Policy.PUBLIC), include_in_schema=False)
+    async def ready(self, services: NamedDependency[Services]) -> Response[None]:
+        """That requests may be sent here: the database is reached. Without any other part reads and wishes go on."""
+        return Response(None, status_code=204 if await services.readiness.shared(_reaches_the_database) else 503)
+
     @get(
         "/version",
         opt=needs(Policy.PUBLIC),
@@ -128,6 +139,14 @@ class HealthController(Controller):
     def version(self, settings: NamedDependency[Settings]) -> Version:
         """The version of the service and of its API."""
         return Version(version=_VERSION, api=API_VERSION, commit=settings.commit or None)
+
+
+async def _reaches_the_database() -> bool:
+    try:
+        async with asyncio.timeout(DEADLINE_SECONDS):
+            return await engine.ping()
+    except engine.DATABASE_ERRORS:
+        return False
 
 
 async def _person(request: Request[Any, Any, Any], email: str | None) -> UUID | None:

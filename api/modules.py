@@ -14,7 +14,7 @@ from api.http.answer import Answer
 from api.http.dependencies import OwnerQuery, new_owner, own_email
 from api.http.etag import VERSIONED
 from api.http.fields import AnswerBody, Description, Email, MayWrite, OwnerEmail, PathWord, RecordId, RequestBody, given
-from api.http.pagination import Page, SearchQuery, SortQuery
+from api.http.pagination import LISTED, Page, SearchQuery, SortQuery
 from api.http.policy import Policy, needs
 from api.http.write import Write
 from api.sharing_routes import sharing_routes
@@ -41,9 +41,14 @@ LuaFile = Annotated[
 ]
 
 
+# Each call is an object with a name and an array, and has an argument at least; then there are the fields.
+_MOST_VALUES = 4 * lmod.MOST_ARGUMENTS + 16
+
+
 class ModuleCreate(RequestBody, frozen=True, kw_only=True):
     """A new module. `write_access` is what answers tell; here it says nothing."""
 
+    most_values: ClassVar[int | None] = _MOST_VALUES
     example: ClassVar[dict[str, Any]] = {
         "name": "gcc",
         "version": "13.2",
@@ -66,6 +71,7 @@ class ModuleCreate(RequestBody, frozen=True, kw_only=True):
 class ModuleUpdate(RequestBody, frozen=True, kw_only=True):
     """What changes; a field that is absent stays as it is."""
 
+    most_values: ClassVar[int | None] = _MOST_VALUES
     example: ClassVar[dict[str, Any]] = {"version": "13.3"}
 
     name: PathWord | UnsetType = UNSET
@@ -96,7 +102,7 @@ class ModulesController(Controller):
     path = "/modules"
     tags = ("Modules",)
 
-    @get(opt=needs(Policy.SIGNED_IN), operation_id="listModules", summary="List modules")
+    @get(opt=needs(Policy.SIGNED_IN), operation_id="listModules", summary="List modules", dependencies=LISTED)
     async def index(
         self,
         page: NamedDependency[Page],
@@ -107,7 +113,9 @@ class ModulesController(Controller):
         """Modules that the caller may use; with `owner` those that one owns, or anybody for an admin."""
         wanted = None if owner is None else own_email(page.caller, owner)
         order = page.order(sort)
-        found = await modules.list_visible(page.caller, owner=wanted, q=q, order=order, limit=page.limit + 1)
+        found = await modules.list_visible(
+            page.caller, owner=wanted, q=q, order=order, limit=page.limit + 1, count=page.count
+        )
         return page.answer(found, key=order.key_of, view=lambda one: _view(one, page.caller))
 
     @post(opt=needs(Policy.SIGNED_IN), status_code=202, operation_id="createModule", summary="Make a module")

@@ -20,7 +20,7 @@ from api.http.etag import VERSIONED
 from api.http.event_streams import EVENTS, KEEP_ALIVE_SECONDS, LastEventId, Stream
 from api.http.operation_events import OperationEvents
 from api.http.operation_view import OperationView, view_of
-from api.http.pagination import Page, SortByAgeQuery
+from api.http.pagination import COUNTED, LISTED, Page, SortByAgeQuery
 from api.http.policy import Policy, needs
 from api.http.services import Services
 from api.http.write import Write
@@ -42,7 +42,7 @@ class OperationsController(Controller):
     path = "/operations"
     tags = ("Operations",)
 
-    @get(opt=needs(Policy.SIGNED_IN), operation_id="listOperations", summary="List operations")
+    @get(opt=needs(Policy.SIGNED_IN), operation_id="listOperations", summary="List operations", dependencies=LISTED)
     async def index(
         self,
         page: NamedDependency[Page],
@@ -57,7 +57,13 @@ class OperationsController(Controller):
         # An id that cannot exist has no operations.
         about = None if subject is None else parse_id(subject) or UUID(int=0)
         found = await operations.list_visible(
-            page.caller, subject=about, status=status, kind=kind, order=page.order(sort), limit=page.limit + 1
+            page.caller,
+            subject=about,
+            status=status,
+            kind=kind,
+            order=page.order(sort),
+            limit=page.limit + 1,
+            count=page.count,
         )
         return page.answer(found, key=lambda one: (str(one.id),), view=lambda one: view_of(one, page.settings))
 
@@ -67,12 +73,18 @@ class OperationsController(Controller):
         found = await operations.read_visible(id, read.caller)
         return Answer(view_of(found, read.settings), version=found.version)
 
-    @get("/{id:str}/results", opt=needs(Policy.RECORD), operation_id="listOperationResults", summary="List results")
+    @get(
+        "/{id:str}/results",
+        opt=needs(Policy.RECORD),
+        operation_id="listOperationResults",
+        summary="List results",
+        dependencies=COUNTED,
+    )
     async def results(self, id: FromPath[UUID], page: NamedDependency[Page]) -> Response[list[ResultRecord]]:
         """What the operation came to for each person, group or organisation, by type and name."""
         await operations.read_visible(id, page.caller)
         after = None if page.after is None else (page.after[0], page.after[1])
-        found = await operations.list_results(id, after=after, limit=page.limit + 1)
+        found = await operations.list_results(id, after=after, limit=page.limit + 1, count=page.count)
         return page.answer(found, key=lambda one: (one.type, one.entity), view=lambda one: one)
 
     @get(

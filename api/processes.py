@@ -8,7 +8,7 @@ import os
 import signal
 import socket
 import time
-from collections.abc import Callable, Set
+from collections.abc import Callable, Iterable, Set
 
 import structlog
 
@@ -25,8 +25,11 @@ _BACKLOG = 2048
 _TOLD: Set[signal.Signals] = {signal.SIGTERM, signal.SIGINT}
 
 
-Serve = Callable[[socket.socket, int], int]
-"""Serves on a socket until told to stop, or until the process of this number is gone, which keeps it; the exit code."""
+Serve = Callable[[socket.socket, int, int], int]
+"""Serves on a socket until told to stop, or until the process of this number is gone, which keeps it; the exit code.
+
+The last number is its place among the others, from 0: that of a process whose place it takes.
+"""
 
 
 def run(number: int, host: str, port: int, serve: Serve) -> int:
@@ -38,30 +41,30 @@ def run(number: int, host: str, port: int, serve: Serve) -> int:
     with socket.create_server((host, port), family=family, backlog=_BACKLOG) as listening:
         awaited = _TOLD | {signal.SIGCHLD}
         signal.pthread_sigmask(signal.SIG_BLOCK, awaited)
-        begun: dict[int, float] = {}
+        begun: dict[int, tuple[int, float]] = {}
         while True:
-            while len(begun) < number:
-                begun[_fork(serve, listening, awaited)] = time.monotonic()
+            for place in set(range(number)) - {place for place, _ in begun.values()}:
+                begun[_fork(serve, listening, place, awaited)] = place, time.monotonic()
             if signal.sigwait(awaited) in _TOLD:
                 return _end(begun, 0)
             # As the first process of a container it is left with those of others, too.
             ended = [(process, code, begun.pop(process)) for process, code in _ended() if process in begun]
             if hopeless := {code for _, code, _ in ended} & {WRONG, CANNOT}:
                 return _end(begun, min(hopeless))
-            for process, code, since in ended:
+            for process, code, (_, since) in ended:
                 lived = time.monotonic() - since
                 log.warning("process_replaced", process=process, code=code, lived=round(lived, 1))
                 time.sleep(max(0.0, _APART - lived))
 
 
-def _fork(serve: Serve, listening: socket.socket, blocked: Set[signal.Signals]) -> int:
+def _fork(serve: Serve, listening: socket.socket, place: int, blocked: Set[signal.Signals]) -> int:
     keeper = os.getpid()
     process = os.fork()
     if process == 0:
         # Whatever is raised: what comes after `run` is not for this process.
         try:
             signal.pthread_sigmask(signal.SIG_UNBLOCK, blocked)
-            leave(serve(listening, keeper))
+            leave(serve(listening, keeper, place))
         except SystemExit as ends:
             os._exit(ends.code if isinstance(ends.code, int) else 1)
         finally:
@@ -82,7 +85,7 @@ def _ended() -> list[tuple[int, int]]:
         found.append((process, os.waitstatus_to_exitcode(status)))
 
 
-def _end(processes: dict[int, float], code: int) -> int:
+def _end(processes: Iterable[int], code: int) -> int:
     """Tell them all to end, and wait until they have."""
     for process in processes:
         os.kill(process, signal.SIGTERM)

@@ -18,7 +18,7 @@ from msgspec import UNSET
 from api.http.answer import Answer
 from api.http.dependencies import OwnerQuery, Read, new_owner, own_email
 from api.http.etag import TAGGED, VERSIONED
-from api.http.pagination import Page, SearchQuery, SortQuery
+from api.http.pagination import LISTED, Page, SearchQuery, SortQuery
 from api.http.policy import Policy, needs
 from api.http.services import Services
 from api.http.write import Write
@@ -41,7 +41,9 @@ class SecretsController(Controller):
 
     tags = ("Secrets",)
 
-    @get("/secrets", opt=needs(Policy.SIGNED_IN), operation_id="listSecrets", summary="List secrets")
+    @get(
+        "/secrets", opt=needs(Policy.SIGNED_IN), operation_id="listSecrets", summary="List secrets", dependencies=LISTED
+    )
     async def index(
         self,
         page: NamedDependency[Page],
@@ -55,7 +57,7 @@ class SecretsController(Controller):
         wanted = None if owner is None else own_email(page.caller, owner)
         order = page.order(sort)
         found = await secrets.list_visible(
-            page.caller, owner=wanted, type=type, name=name, q=q, order=order, limit=page.limit + 1
+            page.caller, owner=wanted, type=type, name=name, q=q, order=order, limit=page.limit + 1, count=page.count
         )
         return page.answer(found, key=order.key_of, view=lambda one: view_of(one, page.caller, page.settings))
 

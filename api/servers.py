@@ -1,6 +1,7 @@
 """Servers: making them from templates, and what people wish of them."""
 
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Annotated, Any, Literal, cast
 from uuid import UUID
 
@@ -15,10 +16,10 @@ from api.http.dependencies import OwnerQuery, Read, own_email, query_id
 from api.http.etag import TAGGED, VERSIONED
 from api.http.fields import EMAIL, AnswerBody, OwnerEmail, RecordId, Url
 from api.http.operation_view import OperationView
-from api.http.pagination import Page, SearchQuery, SortQuery
+from api.http.pagination import LISTED, Page, SearchQuery, SortQuery
 from api.http.policy import Policy, needs
 from api.http.services import Services
-from api.http.write import SHORT_WAIT, Write
+from api.http.write import PREVIEWED, SHORT_WAIT, Write
 from api.template_body import TemplateCreate, TemplateView, new_template
 from models.access import sharing
 from models.database.lists import Sort
@@ -27,6 +28,7 @@ from models.domain.settings import Settings
 from models.domain.values import Caller, ServerStatus, Subject, Wish
 from models.ledger.operations import LeftOut
 from models.records import mounts, persons, server_shares, servers, templates
+from models.records.mounts import Claims
 from models.records.server_shares import SharedServer
 from models.records.servers import ServerRecord, ServerShown, Stop, TemplateData
 
@@ -155,7 +157,7 @@ class ServersController(Controller):
     path = "/servers"
     tags = ("Servers",)
 
-    @get(opt=needs(Policy.SIGNED_IN), operation_id="listServers", summary="List servers")
+    @get(opt=needs(Policy.SIGNED_IN), operation_id="listServers", summary="List servers", dependencies=LISTED)
     async def index(
         self,
         page: NamedDependency[Page],
@@ -178,6 +180,7 @@ class ServersController(Controller):
             q=q,
             order=order,
             limit=page.limit + 1,
+            count=page.count,
         )
         return page.answer(found, key=order.key_of, view=lambda one: _view(one, page.settings))
 
@@ -186,6 +189,7 @@ class ServersController(Controller):
         status_code=200,
         operation_id="createServer",
         summary="Make a server and its template",
+        dependencies=PREVIEWED,
     )
     async def create(
         self, data: JSONBody[TemplateCreate], write: NamedDependency[Write], services: NamedDependency[Services]
@@ -198,7 +202,12 @@ class ServersController(Controller):
             await _answer_made(write, identity, services.settings)
         return write.answer
 
-    @put(opt=needs(Policy.RECORD) | TAGGED, operation_id="launchServer", summary="Make a server from a template")
+    @put(
+        opt=needs(Policy.RECORD) | TAGGED,
+        operation_id="launchServer",
+        summary="Make a server from a template",
+        dependencies=PREVIEWED,
+    )
     async def launch(
         self, template: TemplateId, write: NamedDependency[Write], settings: NamedDependency[Settings]
     ) -> Response[ServerView]:
@@ -249,6 +258,7 @@ class ServersController(Controller):
         status_code=202,
         operation_id="unshareServer",
         summary="Take back the link that shares a server",
+        dependencies=PREVIEWED,
     )
     async def unshare(
         self, id: FromPath[UUID], write: NamedDependency[Write], email: GuestQuery = None
@@ -270,6 +280,7 @@ class ServersController(Controller):
         status_code=202,
         operation_id="deleteServer",
         summary="Delete a server",
+        dependencies=PREVIEWED,
     )
     async def delete(self, id: FromPath[UUID], write: NamedDependency[Write]) -> Response[OperationView]:
         """Delete a server; one that runs is stopped first.
@@ -284,6 +295,7 @@ class ServersController(Controller):
         status_code=202,
         operation_id="startServer",
         summary="Start a server",
+        dependencies=PREVIEWED,
     )
     async def start(self, id: FromPath[UUID], write: NamedDependency[Write]) -> Response[OperationView]:
         """Start a server. One that is stopping starts once it has stopped; one that runs stays as it is."""
@@ -295,6 +307,7 @@ class ServersController(Controller):
         status_code=202,
         operation_id="stopServer",
         summary="Stop a server",
+        dependencies=PREVIEWED,
     )
     async def stop(self, id: FromPath[UUID], write: NamedDependency[Write]) -> Response[OperationView]:
         """Stop a server. A start that is under way is cancelled."""
@@ -339,8 +352,20 @@ async def _intend(id: UUID, wish: Wish, write: Write) -> Response[Any]:
         server = await servers.read_visible(id, write.caller, for_update=True)
         write.require_match(server.version)
         intent = await servers.intend(server.id, wish, write.caller)
-        write.accepts(intent.operation, wakes=Subject("server", server.id), deletes=wish is Wish.DELETED)
+        write.accepts(
+            intent.operation,
+            wakes=Subject("server", server.id),
+            deletes=wish is Wish.DELETED,
+            holds=partial(_held, server.id, write.caller) if wish is Wish.RUNNING else None,
+        )
     return write.answer
+
+
+async def _held(id: UUID, caller: Caller) -> Claims | None:
+    """What the server would have and what not if it were started now, within a transaction that is undone."""
+    await servers.intend(id, Wish.RUNNING, caller)
+    server = await servers.read_visible(id, caller)
+    return await mounts.foresee(id, server.generation, server.template_data.objects())
 
 
 async def _left_out(template: TemplateData, caller: Caller) -> list[LeftOut]:
@@ -356,6 +381,7 @@ async def _left_out(template: TemplateData, caller: Caller) -> list[LeftOut]:
 
 async def _answer_made(write: Write, identity: UUID, settings: Settings) -> None:
     made = await servers.show(identity, write.caller)
+    write.previews(Subject("server", identity), partial(_held, identity, write.caller))
     write.done(_view(made, settings), version=made.version)
 
 

@@ -13,9 +13,9 @@ from msgspec import Meta
 
 from api.http.fields import EMAIL, AnswerBody, Email, RequestBody
 from api.http.operation_view import OperationView
-from api.http.pagination import Page
+from api.http.pagination import COUNTED, Page
 from api.http.policy import Policy, needs
-from api.http.write import Write
+from api.http.write import PREVIEWED, Write
 from models.access import principals, sharing
 from models.access.permissions import RELATIONS, Level
 from models.access.sharing import PLACES, AccessEntry, Shareable, Way
@@ -162,6 +162,7 @@ def sharing_routes(kind: str, path: str, *, share_at: str = "") -> list[HTTPRout
             summary=f"Share a {kind}",
             description=f"Let people, groups or organisations use a {kind}. True at the next request.",
             tags=tags,
+            dependencies=PREVIEWED,
         )
         async def share(
             id: FromPath[UUID],
@@ -190,6 +191,7 @@ def sharing_routes(kind: str, path: str, *, share_at: str = "") -> list[HTTPRout
         summary=f"Stop sharing a {kind}",
         description=f"Take access away. True at the next request; servers that hold the {kind} are stopped.",
         tags=tags,
+        dependencies=PREVIEWED,
     )
     async def revoke(
         id: FromPath[UUID],
@@ -209,6 +211,7 @@ def sharing_routes(kind: str, path: str, *, share_at: str = "") -> list[HTTPRout
         f"{path}/access",
         opt=needs(Policy.RECORD),
         operation_id=f"get{noun}Access",
+        dependencies=COUNTED,
         summary="Who has access",
         description="Users, groups and organisations with access, and how far it goes.",
         tags=tags,
@@ -219,7 +222,9 @@ def sharing_routes(kind: str, path: str, *, share_at: str = "") -> list[HTTPRout
         wanted = _principal_type(type)
         after = None if page.after is None else (page.after[0], page.after[1])
         shareable = await sharing.read(kind, id, page.caller, Level.WRITE)
-        found = await sharing.list_access(shareable, wanted, after=after, limit=page.limit + 1)
+        found = await sharing.list_access(
+            shareable.id, wanted, owner=shareable.owner_id, after=after, limit=page.limit + 1, count=page.count
+        )
         return page.answer(found, key=lambda one: (one.type, one.entity), view=_access_view)
 
     @get(

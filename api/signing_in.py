@@ -133,9 +133,19 @@ async def complete(
         log.warning("sign_in_by_code_alone")
     redirect_uri = login.redirect_uri if login else redirect_uri_of(settings, None)
     tokens = await services.oidc.exchange(data.code, redirect_uri, login.code_verifier if login else None)
+    return await admitted(tokens, services, nonce=login.nonce if login else None, browser=browser)
+
+
+async def admitted(
+    tokens: TokenAnswer, services: Services, *, nonce: str | None, browser: bytes | None = None
+) -> TokenView:
+    """Let the person of fresh tokens in, if that one may: every way to sign in ends here.
+
+    A `nonce` of None is for tokens that the provider gave for a code which no browser has brought.
+    """
     if tokens.id_token is None:
         raise RequestMalformed("The sign-in provider gave no id token.", code="CODE_REJECTED")
-    claims = await services.oidc.read_id_token(tokens.id_token, nonce=login.nonce if login else None)
+    claims = await services.oidc.read_id_token(tokens.id_token, nonce=nonce)
     await _keep_session(services, tokens, claims, tokens.id_token, browser=browser)
     return _view(tokens, tokens.id_token)
 

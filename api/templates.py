@@ -12,10 +12,10 @@ from api.http.answer import Answer
 from api.http.dependencies import person_of, query_id
 from api.http.etag import TAGGED, VERSIONED
 from api.http.fields import EMAIL
-from api.http.pagination import Page, SearchQuery, SortQuery
+from api.http.pagination import LISTED, Page, SearchQuery, SortQuery
 from api.http.policy import Policy, needs
 from api.http.services import Services
-from api.http.write import Write
+from api.http.write import PREVIEWED, Write
 from api.template_body import (
     TagView,
     TemplateCreate,
@@ -111,6 +111,7 @@ class TemplatesController(Controller):
         status_code=204,
         operation_id="deleteTemplate",
         summary="Delete a template",
+        dependencies=PREVIEWED,
     )
     async def delete(self, template: IdQuery, write: NamedDependency[Write]) -> Response[None]:
         """Delete a template of one's own. Refused while servers of its creator use it; others' keep their snapshot."""
@@ -125,10 +126,17 @@ class TemplatesController(Controller):
                 actor=write.caller,
                 status=OperationStatus.SUCCEEDED,
             )
+            write.previews(Subject("template", found.id))
             write.done()
         return write.answer
 
-    @get("/templates", opt=needs(Policy.SIGNED_IN), operation_id="listTemplates", summary="List templates")
+    @get(
+        "/templates",
+        opt=needs(Policy.SIGNED_IN),
+        operation_id="listTemplates",
+        summary="List templates",
+        dependencies=LISTED,
+    )
     async def index(
         self,
         page: NamedDependency[Page],
@@ -141,7 +149,7 @@ class TemplatesController(Controller):
         """Templates that are public or one's own; of one type, of one creator (`email`)."""
         order = page.order(sort)
         found = await templates.list_visible(
-            page.caller, type=type, email=email, tag=tag, q=q, order=order, limit=page.limit + 1
+            page.caller, type=type, email=email, tag=tag, q=q, order=order, limit=page.limit + 1, count=page.count
         )
         return page.answer(found, key=order.key_of, view=lambda one: view_of(one.snapshot()))
 

@@ -12,7 +12,7 @@ from litestar.params import FromPath
 from api.http.etag import VERSIONED
 from api.http.operation_view import OperationView
 from api.http.policy import Policy, needs
-from api.http.write import SHORT_WAIT, Look, Write
+from api.http.write import PREVIEWED, SHORT_WAIT, Look, Write
 from models.domain.values import Caller, Subject
 from models.records.shared_records import SharedRecord, SharedRecords
 
@@ -48,6 +48,7 @@ def delete_route(
         summary=f"Delete a {kind}",
         description=description,
         tags=(f"{noun}s",),
+        dependencies=PREVIEWED,
     )
     async def remove(id: FromPath[UUID], write: NamedDependency[Write]) -> Response[OperationView]:
         async with write:

@@ -149,6 +149,7 @@ def configure_spawner(c: Any, settings: HubSettings) -> None:
         settings.public_keys,
         apply,
         open_secrets.get(settings.spawner, no_secrets),
+        let_in_seconds=settings.let_in_seconds,
     )
     c.JupyterHub.spawner_class = spawner_class
     c.Spawner.pre_spawn_hook = plugin.pre_spawn

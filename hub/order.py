@@ -25,9 +25,6 @@ MODULE_FILES = PurePosixPath("/opt/modules/modulefiles")
 # `{port}` is filled in by `hub.dashboard`, where the program runs.
 _PLACEHOLDER = re.compile(r"\{(file|directory|base_url)\}")
 _PORT = "{port}"
-# So long a server lets somebody in by what JupyterHub said before. Who loses a share, or is removed there, comes in for
-# as long; each server in use asks as often.
-LET_IN_SECONDS = 30
 
 
 class OrderRefused(Exception):
@@ -50,6 +47,9 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
     # What hands the spec's secrets over, and, where the hub itself opens them, what came out.
     handed_over: list[dict[str, Any]] = []
     secrets: OpenedSecrets = OpenedSecrets()
+    # So long the server lets somebody in by what JupyterHub said before. Who loses a share, or is removed there, comes
+    # in for as long; each server in use asks as often.
+    let_in_seconds: int
 
     def __repr__(self) -> str:
         return f"Order({self.spec.server_id!r}, generation {self.spec.generation})"
@@ -61,8 +61,8 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
         """
         if self.application.kind == "jupyter":
             command = (expand(argument, values) for argument in self.application.command)
-            return (*command, f"--HubOAuth.cache_max_age={LET_IN_SECONDS}")
-        options = [f"--let-in-seconds={LET_IN_SECONDS}"]
+            return (*command, f"--HubOAuth.cache_max_age={self.let_in_seconds}")
+        options = [f"--let-in-seconds={self.let_in_seconds}"]
         options += [] if self.application.strip_prefix else ["--keep-prefix"]
         options += [f"--port-variable={name}" for name, value in self.application.environment.items() if value == _PORT]
         command = (_format_of_port(argument, values) for argument in self.application.command)

@@ -53,12 +53,15 @@ class Plugin:
         public_keys: Callable[[], Mapping[str, bytes]],
         apply: Callable[[Any, Order], None],
         open_secrets: Callable[[Order], Awaitable[Order]],
+        *,
+        let_in_seconds: int,
     ) -> None:
         self._records = records
         self._profiles = profiles
         self._public_keys = public_keys
         self._apply = apply
         self.open_secrets = open_secrets
+        self._let_in_seconds = let_in_seconds
 
     def admit(self, user_options: Mapping[str, object], hub_user: str, hub_name: str) -> Order:
         """Return the order in these options, or raise `OrderRefused`."""
@@ -115,6 +118,7 @@ class Plugin:
             hardware=self._profiles.hardware_named(spec.hardware),
             file_path=self._profiles.check_file_path(spec.application, spec.file_path),
             handed_over=secrets,
+            let_in_seconds=self._let_in_seconds,
         )
 
 

@@ -78,6 +78,8 @@ class HubSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     system_directories: Words = ()
     start_timeout: int = 300
     concurrent_starts: int = 8
+    # So long servers let somebody in by what JupyterHub said before.
+    let_in_seconds: Annotated[int, msgspec.Meta(ge=1)] = 30
     # Docker: the network that the hub shares with its containers.
     docker_network: str = ""
     # Kubernetes: the hub's namespace, and a JSON object of directories (as in the spec) and the claims that hold them.

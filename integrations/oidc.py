@@ -32,6 +32,7 @@ from models.domain.errors import (
     IdentityUnknown,
     ProviderUnavailable,
     RequestMalformed,
+    StateConflict,
 )
 from models.domain.settings import Settings
 
@@ -39,6 +40,7 @@ log = structlog.get_logger(__name__)
 
 # Never what the provider's metadata or a token's header asks for.
 ALGORITHMS = ["RS256", "ES256", "EdDSA"]
+_REGISTRY = jws.JWSRegistry(algorithms=ALGORITHMS)
 LEEWAY_SECONDS = 30
 METADATA_SECONDS = 3600.0
 KEYS_SECONDS = 600.0
@@ -51,6 +53,7 @@ LARGEST_TOKEN = 16_384
 DEFAULT_LIFETIME_SECONDS = 300.0
 LONGEST_LIFETIME_SECONDS = 366 * 86_400.0
 _DEADLINE = httpx.Timeout(5, connect=3)
+_DEVICE_CODE = "urn:ietf:params:oauth:grant-type:device_code"
 _ACCESS_TYPES = {"at+jwt", "application/at+jwt", "jwt", None}
 
 Claims = dict[str, Any]
@@ -85,6 +88,36 @@ class Login(Struct, frozen=True, kw_only=True):
     code_verifier: str
 
 
+class DeviceCode(Struct, frozen=True, kw_only=True):
+    """What a provider begins a sign-in with where there is no browser (RFC 8628): a person types a code elsewhere."""
+
+    device_code: str
+    user_code: str
+    verification_uri: str
+    verification_uri_complete: str | None = None
+    expires_in: float
+    """Seconds."""
+    interval: float = 5
+    """Seconds between two looks at whether the person has decided."""
+
+
+class DeviceLogin(Struct, frozen=True, kw_only=True):
+    """Such a sign-in: what to show of it, and what has to be remembered until it is decided."""
+
+    code: DeviceCode
+    code_verifier: str
+
+
+class Undecided(Struct, frozen=True):
+    """The person has not decided yet; `slower`: the provider wants to be asked less often."""
+
+    slower: bool
+
+
+class _Refusal(Struct, frozen=True):
+    error: str = ""
+
+
 class _Metadata(Struct, frozen=True, kw_only=True):
     issuer: str
     authorization_endpoint: str
@@ -94,6 +127,7 @@ class _Metadata(Struct, frozen=True, kw_only=True):
     introspection_endpoint: str | None = None
     revocation_endpoint: str | None = None
     end_session_endpoint: str | None = None
+    device_authorization_endpoint: str | None = None
     token_endpoint_auth_methods_supported: tuple[str, ...] = ("client_secret_basic",)
 
 
@@ -194,6 +228,46 @@ class OidcClient:
             )
         return _decoded(answer, TokenAnswer)
 
+    async def begin_on_device(self) -> DeviceLogin:
+        """A sign-in by a code that is typed in a browser elsewhere, with a fresh PKCE verifier.
+
+        Raises `StateConflict` if the provider gives no such codes to this client.
+        """
+        endpoint = (await self._discover()).device_authorization_endpoint
+        if endpoint is not None:
+            verifier = generate_token(64)
+            # Some providers want it of a client in every way to sign in; others pass over it.
+            challenge = {"code_challenge": create_s256_code_challenge(verifier), "code_challenge_method": "S256"}
+            answer = await self._post(endpoint, {"scope": self._scopes, **challenge})
+            if answer.is_success:
+                return DeviceLogin(code=_decoded(answer, DeviceCode), code_verifier=verifier)
+            log.warning("device_code_refused", status=answer.status_code)
+        raise StateConflict(
+            "The sign-in provider gives no codes to sign in by on another device.",
+            hint="Sign in with a browser; an operator can have the provider give codes to the client of Notebooks Hub.",
+            code="DEVICE_CODES_UNAVAILABLE",
+        )
+
+    async def exchange_device_code(self, device_code: str, code_verifier: str) -> TokenAnswer | Undecided:
+        """The tokens of a sign-in that began by a code, once the person has said yes.
+
+        Raises `ActionForbidden` if the person said no, `RequestMalformed` if the code has expired or was used.
+        """
+        form = {"grant_type": _DEVICE_CODE, "device_code": device_code, "code_verifier": code_verifier}
+        answer = await self._post((await self._discover()).token_endpoint, form)
+        if not answer.is_client_error:
+            return _decoded(answer, TokenAnswer)
+        match _decoded(answer, _Refusal).error:
+            case "authorization_pending" | "slow_down" as undecided:
+                return Undecided(slower=undecided == "slow_down")
+            case "access_denied":
+                raise ActionForbidden("The sign-in was refused, where its code was typed.", code="SIGN_IN_DENIED")
+        raise RequestMalformed(
+            "The sign-in provider does not accept this code any more.",
+            hint="Begin the sign-in again.",
+            code="CODE_REJECTED",
+        )
+
     async def refresh(self, refresh_token: str, *, known: bool = False, address: str | None = None) -> TokenAnswer:
         """Fresh tokens; raises `IdentityUnknown` if the refresh token is no longer accepted.
 
@@ -253,10 +327,10 @@ class OidcClient:
 
     async def read_logout_hint(self, token: str) -> Claims:
         """The claims of an id token that was once issued to us, expired or not; raises `IdentityUnknown`."""
-        header = _header(token)
-        claims = await self._verified(token)
+        given = _parsed(token)
+        claims = await self._verified(given)
         # An access token can have us as its audience too.
-        if str(header.get("typ") or "jwt").lower() != "jwt" or claims.get("typ", "ID") != "ID":
+        if str(given.headers().get("typ") or "jwt").lower() != "jwt" or claims.get("typ", "ID") != "ID":
             raise _refused("it is no id token")
         audience = _listed(claims.get("aud"))
         if self._client_id not in audience:
@@ -315,11 +389,32 @@ class OidcClient:
             raise _refused("it is no access token, or not one of a person")
         return joined(claims, found)
 
+    def read_at_hand(self, token: str, *, says_all: Callable[[Claims], bool]) -> Claims | None:
+        """The claims of an access token, if it is a JWT that says all, by a key that was published before.
+
+        None: nothing is known of it until `read_access_token` was waited for, which may refuse it.
+        """
+        try:
+            given = _parsed(token)
+            if self._keys is None or self._keys_due(_kid(given)):
+                return None
+            claims = self._of_provider(_signed_by(self._keys, given))
+            self._check_access(given, claims)
+        except IdentityUnknown:
+            return None
+        return claims if says_all(claims) else None
+
     async def _jwt_access_token(self, token: str) -> Claims:
-        header = _header(token)
+        given = _parsed(token)
+        claims = await self._verified(given)
+        self._check_access(given, claims)
+        return claims
+
+    def _check_access(self, given: jws.CompactSignature, claims: Claims) -> None:
+        """Refuse what is no access token for us, or none by now."""
+        header = given.headers()
         if str(header.get("typ") or "jwt").lower() not in _ACCESS_TYPES:
             raise _refused("it is no access token")
-        claims = await self._verified(token)
         _check_times(claims)
         # What an id token has and an access token has not.
         if "nonce" in claims or "at_hash" in claims or claims.get("typ") in ("ID", "Refresh", "Logout"):
@@ -334,7 +429,6 @@ class OidcClient:
             raise _refused("it was issued for another service")
         if client is not None and not ours:
             raise _refused("it was issued to another client")
-        return claims
 
     async def _introspect(self, token: str) -> Claims:
         endpoint = (await self._discover()).introspection_endpoint
@@ -374,7 +468,7 @@ class OidcClient:
     async def _signed_userinfo(self, answer: str) -> Claims:
         """The claims of a userinfo that the provider signed (OpenID Connect Core 5.3.2), for a client of ours."""
         try:
-            claims = await self._signed(answer)
+            claims = await self._signed(_parsed(answer))
             if claims.get("iss", self._issuer) != self._issuer:
                 raise _refused("it is of another provider")
             if "aud" in claims and not self._clients & set(_listed(claims["aud"])):
@@ -391,30 +485,24 @@ class OidcClient:
             ) from None
         return claims
 
-    async def _verified(self, token: str) -> Claims:
+    async def _verified(self, given: jws.CompactSignature) -> Claims:
         """The claims of a JWT of this provider, its signature and issuer checked."""
-        claims = await self._signed(token)
-        if claims.get("iss") != (await self._discover()).issuer:
+        claims = await self._signed(given)
+        await self._discover()
+        return self._of_provider(claims)
+
+    def _of_provider(self, claims: Claims) -> Claims:
+        """Claims that are signed; refuses those of another issuer, or of nobody."""
+        # Discovery takes no provider that calls itself otherwise.
+        if claims.get("iss") != self._issuer:
             raise _refused("it is of another provider")
         if not isinstance(claims.get("sub"), str) or not claims["sub"]:
             raise _refused("it names nobody")
         return claims
 
-    async def _signed(self, token: str) -> Claims:
+    async def _signed(self, given: jws.CompactSignature) -> Claims:
         """What a key of this provider signed."""
-        header = _header(token)
-        if header.get("alg") not in ALGORITHMS or "crit" in header:
-            raise _refused("its signature is of no accepted kind")
-        kid = header.get("kid")
-        keys = await self._key_set(kid if isinstance(kid, str) else None)
-        try:
-            with warnings.catch_warnings():
-                # Of the name EdDSA, for which RFC 9864 has others; providers use it all the same.
-                warnings.simplefilter("ignore", SecurityWarning)
-                payload = jws.deserialize_compact(token, keys, ALGORITHMS).payload
-            return _CLAIMS.decode(payload)
-        except (JoseError, ValueError, TypeError):
-            raise _refused("its signature does not fit") from None
+        return _signed_by(await self._key_set(_kid(given)), given)
 
     async def _key_set(self, kid: str | None) -> KeySet:
         """The provider's keys, asked for again when they are old or have no key of this id, by one task at a time."""
@@ -512,13 +600,37 @@ def _decoded(answer: httpx.Response, kind: type[T]) -> T:
         raise ProviderUnavailable("The sign-in provider answers something that cannot be read.") from None
 
 
-def _header(token: str) -> dict[str, Any]:
+def _parsed(token: str) -> jws.CompactSignature:
+    """A JWT, of which nothing is verified yet, but that it claims a signature of a kind that is accepted."""
     if len(token) > LARGEST_TOKEN:
         raise _refused("it is too long")
     try:
-        return dict(jws.extract_compact(token.encode("ascii")).headers())
+        given = jws.extract_compact(token.encode("ascii"))
     except (JoseError, ValueError):
         raise _refused("it cannot be read") from None
+    header = given.headers()
+    if header.get("alg") not in ALGORITHMS or "crit" in header:
+        raise _refused("its signature is of no accepted kind")
+    return given
+
+
+def _kid(given: jws.CompactSignature) -> str | None:
+    kid = given.headers().get("kid")
+    return kid if isinstance(kid, str) else None
+
+
+def _signed_by(keys: KeySet, given: jws.CompactSignature) -> Claims:
+    """What one of these keys signed."""
+    try:
+        with warnings.catch_warnings():
+            # Of the name EdDSA, for which RFC 9864 has others; providers use it all the same.
+            warnings.simplefilter("ignore", SecurityWarning)
+            fits = jws.validate_compact(given, keys, registry=_REGISTRY)
+        if fits:
+            return _CLAIMS.decode(given.payload)
+    except (JoseError, ValueError, TypeError):
+        pass
+    raise _refused("its signature does not fit")
 
 
 def _listed(audience: object) -> list[str]:

@@ -28,6 +28,7 @@ from stack.vault_setup import role_of
 PROJECT = tools.PROJECT
 ADMIN_CLAIM = "realm_access.roles=nbhub-admin"
 CALLBACK = "/callback"
+DEVICE_CODES = "urn:ietf:params:oauth:grant-type:device_code"
 OF_PROGRAMS = "http://127.0.0.1/callback"
 """Where a program of this machine that signs in comes back, on a port that it may choose."""
 
@@ -73,8 +74,8 @@ async def answers(url: str, *statuses: int, host: str = "") -> bool:
         return False
 
 
-def postgres(layout: Layout, program: Program) -> Part:
-    """PostgreSQL on a socket that only we can reach."""
+def postgres(layout: Layout, program: Program, *, durable: bool = True) -> Part:
+    """PostgreSQL on a socket that only we can reach; if `durable`, what it has written survives a power failure."""
     data = layout.directory / "postgres"
 
     async def ready() -> bool:
@@ -90,14 +91,15 @@ def postgres(layout: Layout, program: Program) -> Part:
         "unix_socket_directories": str(layout.database_socket),
         "max_connections": "200",
         "shared_buffers": "64MB",
+        "fsync": "on" if durable else "off",
     }
     options = [argument for name, value in settings.items() for argument in ("-c", f"{name}={value}")]
     command = as_ordinary_user([str(program.path), "-D", str(data), *options])
     return Part("postgres", command, ready, programs=(program,))
 
 
-def temporal(layout: Layout, program: Program, keys: Secrets) -> Part:
-    """Temporal's development server with its web UI."""
+def temporal(layout: Layout, program: Program, keys: Secrets, *, durable: bool = True) -> Part:
+    """Temporal's development server with its web UI; `durable` as PostgreSQL is."""
     values = {
         # Its one shard hands out 20 tasks a second by default: each step of a workflow would wait 50 ms.
         "history.transferProcessorMaxPollRPS": "2000",
@@ -111,6 +113,7 @@ def temporal(layout: Layout, program: Program, keys: Secrets) -> Part:
         *(str(program.path), "server", "start-dev", "--ip", "127.0.0.1", "--log-level", "warn"),
         *("--port", str(layout.ports["temporal"]), "--ui-port", str(layout.ports["temporal_ui"])),
         *("--db-filename", str(temporal_database(layout))),
+        *("--sqlite-pragma", f"synchronous={'full' if durable else 'off'}"),
         *("--ui-codec-endpoint", f"{layout.url('api')}/codec/{keys.codec_token}"),
         *(part for name, value in values.items() for part in ("--dynamic-config-value", f"{name}={value}")),
     ]
@@ -193,6 +196,7 @@ def oidc(layout: Layout, node: Program, modules: Path, keys: Secrets, *, token_f
             "redirect_uris": [layout.url("api") + CALLBACK, OF_PROGRAMS],
             # Of whom the port does not matter where they come back to this machine.
             "application_type": "native",
+            "grant_types": ["authorization_code", "refresh_token", DEVICE_CODES],
             "post_logout_redirect_uris": [layout.url("api") + "/"],
         },
         {
@@ -291,10 +295,11 @@ def settings(layout: Layout, keys: Secrets) -> dict[str, str]:
     }
 
 
-def api(layout: Layout, keys: Secrets, page: Path, more: Mapping[str, str]) -> Part:
-    """The HTTP API, with the page that was built into a directory."""
+def api(layout: Layout, keys: Secrets, page: Path, help_pages: Path | None, more: Mapping[str, str]) -> Part:
+    """The HTTP API, with the page and the help, each as it was built into a directory."""
     values = settings(layout, keys) | {
         "NBHUB_UI_DIRECTORY": str(page),
+        "NBHUB_HELP_DIRECTORY": str(help_pages or ""),
         "NBHUB_API_PORT": str(layout.ports["api"]),
         "NBHUB_SESSION_KEY": keys.session_key,
         "NBHUB_CODEC_TOKEN": keys.codec_token,

@@ -13,7 +13,7 @@ class NoSuchPerson(StackFailed):
     """The provider knows nobody of this e-mail and password."""
 
 
-class _Form(HTMLParser):
+class Form(HTMLParser):
     """The first form of a page: where it goes and what it holds already."""
 
     def __init__(self) -> None:
@@ -48,7 +48,7 @@ async def sign_in(
             continue
         if answer.status_code != 200:
             raise StackFailed(f"{urlsplit(str(answer.url)).path} answers {answer.status_code}")
-        form = _Form()
+        form = Form()
         form.feed(answer.text)
         if not form.found or "password" not in form.fields:
             raise StackFailed(f"{urlsplit(str(answer.url)).path} shows no sign-in form")

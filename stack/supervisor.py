@@ -29,7 +29,7 @@ from stack.layout import Layout, layout_of, usual
 from stack.notebook import Notebook
 from stack.parts import Part
 from stack.process import ManagedProcess, describe, end_leftover
-from stack.programs import Program
+from stack.programs import Program, ToolMissing
 from stack.progress import Progress
 from stack.sign_in import hub_user, tokens
 from stack.state import MARK, Claim, Ended, Info, RunProgram, StackFailed, State, processes_of, write_state
@@ -51,12 +51,14 @@ class Stack:
         settings: Mapping[str, str] | None = None,
         subdomains: bool = False,
         only: tuple[str, ...] = (),
+        durable: bool = True,
         progress: Progress | None = None,
     ) -> None:
         """`settings` are further variables of API, workers and JupyterHub.
 
         With `subdomains` each person's servers have an origin of their own.
         `only` names the parts to start, by default all; a test may want no more than PostgreSQL.
+        Unless it is `durable`, PostgreSQL and Temporal wait for no disk: a power failure may leave nothing of them.
         """
         self.directory = directory.resolve()
         self.progress = progress or Progress()
@@ -65,6 +67,7 @@ class Stack:
         self._settings = dict(settings or {})
         self._subdomains = subdomains
         self._only = only
+        self._durable = durable
         self._processes: dict[str, ManagedProcess] = {}
         self._parts: dict[str, Part] = {}
         self._ended: dict[str, Ended] = {}
@@ -221,12 +224,14 @@ class Stack:
             # Letters of all scripts have an upper and a lower case; the order is that of their bytes.
             locale = ["--locale=C", "--lc-ctype=C.UTF-8"]
             options = ["-U", "nbhub", "--auth=trust", "-E", "UTF8", *locale, "--no-instructions"]
+            if not self._durable:
+                options.append("--no-sync")
             # Whole or not at all: a start that is cut off here must not be the last one.
             making = data.with_name("postgres.new")
             shutil.rmtree(making, ignore_errors=True)
             await self._once("initdb", parts.as_ordinary_user([program, "-D", str(making), *options]), {})
             making.rename(data)
-        await self._launch(parts.postgres(self.layout, postgres))
+        await self._launch(parts.postgres(self.layout, postgres, durable=self._durable))
         await make_database(self.layout, "nbhub")
         await self.migrate(self.layout.database_url())
 
@@ -242,7 +247,7 @@ class Stack:
             # A start was cut off while it was made. Temporal makes tables in a new file only.
             shutil.rmtree(database.parent, ignore_errors=True)
         database.parent.mkdir(exist_ok=True)
-        await self._launch(parts.temporal(self.layout, program, self.secrets))
+        await self._launch(parts.temporal(self.layout, program, self.secrets, durable=self._durable))
 
     async def _start_vault(self) -> None:
         if not vault_setup.keys_file(parts.vault_directory(self.layout)).exists():
@@ -274,9 +279,17 @@ class Stack:
         await self._launch(part)
 
     async def _start_api(self) -> None:
-        page = await tools.page(self.progress)
+        page, help_pages = await asyncio.gather(tools.page(self.progress), self._help_pages())
         await self._ready["postgres"].wait()
-        await self._launch(parts.api(self.layout, self.secrets, page, self._settings))
+        await self._launch(parts.api(self.layout, self.secrets, page, help_pages, self._settings))
+
+    async def _help_pages(self) -> Path | None:
+        """The directory of the help; None, which is said, if a mistake in a document keeps it from being built."""
+        try:
+            return await tools.help_pages(self.progress)
+        except ToolMissing as failure:
+            self.progress.say(f"help: there is none, {failure}")
+            return None
 
     async def _start_workers(self) -> None:
         await asyncio.gather(*(self._ready[name].wait() for name in ("postgres", "temporal", "api")))

@@ -13,6 +13,7 @@ import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
+from importlib.metadata import version
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -78,12 +79,37 @@ def _page_files() -> list[Path]:
     return [*(ui / name for name in _PAGE_FILES), *sources]
 
 
-def _digest_of(files: Iterable[Path]) -> str:
-    digest = hashlib.sha256()
+def _digest_of(files: Iterable[Path], *builders: str) -> str:
+    digest = hashlib.sha256(" ".join(builders).encode())
     for file in files:
         content = file.read_bytes()
         digest.update(f"{file.relative_to(PROJECT)} {len(content)} ".encode() + content)
     return digest.hexdigest()[:16]
+
+
+async def help_pages(progress: Progress) -> Path:
+    """The directory of the help, built from the documents as they are now."""
+    target = cache() / f"help-{_digest_of(_help_files(), *map(version, _BUILDERS))}"
+    async with only_one(target.name):
+        if not target.is_dir():
+            making = target.with_name(f"{target.name}.new")
+            shutil.rmtree(making, ignore_errors=True)
+            progress.say("help: building it")
+            await run([sys.executable, str(_HELP / "build.py"), str(making)], "sphinx", progress)
+            making.rename(target)
+    return target
+
+
+_HELP = PROJECT / "docs" / "help"
+_BUILDERS = ("sphinx", "myst-parser")
+
+
+def _help_files() -> list[Path]:
+    docs = PROJECT / "docs"
+    theirs = ("CONTRIBUTING.md", "client/README.md", "deploy/README.md")
+    left_out = {docs / "profiles", _HELP / "__pycache__"}
+    ours = sorted(path for path in docs.rglob("*") if path.is_file() and left_out.isdisjoint(path.parents))
+    return [*ours, *(PROJECT / name for name in theirs)]
 
 
 async def page_tools(progress: Progress) -> Path:
@@ -173,6 +199,7 @@ PACKAGES_OF_TESTS = (
     *PACKAGES,
     ("chromium", Path("/usr/bin/chromium"), "pages cannot be tested in a browser"),
     ("slirp4netns", Path("/usr/bin/slirp4netns"), "what a server reaches of the internet cannot be tested"),
+    ("prometheus", Path("/usr/bin/promtool"), "alerts cannot be tested"),
     ("iproute2", Path("/usr/sbin/ip"), "what a server reaches of the internet cannot be tested"),
 )
 
@@ -246,10 +273,13 @@ def _locked(lock: int) -> bool:
 
 
 if __name__ == "__main__":
-    if sys.argv[1:] == ["check-page"]:
+    if sys.argv[1:]:
+        doing = {"check-page": check_page, "help-pages": help_pages}[sys.argv[1]]
         try:
-            asyncio.run(check_page(Progress()))
+            made = asyncio.run(doing(Progress()))
         except ToolMissing as failure:
             sys.exit(str(failure))
+        if made:
+            print(made)
     else:
         asyncio.run(system_packages(Progress(), tests=True))

@@ -7,9 +7,39 @@ import pytest
 
 from stack.supervisor import make_database
 from tests.stacks import Stack
+from tests.told import FilesTold
 
 # What is made up for after a while is made up for sooner: tests wait for it often.
-IMPATIENT = {"NBHUB_STALLED_AFTER": "8", "NBHUB_RECONCILE_INTERVAL": "5", "NBHUB_REVOKE_GRACE": "1"}
+IMPATIENT = {
+    "NBHUB_STALLED_AFTER": "8",
+    "NBHUB_RECONCILE_INTERVAL": "5",
+    "NBHUB_REVOKE_GRACE": "1",
+    "NBHUB_HUB_LET_IN_SECONDS": "5",
+}
+
+
+# A worker takes a whole file: of those that take minutes none is begun last, while the others have nothing to do.
+LONGEST = (
+    "tests/integration/models/test_lists.py",
+    "tests/e2e/test_canary.py",
+    "tests/integration/api/test_document.py",
+    "tests/e2e/test_origins.py",
+    "tests/e2e/test_sharing_faults.py",
+    "tests/e2e/test_released_address.py",
+    "tests/e2e/test_faults.py",
+    "tests/e2e/test_modules_and_secrets.py",
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    place = {file: number for number, file in enumerate(LONGEST)}
+    items.sort(key=lambda item: place.get(item.nodeid.partition("::")[0], len(LONGEST)))
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_configure(config: pytest.Config) -> None:
+    if reporter := config.pluginmanager.get_plugin("terminalreporter"):
+        config.pluginmanager.register(FilesTold(reporter))
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -17,6 +47,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--record-histories", action="store_true", help="write the histories of the workflow scenarios, to be replayed"
     )
     parser.addoption("--every-combination", action="store_true", help="narrow lists by all combinations of filters")
+    parser.addoption("--every-kill", action="store_true", help="kill at every crash point, and not at a third of them")
     parser.addoption("--screenshots", action="store_true", help="write the screenshots of the documentation")
 
 

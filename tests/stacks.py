@@ -1,7 +1,9 @@
 """The stack that tests run on, with the faults that they put into it."""
 
+import asyncio
 import signal
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +22,8 @@ class Stack(supervisor.Stack):
         """With `fault_injection` it has crash points."""
         self._faults = directory.resolve() / "faults" if fault_injection else None
         points = {} if self._faults is None else {"NBHUB_CRASH_POINTS": str(self._faults)}
-        super().__init__(directory, settings={**(settings or {}), **points}, **more)
+        # Nothing here fails as a power failure does: what a killed process has written, the system has.
+        super().__init__(directory, settings={**(settings or {}), **points}, **{"durable": False, **more})
 
     async def _start(self) -> None:
         if self._faults is not None:
@@ -35,6 +38,19 @@ class Stack(supervisor.Stack):
     async def temporal_client(self) -> Client:
         """A plain client of the stack's Temporal."""
         return await Client.connect(self.info.temporal)
+
+    @asynccontextmanager
+    async def without_reconciler(self) -> AsyncIterator[None]:
+        """No pass of the reconciler is under way meanwhile, and none begins. A worker has to be there."""
+        schedule = (await self.temporal_client()).get_schedule_handle("reconcile")
+        await schedule.pause()
+        try:
+            async with asyncio.timeout(60):
+                while (await schedule.describe()).info.running_actions:
+                    await asyncio.sleep(0.1)
+            yield
+        finally:
+            await schedule.unpause()
 
     def kill(self, part: str) -> None:
         """End a part as a power failure would."""

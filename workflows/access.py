@@ -1,5 +1,6 @@
 """Brings the outside into line after a share or a revoke: servers that hold what they may not are stopped."""
 
+from contextlib import suppress
 from datetime import timedelta
 
 from temporalio import workflow
@@ -8,7 +9,8 @@ from activities.access import Access
 from activities.messages import AccessScope
 from models.domain.values import Subject
 from workflows.looking import Looking, run_of
-from workflows.options import on_records, outside
+from workflows.options import FailedHere, here, on_records, outside
+from workflows.rules import rules
 
 
 @workflow.defn
@@ -46,6 +48,11 @@ async def withdraw(this: Looking, subject: Subject, *, force: bool = False) -> b
         subject_kind=subject.kind,
         force=force,
     )
+    if rules() >= 2:
+        # Mostly there is nothing, and that is all.
+        with suppress(FailedHere):
+            if not (await here(Access.find_holders, scope, "Look who holds what they may no longer use")).some:
+                return True
     while not workflow.info().is_continue_as_new_suggested():
         found = await workflow.execute_activity_method(
             Access.withdraw, scope, **outside("Stop servers that hold what their owners may no longer use")

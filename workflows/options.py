@@ -12,6 +12,8 @@ from temporalio.exceptions import ActivityError, FailureError, is_cancelled_exce
 from temporalio.types import MethodAsyncNoParam, MethodAsyncSingleParam
 from temporalio.workflow import ActivityCancellationType, ActivityConfig
 
+from workflows.rules import rules
+
 T = TypeVar("T")
 P = TypeVar("P")
 C = TypeVar("C")
@@ -36,21 +38,34 @@ def records(summary: str) -> ActivityConfig:
     )
 
 
+class FailedHere(Exception):
+    """Executed where the workflow runs, it failed."""
+
+
+async def here(activity: MethodAsyncSingleParam[C, P, T], argument: P, summary: str) -> T:
+    """Execute what is a statement or two where the workflow runs; raises `FailedHere` where one try is not enough."""
+    try:
+        return await workflow.execute_local_activity_method(
+            activity, argument, summary=summary, start_to_close_timeout=_AT_ONCE, retry_policy=_ONCE
+        )
+    except FailureError as error:
+        # Not always an `ActivityError`: what fails here is told as it is.
+        if is_cancelled_exception(error):
+            raise
+        raise FailedHere from error
+
+
 async def on_records(activity: MethodAsyncSingleParam[C, P, T], argument: P, summary: str) -> T:
     """Execute what is a statement or two in PostgreSQL, and idempotent, where the workflow runs: at once.
 
     That is fewer events and less time than an activity that any worker takes. Where it fails it becomes one, so that
     operators see what hinders it and it is tried until it succeeds.
     """
-    if workflow.patched("records-at-once"):
+    if rules() >= 2 or workflow.patched("records-at-once"):
         try:
-            return await workflow.execute_local_activity_method(
-                activity, argument, summary=summary, start_to_close_timeout=_AT_ONCE, retry_policy=_ONCE
-            )
-        except FailureError as error:
-            # Not always an `ActivityError`: what fails here is told as it is.
-            if is_cancelled_exception(error):
-                raise
+            return await here(activity, argument, summary)
+        except FailedHere:
+            pass
     return await workflow.execute_activity_method(activity, argument, **records(summary))
 
 

@@ -32,7 +32,8 @@ from models.ledger.operations import OperationError
 from workflows.codec import REFUSED, EncryptionCodec
 
 # Pure values and typed names of activities: sharing them keeps one identity of each class on both sides.
-_PASSED_THROUGH = ("msgspec", "models", "activities", "integrations", "piccolo", "asyncpg", "httpx", "structlog")
+_OURS = ("models", "activities", "integrations")
+_PASSED_THROUGH = (*_OURS, "asyncpg", "httpx", "msgspec", "piccolo", "prometheus_client", "structlog")
 
 
 class MsgspecPayloadConverter(EncodingPayloadConverter):

@@ -18,6 +18,7 @@ from models.records.server_settling import ServerPlan
 from workflows.looking import Looking, run_of
 from workflows.options import best_effort, on_records, outside, records
 from workflows.person import prepare
+from workflows.rules import rules
 
 WISH = SearchAttributeKey.for_keyword("NotebooksHubWish")
 """What is wished of the server on which a workflow works, to find workflows by."""
@@ -42,7 +43,7 @@ class ServerWorkflow(Looking):
         if workflow.info().typed_search_attributes.get(WISH) != plan.wish:
             workflow.upsert_search_attributes([WISH.value_set(str(plan.wish))])
         try:
-            await self._make_true(subject, plan, seen.start_patience)
+            return await self._make_true(subject, plan, seen.start_patience)
         except (ActivityError, asyncio.CancelledError) as error:
             if not is_cancelled_exception(error):
                 raise
@@ -52,24 +53,26 @@ class ServerWorkflow(Looking):
             )
         return False
 
-    async def _make_true(self, subject: Subject, plan: ServerPlan, start_patience: float) -> None:
+    async def _make_true(self, subject: Subject, plan: ServerPlan, start_patience: float) -> bool:
+        """Whether nothing is left to do: nothing more was wished when it was written down that the wish is true."""
         match plan.wish:
+            case Wish.RUNNING if _has_older_business(plan):
+                done = await self._stop(plan)
             case Wish.RUNNING:
-                if _has_older_business(plan):
-                    await self._stop(plan)
-                else:
-                    if not plan.initialized:
-                        await prepare(Subject("person", plan.owner_id))
-                    await self._start(subject, plan, start_patience)
+                if not plan.initialized:
+                    await prepare(Subject("person", plan.owner_id))
+                return await self._start(subject, plan, start_patience)
             case Wish.STOPPED:
-                await self._stop(plan)
+                done = await self._stop(plan)
             case Wish.DELETED:
-                await workflow.execute_activity_method(
+                done = await workflow.execute_activity_method(
                     Stops.delete_server, _wish(plan), **outside("Stop it, remove it from JupyterHub")
                 )
+        return done.settled
 
-    async def _start(self, subject: Subject, plan: ServerPlan, patience: float) -> None:
-        """Start the server; give the start up when a later wish comes first."""
+    async def _start(self, subject: Subject, plan: ServerPlan, patience: float) -> bool:
+        """Start the server; give the start up when a later wish comes first. Whether nothing is left to do."""
+        overtaken = False
         spawn = asyncio.create_task(self._spawn(plan, patience))
         try:
             while not spawn.done():
@@ -78,7 +81,8 @@ class ServerWorkflow(Looking):
                     break
                 self.was_woken = False
                 now = (await self._begin(subject)).plan
-                if now is None or now.generation != plan.generation:
+                overtaken = now is None or now.generation != plan.generation
+                if overtaken:
                     break
         except GeneratorExit:
             # The worker forgets this run, and another goes on with it: there is nothing left to wait with.
@@ -88,17 +92,21 @@ class ServerWorkflow(Looking):
             raise
         await _given_up(spawn)
         if spawn.cancelled():
-            return
+            return False
         error = spawn.exception()
+        done = Done(done=False)
         if isinstance(error, ActivityError) and not is_cancelled_exception(error):
-            await self._fail(plan, error)
+            done = await self._fail(plan, error)
         elif error is None and spawn.result().done:
             # Links were made at every start until they were asked for.
-            if not workflow.patched("links-are-asked-for"):
+            if rules() < 2 and not workflow.patched("links-are-asked-for"):
                 await self._note_shares(plan)
+            done = spawn.result()
         elif error is None:
             # A later wish came, or a process of an earlier one is still there.
-            await self._stop(plan)
+            done = await self._stop(plan)
+        # The wake-up that told of a later wish is used up.
+        return done.settled and not overtaken
 
     async def _spawn(self, plan: ServerPlan, patience: float) -> Done:
         options = outside("Start it and wait until it is ready")
@@ -106,16 +114,16 @@ class ServerWorkflow(Looking):
         options["start_to_close_timeout"] = options["schedule_to_close_timeout"] = timedelta(seconds=patience)
         return await workflow.execute_activity_method(Starts.spawn_server, _wish(plan), **options)
 
-    async def _stop(self, plan: ServerPlan) -> None:
-        await workflow.execute_activity_method(
+    async def _stop(self, plan: ServerPlan) -> Done:
+        return await workflow.execute_activity_method(
             Stops.stop_server,
             ServerWish(server_id=plan.server_id, generation=plan.unwanted),
             **outside("Stop it and prove that no process lives"),
         )
 
-    async def _fail(self, plan: ServerPlan, error: ActivityError) -> None:
+    async def _fail(self, plan: ServerPlan, error: ActivityError) -> Done:
         reason, log = _reason(error)
-        await workflow.execute_activity_method(
+        return await workflow.execute_activity_method(
             Stops.fail_start,
             FailedStart(server_id=plan.server_id, generation=plan.generation, error=reason, log=log),
             **outside(f"Give the start up: {reason.message}"[:200]),

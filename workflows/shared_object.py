@@ -31,9 +31,9 @@ class SharedObject(Looking):
         elif done := await self.withdraw(wish, force=True):
             await self.vanish(wish)
             await _place_directory(wish, "Take its directory away")
-        if done:
-            await on_records(Records.settle_object, wish, "Write that it is so, and end the operations")
-        return False
+        if not done:
+            return False
+        return (await on_records(Records.settle_object, wish, "Write that it is so, and end the operations")).settled
 
     async def appear(self, wish: ObjectWish) -> bool:
         """Have what belongs to it beside its directory; False when something else came up first."""

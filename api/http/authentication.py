@@ -3,24 +3,26 @@
 A token that this API gave out is found by one indexed SELECT, so that a logout is true at the next request.
 Any other is checked with the provider's keys, or by asking the provider, and its person is bound.
 
-What is read needs no SELECT of its own for that (decision 30): it is read for whom the token was last, by a statement
-that finds nothing unless the token is still theirs.
+What is read needs no SELECT of its own for that (decision 30): it is read for whom the token was last, or for whom its
+subject was, by a statement that finds nothing unless it is still theirs.
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, TypeVar
+from uuid import UUID
 
 from litestar import Request
 from litestar.types import ASGIApp, Message, Receive, Scope, Send
-from msgspec import UNSET, UnsetType
+from msgspec import UNSET, Struct, UnsetType
 
 from api.http.fields import Name
 from api.http.rates import REFUSED, address_of
 from api.http.readers import Problems, reader_of
+from api.http.services import Services
 from integrations.oidc import LARGEST_TOKEN
-from models.database.sql import guarded
+from models.database.sql import Guard, guarded
 from models.domain.emails import EmailInvalid, parse_email
 from models.domain.errors import ActionForbidden, IdentityUnknown
 from models.domain.settings import Settings
@@ -31,19 +33,24 @@ from models.records.sessions import SignedIn
 
 _EXPIRY = "token_expires_at"
 _SESSION = "session"
+_SUBJECT = "subject"
 MOST_KNOWN = 10_000
-"""Tokens of which it is remembered what they were last."""
+"""Tokens, and as many subjects, of which it is remembered whose they were last."""
 _UNSAID = timedelta(minutes=5)
 _LONGEST = timedelta(days=1)
 _NAME = reader_of(Name)
+
+K = TypeVar("K")
+V = TypeVar("V")
 
 
 class Authentication:
     """Middleware that puts the caller in the scope of every request to a route that does not stand open."""
 
     def __init__(self) -> None:
-        # What each token was last; nobody is let in by it.
+        # What each token of ours was last, and who each subject of the provider: nobody is let in by it.
         self._known: dict[bytes, SignedIn] = {}
+        self._persons: dict[str, UUID] = {}
 
     def __call__(self, app: ASGIApp) -> ASGIApp:
         """An application that refuses (401) or passes on to `app`."""
@@ -51,35 +58,92 @@ class Authentication:
         async def admitted(scope: Scope, receive: Receive, send: Send) -> None:
             method = scope.get("method")
             if not scope["route_handler"].opt.get("exclude_from_auth") and method != "OPTIONS":
-                token_hash = sessions.digest(_bearer_token(scope))
-                if method == "GET" and token_hash in self._known:
-                    session = self._known.pop(token_hash)
-                    if await _answer(scope, receive, send, app, token_hash, session):
-                        self._known[token_hash] = session
+                if method == "GET":
+                    admission = self._admission(scope)
+                    if admission is not None and await _answer(scope, receive, send, app, admission):
                         return
                 scope["user"] = await authenticate(Request(scope))
-                if _SESSION in scope["state"]:
-                    if len(self._known) >= MOST_KNOWN:
-                        del self._known[next(iter(self._known))]
-                    self._known[token_hash] = scope["state"].pop(_SESSION)
+                self._remember(scope)
             await app(scope, receive, send)
 
         return admitted
 
+    def _admission(self, scope: Scope) -> "_Admission | None":
+        """For whom to answer by what is remembered; None for whom nothing is known of, or who is refused."""
+        token = _bearer_token(scope)
+        token_hash = sessions.digest(token)
+        session = self._known.pop(token_hash, None)
+        if session is not None:
+            # The last one again; it is forgotten if it does not hold.
+            self._known[token_hash] = session
+            return _Admission(
+                session.caller(token_hash),
+                session.expires_at,
+                sessions.as_before(token_hash, session),
+                lambda: self._known.pop(token_hash, None),
+            )
+        return self._admission_of_another(scope["litestar_app"].state.services, token, token_hash)
 
-async def _answer(
-    scope: Scope, receive: Receive, send: Send, app: ASGIApp, token_hash: bytes, session: SignedIn
-) -> bool:
-    """Answer for whom a token was last; False, and nothing was sent, if it is theirs no more."""
-    guard = sessions.as_before(token_hash, session)
+    def _admission_of_another(self, services: Services, token: str, token_hash: bytes) -> "_Admission | None":
+        """For whom a token is that the provider signed, if nobody has to be asked or told anything about it."""
+        settings = services.settings
+        if not self._persons:
+            return None
+        try:
+            claims = services.oidc.read_at_hand(token, says_all=lambda claims: says_all(claims, settings))
+            if claims is None or claims["sub"] not in self._persons:
+                return None
+            identity = identity_of(claims, settings)
+        except ActionForbidden:
+            return None
+        person = self._persons[claims["sub"]]
+        guard = persons.as_before(token_hash, identity, person)
+        if guard is None:
+            return None
+        return _Admission(
+            identity.caller(person, token_hash),
+            _expiry(claims),
+            guard,
+            lambda: self._persons.pop(claims["sub"], None),
+        )
+
+    def _remember(self, scope: Scope) -> None:
+        """What was found by authenticating a request."""
+        caller: Caller = scope["user"]
+        state = scope["state"]
+        if _SESSION in state:
+            _keep(self._known, caller.token_hash, state.pop(_SESSION))
+        elif _SUBJECT in state:
+            _keep(self._persons, state.pop(_SUBJECT), caller.id)
+
+
+def _keep(known: dict[K, V], key: K, value: V) -> None:
+    """Remember one more, the oldest less if there are many."""
+    if len(known) >= MOST_KNOWN and key not in known:
+        del known[next(iter(known))]
+    known[key] = value
+
+
+class _Admission(Struct, frozen=True):
+    """For whom a request is carried out, as long as a guard holds; what is remembered of it is forgotten if not."""
+
+    caller: Caller
+    expires_at: datetime
+    guard: Guard
+    forget: Callable[[], object]
+
+
+async def _answer(scope: Scope, receive: Receive, send: Send, app: ASGIApp, admission: _Admission) -> bool:
+    """Answer for whom a token seems to be; False, and nothing was sent, if it is not theirs (any more)."""
+    guard = admission.guard
 
     async def send_if_it_holds(message: Message) -> None:
         if not guard.holds and not await guard.look():
             raise IdentityUnknown("A valid access token is needed.")
         await send(message)
 
-    scope["user"] = session.caller(token_hash)
-    scope["state"][_EXPIRY] = session.expires_at
+    scope["user"] = admission.caller
+    scope["state"][_EXPIRY] = admission.expires_at
     try:
         with guarded(guard):
             await app(scope, receive, send_if_it_holds)
@@ -116,8 +180,8 @@ async def authenticate(request: Request[Any, Any, Any]) -> Caller:
         raise
     identity = identity_of(claims, settings)
     person = await persons.bind(identity)
-    request.scope["state"][_EXPIRY] = _expiry(claims)
-    return Caller(id=person, email=identity.email, admin=identity.admin, orgs=identity.orgs, token_hash=token_hash)
+    request.scope["state"].update({_EXPIRY: _expiry(claims), _SUBJECT: identity.subject})
+    return identity.caller(person, token_hash)
 
 
 async def token_expiry(request: Request[Any, Any, Any]) -> datetime:

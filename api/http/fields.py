@@ -33,11 +33,13 @@ class RequestBody(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     A field of a PATCH, and any that may not be null, has the type `T | UnsetType = UNSET`, so that absent differs
     from null; `T | None | UnsetType = UNSET` is one where null clears the text.
     A rule over several fields is told to clients by `schema_extra`, a class variable with keywords of JSON Schema, and
-    by `example` what one looks like.
+    by `example` what one looks like. `most_values` is how many JSON values a body has at most, with itself, where its
+    fields together may have fewer than each alone: no more are read (`api.http.validation`).
     """
 
     schema_extra: ClassVar[dict[str, Any]] = {}
     example: ClassVar[dict[str, Any] | None] = None
+    most_values: ClassVar[int | None] = None
 
 
 class AnswerBody(Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -16,18 +16,21 @@ from litestar.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.http.headers import with_headers
 from models.domain.logging import REQUEST, tell
+from models.domain.metrics import REQUESTS_NOW, count_request
 from models.domain.values import Caller
 
 _SANE_ID = re.compile(rb"[A-Za-z0-9._-]{8,64}")
 
 
-def log_requests(app: ASGIApp) -> ASGIApp:
-    """Wrap the whole application, so that unknown addresses are seen too."""
+def log_requests(app: ASGIApp, *, counts: bool) -> ASGIApp:
+    """Wrap the whole application, so that unknown addresses are seen too; if it `counts`, metrics have them as well."""
 
     async def logged(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == ScopeType.WEBSOCKET:
             await app(scope, receive, send)
             return
+        if counts:
+            REQUESTS_NOW.inc()
         started = time.perf_counter()
         ids = {"request_id": os.urandom(16).hex()}
         if client_id := _client_id(scope):
@@ -49,13 +52,17 @@ def log_requests(app: ASGIApp) -> ASGIApp:
             await app(scope, receive, send_with_headers)
         finally:
             caller = scope.get("user")
+            seconds = time.perf_counter() - started
+            if counts:
+                REQUESTS_NOW.dec()
+                count_request(scope["method"], scope.get("path_template") or "-", status, seconds)
             tell(
                 "api.request",
                 "request",
                 method=scope["method"],
                 route=scope.get("path_template") or "-",
                 status=status,
-                ms=round((time.perf_counter() - started) * 1000, 1),
+                ms=round(seconds * 1000, 1),
                 user=str(caller.id) if isinstance(caller, Caller) else None,
             )
             REQUEST.reset(token)

@@ -17,7 +17,9 @@ from msgspec import Struct
 from api.http.errors import ErrorEnvelope
 from api.http.etag import DOWNLOADED, TAGGED, is_versioned
 from api.http.event_streams import EVENTS, EVENTS_EXAMPLE
+from api.http.pagination import fields_of
 from api.http.policy import Policy, handlers_of, needs, policy_of
+from api.http.preview import PreviewView
 from api.http.text_schemas import describe_moments, describe_text, describe_texts
 from api.http.validation import STREAMED
 
@@ -25,6 +27,7 @@ API_VERSION = "1.0.0"
 
 _REFERENCE = "#/components/schemas/{name}"
 _TAGS_DESCRIBED = {
+    "Audit": "Who did what, for admins, and the proof that nobody has changed it since.",
     "Datasets": "Directories that people share.",
     "Events": "What changes of everything that one may see, as it happens.",
     "Groups": "People who are given things together, and have a directory together.",
@@ -54,6 +57,7 @@ _REASONS = {
     503: "Something that this needs does not answer at the moment.",
 }
 _EXAMPLE = "example"
+_FORMS = "forms"
 _DONE = {
     "200": "It is done, or read.",
     "202": "It is accepted, and will be done: the operation says how far it is.",
@@ -67,11 +71,12 @@ _HEADERS = {
     "WWW-Authenticate": ("How to show who one is: `Bearer`.", "string"),
     "Retry-After": ("Seconds after which to try again.", "integer"),
     "RateLimit-Limit": ("Requests that may come at once, where requests are counted.", "integer"),
+    "Total-Count": ("With `count=true`: how many there are in all.", "integer"),
     "RateLimit-Remaining": ("Those that are left: none.", "integer"),
     "RateLimit-Reset": ("Seconds after which as many may come again.", "integer"),
 }
 """What headers of answers say, wherever they are; others say what they say of one answer."""
-_MAY_BE_ABSENT = ("Link", "RateLimit-Limit", "RateLimit-Remaining", "RateLimit-Reset")
+_MAY_BE_ABSENT = ("Link", "Total-Count", "RateLimit-Limit", "RateLimit-Remaining", "RateLimit-Reset")
 _CONDITIONS = ("If-Match", "If-None-Match", "If-Modified-Since", "If-Unmodified-Since", "Range", "If-Range")
 _TAG = r'(W/)?"[!#-~]*"'
 _TAGS = {"pattern": rf"^(\*|{_TAG}(, *{_TAG})*)$"}
@@ -97,6 +102,11 @@ _REQUEST_HEADERS = {
 def shown(example: object) -> dict[str, Any]:
     """The `opt` of a route whose answer is shown by an example, which is an answer of its."""
     return {_EXAMPLE: example}
+
+
+def also_as(*media_types: str) -> dict[str, Any]:
+    """The `opt` of a route that answers in these forms too, whichever `Accept` asks for."""
+    return {_FORMS: media_types}
 
 
 class SchemaFile(OpenAPIRenderPlugin):
@@ -170,7 +180,7 @@ def _components(app: Litestar) -> dict[str, Any]:
     """The schemas of all bodies as msgspec writes them: Litestar's leave out the constraints of list entries, and
     that unknown fields are refused."""
     requests: list[type[Struct]] = []
-    bodies: list[Any] = [ErrorEnvelope]
+    bodies: list[Any] = [ErrorEnvelope, PreviewView]
     for _, handler in handlers_of(app):
         if handler.resolve_include_in_schema():
             bodies.extend(handler.opt.get(EVENTS, {}).values())
@@ -237,10 +247,15 @@ def _complete_operation(operation: dict[str, Any], method: str, handler: HTTPRou
     for done, description in _DONE.items():
         if done in responses:
             responses[done]["description"] = description
+    if "dry_run" in {parameter["name"] for parameter in operation.get("parameters", ())}:
+        _describe_preview(responses)
     for parameter in operation.get("parameters", ()):
         if (parameter["in"], parameter["name"]) == ("path", "id"):
             parameter.setdefault("description", "Id of the record.")
         _forget_null(parameter["schema"])
+        if (parameter["in"], parameter["name"]) == ("query", "fields"):
+            names = {"type": "array", "items": {"type": "string", "enum": fields_of(handler)}, "minItems": 1}
+            parameter |= {"schema": names, "style": "form", "explode": False}
         if parameter["in"] == "query":
             describe_text(parameter["schema"])
     if handler.parsed_data_field is not None:
@@ -254,6 +269,8 @@ def _complete_operation(operation: dict[str, Any], method: str, handler: HTTPRou
         _describe_download(responses)
     if _EXAMPLE in handler.opt:
         responses["200"]["content"]["application/json"]["example"] = msgspec.to_builtins(handler.opt[_EXAMPLE])
+    for form in handler.opt.get(_FORMS, ()):
+        responses["200"]["content"][form] = {"schema": {"type": "string"}}
     if EVENTS in handler.opt:
         _describe_events(responses, handler.opt[EVENTS])
     _add_headers(operation, method, handler)
@@ -264,6 +281,15 @@ def _complete_operation(operation: dict[str, Any], method: str, handler: HTTPRou
         operation["security"] = []
     referred = (answer["$ref"].rpartition("/")[2] for answer in responses.values() if "$ref" in answer)
     return {name: _refusal(int(name.removeprefix("Refused"))) for name in referred}
+
+
+def _describe_preview(responses: dict[str, Any]) -> None:
+    """With `dry_run` the answer is 200, and what the write would come to."""
+    preview = {"$ref": _REFERENCE.format(name=PreviewView.__name__)}
+    done = responses.setdefault("200", {"description": _DONE["200"]})
+    content = done.get("content", {}).get("application/json")
+    schema = preview if content is None else {"anyOf": [content["schema"], preview]}
+    done["content"] = {"application/json": {"schema": schema}}
 
 
 def _describe_events(responses: dict[str, Any], events: dict[str, type[Struct]]) -> None:
@@ -314,6 +340,9 @@ def _add_headers(operation: dict[str, Any], method: str, handler: HTTPRouteHandl
     if _takes(handler, "page"):
         for status in {"200", "304"} & {*responses}:
             responses[status]["headers"] = {**responses[status].get("headers", {}), "Link": _header_of("Link")}
+    if "count" in {parameter["name"] for parameter in operation.get("parameters", ())}:
+        for status in {"200", "304"} & {*responses}:
+            responses[status]["headers"] = {**responses[status]["headers"], "Total-Count": _header_of("Total-Count")}
     if understood:
         operation.setdefault("parameters", [])
         given = {parameter["name"] for parameter in operation["parameters"]}

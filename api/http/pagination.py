@@ -4,6 +4,8 @@ The cursor is signed together with the caller and the query, so nobody can make 
 for another list. A controller takes the dependency `page: NamedDependency[Page]`, and no other, asks for one row more
 than `page.limit` in `page.order(sort)`, or from `page.before` (lists by id) or `page.after` (by another key) on, and
 answers with `page.answer(rows, key=..., view=...)`. The order is part of the query that a cursor is signed with.
+
+A route whose `page` is `LISTED` takes `count=true`, and hands `page.count` on to what reads the rows, and `fields`.
 """
 
 import base64
@@ -11,18 +13,23 @@ import binascii
 import hashlib
 import hmac
 from collections.abc import Callable, Sequence
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, TypeVar, get_args
 from urllib.parse import parse_qsl, urlencode
 from uuid import UUID
 
 import msgspec
 from litestar import Request, Response
+from litestar.di import Provide
+from litestar.handlers import HTTPRouteHandler
 from litestar.params import QueryParameter
-from msgspec import Struct
+from litestar.types import Dependencies
+from msgspec import Raw, Struct, structs
+from msgspec.structs import replace
 
 from api.http.answer import Answer
 from models.database.lists import Order, Sort, SortByAge
-from models.domain.errors import RequestInvalid
+from models.database.sql import Counted
+from models.domain.errors import MOST_PROBLEMS, ProblemDetail, RequestInvalid, quoted
 from models.domain.settings import Settings
 from models.domain.values import LARGEST_PAGE, Caller
 
@@ -51,6 +58,24 @@ SortByAgeQuery = Annotated[SortByAge, QueryParameter(description="By age; a minu
 SearchQuery = Annotated[str | None, QueryParameter(max_length=128, description="A part of the name, in any case.")]
 
 
+Count = Annotated[
+    bool,
+    QueryParameter(
+        description="Also tell in `Total-Count` how many there are in all, whatever the page. All that the list has is "
+        "looked through for it: milliseconds for what is one's own, a second or two for a million of everybody's. "
+        "The link to the next page does not ask again."
+    ),
+]
+Fields = Annotated[
+    str | None,
+    QueryParameter(
+        max_length=1024,
+        description="Names of fields, with commas between them: entries have these and their `_id` alone, as far as "
+        "they have them.",
+    ),
+]
+
+
 class Page(Struct, frozen=True, kw_only=True):
     """The page that a request asks for."""
 
@@ -63,6 +88,10 @@ class Page(Struct, frozen=True, kw_only=True):
     query: tuple[tuple[str, str], ...]
     context: bytes
     key: bytes
+    count: bool = False
+    """Whether all are to be counted."""
+    fields: frozenset[str] | None = None
+    """The fields that are asked for; None: all."""
 
     @property
     def before(self) -> UUID | None:
@@ -78,7 +107,10 @@ class Page(Struct, frozen=True, kw_only=True):
     ) -> Response[list[V]]:
         """The answer with at most `limit` of `rows`, and a `Link` to the next page if there are more."""
         shown = rows[: self.limit]
-        return self.answer_part(shown, after=key(shown[-1]) if len(rows) > self.limit else None, view=view)
+        answer = self.answer_part(shown, after=key(shown[-1]) if len(rows) > self.limit else None, view=view)
+        if isinstance(rows, Counted):
+            answer.headers["Total-Count"] = str(rows.total)
+        return answer
 
     def answer_part(
         self, rows: Sequence[T], *, after: tuple[str, ...] | None, view: Callable[[T], V]
@@ -88,16 +120,19 @@ class Page(Struct, frozen=True, kw_only=True):
         if after is not None:
             cursor = _seal(after, self.context, self.key)
             headers["Link"] = f'<{self.address}?{urlencode([*self.query, ("cursor", cursor)])}>; rel="next"'
-        return Answer([view(row) for row in rows], headers=headers)
+        views: list[Any] = [view(row) for row in rows]
+        if self.fields is not None:
+            views = [_sparse(one, self.fields) for one in views]
+        return Answer(views, headers=headers)
 
 
 def provide_page(request: Request[Caller, Any, Any], limit: Limit = LARGEST_PAGE, cursor: Cursor = None) -> Page:
     """The dependency `page`."""
     settings: Settings = request.app.state.services.settings
     pairs = parse_qsl(request.scope["query_string"].decode("latin-1"), keep_blank_values=True)
-    query = tuple((name, value) for name, value in pairs if name != "cursor")
-    # The size of a page may change on the way through a list; what is listed may not.
-    filters = sorted(pair for pair in query if pair[0] != "limit")
+    query = tuple((name, value) for name, value in pairs if name not in ("cursor", "count"))
+    # The size of a page, and what is shown of each, may change on the way through a list; what is listed may not.
+    filters = sorted(pair for pair in query if pair[0] not in ("limit", "fields"))
     context = msgspec.json.encode([str(request.user.id), request.scope["path"], filters])
     key = settings.session_key.encode()
     return Page(
@@ -110,6 +145,66 @@ def provide_page(request: Request[Caller, Any, Any], limit: Limit = LARGEST_PAGE
         context=context,
         key=key,
     )
+
+
+def provide_counted(
+    request: Request[Caller, Any, Any], limit: Limit = LARGEST_PAGE, cursor: Cursor = None, count: Count = False
+) -> Page:
+    """The dependency `page` of a list that can be counted."""
+    page = provide_page(request, limit, cursor)
+    return replace(page, count=True) if count else page
+
+
+def provide_listed(
+    request: Request[Caller, Any, Any],
+    limit: Limit = LARGEST_PAGE,
+    cursor: Cursor = None,
+    count: Count = False,
+    fields: Fields = None,
+) -> Page:
+    """The dependency `page` of a list of records that can be counted, and of which fields can be asked for."""
+    page = provide_counted(request, limit, cursor, count)
+    return page if fields is None else replace(page, fields=_known_fields(fields, request.route_handler))
+
+
+COUNTED: Dependencies = {"page": Provide(provide_counted, sync_to_thread=False)}
+"""The `dependencies` of a list that takes `count=true`."""
+LISTED: Dependencies = {"page": Provide(provide_listed, sync_to_thread=False)}
+"""Those of a list that takes `fields` too: it answers a list of one struct."""
+
+
+def fields_of(handler: HTTPRouteHandler) -> list[str]:
+    """The names of the fields that entries of a list have."""
+    ((view,),) = (get_args(one) for one in get_args(handler.parsed_return_field.annotation))
+    return [field.encode_name for field in structs.fields(view)]
+
+
+def _known_fields(text: str, handler: HTTPRouteHandler) -> frozenset[str]:
+    """The fields that a request names; raises `RequestInvalid` naming those that there are not."""
+    named, known = text.split(","), fields_of(handler)
+    unknown = [one for one in named if one not in known]
+    if unknown:
+        raise RequestInvalid(
+            [
+                ProblemDetail(
+                    path="fields",
+                    code="enum",
+                    message=f"there is no field {quoted(one)}; there are {', '.join(known)}",
+                    info={"in": "query"},
+                )
+                for one in unknown[:MOST_PROBLEMS]
+            ]
+        )
+    return frozenset((*named, "_id"))
+
+
+_OBJECT = msgspec.json.Decoder(dict[str, Raw])
+
+
+def _sparse(view: object, fields: frozenset[str]) -> dict[str, Raw]:
+    """Of what an entry says, what is asked for."""
+    whole = _OBJECT.decode(msgspec.json.encode(view))
+    return {name: value for name, value in whole.items() if name in fields}
 
 
 def _sign(content: bytes, context: bytes, key: bytes) -> bytes:

@@ -11,6 +11,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from enum import Enum
+from math import inf
 from typing import Any
 
 from msgspec import UNSET, Struct, ValidationError, convert, inspect, structs
@@ -70,6 +71,8 @@ class Reader(ABC):
     kind: type = object
     word = "a string"
     """The kind, in words."""
+    most_values: float = 1
+    """How many JSON values it is made of at most, with itself: `inf` where nothing says so."""
 
     def read(self, value: object, path: str, problems: Problems) -> Any:
         """The value as its handler gets it; `UNSET` if there is a problem, which is added to `problems`."""
@@ -227,13 +230,20 @@ class _Moment(Reader):
     def __init__(self, kind: inspect.DateTimeType) -> None:
         self._aware = kind.tz
 
+    def read_parameter(self, text: str, name: str, problems: Problems) -> Any:
+        """In a query a time says its offset in any case: Litestar keeps no `Meta` that could ask for it."""
+        return self._moment(text, name, problems, aware=True)
+
     def _read(self, value: str, path: str, problems: Problems) -> Any:
+        return self._moment(value, path, problems, aware=self._aware)
+
+    def _moment(self, value: str, path: str, problems: Problems, *, aware: bool | None) -> Any:
         try:
             moment = convert({"value": value}, _Instant).value
         except (ValidationError, UnicodeEncodeError):
             problems.add(path, "format", f"{quoted(value)} is not a time such as 2030-01-31T12:00:00Z")
             return UNSET
-        if self._aware and moment.tzinfo is None:
+        if aware and moment.tzinfo is None:
             problems.add(path, "format", f"{quoted(value)} must say its offset from UTC, as 2030-01-31T12:00:00Z does")
             return UNSET
         try:
@@ -250,6 +260,9 @@ class _Many(Reader):
 
     def __init__(self, kind: inspect.ListType | inspect.DictType) -> None:
         self._least, self._most = kind.min_length or 0, kind.max_length
+
+    def _most_values(self, entry: Reader) -> float:
+        return 1 + (inf if self._most is None else self._most) * entry.most_values
 
     def _is_of_size(self, size: int, path: str, problems: Problems) -> bool:
         if self._most is not None and size > self._most:
@@ -269,6 +282,7 @@ class _Array(_Many):
     def __init__(self, entry: Reader, kind: inspect.ListType) -> None:
         super().__init__(kind)
         self._entry = entry
+        self.most_values = self._most_values(entry)
 
     def _read(self, value: list[object], path: str, problems: Problems) -> Any:
         before = len(problems.found)
@@ -290,6 +304,7 @@ class _Members(_Many):
     def __init__(self, key: Reader, value: Reader, kind: inspect.DictType) -> None:
         super().__init__(kind)
         self._key, self._value = key, value
+        self.most_values = self._most_values(value)
 
     def _read(self, value: dict[str, object], path: str, problems: Problems) -> Any:
         before = len(problems.found)
@@ -330,6 +345,8 @@ class _Object(Reader):
             if defaults[field.name] is UNSET:
                 null = None if _takes_null(field.type) else _REFUSED
             self._fields[field.encode_name] = _Field(field.name, readers.of(field.type), field.required, null)
+        of_fields = 1 + sum(field.reader.most_values for field in self._fields.values())
+        self.most_values = getattr(kind.cls, "most_values", None) or of_fields
 
     def _read(self, value: dict[str, object], path: str, problems: Problems) -> Any:
         before = len(problems.found)
@@ -365,6 +382,7 @@ class _Either(Reader):
     def __init__(self, choices: Sequence[Reader]) -> None:
         self._choices = {one.kind: one for one in choices}
         self.word = " or ".join(one.word for one in choices)
+        self.most_values = max(one.most_values for one in choices)
 
     def read(self, value: object, path: str, problems: Problems) -> Any:
         choice = self._choices.get(type(value)) or self._choices.get(type(_whole(value)))

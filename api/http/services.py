@@ -29,6 +29,7 @@ class Services:
     rates: Rates
     file_threads: FileThreads = field(default_factory=FileThreads)
     health: SharedLook[Any] = field(default_factory=SharedLook)
+    readiness: SharedLook[bool] = field(default_factory=SharedLook)
     # Of one person's secrets so many are written at once: whoever writes many waits for oneself.
     secret_turns: Turns = field(default_factory=lambda: Turns(2))
     # Vault may answer many writes at the same moment. Few are recorded at once, so that others get their turn.

@@ -46,6 +46,8 @@ T = TypeVar("T")
 LARGEST_INTEGER = 2**63 - 1
 MOST_AT_ONCE = 65_536
 """Bytes of the largest body that is read on the event loop: others wait for it no longer than a few milliseconds."""
+MOST_VALUES_AT_ONCE = 1_000
+"""Values of the largest one."""
 
 STREAMED = "streamed"
 """The `opt` of a route that reads its body itself, by `body_parts`: the media type that the body has to have."""
@@ -53,8 +55,8 @@ STREAMED = "streamed"
 ANY_QUERY = "any_query"
 """The `opt` of a route for browsers, whose address may have any query: nothing is read of it."""
 
-MOST_VALUES = 200_000
-"""Values that a body may have: several times as many as any that is meant. A large body is large by its texts."""
+SPARE_VALUES = 1_000
+"""Values that a body may have beyond those that it can need: what is wrong with it is told, up to here."""
 
 # Few: each has a body in memory, and they share one interpreter with the event loop.
 _LARGE_BODIES = threads_behind(2, "large-body")
@@ -75,6 +77,7 @@ class RequestReader:
         body = handler.parsed_data_field
         self.body_optional = body is not None and type(None) in get_args(body.annotation)
         self.body: Reader | None = None if body is None else reader_of(body.annotation)
+        self.most_values = SPARE_VALUES + (0 if self.body is None else self.body.most_values)
         self.query = {
             name: QueryField(
                 reader=reader_of(annotation),
@@ -205,7 +208,7 @@ async def _body(request: Request[Any, Any, Any], raw: bytes, reader: RequestRead
 
 async def work_on(body: bytes, call: Callable[P, T], *arguments: P.args, **named: P.kwargs) -> T:
     """The result of a call that takes the longer the larger a body is: of a large one, in a thread."""
-    if len(body) <= MOST_AT_ONCE:
+    if len(body) <= MOST_AT_ONCE and body.count(b",") < MOST_VALUES_AT_ONCE:
         return call(*arguments, **named)
     return await asyncio.get_running_loop().run_in_executor(_LARGE_BODIES, partial(call, *arguments, **named))
 
@@ -226,8 +229,8 @@ def _require_plain(request: Request[Any, Any, Any]) -> None:
 
 
 def _converted(raw: bytes, reader: RequestReader, problems: Problems) -> object:
-    if _has_too_many_values(raw):
-        raise ContentTooLarge(f"A body may have at most {MOST_VALUES} values.")
+    if _has_more_values(raw, reader.most_values):
+        raise ContentTooLarge(f"A body of this request may have at most {reader.most_values} values.")
     value = decode_json(raw)
     if value is None and reader.body_optional:
         return None
@@ -238,17 +241,17 @@ def _converted(raw: bytes, reader: RequestReader, problems: Problems) -> object:
     return reader.body.read(value, "", problems)
 
 
-def _has_too_many_values(raw: bytes) -> bool:
-    """Whether reading JSON would make so many objects that the whole process stands still for seconds.
+def _has_more_values(raw: bytes, most: float) -> bool:
+    """Whether JSON has more values than a request can need: reading them would keep others from the interpreter.
 
     Commas are counted, those in texts only as far as needed; every step is a single pass in C.
     """
-    if raw.count(b",") <= MOST_VALUES:
+    if raw.count(b",") <= most:
         return False
     bare = raw.replace(b"\\\\", b"").replace(b'\\"', b"")
-    if bare.count(b'"') > 4 * MOST_VALUES:  # two texts to a member, two quotation marks to a text
+    if bare.count(b'"') > 4 * most:  # two texts to a member, two quotation marks to a text
         return True
-    return sum(one.count(b",") for one in bare.split(b'"')[::2]) > MOST_VALUES
+    return sum(one.count(b",") for one in bare.split(b'"')[::2]) > most
 
 
 def decode_json(raw: bytes) -> object:

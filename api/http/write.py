@@ -41,16 +41,20 @@ import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 from functools import partial
 from types import TracebackType
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 from uuid import UUID
 
 import msgspec
 import structlog
 from litestar import Request, Response
+from litestar.di import Provide
+from litestar.params import QueryParameter
+from litestar.types import Dependencies
 
 from api.http.answer import Answer
 from api.http.etag import etag_of, require_match
 from api.http.operation_view import view_of
+from api.http.preview import Holds, preview_of
 from api.http.services import Services
 from api.http.validation import work_on
 from models.database.engine import DATABASE_ERRORS
@@ -76,6 +80,10 @@ _KEY = re.compile(r"[\x21-\x7e]{1,255}")
 _WAIT = re.compile(r"wait\s*=\s*\"?(\d{1,9})\"?")
 _LONGEST_PATH = 512
 
+DryRun = Annotated[
+    bool, QueryParameter(name="dry_run", description="Only tell what it would come to: nothing is done.")
+]
+
 Body = Callable[[], Awaitable[object]]
 V = TypeVar("V")
 Look = Callable[[UUID, Caller], Awaitable[V]]
@@ -93,7 +101,9 @@ class Replayed(Exception):
 class Write:
     """One write: a transaction that ends with an answer. See the module's text."""
 
-    def __init__(self, request: Request[Caller, Any, Any]) -> None:
+    def __init__(self, request: Request[Caller, Any, Any], *, previewed: bool = False) -> None:
+        """With `previewed` it is undone once it is known what it comes to, which is the answer then."""
+        self._previewed = previewed
         self._request = request
         self._services: Services = request.app.state.services
         state = request.scope["state"]
@@ -105,10 +115,11 @@ class Write:
         self._claim: Claim | None = None
         self._shares_claim = False
         self._content_digest: bytes | None = None
-        self._whole = self._run()
+        self._running = contextlib.AsyncExitStack()
         self._used: dict[str, int] = {}
         self._accepted: _Accepted | None = None
         self._answer: StoredAnswer | None = None
+        self._foreseen: tuple[Subject, Holds | None] | None = None
 
     @property
     def answer(self) -> Response[Any]:
@@ -125,6 +136,10 @@ class Write:
         """The write is complete: 200 with `body`, 204 without. `version`, or `tag` as it is, becomes the `ETag`."""
         self._answer = _answer(200 if body is not None else 204, body, version=version, tag=tag)
 
+    def previews(self, subject: Subject, holds: Holds | None = None) -> None:
+        """What a preview of this write is about, which opens an operation; `holds` tells what a server would have."""
+        self._foreseen = (subject, holds)
+
     def accepts(
         self,
         operation: UUID,
@@ -135,6 +150,7 @@ class Write:
         deletes: bool = False,
         version: int | None = None,
         wait: float = 0,
+        holds: Holds | None = None,
     ) -> None:
         """A workflow has to do the work: 202 with `body`, or with the operation if there is none.
 
@@ -142,6 +158,7 @@ class Write:
         answer is 200 with what `final` reads then (by default the operation), or 204 if the write `deletes`.
         """
         self._accepted = _Accepted(operation, wakes, body, final, deletes, version, wait)
+        self.previews(wakes, holds)
 
     async def accepts_record(self, operation: UUID, subject: Subject, look: Look[object]) -> None:
         """As `accepts`, for work that takes a moment: 202 with the record as it is now, 200 with what it has become."""
@@ -264,18 +281,28 @@ class Write:
         return await work_on(body, write_key, self._request, body, secret)
 
     async def __aenter__(self) -> "Write":
-        await self._whole.__aenter__()
+        await self._running.enter_async_context(self._run())
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        await self._whole.__aexit__(kind, error, traceback)
+        await self._running.__aexit__(kind, error, traceback)
 
     @contextlib.asynccontextmanager
     async def _run(self) -> AsyncIterator[None]:
         key = await self._read_key()
         settled = False
+        if self._previewed:
+            with contextlib.suppress(_Undone):
+                async with Transaction():
+                    await self._admit()
+                    if not self.caller.admin:
+                        self._used = await quotas.used_by(self.caller.id)
+                    yield
+                    await self._foresee()
+                    raise _Undone
+            return
         try:
             async with Transaction():
                 await self._admit()
@@ -321,6 +348,20 @@ class Write:
             await idempotency.keep(self._key, self._answer, operation)
         return ended
 
+    async def _foresee(self) -> None:
+        """Refuse what is above the caller's quotas, and answer what the write would come to."""
+        settings = self._services.settings
+        if not self.caller.admin:
+            await quotas.require(self.caller.id, self._used, quotas.limits_of(settings.quotas))
+        assert self._foreseen is not None
+        subject, holds = self._foreseen
+        if self._accepted is None:
+            (record,) = await operations.list_visible(self.caller, subject=subject.id, limit=1)
+        else:
+            record = await operations.read(self._accepted.operation)
+        seen = await preview_of(record, subject, self.caller, settings, holds)
+        self._answer = _answer(200, seen)
+
     async def _accepted_answer(self, accepted: "_Accepted", record: OperationRecord) -> StoredAnswer:
         view = view_of(record, self._services.settings)
         succeeded = record.status is OperationStatus.SUCCEEDED
@@ -363,6 +404,20 @@ class _Accepted(msgspec.Struct, frozen=True):
     deletes: bool
     version: int | None
     wait: float
+
+
+class _Undone(Exception):
+    """Ends the transaction of a preview."""
+
+
+def provide_previewed(request: Request[Caller, Any, Any], dry_run: DryRun = False) -> Write:
+    """The dependency `write` of a route that can be previewed."""
+    return Write(request, previewed=dry_run)
+
+
+PREVIEWED: Dependencies = {"write": Provide(provide_previewed, sync_to_thread=False)}
+"""The `dependencies` of a route that takes `dry_run=true`: it opens an operation, and changes nothing outside of its
+transaction."""
 
 
 def provide_write(request: Request[Caller, Any, Any]) -> Write:

@@ -9,10 +9,10 @@
 `AsyncHub` has the same with `await`. Errors are in `nbhub.errors`, records in `nbhub.models`.
 """
 
-from typing import TYPE_CHECKING
-
 from nbhub.version import __version__
 
+TYPE_CHECKING = False
+"""For type checkers, to whom it is true; `typing` takes as long as the rest of a short command."""
 if TYPE_CHECKING:
     from nbhub.asynchronous.hub import AsyncHub
     from nbhub.errors import ApiError, NotebooksHubError, OperationFailed, OperationTimedOut

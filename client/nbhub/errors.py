@@ -22,6 +22,9 @@ from collections.abc import Sequence
 
 from nbhub.models import ErrorDetail, OperationState, Record
 
+MOST_CANDIDATES = 10
+"""So many of those that a name may mean are told."""
+
 
 class NotebooksHubError(Exception):
     """Anything that this client raises of its own accord."""
@@ -41,8 +44,10 @@ class Ambiguous(NotebooksHubError):
     def __init__(self, reference: str, candidates: Sequence[Record]) -> None:
         self.reference = reference
         self.candidates = list(candidates)
-        names = ", ".join(f"{one.name} ({one.id})" for one in self.candidates)
-        super().__init__(f"{reference} may be any of {names}")
+        shown = "".join(f"\n  {one.id}  {one.name}" for one in self.candidates[:MOST_CANDIDATES])
+        more = len(self.candidates) - MOST_CANDIDATES
+        rest = f"\n  and {more} more" if more > 0 else ""
+        super().__init__(f"{reference} may be any of {len(self.candidates)}; an id says which:{shown}{rest}")
 
 
 class ApiError(NotebooksHubError):

@@ -393,6 +393,34 @@ class OperationState(Versioned, frozen=True, kw_only=True):
         return self.status in ("succeeded", "failed", "cancelled")
 
 
+class Inside(Model, frozen=True, kw_only=True):
+    """Something that a server would have."""
+
+    kind: str
+    id: str = field(name="_id")
+    name: str
+    write: bool
+    """Whether the server could change it."""
+    owner: str | None = None
+    version: str | None = None
+
+
+class Preview(Model, frozen=True, kw_only=True):
+    """What a write would come to; nothing of it has happened."""
+
+    kind: str
+    status: str
+    results: "list[Result]"
+    servers: int
+    """How many would be stopped."""
+    own_servers: list[str]
+    """The ids of those that one may see."""
+    inside: list[Inside]
+    """What a server would have, once it is started."""
+    left_out: list[LeftOut]
+    stops_at: datetime | None = None
+
+
 class Result(Model, frozen=True, kw_only=True):
     """What an operation came to for one person, group or organisation."""
 
@@ -555,6 +583,25 @@ class Tokens(Model, frozen=True, kw_only=True):
         return f"Tokens(expires_at={self.expires_at})"
 
 
+class DeviceCode(Model, frozen=True, kw_only=True):
+    """A sign-in that begins where there is no browser: what a person types in one elsewhere.
+
+    Its text form does not show what it is known by.
+    """
+
+    device_code: str
+    user_code: str
+    verification_uri: str
+    expires_in: int
+    """Seconds."""
+    interval: int
+    verification_uri_complete: str | None = None
+    """The address with the code in it, where the provider has that."""
+
+    def __repr__(self) -> str:
+        return f"DeviceCode({self.user_code} at {self.verification_uri})"
+
+
 class ErrorDetail(Model, frozen=True, kw_only=True):
     """One thing that is wrong with a request: where, and what."""
 
@@ -579,3 +626,77 @@ class ErrorEnvelope(Model, frozen=True, kw_only=True):
     """How a refusal is sent."""
 
     error: ErrorBody
+
+
+class AuditEntry(Model, frozen=True, kw_only=True):
+    """Something that was done."""
+
+    id: str = field(name="_id")
+    at: datetime
+    actor: str
+    """E-mail of who did it, as it was then, or `system`."""
+    actor_id: str | None = None
+    action: str
+    subject_kind: str
+    subject: str
+    operation: str | None = None
+    request_id: str | None = None
+    client_request_id: str | None = None
+    detail: dict[str, Any] | None = None
+    sealed: bool
+    """Whether it has a seal, which it gets within minutes."""
+
+    @property
+    def name(self) -> str:
+        """What was done, in place of a name."""
+        return self.action
+
+
+class SealedRow(Model, frozen=True, kw_only=True):
+    """A row of the audit as it was when it was sealed."""
+
+    id: str = field(name="_id")
+    digest: str
+
+
+class Seal(Model, frozen=True, kw_only=True):
+    """What some rows of the audit were, and the seal before."""
+
+    number: int
+    at: datetime
+    previous: str
+    rows: list[SealedRow]
+    hash: str
+
+    @property
+    def head(self) -> str:
+        """What to keep elsewhere: with it the chain up to here can be verified."""
+        return f"{self.number}:{self.hash}"
+
+
+class AuditProblem(Model, frozen=True, kw_only=True):
+    """Something of the audit that is not as it was sealed.
+
+    `kind` is one of `changed`, `removed`, `added` (of a row), `broken` (of a seal), `missing` (seals), `head`.
+    """
+
+    kind: str
+    message: str
+    row: str | None = None
+    seal: int | None = None
+
+
+class Verification(Model, frozen=True, kw_only=True):
+    """What the audit was found to be."""
+
+    head: str | None = None
+    """Of the newest seal that was looked at; None: there is no seal."""
+    seals: int
+    rows: int
+    """With a seal, and as it was sealed."""
+    waiting: int
+    """Rows that have no seal yet."""
+    problems: list[AuditProblem]
+    """The first thousand."""
+    found: int
+    """How many problems there are."""

@@ -118,11 +118,27 @@ def listed(kind: str, table: str, narrowed: str, order: Order) -> str:
     return page(f"SELECT id FROM ({' UNION '.join((own, *granted))}) d ORDER BY {order.by('d', 'd.key')}")
 
 
+def counted(kind: str, table: str, narrowed: str) -> str:
+    """SQL: how many live objects of a kind `caller` may use; `narrowed` as for `listed`."""
+    wanted = f"d.wish = 'present' AND {narrowed}"
+    own = f"SELECT d.id FROM {table} d, caller WHERE d.owner = caller.person AND {wanted}"
+    granted = (
+        f"""SELECT d.id FROM {principals} JOIN access_grant g ON {match}
+             CROSS JOIN LATERAL (SELECT d.id FROM {table} d WHERE d.id = g.object AND {wanted} OFFSET 0) d
+             WHERE g.object_kind = '{kind}' AND {UNEXPIRED}"""
+        for match, principals in _PRINCIPALS.items()
+    )
+    return f"SELECT count(*) FROM ({' UNION '.join((own, *granted))}) usable"
+
+
 def _newest_of(kind: str, table: str, narrowed: str) -> str:
     """SQL: the ids of the newest `:limit` of each way."""
-    own = f"""(SELECT d.id FROM {table} d, caller
-                WHERE d.owner = caller.person AND d.wish = 'present' AND d.id < :before AND {narrowed}
-                ORDER BY d.id DESC LIMIT :limit)"""
+    # By owner first, so that no plan walks what others own: see `one_value` of `models.database.sql`.
+    own = f"""SELECT own.id FROM caller CROSS JOIN LATERAL (
+                SELECT d.id FROM {table} d
+                 WHERE d.owner BETWEEN caller.person AND caller.person
+                   AND d.wish = 'present' AND d.id < :before AND {narrowed}
+                 ORDER BY d.owner, d.id DESC LIMIT :limit) own"""
     # Distinct, because one principal may have been granted both levels, and a page is of objects.
     granted = (
         f"""SELECT found.id FROM {principals} CROSS JOIN LATERAL (

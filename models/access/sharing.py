@@ -12,7 +12,7 @@ from msgspec import Struct
 
 from models.access.permissions import CALLER, UNEXPIRED, Level, level_of, values_of
 from models.access.principals import Principals
-from models.database.sql import records, row, rows
+from models.database.sql import records, row, rows, with_total
 from models.domain.errors import ActionForbidden, RecordMissing
 from models.domain.kinds import TABLES
 from models.domain.values import Caller
@@ -208,40 +208,55 @@ async def keep_results(operation_id: UUID, shareable: Shareable, principals: Pri
     )
 
 
+_ENTRIES = f"""
+    entry AS (
+      SELECT 1 AS place, 'user' AS type, p.email AS entity, {Level.OWNER:d} AS level, NULL::uuid AS "group",
+             NULL::timestamptz AS expires_at, NULL::uuid AS giver
+        FROM person p WHERE p.id = :owner
+      UNION ALL
+      (SELECT DISTINCT ON (p.email) 1, 'user', p.email, g.level, NULL::uuid, g.expires_at, g.granted_by
+         FROM access_grant g JOIN person p ON p.id = g.person
+        WHERE g.object = :id AND g.person IS NOT NULL AND p.released_at IS NULL AND {UNEXPIRED}
+        ORDER BY p.email, g.level DESC)
+      UNION ALL
+      (SELECT DISTINCT ON (u.id) 2, 'group', u.name, g.level, u.id, g.expires_at, g.granted_by
+         FROM access_grant g JOIN user_group u ON u.id = g.user_group AND u.wish = 'present'
+        WHERE g.object = :id AND g.user_group IS NOT NULL AND {UNEXPIRED} ORDER BY u.id, g.level DESC)
+      UNION ALL
+      (SELECT DISTINCT ON (g.org) 3, 'org', g.org, g.level, NULL::uuid, g.expires_at, g.granted_by
+         FROM access_grant g
+        WHERE g.object = :id AND g.org IS NOT NULL AND {UNEXPIRED} ORDER BY g.org, g.level DESC))
+"""
+
+
 async def list_access(
-    shareable: Shareable, type: str | None, *, after: tuple[str, str] | None, limit: int
+    identity: UUID,
+    type: str | None,
+    *,
+    owner: UUID | None,
+    after: tuple[str, str] | None,
+    limit: int,
+    count: bool = False,
 ) -> list[AccessEntry]:
     """Who has access to an object, by type (user, group, org) and name, at most `limit` after the pair `after`.
 
-    Each principal once, at its highest level; the owner too. A group's entry names the group, not its members.
+    Each principal once, at its highest level; the `owner` too, if it is named. A group's entry names the group, not
+    its members. They are `Counted` if they are to be.
     """
     found = await rows(
-        f"""
-        WITH entry AS (
-          SELECT 1 AS place, 'user' AS type, p.email AS entity, {Level.OWNER:d} AS level, NULL::uuid AS "group",
-                 NULL::timestamptz AS expires_at, NULL::uuid AS giver
-            FROM person p WHERE p.id = :owner
-          UNION ALL
-          (SELECT DISTINCT ON (p.email) 1, 'user', p.email, g.level, NULL::uuid, g.expires_at, g.granted_by
-             FROM access_grant g JOIN person p ON p.id = g.person
-            WHERE g.object = :id AND g.person IS NOT NULL AND p.released_at IS NULL AND {UNEXPIRED}
-            ORDER BY p.email, g.level DESC)
-          UNION ALL
-          (SELECT DISTINCT ON (u.id) 2, 'group', u.name, g.level, u.id, g.expires_at, g.granted_by
-             FROM access_grant g JOIN user_group u ON u.id = g.user_group AND u.wish = 'present'
-            WHERE g.object = :id AND g.user_group IS NOT NULL AND {UNEXPIRED} ORDER BY u.id, g.level DESC)
-          UNION ALL
-          (SELECT DISTINCT ON (g.org) 3, 'org', g.org, g.level, NULL::uuid, g.expires_at, g.granted_by
-             FROM access_grant g
-            WHERE g.object = :id AND g.org IS NOT NULL AND {UNEXPIRED} ORDER BY g.org, g.level DESC)),
-        listed AS (
-          SELECT * FROM entry WHERE type = ANY(:types::text[]) AND (place, entity COLLATE "C") > (:place, :entity)
-           ORDER BY place, entity COLLATE "C" LIMIT :limit)
-        SELECT l.type, l.entity, l.level, l."group", l.expires_at, p.email AS granted_by
-          FROM listed l LEFT JOIN person p ON p.id = l.giver ORDER BY l.place, l.entity COLLATE "C"
-        """,
-        owner=shareable.owner_id,
-        id=shareable.id,
+        with_total(
+            f"""
+            WITH {_ENTRIES},
+            listed AS (
+              SELECT * FROM entry WHERE type = ANY(:types::text[]) AND (place, entity COLLATE "C") > (:place, :entity)
+               ORDER BY place, entity COLLATE "C" LIMIT :limit)
+            SELECT l.type, l.entity, l.level, l."group", l.expires_at, p.email AS granted_by
+              FROM listed l LEFT JOIN person p ON p.id = l.giver ORDER BY l.place, l.entity COLLATE "C"
+            """,
+            f"WITH {_ENTRIES} SELECT count(*) FROM entry WHERE type = ANY(:types::text[])" if count else None,
+        ),
+        owner=owner,
+        id=identity,
         types=[type] if type else list(PLACES),
         place=0 if after is None else PLACES[after[0]],
         entity="" if after is None else after[1],

@@ -130,6 +130,11 @@ class _Lender:
         self._waiting = 0
         self._closing = False
 
+    @property
+    def kept(self) -> int:
+        """How many wait here for the next use."""
+        return len(self._kept)
+
     async def take(self) -> tuple["_Connection", float]:
         """A connection, and until when it may be lent. Raises `TimeoutError` when none becomes free."""
         while self._kept:
@@ -236,6 +241,14 @@ async def lent_connection() -> AsyncIterator[_Connection]:
         # What was done is done: a connection that does not come back is ended, and that is all.
         with contextlib.suppress(*CONNECTION_PROBLEMS):
             await lender.give_back(connection, until)
+
+
+def connections() -> dict[str, int]:
+    """How many connections of the pool are `busy`, and how many `free`."""
+    if DB.pool is None or _lender is None:
+        return {}
+    free = DB.pool.get_idle_size() + _lender.kept
+    return {"busy": DB.pool.get_size() - free, "free": free}
 
 
 async def ping() -> bool:

@@ -19,6 +19,7 @@ from models.domain.errors import IdentityUnknown
 from models.domain.values import LARGEST_PAGE
 
 Row = dict[str, Any]
+T = TypeVar("T")
 S = TypeVar("S", bound=msgspec.Struct)
 
 # What may hold a colon that begins no parameter, and then what begins one.
@@ -97,6 +98,37 @@ def _under(guard: str, statement: str) -> str:
           LEFT JOIN LATERAL (SELECT *, true AS {_GUARDED} FROM ({statement}) read) found ON true"""  # noqa: S608
 
 
+class Counted(list[T]):
+    """Rows of a list, and how many there are of it in all."""
+
+    total = 0
+
+
+_TOTAL, _LISTED = "total", "listed"
+_COUNTED = "SELECT found.*, counted.total"
+"""How a statement begins that counts too."""
+
+
+def with_total(statement: str, counting: str | None) -> str:
+    """A statement that reads some rows of a list and, if another is given that counts all of it, does that in the same
+    look: `rows` and `structs` then give them as `Counted`."""
+    if counting is None:
+        return statement
+    return f"""{_COUNTED} FROM ({counting}) counted(total)
+        LEFT JOIN LATERAL (SELECT *, true AS {_LISTED} FROM ({statement}) read) found ON true"""  # noqa: S608
+
+
+def made_of(found: list[Row], made: list[T]) -> list[T]:
+    """What was made of rows, one of each, with the total that they came with, if they did."""
+    return _counted(made, found.total) if isinstance(found, Counted) else made
+
+
+def _counted(entries: list[T], total: int) -> Counted[T]:
+    counted = Counted(entries)
+    counted.total = total
+    return counted
+
+
 async def rows(statement: str, /, **values: object) -> list[Row]:
     """Run one statement and return its rows; raises `TypeError` unless each of its parameters, and no other, is given.
 
@@ -105,7 +137,10 @@ async def rows(statement: str, /, **values: object) -> list[Row]:
     found = [dict(one) for one in await _fetched(statement, values)]
     for one in found:
         one.pop(_GUARDED, None)
-    return found
+    if not statement.startswith(_COUNTED):
+        return found
+    total = found[0][_TOTAL]
+    return _counted([one for one in found if one.pop(_TOTAL) is not None and one.pop(_LISTED)], total)
 
 
 async def structs(kind: type[S], statement: str, /, **values: object) -> list[S]:
@@ -116,7 +151,9 @@ async def structs(kind: type[S], statement: str, /, **values: object) -> list[S]
     found, width = await _fetched(statement, values), len(kind.__struct_fields__)
     if found and tuple(found[0].keys())[:width] != kind.__struct_fields__:
         raise TypeError(f"{kind.__name__} is not what these columns are: {', '.join(found[0].keys())}")
-    return [kind(*one[:width]) for one in found]
+    if not statement.startswith(_COUNTED):
+        return [kind(*one[:width]) for one in found]
+    return _counted([kind(*one[:width]) for one in found if one[_LISTED]], found[0][_TOTAL])
 
 
 async def _fetched(statement: str, values: dict[str, object]) -> list[asyncpg.Record]:
@@ -167,12 +204,12 @@ def one_value(column: str, name: str) -> str:
     return f"{column} BETWEEN :{name} AND :{name}"
 
 
-def page(statement: str) -> str:
-    """At most `:limit` rows of a statement that says their order.
+def page(statement: str, most: int = LARGEST_PAGE + 1) -> str:
+    """At most `:limit` rows of a statement that says their order, and never more than `most`.
 
     PostgreSQL plans `LIMIT :limit` for a tenth of all rows, whatever there are; the number tells it that they are few.
     """
-    return f"(SELECT * FROM ({statement} LIMIT {LARGEST_PAGE + 1}) page LIMIT :limit)"  # noqa: S608
+    return f"(SELECT * FROM ({statement} LIMIT {most}) page LIMIT :limit)"  # noqa: S608
 
 
 def decoded(found: Row, *names: str) -> Row:
@@ -182,7 +219,7 @@ def decoded(found: Row, *names: str) -> Row:
 
 def records(found: list[Row], kind: type[S]) -> list[S]:
     """Rows as structs. One by one: what msgspec makes of `list[kind]` it would make anew at each call."""
-    return [msgspec.convert(one, kind) for one in found]
+    return made_of(found, [msgspec.convert(one, kind) for one in found])
 
 
 def to_json(value: object) -> str | None:

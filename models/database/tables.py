@@ -9,6 +9,7 @@ from piccolo.columns import (
     Boolean,
     Bytea,
     Integer,
+    SmallInt,
     Text,
     Timestamptz,
     Varchar,
@@ -81,6 +82,18 @@ class LoginTransaction(Table, db=DB):
     code_verifier = Text(secret=True)
     redirect_uri = Text()
     created_at = Timestamptz(default=TimestamptzNow())
+    expires_at = Timestamptz(index=True)
+
+
+class DeviceSignIn(Table, db=DB):
+    """A sign-in that was begun where there is no browser, by a code that is typed in one elsewhere; used once."""
+
+    code_hash = Bytea(primary_key=True, default=None)
+    provider_code_encrypted = Bytea(secret=True)
+    code_verifier = Text(secret=True)
+    interval_seconds = Integer()
+    created_at = Timestamptz(default=TimestamptzNow())
+    ask_after = Timestamptz(default=TimestamptzNow())
     expires_at = Timestamptz(index=True)
 
 
@@ -341,6 +354,13 @@ class Operation(Table, db=DB):
     version = Integer(default=1)
 
 
+class FiguresSeen(Table, db=DB):
+    """One row: up to when operations that ended were counted for metrics."""
+
+    id = SmallInt(primary_key=True)
+    until = Timestamptz()
+
+
 class OperationStep(Table, db=DB):
     """A step of an operation, told to people. What hinders it stays until it succeeds: `detail` is the last trouble."""
 
@@ -409,6 +429,26 @@ class Audit(Table, db=DB):
     request_id = Text(null=True, default=None)
     client_request_id = Text(null=True, default=None)
     detail = JSONB(null=True, default=None)
+
+
+class AuditUnsealed(Table, db=DB):
+    """Which rows of the audit wait for a seal: PostgreSQL adds each when it is written, so when it is committed."""
+
+    id = UUID(primary_key=True, default=None)
+
+
+class AuditSeal(Table, db=DB):
+    """What rows of the audit were when they were sealed, and the seal before: a chain. Rows are only ever added.
+
+    `digests` are those of the rows `ids`, 32 bytes each, in their order.
+    """
+
+    number = BigInt(primary_key=True, default=None)
+    at = Timestamptz()
+    previous = Bytea()
+    ids = Array(base_column=UUID())
+    digests = Bytea()
+    hash = Bytea()
 
 
 class WriteClaim(Table, db=DB):

@@ -20,16 +20,16 @@ class Transaction(PostgresTransaction):
 
     def __init__(self) -> None:
         super().__init__(DB, allow_nested=False)
-        self._whole = self._run()
+        self._running = contextlib.AsyncExitStack()
 
     async def __aenter__(self) -> "Transaction":
-        await self._whole.__aenter__()
+        await self._running.enter_async_context(self._run())
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> Literal[False]:
-        await self._whole.__aexit__(kind, error, traceback)
+        await self._running.__aexit__(kind, error, traceback)
         return False
 
     @contextlib.asynccontextmanager
@@ -37,7 +37,8 @@ class Transaction(PostgresTransaction):
         async with lent_connection() as self.connection:
             self.transaction = self.connection.transaction()
             await self.transaction.start()
-            self.context = self.engine.current_transaction.set(self)
+            # Not kept here: what resets the variable refers to what it is reset from.
+            before = self.engine.current_transaction.set(self)
             try:
                 yield
             except BaseException as error:
@@ -49,7 +50,7 @@ class Transaction(PostgresTransaction):
             else:
                 await self.transaction.commit()
             finally:
-                self.engine.current_transaction.reset(self.context)
+                self.engine.current_transaction.reset(before)
 
 
 async def fetch(statement: str, *parameters: object) -> list[asyncpg.Record]:

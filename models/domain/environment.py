@@ -44,6 +44,20 @@ def parse_network(text: str) -> str:
     return str(ip_network(text)) if "/" in text else str(ip_address(text))
 
 
+def parse_address(text: str) -> str:
+    """Where to listen; raises ValueError for anything that is no IP address with a port, unless it is empty."""
+    if not text:
+        return text
+    host, _, port = text.rpartition(":")
+    try:
+        ip_address(host.removeprefix("[").removesuffix("]"))
+        if not re.fullmatch(r"[0-9]{1,5}", port) or not 0 < int(port) < 65_536:
+            raise ValueError
+    except ValueError:
+        raise ValueError(f"{text!r} is no IP address with a port, such as 127.0.0.1:9464") from None
+    return text
+
+
 def parse_quota(text: str) -> str:
     """A name with a number; raises ValueError for anything else."""
     if not re.fullmatch(r"[a-z_]+=[0-9]{0,9}", text):

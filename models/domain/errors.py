@@ -155,9 +155,16 @@ class RequestThrottled(DomainError):
     status, name, code = 429, "TooManyRequestsError", "THROTTLED"
 
     def __init__(
-        self, message: str, *, retry_after: float = 1, limit: int | None = None, reset: float = 0, hint: str = ""
+        self,
+        message: str,
+        *,
+        retry_after: float = 1,
+        limit: int | None = None,
+        reset: float = 0,
+        hint: str = "",
+        code: str | None = None,
     ) -> None:
-        super().__init__(message, hint=hint)
+        super().__init__(message, hint=hint, code=code)
         self.retry_after = retry_after
         self.limit = limit
         self.reset = reset

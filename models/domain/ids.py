@@ -1,6 +1,6 @@
 """Record ids: UUIDv7, so that ids made later sort later."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 from uuid_utils.compat import uuid7
@@ -26,3 +26,9 @@ def parse_id(text: str) -> UUID | None:
 def made_at(identity: UUID) -> datetime:
     """When an id was made: a UUIDv7 begins with the milliseconds since 1970."""
     return datetime.fromtimestamp((identity.int >> 80) / 1000, UTC)
+
+
+def first_id_of(moment: datetime, later: timedelta = timedelta()) -> UUID:
+    """The least of the ids that are made at a moment, or so much later; all of them are of the years 1970 to 9999."""
+    milliseconds = (moment - datetime.fromtimestamp(0, UTC) + later) // timedelta(milliseconds=1)
+    return UUID(int=max(milliseconds, 0) << 80)

@@ -16,6 +16,7 @@ from models.domain.environment import (
     SettingsInvalid,
     Words,
     about,
+    parse_address,
     parse_network,
     parse_origin,
     parse_quota,
@@ -188,6 +189,9 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     ui_directory: Annotated[
         str, about("Directory of the page that `/ui` serves, as `npm run build` makes it in `ui/`. API only.")
     ] = ""
+    help_directory: Annotated[
+        str, about("Directory of the help that `/help` serves, as `make docs` makes it of `docs/`. API only.")
+    ] = ""
     ui_url: Annotated[str, about("Another page, which `/` and `/ui` lead to instead. API only.")] = ""
     api_host: Annotated[str, about("Address that the API listens on.")] = "127.0.0.1"
     api_port: Annotated[int, Meta(ge=0, le=65535), about("Port that the API listens on.")] = 8002
@@ -296,6 +300,17 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     max_upload_bytes: Annotated[
         int, Meta(ge=0), about("Largest file written by `PUT /volume/file`, which is never in memory as a whole.")
     ] = 5_368_709_120
+    metrics_address: Annotated[
+        str,
+        about(
+            "Where this process serves its metrics to Prometheus, an IP address with a port, without asking who wants them; empty: nowhere. Of several API processes (`NBHUB_API_PROCESSES`) each has a port of its own, from this one on.",
+            form=parse_address,
+        ),
+    ] = ""
+    temporal_metrics_address: Annotated[
+        str,
+        about("The same for the metrics of Temporal's SDK in a worker.", form=parse_address),
+    ] = ""
     log_format: Annotated[
         str, Meta(pattern="^(auto|json|console)$"), about("`json`, `console`, or `auto`: console on a terminal.")
     ] = "auto"

@@ -1,13 +1,35 @@
 """The audit trail: who changed what, when. Written in the transaction of the change itself."""
 
+from datetime import datetime, timedelta
+from typing import Any
 from uuid import UUID
 
-from models.database.sql import to_json
+from msgspec import Struct
+
+from models.database.lists import NEWEST_FIRST, Filter, Order, narrowed_page
+from models.database.sql import decoded, given, made_of, page, records, rows, to_json, with_total
 from models.database.tables import Audit
-from models.domain.ids import new_id
+from models.domain.ids import FIRST_ID, LAST_ID, first_id_of, new_id
 from models.domain.values import Caller, Subject
 
 SYSTEM = "system"
+
+
+class AuditRecord(Struct, frozen=True, kw_only=True):
+    """A row of the audit, as stored, and whether it has a seal."""
+
+    id: UUID
+    at: datetime
+    actor: UUID | None
+    actor_name: str
+    action: str
+    subject_kind: str
+    subject: UUID
+    operation: UUID | None
+    request_id: str | None
+    client_request_id: str | None
+    detail: dict[str, Any] | None
+    sealed: bool
 
 
 async def record(
@@ -32,4 +54,69 @@ async def record(
             client_request_id=actor.client_request_id if actor else None,
             detail=to_json(detail),
         )
+    )
+
+
+_SELECT = """
+    SELECT a.id, a.at, a.actor, a.actor_name, a.action, a.subject_kind, a.subject, a.operation, a.request_id,
+           a.client_request_id, a.detail, u.id IS NULL AS sealed
+      FROM audit a LEFT JOIN audit_unsealed u ON u.id = a.id"""
+_COLUMNS = {"actor": "a.actor_name", "action": "a.action", "subject": "a.subject"}
+_FILTERS = {name: f"{column} = :{name}" for name, column in _COLUMNS.items()}
+_TIMES = {"since": "a.at >= :since", "until": "a.at < :until"}
+_APART = timedelta(minutes=1)
+"""More than there is between the making of a row's id and its time."""
+
+
+async def list_rows(
+    *,
+    actor: str | None = None,
+    action: str | None = None,
+    subject: UUID | None = None,
+    since: datetime | None = None,
+    until: datetime | None = None,
+    order: Order = NEWEST_FIRST,
+    limit: int,
+    count: bool = False,
+) -> list[AuditRecord]:
+    """Rows of the audit, at most `limit`, by age: of whom (`actor_name`), what, about which record, from `since` on and
+    before `until`. They are `Counted` if they are to be."""
+    narrowed, filters = given(_FILTERS, actor=actor, action=action, subject=subject)
+    timed, times = given(_TIMES, since=since, until=until)
+    # Ids grow with time, and rows are found by them.
+    times["first"] = FIRST_ID if since is None else first_id_of(since, -_APART)
+    times["last"] = LAST_ID if until is None else first_id_of(until, _APART)
+    within = f"a.id >= :first AND a.id <= :last AND {timed}"
+    if len(filters) == 1:
+        pages = _page_of_one(next(iter(filters)), timed, order)
+    else:
+        indexed = [Filter(_FILTERS[name], _found(name, within)) for name in filters]
+        pages = narrowed_page("audit", "a", within, order, indexed)
+    listed = await rows(
+        with_total(
+            page(f"{_SELECT} JOIN ({pages}) listed ON listed.id = a.id ORDER BY {order.by('a')}"),
+            f"SELECT count(*) FROM audit a WHERE {within} AND {narrowed}" if count else None,
+        ),
+        **filters,
+        **times,
+        **order.values,
+        limit=limit,
+    )
+    return made_of(listed, records([decoded(one, "detail") for one in listed], AuditRecord))
+
+
+def _found(name: str, within: str) -> str:
+    return f"SELECT id FROM audit a WHERE {within} AND {_FILTERS[name]}"
+
+
+def _page_of_one(name: str, timed: str, order: Order) -> str:
+    """SQL: the ids of a page of what one filter narrows, along the index of its column and the id: each row of both is
+    compared as a whole, so that a page begins where it is, however far that is from where the column's value begins."""
+    column, direction = _COLUMNS[name], order.direction
+    sign = "<" if direction == "DESC" else ">"
+    return page(
+        f"""SELECT a.id FROM audit a
+             WHERE ({column}, a.id) {sign} (:{name}, :before) AND ({column}, a.id) >= (:{name}, :first)
+               AND ({column}, a.id) <= (:{name}, :last) AND {timed}
+             ORDER BY {column} {direction}, a.id {direction}"""
     )

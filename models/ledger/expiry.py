@@ -14,6 +14,8 @@ STATEMENTS = (
          SELECT token_hash FROM session WHERE expires_at < now() - interval '60 days' LIMIT :limit) RETURNING 1""",
     """DELETE FROM login_transaction WHERE state_hash IN (
          SELECT state_hash FROM login_transaction WHERE expires_at < now() LIMIT :limit) RETURNING 1""",
+    """DELETE FROM device_sign_in WHERE code_hash IN (
+         SELECT code_hash FROM device_sign_in WHERE expires_at < now() LIMIT :limit) RETURNING 1""",
     """DELETE FROM request_rate WHERE key IN (
          SELECT key FROM request_rate WHERE whole_at < now() LIMIT :limit) RETURNING 1""",
     # Who stopped a person's servers by groups long ago may have had reasons: the count begins again.

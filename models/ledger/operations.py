@@ -12,7 +12,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from models.database.lists import NEWEST_FIRST, Order
-from models.database.sql import Row, decoded, given, one_value, page, records, row, rows, to_json
+from models.database.sql import Row, decoded, given, made_of, one_value, page, records, row, rows, to_json, with_total
 from models.domain.errors import RecordMissing
 from models.domain.ids import new_id
 from models.domain.kinds import TABLES
@@ -241,8 +241,9 @@ async def list_visible(
     kind: str | None = None,
     order: Order = NEWEST_FIRST,
     limit: int,
+    count: bool = False,
 ) -> list[OperationRecord]:
-    """Operations that the caller may see, at most `limit`, by age."""
+    """Operations that the caller may see, at most `limit`, by age; `Counted` if they are to be."""
     narrowed, values = given(_FILTERS, subject=subject, status=status, kind=kind)
     newest = f"SELECT o.id FROM operation o WHERE {order.beyond('o')} AND {narrowed}"
     if caller.admin:
@@ -254,23 +255,32 @@ async def list_visible(
         # Two index scans of at most a page each, however many operations others have.
         mine = (page(f"{newest} AND o.{one} = :person ORDER BY {order.by('o')}") for one in ("actor", "subject_owner"))
         pages, values["person"] = " UNION ".join(mine), caller.id
+    theirs = "true" if caller.admin else "(o.actor = :person OR o.subject_owner = :person)"
     found = await rows(
-        page(f"{_SELECT} JOIN ({pages}) newest ON newest.id = o.id ORDER BY {order.by('o')}"),
+        with_total(
+            page(f"{_SELECT} JOIN ({pages}) newest ON newest.id = o.id ORDER BY {order.by('o')}"),
+            f"SELECT count(*) FROM operation o WHERE {theirs} AND {narrowed}" if count else None,
+        ),
         **values,
         **order.values,
         limit=limit,
     )
-    return [_record(one) for one in found]
+    return made_of(found, [_record(one) for one in found])
 
 
-async def list_results(operation_id: UUID, *, after: tuple[str, str] | None, limit: int) -> list[ResultRecord]:
-    """Results of an operation by type and entity, at most `limit`, those after the pair (type, entity)."""
+async def list_results(
+    operation_id: UUID, *, after: tuple[str, str] | None, limit: int, count: bool = False
+) -> list[ResultRecord]:
+    """Results of an operation by type and entity, at most `limit`, those after the pair (type, entity); `Counted` if
+    they are to be."""
     type, entity = after or ("", "")
     found = await rows(
-        """
-        SELECT entity, type, outcome, detail FROM operation_result
-         WHERE operation = :operation AND (type, entity) > (:type, :entity) ORDER BY type, entity LIMIT :limit
-        """,
+        with_total(
+            """SELECT entity, type, outcome, detail FROM operation_result
+                WHERE operation = :operation AND (type, entity) > (:type, :entity)
+                ORDER BY type, entity LIMIT :limit""",
+            "SELECT count(*) FROM operation_result WHERE operation = :operation" if count else None,
+        ),
         operation=operation_id,
         type=type,
         entity=entity,

@@ -9,7 +9,7 @@ import msgspec
 from msgspec import Struct
 
 from models.database.lists import LONGEST_SEARCHED, NEWEST_FIRST, Filter, Order, narrowed_page
-from models.database.sql import exists, page, records, row, rows
+from models.database.sql import exists, made_of, page, records, row, rows, with_total
 from models.database.tables import UserGroup
 from models.domain.errors import ActionForbidden, RecordMissing, StateConflict
 from models.domain.ids import FIRST_ID, new_id
@@ -77,12 +77,17 @@ _NAMED = Filter(
 
 
 async def list_visible(
-    caller: Caller, *, q: str | None = None, order: Order = NEWEST_FIRST, limit: int
+    caller: Caller, *, q: str | None = None, order: Order = NEWEST_FIRST, limit: int, count: bool = False
 ) -> list[GroupRecord]:
-    """Groups, at most `limit`, in an order; `q` is a part of the name, in any case."""
+    """Groups, at most `limit`, in an order; `q` is a part of the name, in any case. `Counted` if they are to be."""
     found_by = narrowed_page("user_group", "u", "u.wish = 'present'", order, [] if q is None else [_NAMED])
     found = await rows(
-        f"{_SELECT} JOIN {found_by} listed ON listed.id = u.id ORDER BY {order.by('u')}",
+        with_total(
+            f"{_SELECT} JOIN {found_by} listed ON listed.id = u.id ORDER BY {order.by('u')}",
+            f"SELECT count(*) FROM user_group u WHERE u.wish = 'present' AND {'true' if q is None else _NAMED.holds}"
+            if count
+            else None,
+        ),
         person=caller.id,
         **({} if q is None else {"q": q}),
         **order.values,
@@ -104,17 +109,23 @@ async def list_of_member(caller: Caller, *, order: Order = NEWEST_FIRST, limit: 
     return records(found, GroupRecord)
 
 
-async def list_members(group_id: UUID, *, after: str | None = None, limit: int) -> list[str]:
-    """E-mails of the members of a group in order, at most `limit`, those after an e-mail."""
+_MEMBERS = """FROM group_member m JOIN person p ON p.id = m.person
+            WHERE m.user_group = :group AND p.released_at IS NULL"""
+
+
+async def list_members(group_id: UUID, *, after: str | None = None, limit: int, count: bool = False) -> list[str]:
+    """E-mails of the members of a group in order, at most `limit`, after an e-mail; `Counted` if they are to be."""
     found = await rows(
-        """SELECT p.email FROM group_member m JOIN person p ON p.id = m.person
-            WHERE m.user_group = :group AND p.released_at IS NULL AND p.email COLLATE "C" > :after
-            ORDER BY p.email COLLATE "C" LIMIT :limit""",
+        with_total(
+            f"""SELECT p.email {_MEMBERS} AND p.email COLLATE "C" > :after
+                 ORDER BY p.email COLLATE "C" LIMIT :limit""",
+            f"SELECT count(*) {_MEMBERS}" if count else None,
+        ),
         group=group_id,
         after=after or "",
         limit=limit,
     )
-    return [one["email"] for one in found]
+    return made_of(found, [one["email"] for one in found])
 
 
 async def create(name: str, caller: Caller) -> tuple[UUID, UUID]:
@@ -277,11 +288,18 @@ async def mirror_of(group_id: UUID) -> Mirror | None:
     return None if found is None else msgspec.convert(found, Mirror)
 
 
+MOST_MIRRORS = 5000
+"""Groups that are read at once, beside all that JupyterHub says of its own."""
+
+
 async def settled_mirrors(after: UUID | None, limit: int) -> list[Mirror]:
     """The mirrors of groups on which nobody works, in order of id."""
     found = await rows(
-        f"""{_MIRRORS} WHERE u.wish = 'present' AND u.generation = u.observed_generation AND u.id > :after
-             ORDER BY u.id LIMIT :limit""",
+        page(
+            f"""{_MIRRORS} WHERE u.wish = 'present' AND u.generation = u.observed_generation AND u.id > :after
+                 ORDER BY u.id""",
+            MOST_MIRRORS,
+        ),
         after=after or FIRST_ID,
         limit=limit,
     )

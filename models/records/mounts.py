@@ -7,6 +7,7 @@ whoever looks finds at least what a process may hold. `lost_at` marks what its o
 from datetime import datetime
 from uuid import UUID
 
+import msgspec
 from msgspec import Struct
 
 from models.access.permissions import Level, level_of
@@ -14,7 +15,7 @@ from models.database.sql import decoded, page, records, row, rows, to_json
 from models.database.transactions import Transaction
 from models.domain.errors import DependencyUnavailable
 from models.domain.kinds import DIRECTORIES
-from models.domain.values import Wish
+from models.domain.values import Caller, Wish
 from models.ledger import operations
 from models.ledger.operations import LeftOut
 from models.records import servers
@@ -125,32 +126,53 @@ async def claim(server_id: UUID, generation: int, wanted: list[tuple[str, str]])
 
     Repeating it for a generation adds and never removes: an earlier try may have been spawned. Raises `ModuleMoving`.
     """
-    identities = [UUID(one) for _, one in wanted]
     async with Transaction():
-        # A late call must leave nothing behind that no process of its generation will ever release.
-        wished = await row(
-            "SELECT 1 FROM server WHERE id = :server AND generation = :generation AND wish = 'running' FOR UPDATE",
-            server=server_id,
-            generation=generation,
-        )
-        if wished is None:
+        if not await _write_down(server_id, generation, wanted):
             return None
-        await rows(
-            f"""
-            WITH {_USABLE}
-            INSERT INTO server_mount (id, server, object, kind, writes, generation, given_by)
-            SELECT gen_random_uuid(), :server, object, kind, writes, :generation::bigint, given_by
-              FROM usable WHERE held
-            ON CONFLICT (server, object) DO UPDATE
-               SET writes = server_mount.writes OR excluded.writes, generation = excluded.generation, lost_at = NULL,
-                   given_by = excluded.given_by
-            """,
-            ids=identities,
-            server=server_id,
-            generation=generation,
-        )
     # Read again now that others can see what was written down: whoever takes a right from here on finds it, and
     # what was taken before is not used.
+    claims = await _written_down(server_id, wanted)
+    moving = [f"{one.name}/{one.version}" for one in claims.kept if one.moving]
+    if moving:
+        raise ModuleMoving(f"The file of the module {moving[0]} is just being changed.")
+    return claims
+
+
+async def foresee(server_id: UUID, generation: int, wanted: list[tuple[str, str]]) -> Claims | None:
+    """As `claim`, within a transaction of the caller's that is undone; what is just being changed is there by then."""
+    if not await _write_down(server_id, generation, wanted):
+        return None
+    return await _written_down(server_id, wanted)
+
+
+async def _write_down(server_id: UUID, generation: int, wanted: list[tuple[str, str]]) -> bool:
+    """Whether it was, for a generation that is still wished to run."""
+    # A late call must leave nothing behind that no process of its generation will ever release.
+    wished = await row(
+        "SELECT 1 FROM server WHERE id = :server AND generation = :generation AND wish = 'running' FOR UPDATE",
+        server=server_id,
+        generation=generation,
+    )
+    if wished is None:
+        return False
+    await rows(
+        f"""
+        WITH {_USABLE}
+        INSERT INTO server_mount (id, server, object, kind, writes, generation, given_by)
+        SELECT gen_random_uuid(), :server, object, kind, writes, :generation::bigint, given_by
+          FROM usable WHERE held
+        ON CONFLICT (server, object) DO UPDATE
+           SET writes = server_mount.writes OR excluded.writes, generation = excluded.generation, lost_at = NULL,
+               given_by = excluded.given_by
+        """,
+        ids=[UUID(one) for _, one in wanted],
+        server=server_id,
+        generation=generation,
+    )
+    return True
+
+
+async def _written_down(server_id: UUID, wanted: list[tuple[str, str]]) -> Claims:
     found = await rows(
         f"""
         WITH {_USABLE}
@@ -167,14 +189,10 @@ async def claim(server_id: UUID, generation: int, wanted: list[tuple[str, str]])
          WHERE m.id IS NOT NULL OR NOT usable.held
          ORDER BY usable.place, usable.object
         """,
-        ids=identities,
+        ids=[UUID(one) for _, one in wanted],
         server=server_id,
     )
-    claims = _sorted_out(records([decoded(one, "secret") for one in found], Claim), wanted)
-    moving = [f"{one.name}/{one.version}" for one in claims.kept if one.moving]
-    if moving:
-        raise ModuleMoving(f"The file of the module {moving[0]} is just being changed.")
-    return claims
+    return _sorted_out(records([decoded(one, "secret") for one in found], Claim), wanted)
 
 
 def _sorted_out(claims: list[Claim], wanted: list[tuple[str, str]]) -> Claims:
@@ -253,22 +271,34 @@ SCOPES = {
 }
 
 
-async def mark_lost(scope: str, identity: UUID | None = None) -> int:
+class Marked(Struct, frozen=True, kw_only=True):
+    """How many mounts of a scope differed, and whether any of it may be lost: none is for sure if not."""
+
+    changed: int
+    lost: bool
+
+
+async def mark_lost(scope: str, identity: UUID | None = None) -> Marked:
     """Mark the mounts of a scope that their servers' owners may no longer have, and clear those given back.
 
-    Writes only what differs; answers how many did.
+    Writes only what differs.
     """
-    changed = await rows(
+    found = await row(
         f"""
-        UPDATE server_mount held SET lost_at = CASE WHEN seen.entitled THEN NULL ELSE now() END
-          FROM (SELECT mount.id, {_ENTITLED} AS entitled
-                  FROM server_mount mount JOIN server s ON s.id = mount.server WHERE {SCOPES[scope]}) seen
-         WHERE held.id = seen.id AND seen.entitled = (held.lost_at IS NOT NULL)
-        RETURNING held.id
+        WITH changed AS (
+          UPDATE server_mount held SET lost_at = CASE WHEN seen.entitled THEN NULL ELSE now() END
+            FROM (SELECT mount.id, {_ENTITLED} AS entitled
+                    FROM server_mount mount JOIN server s ON s.id = mount.server WHERE {SCOPES[scope]}) seen
+           WHERE held.id = seen.id AND seen.entitled = (held.lost_at IS NOT NULL)
+          RETURNING held.lost_at)
+        SELECT count(*) AS changed,
+               count(lost_at) > 0 OR EXISTS (SELECT FROM server_mount mount
+                                              WHERE mount.lost_at IS NOT NULL AND {SCOPES[scope]}) AS lost
+          FROM changed
         """,
         id=identity,
     )
-    return len(changed)
+    return msgspec.convert(found, Marked)
 
 
 _LOST = {
@@ -296,6 +326,17 @@ async def lost(scope: str, identity: UUID | None, limit: int) -> list[LostMount]
         limit=limit,
     )
     return records(found, LostMount)
+
+
+async def seen_by(server_ids: list[UUID], caller: Caller) -> list[UUID]:
+    """Those of some servers that the caller may see."""
+    found = await rows(
+        "SELECT id FROM server WHERE id = ANY(:servers::uuid[]) AND (:admin::boolean OR owner = :caller) ORDER BY id",
+        servers=server_ids,
+        admin=caller.admin,
+        caller=caller.id,
+    )
+    return [one["id"] for one in found]
 
 
 async def _count_stop(server_id: UUID) -> list[str]:

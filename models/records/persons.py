@@ -5,9 +5,9 @@ from uuid import UUID
 
 import asyncpg
 import msgspec
-from msgspec import Struct
+from msgspec import Struct, structs
 
-from models.database.sql import decoded, exists, row, rows, to_json
+from models.database.sql import Guard, decoded, exists, row, rows, to_json
 from models.database.transactions import Transaction
 from models.domain.emails import EmailInvalid, parse_email
 from models.domain.errors import ActionForbidden, IdentityUnknown, RecordMissing
@@ -43,6 +43,10 @@ class Identity(Struct, frozen=True, kw_only=True):
     orgs: tuple[str, ...] = ()
     issued_at: datetime | None = None
 
+    def caller(self, person_id: UUID, token_hash: bytes) -> Caller:
+        """The person whose identity it is, behind a request with the token."""
+        return Caller(id=person_id, email=self.email, admin=self.admin, orgs=self.orgs, token_hash=token_hash)
+
 
 async def bind(identity: Identity) -> UUID:
     """The person of an identity, made at the first sign-in, with the organisations that it has now.
@@ -61,7 +65,7 @@ async def bind(identity: Identity) -> UUID:
             "This account has no e-mail address that can be used as a user name here.",
             hint="Give the account another e-mail address at the sign-in provider.",
         ) from None
-    known = await _unchanged(identity, email)
+    known = await _unchanged(structs.replace(identity, email=email))
     if known is not None:
         return known
     try:
@@ -92,20 +96,47 @@ async def _is_invited(email: str) -> bool:
     )
 
 
-async def _unchanged(identity: Identity, email: str) -> UUID | None:
+# Names of parameters that no other statement has: it is joined to others (`as_before`).
+_UNCHANGED = """
+    SELECT p.id FROM person p
+     WHERE p.issuer = :token_issuer AND p.subject = :token_subject AND p.email = :token_email
+       AND p.released_at IS NULL AND (:token_name = '' OR p.name = :token_name)
+       AND p.seen_at > now() - interval '1 minute'
+       AND ARRAY(SELECT o.org FROM person_org o WHERE o.person = p.id ORDER BY o.org COLLATE "C")
+           = :token_orgs::text[]
+"""
+
+
+def _said(identity: Identity) -> dict[str, object]:
+    """The parameters of `_UNCHANGED`, for an e-mail of an accepted form."""
+    return {
+        "token_issuer": identity.issuer,
+        "token_subject": identity.subject,
+        "token_email": identity.email,
+        "token_name": identity.name,
+        "token_orgs": sorted(set(identity.orgs)),
+    }
+
+
+async def _unchanged(identity: Identity) -> UUID | None:
     """The person, if there is nothing to write: tokens that are not our own sessions come here at every request."""
-    found = await row(
-        """
-        SELECT p.id, ARRAY(SELECT o.org FROM person_org o WHERE o.person = p.id) AS orgs FROM person p
-         WHERE p.issuer = :issuer AND p.subject = :subject AND p.email = :email AND p.released_at IS NULL
-           AND (:name = '' OR p.name = :name) AND p.seen_at > now() - interval '1 minute'
-        """,
-        issuer=identity.issuer,
-        subject=identity.subject,
-        email=email,
-        name=identity.name,
-    )
-    return found["id"] if found is not None and set(found["orgs"]) == set(identity.orgs) else None
+    found = await row(_UNCHANGED, **_said(identity))
+    return None if found is None else found["id"]
+
+
+_AS_BEFORE = f"""
+    {_UNCHANGED} AND p.id = :token_person AND NOT EXISTS ({sessions.FIND})
+"""
+
+
+def as_before(token_hash: bytes, identity: Identity, person_id: UUID) -> Guard | None:
+    """What holds as long as `bind` would find this person and write nothing, and the token is of no session.
+
+    None for who has to be told what is wrong with the account.
+    """
+    if identity.email_verified is False:
+        return None
+    return Guard(_AS_BEFORE, {**_said(identity), "token_person": person_id, "session_token": token_hash})
 
 
 async def _bind(identity: Identity, email: str) -> UUID:

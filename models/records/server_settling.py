@@ -74,6 +74,13 @@ async def read_plan(server_id: UUID) -> ServerPlan | None:
     return _plan(await row(_PLAN, server=server_id))
 
 
+async def is_settled(server_id: UUID) -> bool:
+    """Whether nothing is left to do: a server is what is wished of it, or gone."""
+    return not await exists(
+        "SELECT 1 AS one FROM server WHERE id = :server AND generation <> observed_generation", server=server_id
+    )
+
+
 async def begin(server_id: UUID, workflow_id: str, run_id: str) -> ServerPlan | None:
     """Read the plan, and note on the unsettled operations which workflow run works on them."""
     return _plan(

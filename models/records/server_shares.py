@@ -276,13 +276,13 @@ async def takes_rights(about: Subject) -> datetime | None:
 
 
 # What is not shared has neither; as the index says it.
-_SHARED = "(s.share_url IS NOT NULL OR s.shared_with IS NOT NULL)"
+SHARED = "(s.share_url IS NOT NULL OR s.shared_with IS NOT NULL)"
 
 
 async def holders(scope: str, identity: UUID | None) -> list[UUID]:
     """Servers that hold something of a scope and may be shared with somebody, those whose turn was longest ago."""
     found = await rows(
-        f"""SELECT s.id FROM server_mount mount JOIN server s ON s.id = mount.server AND {_SHARED}
+        f"""SELECT s.id FROM server_mount mount JOIN server s ON s.id = mount.server AND {SHARED}
              WHERE {SCOPES[scope]} GROUP BY s.id ORDER BY s.share_looked_at NULLS FIRST, s.id""",
         id=identity,
     )
@@ -320,7 +320,7 @@ async def take_to_look_at(limit: int) -> list[UUID]:
     """Servers that run and may be shared with somebody, those whose turn was longest ago; their next comes last."""
     found = await rows(
         f"""UPDATE server SET share_looked_at = now() WHERE id IN (
-              SELECT s.id FROM server s WHERE s.observed <> 'stopped' AND {_SHARED}
+              SELECT s.id FROM server s WHERE s.observed <> 'stopped' AND {SHARED}
                ORDER BY s.share_looked_at NULLS FIRST, s.id LIMIT :limit FOR UPDATE SKIP LOCKED)
             RETURNING id""",
         limit=limit,
@@ -338,7 +338,7 @@ async def list_shared(*, owner: UUID | None, before: UUID | None, limit: int) ->
         page(
             f"""SELECT s.id, s.name, p.email AS owner, s.share_url, s.share_expires_at, s.shared_with, s.share_as_of
                   FROM server s JOIN person p ON p.id = s.owner
-                 WHERE {_SHARED} AND s.id < :before AND {narrowed} ORDER BY s.id DESC"""
+                 WHERE {SHARED} AND s.id < :before AND {narrowed} ORDER BY s.id DESC"""
         ),
         **values,
         before=before or LAST_ID,

@@ -5,51 +5,53 @@ from uuid import UUID
 
 from msgspec import Struct
 
-from models.database.sql import exists, page, records, row, rows, to_json
+from models.database.sql import exists, page, row, rows, structs, to_json
 from models.domain.ids import FIRST_ID
-from models.domain.values import ServerStatus, Subject, Wish
+from models.domain.values import Subject
 from models.ledger import audit
 from models.records.server_settling import RELEASE
+from models.records.server_shares import SHARED
 from models.records.servers import CHANGED, ServerError, Stop, stopped_because, told
 
+MOST_WATCHED = 20_000
+"""Servers that are read at once: a few hundred bytes each, beside what the truth service says of all."""
 
-class ObservedServer(Struct, frozen=True, kw_only=True):
-    """A row as the reconciler compares it with the outside."""
+
+class ObservedServer(Struct, frozen=True):
+    """A row as the reconciler compares it with the outside; `runs` and `rests` say what a settled one is to do."""
 
     id: UUID
-    hub_user: str
-    hub_name: str
-    wish: Wish
     generation: int
-    observed: ServerStatus
-    observed_generation: int
     process_generation: int | None
-    process_floor: int
     version: int
     last_activity: datetime | None
+    runs: bool
+    rests: bool
+    shared: bool
 
 
-_OBSERVED = """
-    SELECT s.id, p.hub_user, s.name AS hub_name, s.wish, s.generation, s.observed,
-           s.observed_generation, s.process_generation, s.process_floor, s.version, s.last_activity
-      FROM server s JOIN person p ON p.id = s.owner
+_OBSERVED = f"""
+    SELECT s.id, s.generation, s.process_generation, s.version, s.last_activity,
+           s.generation = s.observed_generation AND s.wish = 'running' AS runs,
+           s.generation = s.observed_generation AND s.wish = 'stopped' AS rests,
+           {SHARED} AS shared
+      FROM server s
 """
 
 
 async def watched(after: UUID | None, limit: int) -> list[ObservedServer]:
     """Servers of which a process is thought to live, in order of id: few, however many servers there are."""
-    found = await rows(
-        page(f"{_OBSERVED} WHERE s.observed <> 'stopped' AND s.id > :after ORDER BY s.id"),
+    return await structs(
+        ObservedServer,
+        page(f"{_OBSERVED} WHERE s.observed <> 'stopped' AND s.id > :after ORDER BY s.id", MOST_WATCHED),
         after=after or FIRST_ID,
         limit=limit,
     )
-    return records(found, ObservedServer)
 
 
 async def observed(identities: list[UUID]) -> list[ObservedServer]:
     """The named servers, as far as they exist."""
-    found = await rows(_OBSERVED + "WHERE s.id = ANY(:ids::uuid[])", ids=identities)
-    return records(found, ObservedServer)
+    return await structs(ObservedServer, _OBSERVED + "WHERE s.id = ANY(:ids::uuid[])", ids=identities)
 
 
 async def tombstones(servers: list[UUID]) -> set[UUID]:

@@ -13,7 +13,7 @@ import msgspec
 from msgspec import Struct
 
 from models.database.lists import LONGEST_SEARCHED, NEWEST_FIRST, Filter, Order, Sort, narrowed_page
-from models.database.sql import decoded, given, one_value, page, row, structs, to_json
+from models.database.sql import decoded, given, one_value, page, row, structs, to_json, with_total
 from models.domain.errors import RecordMissing, StateConflict
 from models.domain.ids import new_id
 from models.domain.kinds import TEMPLATED
@@ -277,8 +277,9 @@ async def list_visible(
     q: str | None = None,
     order: Order = NEWEST_FIRST,
     limit: int,
+    count: bool = False,
 ) -> list[ServerShown]:
-    """Servers of one owner (or of all, for an admin), at most `limit`, in an order.
+    """Servers of one owner (or of all, for an admin), at most `limit`, in an order; `Counted` if they are to be.
 
     `name` and `q` are parts, in any case, of the server's or the template's name.
     """
@@ -294,7 +295,10 @@ async def list_visible(
         found = narrowed_page("server", "s", "true", order, [Filter(_FILTERS[one], _FOUND[one]) for one in values])
     return await structs(
         ServerShown,
-        f"{_SELECT_SHOWN} JOIN {found} listed ON listed.id = s.id ORDER BY {order.by('s')}",
+        with_total(
+            f"{_SELECT_SHOWN} JOIN {found} listed ON listed.id = s.id ORDER BY {order.by('s')}",
+            f"SELECT count(*) FROM server s WHERE {narrowed}" if count else None,
+        ),
         **values,
         **order.values,
         limit=limit,

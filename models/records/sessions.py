@@ -18,6 +18,7 @@ from msgspec import Struct
 from models.database.sql import Guard, row, rows
 from models.database.transactions import Transaction
 from models.domain.errors import IdentityUnknown
+from models.domain.logging import REQUEST
 from models.domain.values import Caller, Subject
 from models.ledger import operations
 
@@ -145,7 +146,7 @@ async def keep(
             browser=browser_hash,
         )
         if not live:
-            await _wish_signed_out(Caller(id=person_id, email=email), person_id)
+            await _wish_signed_out(_asking(person_id, email), person_id)
         elif refreshed_hash is not None and refreshed_hash != refresh_token_hash:
             await row(
                 "UPDATE session SET refresh_token_encrypted = NULL WHERE refresh_token_hash = :hash",
@@ -189,7 +190,7 @@ async def give_back_refresh_token(token_hash: bytes) -> None:
     await row("UPDATE session SET refreshing_until = NULL WHERE token_hash = :token", token=token_hash)
 
 
-_FIND = """
+FIND = """
     SELECT s.id_token_hash IS NULL OR p.released_at IS NOT NULL AS ended,
            s.person, p.email, s.admin, s.orgs, s.expires_at
       FROM session s JOIN person p ON p.id = s.person
@@ -202,7 +203,7 @@ async def find(token_hash: bytes) -> SignedIn | None:
 
     Raises `IdentityUnknown` for one that was ours and has been signed out.
     """
-    found = await row(_FIND, session_token=token_hash)
+    found = await row(FIND, session_token=token_hash)
     if found is None:
         return None
     session = msgspec.convert(found, SignedIn)
@@ -212,7 +213,7 @@ async def find(token_hash: bytes) -> SignedIn | None:
 
 
 _AS_BEFORE = f"""
-    SELECT FROM ({_FIND}) now
+    SELECT FROM ({FIND}) now
      WHERE NOT ended AND person = :session_person AND email = :session_email AND admin = :session_admin
        AND orgs = :session_orgs::text[] AND expires_at = :session_expires_at
 """
@@ -300,7 +301,7 @@ async def end_login(person_id: UUID, sid: str) -> bool:
             sid=sid,
         )
         if ended:
-            await _wish_signed_out(Caller(id=person_id, email=email), person_id)
+            await _wish_signed_out(_asking(person_id, email), person_id)
     return bool(ended)
 
 
@@ -318,6 +319,17 @@ async def end_all(person_id: UUID, actor: Caller) -> None:
     )
     if ended:
         await _wish_signed_out(actor, person_id)
+
+
+def _asking(person_id: UUID, email: str) -> Caller:
+    """Whoever signs out, or has a refresh token: no access token named them as the caller of this request."""
+    asked = REQUEST.get() or {}
+    return Caller(
+        id=person_id,
+        email=email,
+        request_id=asked.get("request_id"),
+        client_request_id=asked.get("client_request_id"),
+    )
 
 
 async def _wish_signed_out(actor: Caller, person_id: UUID) -> None:

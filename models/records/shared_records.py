@@ -13,10 +13,10 @@ import msgspec
 from msgspec import Struct
 from piccolo.table import Table
 
-from models.access.permissions import CALLER, Level, level_of, listed, values_of
+from models.access.permissions import CALLER, Level, counted, level_of, listed, values_of
 from models.access.sharing import require
 from models.database.lists import NEWEST_FIRST, Order
-from models.database.sql import Row, decoded, given, page, row, rows
+from models.database.sql import Row, decoded, given, made_of, page, row, rows, with_total
 from models.domain.errors import RecordMissing, StateConflict
 from models.domain.kinds import TABLES
 from models.domain.values import Caller, OperationStatus, Subject
@@ -133,30 +133,34 @@ class SharedRecords(Generic[R]):
         q: str | None = None,
         order: Order = NEWEST_FIRST,
         limit: int,
+        count: bool = False,
     ) -> list[R]:
-        """Live records that the caller may use, at most `limit`, in an order.
+        """Live records that the caller may use, at most `limit`, in an order; `Counted` if they are to be.
 
         `owner`: instead those that a person owns, as far as the caller sees them.
         """
         narrowed, values = given(self._filters, type=type, name=name, q=q)
         if owner is None:
             found_by = listed(self.kind, TABLES[self.kind], narrowed, order)
+            counting = counted(self.kind, TABLES[self.kind], narrowed) if count else ""
         else:
-            found_by = page(
-                f"""SELECT d.id FROM {TABLES[self.kind]} d, caller
+            owned = f"""FROM {TABLES[self.kind]} d, caller
                      WHERE d.owner = (SELECT id FROM person WHERE email = :owner AND released_at IS NULL)
-                       AND d.wish = 'present' AND {order.beyond("d")} AND {narrowed}
-                       AND (caller.admin OR {level_of("d")} IS NOT NULL) ORDER BY {order.by("d")}"""
-            )
+                       AND d.wish = 'present' AND {narrowed} AND (caller.admin OR {level_of("d")} IS NOT NULL)"""
+            found_by = page(f"SELECT d.id {owned} AND {order.beyond('d')} ORDER BY {order.by('d')}")
+            counting = f"SELECT count(*) {owned}"
             values["owner"] = owner
         found = await rows(
-            f"WITH {CALLER} {self._select} JOIN {found_by} listed ON listed.id = d.id ORDER BY {order.by('d')}",
+            with_total(
+                f"WITH {CALLER} {self._select} JOIN {found_by} listed ON listed.id = d.id ORDER BY {order.by('d')}",
+                f"WITH {CALLER} {counting}" if count else None,
+            ),
             **values_of(caller),
             **values,
             **order.values,
             limit=limit,
         )
-        return [self._converted(one) for one in found]
+        return made_of(found, [self._converted(one) for one in found])
 
     async def insert(self, made: Table, operation: str, caller: Caller, *, succeeded: bool = False) -> UUID:
         """Wish for a record, within the caller's transaction; the operation. Raises `StateConflict`.

@@ -10,7 +10,7 @@ import msgspec
 from msgspec import Struct
 
 from models.database.lists import LONGEST_SEARCHED, NEWEST_FIRST, Filter, Order, Sort, narrowed_page
-from models.database.sql import given, one_value, page, records, row, rows, to_json
+from models.database.sql import given, one_value, page, records, row, rows, to_json, with_total
 from models.database.tables import Template
 from models.domain.errors import ActionForbidden, RecordMissing, StateConflict
 from models.domain.ids import new_id
@@ -130,8 +130,12 @@ async def list_visible(
     q: str | None = None,
     order: Order = NEWEST_FIRST,
     limit: int,
+    count: bool = False,
 ) -> list[TemplateRecord]:
-    """Templates that the caller sees, at most `limit`, in an order; `q` is a part of the name, in any case."""
+    """Templates that the caller sees, at most `limit`, in an order; `q` is a part of the name, in any case.
+
+    They are `Counted` if they are to be.
+    """
     narrowed, filters = given(_FILTERS, type=type, email=email, tag=tag, q=q)
     seen, values = _seen(caller, email)
 
@@ -150,7 +154,10 @@ async def list_visible(
 
     pages = " UNION ALL ".join(map(found, seen))
     listed = await rows(
-        page(f"{_SELECT} JOIN ({pages}) listed ON listed.id = t.id ORDER BY {order.by('t')}"),
+        with_total(
+            page(f"{_SELECT} JOIN ({pages}) listed ON listed.id = t.id ORDER BY {order.by('t')}"),
+            f"SELECT count(*) FROM template t WHERE ({' OR '.join(seen)}) AND {narrowed}" if count else None,
+        ),
         **filters,
         **values,
         **order.values,

@@ -9,7 +9,8 @@
 //   OIDC_SID           1: id tokens name the browser's session (`sid`), the same for all clients, as Keycloak's do
 //   OIDC_CLAIMS        JSON: {e-mail: claims} that these people have besides or instead, as other providers write them
 //
-// The sign-in form is at /interaction/{uid}; its fields are `email` and `password`.
+// The sign-in form is at /interaction/{uid}; its fields are `email` and `password`. A code of a sign-in that began in a
+// terminal is typed at /device: `user_code`, and then `confirm`, or `abort`.
 
 import { generateKeyPairSync, randomBytes } from 'node:crypto';
 import { existsSync, mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
@@ -165,8 +166,26 @@ const provider = new Provider(issuer, {
   },
   interactions: { url: (_, interaction) => `/interaction/${interaction.uid}` },
   pkce: { required: () => true },
-  ttl: { AccessToken: 3600, AuthorizationCode: 60, IdToken: 3600, RefreshToken: 86400, Session: 86400, Interaction: 600, Grant: 86400 },
+  ttl: { AccessToken: 3600, AuthorizationCode: 60, DeviceCode: 600, IdToken: 3600, RefreshToken: 86400, Session: 86400, Interaction: 600, Grant: 86400 },
   features: {
+    deviceFlow: {
+      enabled: true,
+      userCodeInputSource(ctx, form, _, error) {
+        ctx.body = page('Code of a terminal', `${form}<button form="op.deviceInputForm">Go on</button>`, problemOf(error));
+      },
+      userCodeConfirmSource(ctx, form, client, _, code) {
+        ctx.body = page(
+          'Is it you?',
+          `<p class="plain">Whoever sees the code <b>${code}</b> in a terminal will be signed in as you. Go on only if that is
+your own terminal, in which you have just begun to sign in.</p>${form}
+<button form="op.deviceConfirmForm">Sign that terminal in</button>
+<button form="op.deviceConfirmForm" name="abort" value="yes">No</button>`,
+        );
+      },
+      successSource(ctx) {
+        ctx.body = page('Signed in', '<p class="plain">The terminal is signed in. You can close this page.</p>');
+      },
+    },
     devInteractions: { enabled: false },
     introspection: { enabled: true },
     // For clients that ask for it with `userinfo_signed_response_alg`.
@@ -187,12 +206,20 @@ const provider = new Provider(issuer, {
   },
 });
 
-const page = (problem) => `<!doctype html>
-<html lang="en"><meta charset="utf-8"><title>Sign in (development)</title>
-<style>body{font:16px system-ui;max-width:20rem;margin:15vh auto}input,button{display:block;width:100%;margin:.5rem 0;padding:.5rem;box-sizing:border-box;font:inherit}p{color:#a00}</style>
-<h1>Sign in</h1>${problem ? `<p>${problem}</p>` : ''}
-<form method="post"><input name="email" inputmode="email" placeholder="alice@example.org" autofocus required>
-<input name="password" type="password" placeholder="alice" required><button>Sign in</button></form></html>`;
+const page = (title, content, problem) => `<!doctype html>
+<html lang="en"><meta charset="utf-8"><title>${title} (development)</title>
+<style>body{font:16px system-ui;max-width:20rem;margin:15vh auto}input,button{display:block;width:100%;margin:.5rem 0;padding:.5rem;box-sizing:border-box;font:inherit}p{color:#a00}.plain{color:inherit}</style>
+<h1>${title}</h1>${problem ? `<p role="alert">${problem}</p>` : ''}
+${content}</html>`;
+
+const signInForm = `<form method="post"><input name="email" inputmode="email" placeholder="alice@example.org" autofocus required>
+<input name="password" type="password" placeholder="alice" required><button>Sign in</button></form>`;
+
+function problemOf(error) {
+  if (!error) return '';
+  if (error.name === 'AbortedError') return 'That terminal is not signed in.';
+  return error.userCode || error.name === 'NoCodeError' ? 'There is no such code, or it was used.' : 'This cannot go on: begin again.';
+}
 
 async function form(request) {
   let text = '';
@@ -220,7 +247,7 @@ async function interact(request, response) {
     problem = 'There is no such user, or the password is not theirs.';
   }
   response.writeHead(problem ? 403 : 200, { 'content-type': 'text/html; charset=utf-8', 'cache-control': 'no-store' });
-  return response.end(page(problem));
+  return response.end(page('Sign in', signInForm, problem));
 }
 
 const serve = provider.callback();

@@ -10,7 +10,9 @@ from pathlib import Path
 import msgspec
 import pytest
 
+import api.app  # noqa: F401 - with all kinds of errors
 from hub.settings import HubSettings, variable_of
+from models.domain.errors import DomainError
 from models.domain.settings import table
 from nbhub.cli.application import Typed, find
 from nbhub.cli.grammar import read
@@ -20,7 +22,7 @@ from stack.cli import parse
 from tests.architecture.test_wiring import modules_of, parsed
 from tests.project import PROJECT
 
-FOLDERS = ("", "docs", "docs/decisions", "deploy", "client")
+FOLDERS = ("", "docs", "docs/decisions", "docs/tutorials", "deploy", "client")
 PAGES = sorted(path for folder in FOLDERS for path in (PROJECT / folder).glob("*.md"))
 
 
@@ -105,6 +107,29 @@ def test_every_setting_of_jupyterhubs_side_is_documented() -> None:
     for field in msgspec.structs.fields(HubSettings):
         variable = variable_of(field.name)
         assert f"| `{variable}` |" in page, variable
+
+
+def test_every_code_of_an_error_is_documented() -> None:
+    """With the status that its kind has."""
+    page = (PROJECT / "docs" / "errors.md").read_text()
+    sections = dict(re.findall(r"^## (\w+)\n\n(.*)$", page, re.MULTILINE))
+    kinds = [DomainError]
+    for kind in kinds:
+        kinds += kind.__subclasses__()
+    named = {
+        str(ast.literal_eval(keyword.value))
+        for path in modules_of("api", "workflows", "activities", "integrations", "models")
+        for node in ast.walk(parsed(path))
+        if isinstance(node, ast.Call)
+        for keyword in node.keywords
+        if keyword.arg == "code" and isinstance(keyword.value, ast.Constant)
+    }
+    codes = {kind.code for kind in kinds} | {code for code in named if code.isupper()}
+    assert set(sections) == codes
+    assert list(sections) == sorted(sections)
+    for kind in kinds:
+        told = re.match(r"Status (\d{3})\. ", sections[kind.code])
+        assert told is None or int(told[1]) == kind.status, kind.code
 
 
 def test_decisions_are_listed() -> None:

@@ -40,7 +40,7 @@ def _pairs(name: str, rounds: int, environment: Mapping[str, str]) -> dict[str, 
     for _ in range(max(3, rounds)):
         bare.append(_milliseconds(BARE, environment))
         ours.append(_milliseconds(words, environment))
-    return told(name, statistics.median(ours), goal, " ms", bare_interpreter=statistics.median(bare))
+    return told(name, statistics.median(ours), goal, " ms", {"bare_interpreter": statistics.median(bare)})
 
 
 def _milliseconds(words: tuple[str | Path, ...], environment: Mapping[str, str]) -> float:

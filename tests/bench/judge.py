@@ -12,13 +12,13 @@ import random
 import statistics
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 from uuid import UUID
 
-from tests.bench.verdicts import verdict, word
+from tests.bench.verdicts import told, verdict
 
 TOKEN = "a-token-of-the-bench"
 OURS, PEER, FLOOR = "ours", "peer", "floor"
@@ -70,24 +70,30 @@ class Subject:
         """The connection of a block."""
         return contextlib.closing(http.client.HTTPConnection("127.0.0.1", self._port, timeout=60))
 
-    def ask(self, connection: http.client.HTTPConnection, path: str) -> int:
+    def ask(self, connection: http.client.HTTPConnection, path: str, token: str = TOKEN, method: str = "GET") -> int:
         """Bytes of the answer."""
-        connection.request("GET", path, headers={"Authorization": f"Bearer {TOKEN}"})
+        connection.request(method, path, headers={"Authorization": f"Bearer {token}"})
         answer = connection.getresponse()
         body = answer.read()
-        assert answer.status == 200, f"{self.name}: {answer.status} {path} {body[:500]!r}"
+        assert answer.status in (200, 202), f"{self.name}: {answer.status} {path} {body[:500]!r}"
         return len(body)
 
     def cpu(self) -> int:
         """Nanoseconds of CPU so far."""
-        return sum(_on_cpu(self._pid, task) for task in _tasks(self._pid))
+        return cpu_of(self._pid)
+
+
+def cpu_of(pid: int) -> int:
+    """Nanoseconds of CPU of a process so far."""
+    return sum(on_cpu(pid, task) for task in _tasks(pid))
 
 
 def _tasks(pid: int) -> list[int]:
     return [int(one) for one in os.listdir(f"/proc/{pid}/task")]
 
 
-def _on_cpu(pid: int, task: int) -> int:
+def on_cpu(pid: int, task: int) -> int:
+    """Nanoseconds of CPU of a thread so far; 0 if it is gone."""
     with contextlib.suppress(FileNotFoundError, ProcessLookupError):
         return int(Path(f"/proc/{pid}/task/{task}/schedstat").read_text().split()[0])
     return 0
@@ -96,7 +102,7 @@ def _on_cpu(pid: int, task: int) -> int:
 def _backends(postgres: int) -> dict[int, int]:
     """Nanoseconds of CPU of each of PostgreSQL's processes, by its id."""
     children = Path(f"/proc/{postgres}/task/{postgres}/children").read_text().split()
-    return {int(pid): _on_cpu(int(pid), int(pid)) for pid in children}
+    return {int(pid): on_cpu(int(pid), int(pid)) for pid in children}
 
 
 @contextlib.contextmanager
@@ -129,9 +135,8 @@ class Judge:
         self._postgres, self._pace = postgres, pace
 
     def run(self, questions: tuple[Question, ...], goals: Goals, rounds: int) -> dict[str, Any]:
-        """The ratios of each question; a table is printed."""
+        """The ratios of each question; they are printed."""
         results: dict[str, Any] = {}
-        print("| question | measure | against | ratio | interval | goal | |\n|---|---|---|---|---|---|---|")
         for question in questions:
             costs = {one.name: Costs() for one in self._subjects}
             for subject in self._subjects:  # not counted
@@ -144,7 +149,8 @@ class Judge:
                     if steady:
                         costs[subject.name].cpu.append(cpu)
                         costs[subject.name].postgres.append(postgres)
-            results[question.name] = _judged(question, costs, goals) | {"blocks": 6 * rounds, "dropped": dropped}
+            blocks = verdict(dropped, beside={"of": 2 * len(self._subjects) * rounds})
+            results[question.name] = _judged(question, costs, goals) | {"dropped blocks": blocks}
         return results
 
     def _block(self, subject: Subject, question: Question) -> tuple[float, float, int, bool]:
@@ -172,29 +178,35 @@ class Judge:
 
 def _judged(question: Question, costs: dict[str, Costs], goals: Goals) -> dict[str, Any]:
     sizes = {name: cost.size for name, cost in costs.items()}
-    result: dict[str, Any] = {"bytes": sizes}
+    result: dict[str, Any] = {"bytes": verdict(sizes.pop(OURS), beside=sizes)}
     for measure in ("CPU", "PostgreSQL"):
         samples = {name: cost.cpu if measure == "CPU" else cost.postgres for name, cost in costs.items()}
         for against in (PEER, FLOOR):
+            name = f"{measure} ÷ {against}"
             if not samples[OURS] or not samples[against]:
-                print(f"| {question.name} | {measure} | {against} | all blocks were dropped | | | |", flush=True)
+                print(f"  {question.name}, {name}: all blocks were dropped", flush=True)
                 continue
             ratio, low, high = _ratio(samples[OURS], samples[against])
             goal = goals.get((question.name, measure, against))
-            told = f"{question.name} ({sizes[OURS]:,} bytes) | {measure} | {against} ({sizes[against]:,})"
-            print(
-                f"| {told} | {ratio:.3g} | {low:.3g} to {high:.3g} | {'' if goal is None else f'≤ {goal:g}'} "
-                f"| {word(ratio, goal)} |",
-                flush=True,
-            )
-            result[f"{measure} ÷ {against}"] = verdict(ratio, goal, low=round(low, 3), high=round(high, 3))
+            result[name] = told(f"{question.name}, {name}", ratio, goal, beside={"low": low, "high": high})
     return result
 
 
 def _ratio(ours: list[float], theirs: list[float]) -> tuple[float, float, float]:
-    """The ratio of the medians, and between what it is in 95 of 100 samples drawn anew."""
-    drawn = sorted(_median_of(ours) / _median_of(theirs) for _ in range(1000))
-    return statistics.median(ours) / statistics.median(theirs), drawn[25], drawn[974]
+    """The ratio of the medians, and its interval."""
+    low, high = interval(lambda: _median_of(ours) / _median_of(theirs))
+    return statistics.median(ours) / statistics.median(theirs), low, high
+
+
+def median_and_interval(samples: list[float]) -> tuple[float, float, float]:
+    """The median and its interval."""
+    return statistics.median(samples), *interval(lambda: _median_of(samples))
+
+
+def interval(draw: Callable[[], float]) -> tuple[float, float]:
+    """Between what 95 of 100 are of what is drawn anew."""
+    drawn = sorted(draw() for _ in range(1000))
+    return drawn[25], drawn[974]
 
 
 def _median_of(samples: list[float]) -> float:

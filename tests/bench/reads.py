@@ -42,7 +42,7 @@ GOALS: Goals = {
 
 
 async def measure(stack: Stack, questions: tuple[Question, ...], rounds: int, *, short: bool = False) -> dict[str, Any]:
-    """The ratios of each question, with the goals that are missed; a table is printed."""
+    """The ratios of each question, with the goals that are missed."""
     own, others = (60, 5) if short else (OWN, OTHERS)
     if short:
         questions = tuple(replace(one, times=2) for one in questions)

@@ -9,8 +9,8 @@ from typing import Any
 
 import httpx
 
-from stack import parts, tools
-from stack.progress import Progress
+from tests.bench.another_api import environment_of_api
+from tests.bench.verdicts import told
 from tests.slow_link import SlowLink
 from tests.stacks import Stack
 from tests.unit.api.processes import free_url, running
@@ -18,6 +18,7 @@ from tests.unit.api.processes import free_url, running
 ALICE = "alice@example.org"
 SECRETS = 100
 VAULT_SECONDS = 0.5
+MOST_RATIO = 2.0
 _BETWEEN = 0.005
 _IDLE_SECONDS = 3.0
 
@@ -26,18 +27,21 @@ async def measure(stack: Stack, *, short: bool = False) -> dict[str, Any]:
     """The p99 of `GET /version` while 100 secrets are put at once, against the idle one just before; the median."""
     token, url = await stack.token(ALICE), free_url()
     async with SlowLink("127.0.0.1", stack.layout.ports["vault"], delay=VAULT_SECONDS) as link:
-        settings = {"NBHUB_VAULT_URL": link.url, "NBHUB_API_PORT": url.rpartition(":")[2]}
-        values = parts.api(stack.layout, stack.secrets, await tools.page(Progress(quiet=True)), settings).values
-        async with running(parts.environment(values), url):
+        environment = await environment_of_api(stack, url, NBHUB_VAULT_URL=link.url)
+        async with running(environment, url):
             rounds, number, idle_seconds = (1, 10, 0.5) if short else (5, SECRETS, _IDLE_SECONDS)
             pairs = [await _pair(url, token, number, idle_seconds) for _ in range(rounds)]
     for idle, busy, seconds in pairs:
         print(f"  p99 idle {idle * 1000:.1f} ms, meanwhile {busy * 1000:.1f} ms; the puts took {seconds:.1f} s")
     ratios = [busy / idle for idle, busy, _ in pairs]
     return {
-        "ratio": round(statistics.median(ratios), 2),
-        "ratios": [round(one, 2) for one in ratios],
-        "put_seconds": round(statistics.median(seconds for *_, seconds in pairs), 2),
+        "p99 meanwhile ÷ idle": told(
+            "p99 meanwhile ÷ idle",
+            statistics.median(ratios),
+            MOST_RATIO,
+            beside={"low": min(ratios), "high": max(ratios)},
+        ),
+        "100 puts": told("100 puts", statistics.median(seconds for *_, seconds in pairs), unit=" s"),
     }
 
 

@@ -1,26 +1,48 @@
 """What was measured beside the most that it may be: a line that people read, and its part of the JSON object."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
+Measured = dict[str, Any]
+"""A `value` with its `unit`, its `goal` and whether that is `missed`, where there are such, and what else is known."""
 
-def word(value: float, goal: float | None) -> str:
-    """Whether a goal is met; nothing where there is none."""
-    return "" if goal is None else "missed" if value > goal else "met"
+_OWN = {"value", "unit", "goal", "missed"}
 
 
-def verdict(value: float, goal: float | None, **more: float) -> dict[str, Any]:
-    """A measure in the JSON object, and what `more` is known of it."""
-    found: dict[str, Any] = {"value": round(value, 3), **more}
+def verdict(
+    value: float, goal: float | None = None, unit: str = "", beside: Mapping[str, float] | None = None
+) -> Measured:
+    """A measure in the JSON object, and what is known `beside` it."""
+    found: Measured = {"value": round(value, 3), **({"unit": unit.strip()} if unit else {})}
+    found |= {name: round(one, 3) for name, one in (beside or {}).items()}
     return found if goal is None else found | {"goal": goal, "missed": value > goal}
 
 
-def told(name: str, value: float, goal: float | None = None, unit: str = "", **more: float) -> dict[str, Any]:
+def told(
+    name: str, value: float, goal: float | None = None, unit: str = "", beside: Mapping[str, float] | None = None
+) -> Measured:
     """A measure in the JSON object; its line is printed."""
-    most = "" if goal is None else f" (goal ≤ {goal:g}{unit}: {word(value, goal)})"
-    beside = "".join(f", {what.replace('_', ' ')} {one:.3g}" for what, one in more.items())
-    print(f"  {name}: {value:.3g}{unit}{beside}{most}", flush=True)
-    return verdict(value, goal, **{what: round(one, 3) for what, one in more.items()})
+    found = verdict(value, goal, unit, beside)
+    print(f"  {name}: {in_words(found)}", flush=True)
+    return found
+
+
+def in_words(measured: Measured) -> str:
+    """The value, what is known beside it, and its goal."""
+    unit = f" {measured['unit']}" if "unit" in measured else ""
+    known = {name: number(one) for name, one in measured.items() if name not in _OWN}
+    if "low" in known:
+        known[""] = f"{known.pop('low')} to {known.pop('high')}"
+    beside = "".join(f", {name.replace('_', ' ')} {one}".replace("  ", " ") for name, one in known.items())
+    words = f"{number(measured['value'])}{unit}{beside}"
+    if "goal" not in measured:
+        return words
+    return f"{words} (goal ≤ {number(measured['goal'])}{unit}: {'missed' if measured['missed'] else 'met'})"
+
+
+def number(value: float) -> str:
+    """Three digits, or all of a large one."""
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
 
 
 def missed(results: object, *at: str) -> Iterator[str]:

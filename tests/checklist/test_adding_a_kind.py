@@ -1,6 +1,7 @@
 """CONTRIBUTING's list for a new kind is all that it takes, and whatever of it is forgotten is named by a fast test."""
 
 import contextlib
+import faulthandler
 import multiprocessing
 import os
 import re
@@ -21,6 +22,8 @@ FORKED = multiprocessing.get_context("forkserver")
 FORKED.set_forkserver_preload(
     ["pytest_asyncio.plugin", "httpx", "litestar.testing", "piccolo.apps.migrations.commands.new", "temporalio.worker"]
 )
+_SECONDS = 120
+"""After which a check that hangs ends and says where."""
 _ALREADY_IMPORTED = "ignore::pytest.PytestAssertRewriteWarning"
 
 
@@ -34,6 +37,7 @@ def _check(copy: Path, tests: tuple[str, ...], said: Path) -> None:
     descriptor = os.open(said, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
     for standard in (1, 2):
         os.dup2(descriptor, standard)
+    faulthandler.dump_traceback_later(_SECONDS, exit=True)
     os.chdir(copy)
     # Nothing of the project that is being tested: the copy's own is imported.
     for name in [name for name in sys.modules if name.partition(".")[0] == "tests"]:
@@ -41,14 +45,14 @@ def _check(copy: Path, tests: tuple[str, ...], said: Path) -> None:
     sys.path[:] = [str(copy), *(path for path in sys.path if Path(path or ".").resolve() != PROJECT)]
     sys.dont_write_bytecode = True
     os.environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"
-    plugins = ["-p", "no:cacheprovider", "-p", "pytest_asyncio.plugin"]
+    plugins = ["-p", "no:cacheprovider", "-p", "pytest_asyncio.plugin", "-p", "pytest_timeout"]
     sys.exit(pytest.main(["-q", *plugins, "-W", _ALREADY_IMPORTED, *tests]))
 
 
 def check(copy: Path, *tests: str) -> tuple[bool, str]:
     """Whether tests of a copy pass, and what they say."""
     said = copy.with_name("said.txt")
-    process = FORKED.Process(target=_check, args=(copy, tests, said))
+    process = FORKED.Process(target=_check, args=(copy, tests, said), daemon=True)
     process.start()
     process.join()
     return process.exitcode == 0, said.read_text()
@@ -88,7 +92,8 @@ def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_the_list_names(edit: Edit) -> None:
     the_list = (PROJECT / "CONTRIBUTING.md").read_text().partition("## Adding a kind of resource")[2]
     place = re.sub("note", "<thing>", edit.file) if edit.content else edit.file
-    assert f"`{place}`" in the_list or f"`{Path(place).parent}/`" in the_list
+    folders = [f"`{folder}/`" for folder in Path(place).parents]
+    assert any(one in the_list for one in (f"`{place}`", *folders[: len(folders) - 2]))
 
 
 def test_with_all_of_it_every_fast_check_passes(copy: Path) -> None:

@@ -303,7 +303,7 @@ EDITS = (
         ),
     ),
     Edit(
-        "tests/histories/note-create.json",
+        "tests/histories/rules-2/note-create.json",
         ("tests/histories has none of NoteWorkflow",),
         "tests/architecture/test_wiring.py::test_a_workflow_has_a_history",
         content=_HISTORY,
@@ -347,9 +347,9 @@ EDITS = (
         ("on no floor of the picture in docs/architecture.md: models/records/notes.py",),
         FLOORS,
         (
-            ("operations page ", "notes operations page "),
+            ("groups health help_pages ", "groups health help_pages notes "),
             ("group module ", "group module note "),
-            ("modules mounts ", "modules mounts notes "),
+            ("mounts persons ", "mounts notes persons "),
         ),
     ),
 )

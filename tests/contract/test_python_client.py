@@ -18,6 +18,7 @@ from tests.unit.client.documented import ID, SCHEMAS, URL, Documented, operation
 MODELS: dict[str, type[msgspec.Struct]] = {
     "AccessView": models.Access,
     "ApplicationView": models.Application,
+    "AuditView": models.AuditEntry,
     "CanView": models.Can,
     "Check": models.Check,
     "DatasetView": models.Dataset,
@@ -46,6 +47,8 @@ MODELS: dict[str, type[msgspec.Struct]] = {
     "OperationView": models.OperationState,
     "ResetView": models.Reset,
     "ResultRecord": models.Result,
+    "SealedView": models.SealedRow,
+    "SealView": models.Seal,
     "SecretView": models.Secret,
     "ServerView": models.Server,
     "ShareView": models.ServerShare,
@@ -53,11 +56,14 @@ MODELS: dict[str, type[msgspec.Struct]] = {
     "SharedWithView": models.SharedWith,
     "PhaseView": models.Phase,
     "PlacedView": models.Placed,
+    "InsideView": models.Inside,
+    "PreviewView": models.Preview,
     "Step": models.Step,
     "StoppedReasonView": models.StoppedReason,
     "TagView": models.Tag,
     "TemplateView": models.Template,
     "TokenView": models.Tokens,
+    "DeviceCodeAnswer": models.DeviceCode,
     "TrashedView": models.Trashed,
     "UploadView": models.Upload,
     "UseView": models.Use,
@@ -96,9 +102,18 @@ def calls_of_shared(noun: str, records: Shared[Any]) -> dict[str, Callable[[], o
     everyone: dict[str, Any] = {"users": "bob@example.org", "groups": ["glaciers"], "orgs": ["chemistry"]}
     return {
         f"get{noun}": lambda: records.get(ID),
-        f"delete{noun}": lambda: records.delete(ID, wait=3, if_match='"1"'),
-        f"share{noun}": lambda: records.share(ID, relation="write", expires_at=LATER, wait=3, **everyone),
-        f"revoke{noun}": lambda: records.revoke(ID, relation="write", wait=3, **everyone),
+        f"delete{noun}": lambda: (
+            records.delete(ID, wait=3, if_match='"1"'),
+            records.preview_delete(ID, if_match='"1"'),
+        ),
+        f"share{noun}": lambda: (
+            records.share(ID, relation="write", expires_at=LATER, wait=3, **everyone),
+            records.preview_share(ID, relation="write", expires_at=LATER, **everyone),
+        ),
+        f"revoke{noun}": lambda: (
+            records.revoke(ID, relation="write", wait=3, **everyone),
+            records.preview_revoke(ID, relation="write", **everyone),
+        ),
         f"get{noun}Access": lambda: records.access(ID, type="user").all(),
         f"explain{noun}Access": lambda: records.explain(ID, "bob@example.org"),
     }
@@ -121,6 +136,10 @@ def calls(hub: Hub, directory: Path) -> dict[str, Callable[[], object]]:
     found: dict[str, Callable[[], object]] = {
         "beginSignIn": lambda: hub.sign_in.begin("http://127.0.0.1:9/callback"),
         "completeSignIn": lambda: hub.sign_in.complete("code", "state"),
+        "beginSignInOnDevice": hub.sign_in.begin_on_device,
+        "completeSignInOnDevice": lambda: hub.sign_in.complete_on_device(
+            models.DeviceCode(device_code="x", user_code="x", verification_uri="x", expires_in=1, interval=0)
+        ),
         "refreshTokens": lambda: hub.sign_in.refresh("token"),
         "signOut": lambda: hub.sign_in.end("token"),
         "isSignedIn": hub.is_signed_in,
@@ -138,18 +157,33 @@ def calls(hub: Hub, directory: Path) -> dict[str, Callable[[], object]]:
         "listApplications": hub.applications,
         "listHardwareOptions": hub.hardware,
         "listLuaFunctions": hub.lua_functions,
-        "listServers": lambda: hub.servers.list(owner="bob@example.org", type="user", name="x").all(),
+        "listServers": lambda: (
+            hub.servers.list(owner="bob@example.org", type="user", name="x", status="running", sort="-name").all(),
+            hub.servers.list().count(),
+            hub.servers.list().fields("name", "status"),
+        ),
         "getServer": lambda: hub.servers.get(ID),
-        "createServer": lambda: hub.servers.create("lab", **fields),
-        "launchServer": lambda: hub.servers.launch(ID),
-        "startServer": lambda: hub.servers.start(ID, wait=3, if_match='"1"'),
-        "stopServer": lambda: hub.servers.stop(ID, wait=3, if_match='"1"'),
+        "createServer": lambda: (hub.servers.create("lab", **fields), hub.servers.preview_create("lab", **fields)),
+        "launchServer": lambda: (hub.servers.launch(ID), hub.servers.preview_launch(ID)),
+        "startServer": lambda: (
+            hub.servers.start(ID, wait=3, if_match='"1"'),
+            hub.servers.preview_start(ID, if_match='"1"'),
+        ),
+        "stopServer": lambda: (
+            hub.servers.stop(ID, wait=3, if_match='"1"'),
+            hub.servers.preview_stop(ID, if_match='"1"'),
+        ),
         "deleteServer": lambda: hub.servers.delete(ID, wait=3, if_match='"1"'),
         "getServerLog": lambda: hub.servers.log(ID),
         "getServerShare": lambda: hub.servers.share(ID, look=True),
-        "unshareServer": lambda: hub.servers.unshare(ID, email="bob@example.org", wait=3),
+        "unshareServer": lambda: [
+            hub.servers.unshare(ID, email="bob@example.org", wait=3),
+            hub.servers.preview_unshare(ID, email="bob@example.org"),
+        ],
         "listServerShares": lambda: hub.servers.shares(owner="bob@example.org").all(),
-        "listTemplates": lambda: hub.templates.list(type="user", creator="bob@example.org").all(),
+        "listTemplates": lambda: hub.templates.list(
+            type="user", creator="bob@example.org", tag="x", q="x", sort="name"
+        ).all(),
         "listTemplateTags": lambda: hub.templates.tags(type="user", creator="bob@example.org").all(),
         "getTemplate": lambda: hub.templates.get(ID),
         "createTemplate": lambda: hub.templates.create("lab", **fields),
@@ -163,32 +197,37 @@ def calls(hub: Hub, directory: Path) -> dict[str, Callable[[], object]]:
             if_match='"1"',
             **fields,
         ),
-        "deleteTemplate": lambda: hub.templates.delete(ID, if_match='"1"'),
-        "listDatasets": lambda: hub.datasets.list(owner="bob@example.org").all(),
+        "deleteTemplate": lambda: [
+            ask(ID, if_match='"1"') for ask in (hub.templates.delete, hub.templates.preview_delete)
+        ],
+        "listDatasets": lambda: hub.datasets.list(owner="bob@example.org", q="x", sort="name").all(),
         "createDataset": lambda: hub.datasets.create("ice", description="x", owner="bob@example.org", wait=3),
         "updateDataset": lambda: hub.datasets.update(ID, name="ice", description=None, if_match='"1"'),
-        "listModules": lambda: hub.modules.list(owner="bob@example.org").all(),
+        "listModules": lambda: hub.modules.list(owner="bob@example.org", q="x", sort="name").all(),
         "createModule": lambda: hub.modules.create(
             "gcc", "13", lua_module_file=lua, description="x", featured=True, owner="bob@example.org", wait=3
         ),
         "updateModule": lambda: hub.modules.update(
             ID, name="gcc", version="14", lua_module_file=lua, description=None, featured=False, wait=3, if_match='"1"'
         ),
-        "listSecrets": lambda: hub.secrets.list(owner="bob@example.org", type="raw", name="x").all(),
+        "listSecrets": lambda: hub.secrets.list(owner="bob@example.org", type="raw", name="x", sort="name").all(),
         "createSecret": lambda: hub.secrets.create(
             "x", type="file", value={"a": "b"}, description="x", mount_path="/opt/secret/x", owner="bob@example.org"
         ),
         "updateSecret": lambda: hub.secrets.update(
             ID, name="x", value="v", description=None, mount_path="/opt/secret/x", if_match='"1"'
         ),
-        "listGroups": lambda: hub.groups.list().all(),
+        "listGroups": lambda: hub.groups.list(q="x", sort="updated").all(),
         "getGroup": lambda: hub.groups.get(ID),
         "createGroup": lambda: hub.groups.create("glaciers", wait=3),
         "renameGroup": lambda: hub.groups.rename(ID, "ice", wait=3, if_match='"1"'),
         "deleteGroup": lambda: hub.groups.delete(ID, wait=3, if_match='"1"'),
         "listGroupMembers": lambda: hub.groups.members(ID).all(),
         "addGroupMember": lambda: hub.groups.add(ID, "bob@example.org", wait=3),
-        "removeGroupMember": lambda: hub.groups.remove(ID, "o/b+x@example.org", wait=3),
+        "removeGroupMember": lambda: (
+            hub.groups.remove(ID, "o/b+x@example.org", wait=3),
+            hub.groups.preview_remove(ID, "o/b+x@example.org"),
+        ),
         "updateGroupMember": lambda: (
             hub.groups.set_manager(ID, "bob@example.org", wait=3),
             hub.groups.set_shown(ID, "bob@example.org", shown=False, wait=3),
@@ -212,7 +251,20 @@ def calls(hub: Hub, directory: Path) -> dict[str, Callable[[], object]]:
         ),
         "endUpload": lambda: hub.files.end_upload(ID),
         "createFile": lambda: (hub.files.make_directory("notebooks", "a/b"), hub.files.create("notebooks", "c", "x")),
-        "listOperations": lambda: hub.operations.list(subject=ID, status="failed", kind="server.start").all(),
+        "listOperations": lambda: hub.operations.list(
+            subject=ID, status="failed", kind="server.start", sort="-newest"
+        ).all(),
+        "listAudit": lambda: (
+            hub.audit.list(
+                actor="system", action="server.start", subject=ID, since=LATER, until=LATER, sort="-newest"
+            ).all(),
+            [*hub.audit.export("jsonl", actor="system", since=LATER)],
+        ),
+        "listAuditSeals": lambda: (
+            hub.audit.seals(after=1, sort="-newest").all(),
+            hub.audit.head(),
+            hub.audit.verify(),
+        ),
         "getOperation": lambda: hub.operations.get(ID).refresh(),
         "cancelOperation": lambda: hub.operations.get(ID).cancel(),
         "followEvents": lambda: next(hub.events()),

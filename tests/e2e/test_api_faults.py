@@ -30,7 +30,9 @@ async def sent_twice(member: Member, stack: Stack, point: str, method: str, path
 async def values(stack: Stack) -> set[str]:
     """The ids of all secrets of which Vault has a value."""
     keys: Any = msgspec.json.decode((stack.directory / "vault" / "keys.json").read_bytes())
-    async with httpx.AsyncClient(base_url=stack.info.vault, headers={"X-Vault-Token": keys["root_token"]}) as root:
+    async with httpx.AsyncClient(
+        base_url=stack.info.vault, headers={"X-Vault-Token": keys["root_token"]}, timeout=30
+    ) as root:
         answer = await root.request("LIST", "/v1/secret/metadata/secrets")
     return set(answer.json()["data"]["keys"]) if answer.status_code == 200 else set()
 

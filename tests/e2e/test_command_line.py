@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import re
 import signal
 import sys
 from collections.abc import AsyncIterator, Mapping
@@ -11,6 +12,7 @@ from typing import Any
 
 import httpx
 import pytest
+from playwright.async_api import Browser, expect
 
 from hub import processes
 from stack.sign_in import hub_user, sign_in
@@ -70,7 +72,7 @@ async def test_status_tells_where_everything_is(detached: Path) -> None:
         *("database", "data_root", "log_dir", "pids", "programs", "isolation", "ended"),
     }
     assert set(found["pids"]) == {"postgres", "temporal", "vault", "oidc", "jupyterhub", "api", "worker"}
-    async with httpx.AsyncClient() as client:
+    async with httpx.AsyncClient(timeout=30) as client:
         for page in (f"{found['api']}/docs", f"{found['jupyterhub']}/hub/api/", f"{found['temporal_ui']}/"):
             assert (await client.get(page)).status_code == 200, page
     told = await nbhub("status", "--dir", detached)
@@ -81,7 +83,7 @@ async def test_tokens_are_printed(detached: Path) -> None:
     found = await status_of(detached)
     token = (await nbhub("token", "bob@example.org", "--dir", detached)).out.strip()
     hub_token = (await nbhub("hub-token", "bob@example.org", "--dir", detached)).out.strip()
-    async with httpx.AsyncClient() as client:
+    async with httpx.AsyncClient(timeout=30) as client:
         me = await client.get(f"{found['api']}/whoami", headers={"Authorization": f"Bearer {token}"})
         assert me.json() == "bob@example.org"
         user = await client.get(f"{found['jupyterhub']}/hub/api/user", headers={"Authorization": f"token {hub_token}"})
@@ -116,7 +118,7 @@ class Person:
             address = (await process.stderr.readline()).decode().strip()
             assert not process.stderr.at_eof()
         back = httpx.URL(address).params["redirect_uri"]
-        async with httpx.AsyncClient() as browser:
+        async with httpx.AsyncClient(timeout=30) as browser:
             landed = await sign_in(address, self.email, client=browser, until=back)
             # Some page of the browser asks the port, too.
             assert (await browser.get(back, params={"code": "x", "state": "x"})).status_code == 404
@@ -125,6 +127,49 @@ class Person:
         out, err = await process.communicate(f"https://mallory.test/\n{landed}\n".encode() if pasted else None)
         assert process.returncode is not None
         return Ran(process.returncode, out.decode(), err.decode())
+
+    async def type_code(self, browser: Browser, *, button: str) -> Ran:
+        """Sign in by the code that the command prints: typed in a browser, whose question is answered by a button."""
+        pipe = asyncio.subprocess.PIPE
+        process = await asyncio.create_subprocess_exec(
+            PROGRAM, "login", self.api, "--device", stdout=pipe, stderr=pipe, env=self.environment
+        )
+        assert process.stderr is not None
+        address, code = [(await process.stderr.readline()).decode() for _ in range(2)]
+        async with await browser.new_context() as context:
+            page = await context.new_page()
+            await page.goto(re.findall(r"http\S+", address)[0])
+            await page.get_by_placeholder("Enter code").fill("BCDF-GHJK")
+            await page.get_by_role("button", name="Go on").click()
+            await expect(page.get_by_role("alert")).to_have_text("There is no such code, or it was used.")
+            await page.get_by_placeholder("Enter code").fill(code.strip().lower())
+            await page.get_by_role("button", name="Go on").click()
+            await expect(page.get_by_text("in a terminal")).to_contain_text(code.strip())
+            await page.get_by_role("button", name=button, exact=True).click()
+            if button != "No":
+                await page.get_by_placeholder("alice@example.org").fill(self.email)
+                await page.get_by_placeholder("alice", exact=True).fill(self.email.partition("@")[0])
+                await page.get_by_role("button", name="Sign in").click()
+            said = "That terminal is not signed in." if button == "No" else "The terminal is signed in."
+            await expect(page.get_by_text(said)).to_be_visible()
+        out, err = await process.communicate()
+        assert process.returncode is not None
+        return Ran(process.returncode, out.decode(), err.decode())
+
+
+async def test_who_has_no_browser_types_a_code_in_one_elsewhere(
+    detached: Path, tmp_path: Path, browser: Browser
+) -> None:
+    api = (await status_of(detached))["api"]
+    alice, bob = (Person(api, f"{name}@example.org", tmp_path / name) for name in ("alice", "bob"))
+    agreed, refused = await asyncio.gather(
+        alice.type_code(browser, button="Sign that terminal in"), bob.type_code(browser, button="No")
+    )
+    assert (agreed.code, agreed.out) == (0, ""), agreed.err
+    assert (await alice.nbhub("whoami")).out == "alice@example.org\n"
+    assert (refused.code, refused.out) == (5, "")
+    assert "The sign-in was refused" in refused.err
+    assert (await bob.nbhub("whoami")).code == 4
 
 
 async def test_from_a_clone_to_code_in_ones_own_jupyterlab_it_is_three_commands(detached: Path, tmp_path: Path) -> None:
@@ -332,24 +377,6 @@ async def test_a_start_in_the_foreground_is_ended_in_order(tmp_path: Path, numbe
     assert (started.returncode, "ending" in err.decode(), "Traceback" in err.decode()) == (130, True, False)
     assert processes_of_stack(tmp_path) == []
     assert supervisor_of(tmp_path) is None
-
-
-async def test_the_demo_ends_with_links_that_live_and_stays_up_until_ctrl_c(tmp_path: Path) -> None:
-    shown = await asyncio.create_subprocess_exec(PROGRAM, "demo", "--dir", tmp_path, stdout=asyncio.subprocess.PIPE)
-    assert shown.stdout is not None
-    async with asyncio.timeout(400):
-        while b"Ctrl-C ends it" not in await shown.stdout.readline():
-            assert not shown.stdout.at_eof()
-    links = []
-    while b"People" not in (line := await shown.stdout.readline()):
-        links += [word.decode() for word in line.split() if word.startswith(b"http")]
-    assert len(links) == 6
-    async with httpx.AsyncClient(follow_redirects=True) as client:
-        for link in links:
-            assert (await client.get(link)).status_code < 500, link
-    shown.send_signal(signal.SIGINT)
-    assert await shown.wait() == 0
-    assert processes_of_stack(tmp_path) == []
 
 
 async def test_down_without_a_stack_is_no_error(tmp_path: Path) -> None:

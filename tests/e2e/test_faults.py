@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 
 import pytest
 
@@ -9,12 +10,14 @@ from stack.notebook import Notebook
 from tests.e2e.people import Json, Member, until
 from tests.e2e.processes import processes_of
 from tests.stacks import Stack
+from tests.turns import TURNS, of_this_turn
 
 # Where in a start the fault strikes, as a crash point of the worker.
 BEFORE_THE_HUB_IS_ASKED = "spawn_server.before"
 AFTER_IT_WAS_ASKED = "spawn_server.effect"
 BEFORE_THE_RESULT_IS_RECORDED = "spawn_server.after"
 POINTS = [BEFORE_THE_HUB_IS_ASKED, AFTER_IT_WAS_ASKED, BEFORE_THE_RESULT_IS_RECORDED]
+VICTIMS = ["worker", "api", "temporal", "jupyterhub"]
 
 
 async def ends_well(alice: Member, server: Json, start: Json, *, within: float = 150) -> None:
@@ -25,8 +28,15 @@ async def ends_well(alice: Member, server: Json, start: Json, *, within: float =
     assert processes_of(server) == []
 
 
-@pytest.mark.parametrize("point", POINTS)
-@pytest.mark.parametrize("victim", ["worker", "api", "temporal", "jupyterhub"])
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if "victim" in metafunc.fixturenames:
+        # In each turn every victim and every point.
+        kills = [
+            (victim, POINTS[(number + turn) % TURNS]) for number, victim in enumerate(VICTIMS) for turn in range(TURNS)
+        ]
+        metafunc.parametrize(("victim", "point"), of_this_turn(kills, metafunc.config))
+
+
 async def test_kill_9_during_a_start_loses_nothing(alice: Member, stack: Stack, victim: str, point: str) -> None:
     server = await alice.make_server()
     # The worker dies at the point itself. Another victim dies while the worker is held there.
@@ -178,3 +188,12 @@ async def test_a_frozen_workers_late_call_does_nothing(alice: Member, stack: Sta
     )
     assert len(processes_of(server)) == 1
     await alice.succeeded(await alice.delete(server))
+
+
+def test_no_token_is_logged(stack: Stack) -> None:
+    """The stack's own secrets are nowhere in what any part has logged, whatever failed."""
+    for log in Path(stack.info.log_dir).glob("*.log"):
+        text = log.read_text(errors="replace")
+        for name in stack.secrets.__struct_fields__:
+            value = getattr(stack.secrets, name).rpartition(":")[2]
+            assert value not in text, f"{name} is in {log.name}"

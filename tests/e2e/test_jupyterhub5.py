@@ -25,7 +25,7 @@ async def alice5(stack5: Stack) -> AsyncIterator[Member]:
 
 
 async def test_start_run_restart_stop_and_delete(alice5: Member, stack5: Stack) -> None:
-    async with httpx.AsyncClient() as client:
+    async with httpx.AsyncClient(timeout=30) as client:
         about = await client.get(f"{stack5.info.jupyterhub}/hub/api/")
     assert about.json()["version"].startswith("5.")
     server = await alice5.started()
@@ -51,7 +51,9 @@ async def test_a_link_lets_somebody_in_until_it_is_taken_back(alice5: Member, st
         assert await browser.opens(server) == "server"
         await alice5.succeeded(await alice5.call("DELETE", path, expect=202, params={"email": email}))
         assert await browser.accepts(link) in (400, 404)
-    async with httpx.AsyncClient(headers={"Authorization": f"token {await stack5.hub_token(email)}"}) as client:
+    async with httpx.AsyncClient(
+        headers={"Authorization": f"token {await stack5.hub_token(email)}"}, timeout=30
+    ) as client:
         assert (await client.get(f"{server['url']}api/status")).status_code == 403
     await alice5.succeeded(await alice5.delete(server))
 
@@ -80,5 +82,5 @@ async def test_a_release_stops_servers_and_removes_the_user(alice5: Member, stac
         await admin.succeeded(release)
     assert processes_of(server) == []
     headers = {"Authorization": f"token {stack5.secrets.worker_token}"}
-    async with httpx.AsyncClient(headers=headers) as client:
+    async with httpx.AsyncClient(headers=headers, timeout=30) as client:
         assert (await client.get(f"{stack5.info.jupyterhub}/hub/api/users/{name}")).status_code == 404

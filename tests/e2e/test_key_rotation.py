@@ -83,7 +83,7 @@ async def test_keys_are_rotated_while_work_goes_on(stack: Stack, alice: Member) 
             }
         ]
     }
-    async with httpx.AsyncClient(base_url=stack.info.api) as client:
+    async with httpx.AsyncClient(base_url=stack.info.api, timeout=30) as client:
         answer = (await client.post(f"/codec/{stack.secrets.codec_token}/decode", json=body)).raise_for_status().json()
     assert before["_id"] in json.dumps(json.loads(base64.b64decode(answer["payloads"][0]["data"])))
     for server in (before, between):

@@ -4,6 +4,7 @@ import pytest
 from playwright.async_api import Browser, expect
 
 from tests.e2e.people import Member, sign_in
+from tests.e2e.visitors import visiting
 from tests.project import PROJECT
 from tests.stacks import Stack
 
@@ -51,15 +52,28 @@ async def test_the_temporal_uis_pages_have_payloads_decrypted_with_an_admins_tok
     await page.close()
 
 
-async def test_the_documentation_asks_nobody_else(stack: Stack, browser: Browser) -> None:
-    page = await browser.new_page()
-    asked: list[str] = []
-    page.on("request", lambda sent: asked.append(sent.url))
-    await page.goto(f"{stack.info.api}/docs", wait_until="networkidle")
-    await expect(page.get_by_text("/servers/{id}/start").first).to_be_visible(timeout=_SECONDS)
-    assert asked
-    assert all(url.startswith((stack.info.api, "data:")) for url in asked), asked
-    await page.close()
+async def test_an_operation_is_found_and_tried_in_the_documentation_which_asks_nobody_else(
+    alice: Member, stack: Stack, browser: Browser
+) -> None:
+    async with visiting(browser, stack.info.api) as visitor:
+        page = visitor.page
+        await page.goto(f"{stack.info.api}/docs")
+        await expect(page.get_by_text("/servers/{id}/start").first).to_be_visible(timeout=_SECONDS)
+        await page.get_by_label("Search").fill("get /me")
+        await expect(page.get_by_text("/servers/{id}/start").first).to_be_hidden()
+        operation = page.locator("#getMe")
+        await operation.locator("summary").click()
+        await operation.get_by_role("button", name="Send").click()
+        await expect(operation.get_by_text("401 Unauthorized")).to_be_visible(timeout=_SECONDS)
+        async with page.expect_popup() as opened:
+            await page.get_by_role("button", name="Sign in").click()
+        await sign_in(await opened.value, alice.email)
+        await expect(page.get_by_text(f"Signed in as {alice.email}")).to_be_visible(timeout=_SECONDS)
+        await operation.get_by_role("button", name="Send").click()
+        await expect(operation.get_by_text("200 OK")).to_be_visible(timeout=_SECONDS)
+        await expect(operation.get_by_text(f'"email": "{alice.email}"')).to_be_visible()
+        assert await page.evaluate("[...Object.values(localStorage), ...Object.values(sessionStorage)]") == []
+        assert all(url.startswith((stack.info.api, "data:")) for url in visitor.asked), visitor.asked
 
 
 async def test_a_person_signs_in_to_jupyterhub_and_finds_no_way_around_us(

@@ -75,7 +75,7 @@ async def give_away(place: Place, alice: Member, email: str) -> None:
     members = f"/groups/nbhub-{group['_id']}"
 
     async def reaches_shared() -> int:
-        async with httpx.AsyncClient(headers={"Authorization": f"token {token}"}) as client:
+        async with httpx.AsyncClient(headers={"Authorization": f"token {token}"}, timeout=30) as client:
             return (await client.get(f"{shared['url']}api/status")).status_code
 
     assert await reaches_shared() == 200
@@ -104,7 +104,7 @@ async def give_away(place: Place, alice: Member, email: str) -> None:
             assert await theirs.opens(own) in ("403", "404")
         assert await browser.opens(server) == "sign-in"
         assert await browser.opens(own) == "sign-in"
-        async with httpx.AsyncClient(headers={"Authorization": f"token {token}"}) as client:
+        async with httpx.AsyncClient(headers={"Authorization": f"token {token}"}, timeout=30) as client:
             assert (await client.get(f"{server['url']}api/status")).status_code == 403
             assert (await client.get(f"{place.stack.info.jupyterhub}/hub/api/user")).status_code == 403
         assert not await place.users_of(members) & {name, await other.hub_user()}

@@ -39,7 +39,7 @@ class Lab:
     async def answers(self, email: str, *, token: str = "") -> int:
         """The status that somebody's request to the server gets, who comes with a new token or one given."""
         headers = {"Authorization": f"token {token or await self.stack.hub_token(email)}"}
-        async with httpx.AsyncClient(headers=headers) as client:
+        async with httpx.AsyncClient(headers=headers, timeout=30) as client:
             return (await client.get(f"{self.server['url']}api/status")).status_code
 
 
@@ -90,7 +90,9 @@ async def test_whom_a_share_is_taken_from_is_refused_and_the_others_stay(lab: La
         # A guest makes no links, lets nobody in, and is no owner here.
         token = {"Authorization": f"token {held}"}
         name = f"{await lab.alice.hub_user()}/{lab.server['name']}"
-        async with httpx.AsyncClient(base_url=f"{lab.stack.info.jupyterhub}/hub/api", headers=token) as client:
+        async with httpx.AsyncClient(
+            base_url=f"{lab.stack.info.jupyterhub}/hub/api", headers=token, timeout=30
+        ) as client:
             for path in (f"/share-codes/{name}", f"/shares/{name}"):
                 assert (await client.post(path, json={"user": await bob.hub_user()})).status_code in (403, 404)
         await bob.call("GET", lab.path, expect=404)

@@ -192,7 +192,7 @@ async def test_a_members_groups_are_mirrored_to_jupyterhub(alice: Member, stack:
     )
     await alice.call("PUT", "/initialize", headers={"Prefer": "wait=30"})
     headers = {"Authorization": f"token {stack.secrets.worker_token}"}
-    async with httpx.AsyncClient(base_url=stack.info.jupyterhub, headers=headers) as hub:
+    async with httpx.AsyncClient(base_url=stack.info.jupyterhub, headers=headers, timeout=30) as hub:
         name, name_there = f"nbhub-{group['_id']}", await alice.hub_user()
 
         async def users() -> list[str] | None:

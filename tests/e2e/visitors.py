@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-from playwright.async_api import Browser, BrowserContext, Page, expect
+from playwright.async_api import Browser, BrowserContext, Page, ViewportSize, expect
 
 from stack import tools
 from stack.progress import Progress
@@ -54,7 +54,7 @@ class Visitor:
 @asynccontextmanager
 async def visiting(browser: Browser, api: str, **options: Any) -> AsyncIterator[Visitor]:
     """A visitor whom nobody knows yet; nothing may have been wrong in the end."""
-    context: BrowserContext = await browser.new_context(**{"viewport": {"width": 1280, "height": 900}} | options)
+    context: BrowserContext = await browser.new_context(**{"viewport": WIDE} | options)
     page = await context.new_page()
     page.set_default_timeout(SECONDS)
     await page.add_init_script(_WATCH)
@@ -63,15 +63,35 @@ async def visiting(browser: Browser, api: str, **options: Any) -> AsyncIterator[
         yield visitor
     finally:
         await context.close()
-    assert visitor.faults == []
+    assert visitor.faults == [], visitor.faults
+
+
+_AXE = "asked => axe.run({runOnly: asked}).then(all => all.violations)"
+_RULES_OF_SIZES = ["target-size", "scrollable-region-focusable"]
+_ALL_RULES = ["wcag2a", "wcag2aa", "wcag21aa", "wcag22aa", "best-practice"]
+# What is scrolled sideways; code and tables of it may be.
+_SCROLLED = """[...document.querySelectorAll("html, body, body *:not(pre, input, textarea, .only-heard)")]
+    .filter(it => it.scrollWidth > it.clientWidth + 1 && (it === document.documentElement ||
+                  ["auto", "scroll"].includes(getComputedStyle(it).overflowX)))
+    .map(it => `${it.localName}.${it.className} is ${it.scrollWidth} pixels wide`)"""
+WIDE, NARROW = ViewportSize(width=1280, height=900), ViewportSize(width=320, height=256)
 
 
 async def barriers(page: Page) -> list[str]:
-    """What keeps some people from using the page as it is shown, as axe finds it; needs a context without a policy."""
-    modules = await tools.page_tools(Progress(quiet=True))
-    source = await asyncio.to_thread((modules / "axe-core" / "axe.min.js").read_text)
-    await page.evaluate(source)
-    found: list[dict[str, Any]] = await page.evaluate(
-        "axe.run({runOnly: ['wcag2a', 'wcag2aa', 'wcag21aa', 'wcag22aa', 'best-practice']}).then(all => all.violations)"
-    )
-    return [f"{one['id']}: {[node['html'] for node in one['nodes']]}" for one in found]
+    """What keeps some people from using the page as it is shown; needs a context without a policy.
+
+    As axe finds it in light, of colours also in dark, and of sizes also in a window of 1280 pixels at 400 %, where
+    nothing may have to be scrolled sideways.
+    """
+    if not await page.evaluate("'axe' in window"):
+        modules = await tools.page_tools(Progress(quiet=True))
+        await page.evaluate(await asyncio.to_thread((modules / "axe-core" / "axe.min.js").read_text))
+    found: list[dict[str, Any]] = await page.evaluate(_AXE, _ALL_RULES)
+    await page.emulate_media(color_scheme="dark")
+    found += await page.evaluate(_AXE, ["color-contrast"])
+    await page.emulate_media(color_scheme="light")
+    await page.set_viewport_size(NARROW)
+    found += await page.evaluate(_AXE, _RULES_OF_SIZES)
+    scrolled: list[str] = await page.evaluate(_SCROLLED)
+    await page.set_viewport_size(WIDE)
+    return [f"{one['id']}: {[node['html'] for node in one['nodes']]}" for one in found] + scrolled

@@ -42,12 +42,13 @@ class RunningWorker:
 
 
 @contextlib.asynccontextmanager
-async def worker(database_url: str, temporal: str) -> AsyncIterator[RunningWorker]:
+async def worker(database_url: str, temporal: str, **more: str) -> AsyncIterator[RunningWorker]:
     environment = {
         "PATH": os.environ["PATH"],
         "NBHUB_DATABASE_URL": database_url,
         "NBHUB_TEMPORAL_ADDRESS": temporal,
         "NBHUB_LOG_FORMAT": "json",
+        **more,
     }
     process = await asyncio.create_subprocess_exec(
         sys.executable, "worker.py", cwd=PROJECT, env=environment, stdout=asyncio.subprocess.PIPE
@@ -84,3 +85,14 @@ async def test_a_worker_that_waits_for_a_silent_database_ends_when_told_to(postg
         async with worker(f"postgresql://nbhub@127.0.0.1:{link.port}/x?sslmode=disable", "127.0.0.1:9") as running:
             await running.says("part_is_away", "PostgreSQL")
             assert await running.ends() == 0
+
+
+async def test_a_worker_whose_metrics_cannot_be_served_works_all_the_same_and_says_so() -> None:
+    async with await asyncio.start_server(lambda *_: None, "127.0.0.1", 0) as taken:
+        address = f"127.0.0.1:{taken.sockets[0].getsockname()[1]}"
+        both = {"NBHUB_METRICS_ADDRESS": address, "NBHUB_TEMPORAL_METRICS_ADDRESS": address}
+        async with worker("postgresql://nbhub@127.0.0.1:9/x?sslmode=disable", "127.0.0.1:9", **both) as running:
+            await running.says("part_is_away", "PostgreSQL")
+            assert await running.ends() == 0
+    said = [line["address"] for line in running.log if line["event"] == "metrics_not_served"]
+    assert said == [address, address]

@@ -1,13 +1,11 @@
 """A real worker on a real Temporal server and a real database, with a JupyterHub that obeys the test."""
 
 import asyncio
-from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import cast
 from uuid import UUID
 
 import pytest
-from temporalio.api.enums.v1 import EventType
 from temporalio.client import Client, WorkflowHandle
 
 from integrations.jupyterhub import JupyterHub
@@ -30,10 +28,14 @@ from tests.stacks import Stack
 from tests.workflows.simulated_hub import SimulatedHub
 from worker import make_worker
 from workflows.client import Workflows, connect, workflow_id
+from workflows.rules import RULES
 from workflows.schedules import converge
 
 # Histories are recorded and replayed with it; it protects nothing.
 PAYLOAD_KEYS = "test:Tl9YqUuTrZm0Yk5mV2Vwb2c3bG1hYmNkZWZnaGlqa2w="
+
+HISTORIES = PROJECT / "tests" / "histories"
+"""A directory to the rules that runs went by; what was recorded is kept until no run goes by it."""
 
 
 @pytest.fixture(scope="session")
@@ -134,12 +136,6 @@ class Scene:
         return await self.ended(operation)
 
 
-async def events_of(handle: WorkflowHandle[object, object]) -> Counter[str]:
-    """How many events of each type a history has."""
-    found = [event.event_type async for event in handle.fetch_history_events()]
-    return Counter(EventType.Name(one).removeprefix("EVENT_TYPE_") for one in found)
-
-
 @pytest.fixture
 def activities_at_once() -> int:
     """What the worker of a scene does at once."""
@@ -165,7 +161,8 @@ def record(request: pytest.FixtureRequest, client: Client) -> Callable[[str, str
     async def write(scenario: str, identity: str) -> None:
         if request.config.getoption("--record-histories"):
             history = await client.get_workflow_handle(identity).fetch_history()
-            path = PROJECT / "tests" / "histories" / f"{scenario}.json"
+            path = HISTORIES / f"rules-{RULES}" / f"{scenario}.json"
+            path.parent.mkdir(exist_ok=True)
             path.write_text(history.to_json())
 
     return write

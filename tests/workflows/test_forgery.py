@@ -63,7 +63,10 @@ async def test_what_is_wished_is_done_for_who_asks_with_its_generation(scene: Sc
     async with Transaction():
         # Nobody wakes our own workflow.
         await servers.intend(scene.server, Wish.STOPPED, scene.caller)
-    assert await forge("stop_server", {"server_id": str(scene.server), "generation": 2}) == {"done": True}
+    assert await forge("stop_server", {"server_id": str(scene.server), "generation": 2}) == {
+        "done": True,
+        "settled": True,
+    }
     assert scene.hub.living == {}
     assert (await servers.read_visible(scene.server, scene.caller)).status is ServerStatus.STOPPED
 

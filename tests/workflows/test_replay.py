@@ -8,25 +8,26 @@ from temporalio import workflow
 from temporalio.client import WorkflowHistory
 from temporalio.worker import Replayer
 
-from tests.project import PROJECT
-from tests.workflows.conftest import PAYLOAD_KEYS
+from tests.workflows.conftest import HISTORIES, PAYLOAD_KEYS
 from tests.workflows.incompatible import Incompatible
 from worker import WORKFLOWS
 from workflows.plugin import plugin
+from workflows.rules import RULES
 
-HISTORIES = sorted((PROJECT / "tests" / "histories").glob("*.json"))
+RECORDED = sorted(HISTORIES.glob("*/*.json"))
+IDS = [f"{path.parent.name}/{path.stem}" for path in RECORDED]
 
 
 def read(path: Path) -> WorkflowHistory:
     return WorkflowHistory.from_json(path.stem, path.read_text())
 
 
-@pytest.mark.parametrize("path", HISTORIES, ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", RECORDED, ids=IDS)
 async def test_a_recorded_history_replays(path: Path) -> None:
     await Replayer(workflows=WORKFLOWS, plugins=[plugin(PAYLOAD_KEYS)]).replay_workflow(read(path))
 
 
-@pytest.mark.parametrize("path", HISTORIES, ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", RECORDED, ids=IDS)
 async def test_a_history_of_an_old_key_replays(path: Path) -> None:
     """Recorded with a key that has since been put behind another one."""
     keys = f"newer:{Fernet.generate_key().decode()},{PAYLOAD_KEYS}"
@@ -36,13 +37,13 @@ async def test_a_history_of_an_old_key_replays(path: Path) -> None:
 def test_every_workflow_has_a_history() -> None:
     recorded = {
         event.workflow_execution_started_event_attributes.workflow_type.name
-        for path in HISTORIES
+        for path in HISTORIES.glob(f"rules-{RULES}/*.json")
         for event in read(path).events[:1]
     }
     assert recorded == {kind.__name__ for kind in WORKFLOWS}
 
 
 async def test_an_incompatible_change_is_noticed() -> None:
-    path = next(path for path in HISTORIES if path.stem == "server-first-start")
+    path = HISTORIES / "rules-1" / "server-first-start.json"
     with pytest.raises(workflow.NondeterminismError):
         await Replayer(workflows=[Incompatible], plugins=[plugin(PAYLOAD_KEYS)]).replay_workflow(read(path))

@@ -16,6 +16,7 @@ from models.domain.values import OperationStatus, ServerStatus, Subject, Wish
 from models.ledger import operations
 from models.records import persons, server_shares, servers
 from models.records.persons import Identity
+from tests.events import events_of
 from tests.workflows.conftest import Scene
 from workflows.client import Workflows, workflow_id
 from workflows.janitor import JanitorWorkflow
@@ -40,6 +41,19 @@ async def test_first_start(scene: Scene, record: Record, settings: Settings) -> 
     assert (await servers.read_visible(scene.server, scene.caller)).share_url is None
     assert scene.hub.codes == 0
     await record("server-first-start", f"server-{scene.server}")
+
+
+async def test_a_start_a_stop_and_a_deletion_are_short_stories(scene: Scene) -> None:
+    found = {}
+    await scene.ended(await scene.wish(Wish.RUNNING))
+    await scene.at_rest()
+    for wish in (Wish.STOPPED, Wish.RUNNING, Wish.STOPPED, Wish.DELETED):
+        await scene.ended(await scene.wish(wish))
+        await scene.at_rest()
+        events = await events_of(scene.handle)
+        found[wish] = events.total(), events["WORKFLOW_TASK_COMPLETED"], events["ACTIVITY_TASK_SCHEDULED"]
+    # Events, and of them workflow tasks and activities that any worker takes.
+    assert found == {Wish.RUNNING: (14, 2, 1), Wish.STOPPED: (14, 2, 1), Wish.DELETED: (14, 2, 1)}
 
 
 async def test_a_link_is_made_and_taken_back(scene: Scene, record: Record) -> None:
@@ -393,8 +407,14 @@ async def test_the_janitor_removes_what_expired(
         state_hash=scene.server.bytes,
         cookie_hash=b"c",
     )
+    await row(
+        """INSERT INTO device_sign_in (code_hash, provider_code_encrypted, code_verifier, interval_seconds, expires_at)
+           VALUES (:code_hash, 'c', 'v', 5, now() - interval '1 minute')""",
+        code_hash=scene.server.bytes,
+    )
     identity = f"janitor-{scene.server}"
     await client.execute_workflow(JanitorWorkflow.run, id=identity, task_queue=settings.temporal_task_queue)
     # Which pass did it is open: the schedule's first one may have come at the same moment.
     assert await row("SELECT 1 FROM login_transaction WHERE state_hash = :state", state=scene.server.bytes) is None
+    assert await row("SELECT 1 FROM device_sign_in WHERE code_hash = :code", code=scene.server.bytes) is None
     await record("janitor", identity)

@@ -2,17 +2,35 @@ import { QueryClientProvider } from "@tanstack/react-query"
 import { Component, type ReactNode, Suspense, lazy, use } from "react"
 import { Route, Router, Switch } from "wouter"
 
+import { Refused } from "./api/errors"
 import { queries } from "./api/queries"
 import type { Begun } from "./begin"
 import { Speaking, useWords } from "./i18n"
 import { Toasts } from "./kit/toasts"
+import { lookSoon } from "./live/parts"
 import { Frame } from "./pages/Frame"
 import { Home } from "./pages/Home"
 import { Missing } from "./pages/Missing"
 import { SignedOut, SignInRefused, Waiting } from "./pages/SignIn"
-import { SignInEnded } from "./pages/SignInEnded"
+import { SignInEnded, noteRefusal } from "./pages/SignInEnded"
 
+function noted(error: unknown): void {
+  noteRefusal(error)
+  if (error instanceof Refused && error.away) lookSoon()
+}
+
+queries.getQueryCache().config.onError = noted
+queries.getMutationCache().config.onError = noted
+
+const Admin = lazy(() => import("./pages/Admin"))
+const Audit = lazy(() => import("./pages/Audit"))
 const Datasets = lazy(() => import("./pages/Datasets"))
+const Files = lazy(() => import("./pages/Files"))
+const Groups = lazy(() => import("./pages/Groups"))
+const Launch = lazy(() => import("./pages/Launch"))
+const Modules = lazy(() => import("./pages/Modules"))
+const Secrets = lazy(() => import("./pages/Secrets"))
+const Templates = lazy(() => import("./pages/Templates"))
 const ServerPage = lazy(() => import("./pages/ServerPage"))
 
 export function App({ begun }: { begun: Promise<Begun> }) {
@@ -46,7 +64,15 @@ function Gate({ begun }: { begun: Promise<Begun> }) {
                   <Switch>
                     <Route path="/" component={Home} />
                     <Route path="/servers/:id">{({ id }) => <ServerPage key={id} id={id} />}</Route>
+                    <Route path="/launch" component={Launch} />
+                    <Route path="/templates" component={Templates} />
                     <Route path="/datasets" component={Datasets} />
+                    <Route path="/modules" component={Modules} />
+                    <Route path="/secrets" component={Secrets} />
+                    <Route path="/groups" component={Groups} />
+                    <Route path="/files/*?" component={Files} />
+                    <Route path="/admin" component={Admin} />
+                    <Route path="/admin/audit" component={Audit} />
                     <Route component={Missing} />
                   </Switch>
                 </Suspense>

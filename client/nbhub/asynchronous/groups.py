@@ -4,7 +4,7 @@ from nbhub.asynchronous.lists import AsyncPages
 from nbhub.asynchronous.operations import AsyncDeletion, AsyncPlainOperation
 from nbhub.asynchronous.records import AsyncDeletable, etag_of
 from nbhub.asynchronous.transport import segment
-from nbhub.models import Group
+from nbhub.models import Group, Preview
 
 
 class AsyncGroups(AsyncDeletable[Group]):
@@ -12,9 +12,9 @@ class AsyncGroups(AsyncDeletable[Group]):
 
     kind, noun, collection, single = Group, "group", "/groups", "/groups"
 
-    def list(self) -> AsyncPages[Group]:
-        """All of them, newest first."""
-        return self._all()
+    def list(self, *, q: str | None = None, sort: str | None = None) -> AsyncPages[Group]:
+        """All of them, newest first; with `q` in the name."""
+        return self._all({"q": q, "sort": sort})
 
     async def create(self, name: str, *, wait: float | None = None) -> Group:
         """Make one, of which one is the manager and first member."""
@@ -43,6 +43,11 @@ class AsyncGroups(AsyncDeletable[Group]):
         identity = await self._id_of(reference)
         path = self._path(identity, "members", segment(email))
         return await self._begun(AsyncDeletion, "DELETE", path, subject=identity, wait=wait)
+
+    async def preview_remove(self, reference: str | Group, email: str) -> Preview:
+        """What `remove` would come to: how many servers would be stopped when."""
+        identity = await self._id_of(reference)
+        return await self._preview("DELETE", self._path(identity, "members", segment(email)))
 
     async def set_manager(
         self, reference: str | Group, email: str, manager: bool = True, *, wait: float | None = None

@@ -1,6 +1,8 @@
 """The client: everything begins here."""
 
 import builtins
+import time
+from asyncio import sleep
 from collections.abc import AsyncGenerator, Callable
 from typing import Any, Self
 
@@ -8,6 +10,7 @@ import httpx2
 import msgspec
 
 from nbhub.answers import read
+from nbhub.asynchronous.audit import AsyncAudit
 from nbhub.asynchronous.datasets import AsyncDatasets
 from nbhub.asynchronous.files import AsyncFiles
 from nbhub.asynchronous.following import follow
@@ -20,9 +23,11 @@ from nbhub.asynchronous.servers import AsyncServers
 from nbhub.asynchronous.templates import AsyncTemplates
 from nbhub.asynchronous.transport import MOST_RETRIES, TIMEOUT_SECONDS, AsyncTransport, segment
 from nbhub.credentials import found
+from nbhub.errors import ConnectionFailed, Invalid, RateLimited, Unavailable
 from nbhub.models import (
     Application,
     Change,
+    DeviceCode,
     Hardware,
     Health,
     Me,
@@ -36,6 +41,11 @@ from nbhub.models import (
     Version,
 )
 
+PENDING = "AUTHORIZATION_PENDING"
+LONGEST_PAUSE_SECONDS = 60.0
+SLOWER_SECONDS = 5.0
+"""So much longer is waited, from then on, by who has asked too often (RFC 8628)."""
+
 
 class AsyncOperations:
     """What was asked for: by oneself, or about what is one's own."""
@@ -44,12 +54,16 @@ class AsyncOperations:
         self._transport = transport
 
     def list(
-        self, *, subject: str | None = None, status: str | None = None, kind: str | None = None
+        self,
+        *,
+        subject: str | None = None,
+        status: str | None = None,
+        kind: str | None = None,
+        sort: str | None = None,
     ) -> AsyncPages[OperationState]:
         """Newest first: about one record, in one status, or of one kind such as `server.start`."""
-        return AsyncPages(
-            self._transport, "/operations", OperationState, {"subject": subject, "status": status, "kind": kind}
-        )
+        query = {"subject": subject, "status": status, "kind": kind, "sort": sort}
+        return AsyncPages(self._transport, "/operations", OperationState, query)
 
     async def get(self, id: str) -> AsyncPlainOperation:
         """One by its id, to be followed or cancelled."""
@@ -72,6 +86,35 @@ class AsyncSignIn:
     async def complete(self, code: str, state: str) -> Tokens:
         """The tokens for the code that the browser came back with."""
         return await self._transport.call("POST", "/auth/token", Tokens, body={"code": code, "state": state})
+
+    async def begin_on_device(self) -> DeviceCode:
+        """What somebody types in a browser elsewhere. Raises `Conflict` if the provider has no such codes."""
+        return await self._transport.call("POST", "/auth/device", DeviceCode)
+
+    async def complete_on_device(self, begun: DeviceCode) -> Tokens:
+        """The tokens, as soon as somebody has typed the code and said yes: it is waited for.
+
+        Raises `Forbidden` if the person said no or may not sign in, `Invalid` if the time is over.
+        """
+        body = {"device_code": begun.device_code}
+        deadline = time.monotonic() + begun.expires_in
+        interval = pause = float(begun.interval)
+        while True:
+            await sleep(pause)
+            pause = interval
+            try:
+                return await self._transport.call("POST", "/auth/device/token", Tokens, body=body)
+            except Invalid as refusal:
+                if refusal.code != PENDING:
+                    raise
+            except RateLimited as refusal:
+                interval += SLOWER_SECONDS
+                pause = max(interval, refusal.retry_after or 0.0)
+            except (ConnectionFailed, Unavailable):
+                # It is asked half as often, and given up when the code has ended.
+                pause = interval = max(interval, min(2 * interval, LONGEST_PAUSE_SECONDS))
+                if time.monotonic() > deadline:
+                    raise
 
     async def refresh(self, refresh_token: str) -> Tokens:
         """Fresh tokens; the refresh token is good once."""
@@ -114,6 +157,7 @@ class AsyncHub:
         self.secrets = AsyncSecrets(self._transport)
         self.files = AsyncFiles(self._transport)
         self.operations = AsyncOperations(self._transport)
+        self.audit = AsyncAudit(self._transport)
         self.sign_in = AsyncSignIn(self._transport)
 
     def __repr__(self) -> str:

@@ -1,7 +1,7 @@
 """Lists, a page at a time: whoever goes through one never meets where a page ends."""
 
 from collections.abc import AsyncIterator
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from nbhub.answers import cursor_of, read
 from nbhub.asynchronous.transport import AsyncTransport, Query
@@ -49,6 +49,16 @@ class AsyncPages(AsyncShown[T]):
             if page.cursor is None:
                 return
             cursor = page.cursor
+
+    async def count(self) -> int:
+        """How many entries there are in all, which lists of files, say, do not tell (`Invalid`)."""
+        response = await self._transport.send("GET", self._path, query={**self._query, "count": True, "limit": 1})
+        return int(response.headers["total-count"])
+
+    async def fields(self, *names: str) -> list[dict[str, Any]]:
+        """Of every entry these fields, by their names in the API, and its `_id`."""
+        pages = AsyncPages(self._transport, self._path, dict[str, Any], {**self._query, "fields": ",".join(names)})
+        return await pages.all()
 
     async def first(self) -> T | None:
         """The first entry; None of an empty list."""

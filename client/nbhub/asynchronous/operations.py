@@ -2,7 +2,6 @@
 
 import math
 import time
-import webbrowser
 from abc import abstractmethod
 from asyncio import sleep
 from collections.abc import AsyncGenerator
@@ -186,4 +185,6 @@ class AsyncServerOperation(AsyncOperation[Server]):
 
 def show(url: str) -> bool:
     """Open an address in a browser; whether there is one. What is no address of the web is not opened."""
+    import webbrowser
+
     return is_link(url) and webbrowser.open(url)

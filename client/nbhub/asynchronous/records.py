@@ -13,7 +13,7 @@ from nbhub.asynchronous.lists import AsyncPages
 from nbhub.asynchronous.operations import AsyncDeletion, AsyncOperation, AsyncPlainOperation, AsyncSharing
 from nbhub.asynchronous.transport import AsyncTransport, Query, segment
 from nbhub.errors import Ambiguous, NotFound
-from nbhub.models import Access, Explanation, OperationState, Versioned
+from nbhub.models import Access, Explanation, OperationState, Preview, Versioned
 
 R = TypeVar("R", bound=Versioned)
 O = TypeVar("O", bound=AsyncOperation[Any])  # noqa: E741 - an operation
@@ -89,8 +89,10 @@ class AsyncRecords(Generic[R]):
         wanted = reference.casefold()
         named: list[R] = []
         begun: list[R] = []
+        seen: list[str] = []
         async for record in self._candidates(reference, prefix=prefix):
             names = [one.casefold() for one in self._names(record)]
+            seen += names
             if wanted in names:
                 named.append(record)
             elif prefix and (
@@ -105,7 +107,11 @@ class AsyncRecords(Generic[R]):
                 return found[0]
             if found:
                 raise Ambiguous(reference, found)  # type: ignore[arg-type]
-        raise NotFound(f"there is no {self.noun} {reference}", status=404, code="ENTITY_NOT_FOUND")
+        from difflib import get_close_matches
+
+        near = get_close_matches(wanted, seen, n=1)
+        hint = f"Is it {near[0]}?" if near else None
+        raise NotFound(f"there is no {self.noun} {reference}", status=404, code="ENTITY_NOT_FOUND", hint=hint)
 
     async def _id_of(self, reference: str | R) -> str:
         if isinstance(reference, str):
@@ -122,6 +128,10 @@ class AsyncRecords(Generic[R]):
             await AsyncPlainOperation(self._transport, state).wait(PATIENCE_SECONDS)
             return await self.get(record.id)
         return msgspec.structs.replace(record, etag=response.headers.get("etag"))
+
+    async def _preview(self, method: str, path: str, query: Query | None = None, **request: Any) -> Preview:
+        """What a write would come to."""
+        return await self._transport.call(method, path, Preview, query={**(query or {}), "dry_run": True}, **request)
 
     async def _begun(self, shape: type[O], method: str, path: str, *, subject: str, **request: Any) -> O:
         """The operation that a write has begun."""
@@ -146,6 +156,10 @@ class AsyncDeletable(AsyncRecords[R]):
         return await self._begun(
             AsyncDeletion, "DELETE", self._path(identity), subject=identity, wait=wait, if_match=if_match
         )
+
+    async def preview_delete(self, reference: str | R, *, if_match: str | None = None) -> Preview:
+        """What deleting it would come to: which servers would be stopped, and when."""
+        return await self._preview("DELETE", self._path(await self._id_of(reference)), if_match=if_match)
 
 
 class AsyncShared(AsyncDeletable[R]):
@@ -183,6 +197,33 @@ class AsyncShared(AsyncDeletable[R]):
         body = _principals(users, groups, orgs, relation)
         path = self._path(identity, "revoke")
         return await self._begun(AsyncSharing, "POST", path, subject=identity, body=body, wait=wait)
+
+    async def preview_share(
+        self,
+        reference: str | R,
+        *,
+        users: Names = (),
+        groups: Names = (),
+        orgs: Names = (),
+        relation: str = "read",
+        expires_at: datetime | None = None,
+    ) -> Preview:
+        """What `share` would come to."""
+        body = _principals(users, groups, orgs, relation) | only(expires_at=expires_at)
+        return await self._preview("POST", self._path(await self._id_of(reference), "share"), body=body)
+
+    async def preview_revoke(
+        self,
+        reference: str | R,
+        *,
+        users: Names = (),
+        groups: Names = (),
+        orgs: Names = (),
+        relation: str = "read",
+    ) -> Preview:
+        """What `revoke` would come to: for whom, and how many servers would be stopped when."""
+        body = _principals(users, groups, orgs, relation)
+        return await self._preview("POST", self._path(await self._id_of(reference), "revoke"), body=body)
 
     async def access(self, reference: str | R, *, type: str | None = None) -> AsyncPages[Access]:
         """Who has access; of one `type` only: `user`, `group` or `org`."""

@@ -20,9 +20,17 @@ class AsyncSecrets(AsyncShared[Secret]):
     def _candidates(self, reference: str, *, prefix: bool) -> AsyncPages[Secret]:
         return self._all() if prefix else self.list(name=reference)
 
-    def list(self, *, owner: str | None = None, type: str | None = None, name: str | None = None) -> AsyncPages[Secret]:
-        """All that one may see, newest first, of one type, or with such a part of their name."""
-        return self._all({"owner": owner, "type": type, "name": name})
+    def list(
+        self,
+        *,
+        owner: str | None = None,
+        type: str | None = None,
+        name: str | None = None,
+        q: str | None = None,
+        sort: str | None = None,
+    ) -> AsyncPages[Secret]:
+        """All that one may see, newest first, of one type, or with `name` or `q`, which are the same, in their name."""
+        return self._all({"owner": owner, "type": type, "name": name, "q": q, "sort": sort})
 
     async def create(
         self,

@@ -8,7 +8,7 @@ from nbhub.asynchronous.lists import AsyncPages
 from nbhub.asynchronous.operations import AsyncDeletion, AsyncServerOperation, show
 from nbhub.asynchronous.records import AsyncDeletable
 from nbhub.asynchronous.templates import AsyncTemplates, template_fields
-from nbhub.models import Server, ServerLog, ServerShare, SharedServer, Template
+from nbhub.models import Preview, Server, ServerLog, ServerShare, SharedServer, Template
 
 
 class AsyncServers(AsyncDeletable[Server]):
@@ -23,9 +23,22 @@ class AsyncServers(AsyncDeletable[Server]):
     def _candidates(self, reference: str, *, prefix: bool) -> AsyncPages[Server]:
         return self._all() if prefix else self.list(name=reference)
 
-    def list(self, *, owner: str | None = None, type: str | None = None, name: str | None = None) -> AsyncPages[Server]:
-        """One's own, newest first: of a type of template, or with such a part of their or their template's name."""
-        return self._all({"owner": owner, "type": type, "name": name})
+    def list(
+        self,
+        *,
+        owner: str | None = None,
+        type: str | None = None,
+        name: str | None = None,
+        status: str | None = None,
+        q: str | None = None,
+        sort: str | None = None,
+    ) -> AsyncPages[Server]:
+        """One's own, newest first: of a type of template, in one status, or with a part of their or its name.
+
+        `name` and `q` are the same. Admins have everybody's, or those of one `owner`.
+        """
+        query = {"owner": owner, "type": type, "name": name, "status": status, "q": q, "sort": sort}
+        return self._all(query)
 
     async def create(self, name: str, **fields: Any) -> Server:
         """Make one, stopped, with a template of its own, of the fields that `template_fields` has."""
@@ -47,6 +60,23 @@ class AsyncServers(AsyncDeletable[Server]):
     ) -> AsyncServerOperation:
         """Ask for it to stop. A start that is under way is cancelled."""
         return await self._intend(reference, "stop", wait, if_match)
+
+    async def preview_create(self, name: str, **fields: Any) -> Preview:
+        """What `create` and a start would come to: what the server would have, and what not and why."""
+        return await self._preview("POST", "/servers", body=template_fields(name, **fields))
+
+    async def preview_launch(self, template: str | Template) -> Preview:
+        """What `launch` and a start would come to: what the server would have, and what not and why."""
+        identity = await AsyncTemplates(self._transport)._id_of(template)
+        return await self._preview("PUT", "/servers", {"templateId": identity})
+
+    async def preview_start(self, reference: str | Server, *, if_match: str | None = None) -> Preview:
+        """What a start would come to: what the server would have, and what not and why."""
+        return await self._preview("PUT", self._path(await self._id_of(reference), "start"), if_match=if_match)
+
+    async def preview_stop(self, reference: str | Server, *, if_match: str | None = None) -> Preview:
+        """What a stop would come to."""
+        return await self._preview("PUT", self._path(await self._id_of(reference), "stop"), if_match=if_match)
 
     async def _intend(
         self, reference: str | Server, verb: str, wait: float | None, if_match: str | None
@@ -87,6 +117,11 @@ class AsyncServers(AsyncDeletable[Server]):
         identity = await self._id_of(reference)
         path, query = self._path(identity, "share"), {"email": email}
         return await self._begun(AsyncDeletion, "DELETE", path, subject=identity, query=query, wait=wait)
+
+    async def preview_unshare(self, reference: str | Server, *, email: str | None = None) -> Preview:
+        """What `unshare` would come to."""
+        path = self._path(await self._id_of(reference), "share")
+        return await self._preview("DELETE", path, {"email": email})
 
     def shares(self, *, owner: str | None = None) -> AsyncPages[SharedServer]:
         """Servers that have a link or are shared, newest first."""

@@ -8,7 +8,7 @@ from msgspec import UNSET, UnsetType
 
 from nbhub.asynchronous.lists import AsyncPages
 from nbhub.asynchronous.records import AsyncRecords, etag_of, given, only
-from nbhub.models import Tag, Template
+from nbhub.models import Preview, Tag, Template
 
 
 class AsyncTemplates(AsyncRecords[Template]):
@@ -20,9 +20,17 @@ class AsyncTemplates(AsyncRecords[Template]):
         """One template by its id, with its `etag`."""
         return await self._transport.call("GET", "/template", Template, query={"templateId": id})
 
-    def list(self, *, type: str | None = None, creator: str | None = None) -> AsyncPages[Template]:
-        """All that one may see, newest first; of one type, or of one creator."""
-        return self._all({"type": type, "email": creator})
+    def list(
+        self,
+        *,
+        type: str | None = None,
+        creator: str | None = None,
+        tag: str | None = None,
+        q: str | None = None,
+        sort: str | None = None,
+    ) -> AsyncPages[Template]:
+        """All that one may see, newest first; of one type, of one creator, with one tag, or with `q` in the name."""
+        return self._all({"type": type, "email": creator, "tag": tag, "q": q, "sort": sort})
 
     def tags(self, *, type: str | None = None, creator: str | None = None) -> AsyncPages[Tag]:
         """Their tags, the most used first."""
@@ -78,6 +86,10 @@ class AsyncTemplates(AsyncRecords[Template]):
         """Delete it. Refused while servers of its creator use it; those of others keep what they have."""
         identity = await self._id_of(reference)
         await self._transport.send("DELETE", "/template", query={"id": identity}, if_match=if_match)
+
+    async def preview_delete(self, reference: str | Template, *, if_match: str | None = None) -> Preview:
+        """What deleting it would come to; refused as the deletion would be."""
+        return await self._preview("DELETE", "/template", {"id": await self._id_of(reference)}, if_match=if_match)
 
 
 def template_fields(

@@ -1,5 +1,6 @@
 """What the exit code of a command says, and how an error is told."""
 
+import os
 import sys
 from enum import IntEnum
 
@@ -77,12 +78,35 @@ def tell(error: Exception) -> None:
         return
     from nbhub import errors
 
-    if isinstance(error, errors.Unauthorized):
-        # Its own hint is for who sends the request.
-        print(f"nbhub: {error.message}\n  Sign in: nbhub login", file=sys.stderr)
-        return
-    print(f"nbhub: {error}", file=sys.stderr)
-    if isinstance(error, errors.OperationFailed):
-        print(f"  Details: nbhub ops show {error.operation.id}", file=sys.stderr)
-    if isinstance(error, errors.OperationTimedOut):
-        print(f"  Follow it: nbhub ops watch {error.operation.id}", file=sys.stderr)
+    # The hint of who is not known is for who sends the request.
+    said = error.message if isinstance(error, errors.Unauthorized) else str(error)
+    print(f"nbhub: {said}", *(f"  {line}" for line in _next(error)), sep="\n", file=sys.stderr)
+
+
+def _next(error: Exception) -> list[str]:
+    """What to do about an error, beside what it says itself."""
+    from nbhub import errors
+    from nbhub.credentials import TOKEN_VARIABLE
+
+    match error:
+        case errors.Unauthorized() if os.environ.get(TOKEN_VARIABLE):
+            return [f"{TOKEN_VARIABLE} has the token: set another, or unset it and sign in: nbhub login"]
+        case errors.Unauthorized():
+            return ["Sign in: nbhub login"]
+        case errors.Stale():
+            return ["Look at what it is now, and do it again if it is still right"]
+        case errors.RateLimited(retry_after=float() as seconds):
+            return [f"Try again in {seconds:.0f} s"]
+        case errors.Unavailable() if error.hint is None:
+            return ["Try again in a moment; nbhub health says what is away"]
+        case errors.ConnectionFailed():
+            return ["Is it the right address? nbhub profiles. If so, try again in a moment"]
+        case errors.OperationFailed(operation=operation) if operation.kind == "server.start":
+            return [f"Its log: nbhub servers log {operation.subject}", f"Details: nbhub ops show {operation.id}"]
+        case errors.OperationFailed(operation=operation):
+            return [f"Details: nbhub ops show {operation.id}"]
+        case errors.OperationTimedOut(operation=operation):
+            return [f"Follow it: nbhub ops watch {operation.id}"]
+        case errors.ApiError(status=500, request_id=str() as request):
+            return [f"An administrator finds it in the logs as {request}"]
+    return []

@@ -7,18 +7,18 @@ in a fraction of what libraries of more looks need.
 
 import inspect
 from argparse import ArgumentParser
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import MISSING, dataclass, fields, is_dataclass
 from datetime import datetime
 from textwrap import wrap
 from types import NoneType, UnionType
-from typing import Annotated, Any, Literal, NoReturn, TypeVar, get_args, get_origin
+from typing import Annotated, Any, Literal, NoReturn, TypeVar, Union, get_args, get_origin
 
 from nbhub.cli.exits import UsageProblem
+from nbhub.cli.text import WIDTH, nearest, section
 
 F = TypeVar("F", bound=Callable[..., int | None])
 
-WIDTH = 80
 _METAVARS: dict[Any, str] = {int: "NUMBER", float: "SECONDS", datetime: "DATE"}
 
 
@@ -29,6 +29,8 @@ class Option:
     help: str = ""
     name: str = ""
     short: str = ""
+    names: str = ""
+    """The noun whose names a shell completes it with."""
 
 
 class OfEveryCommand:
@@ -65,7 +67,7 @@ class _Word:
 
 
 class Commands:
-    """The verbs of a noun."""
+    """The verbs of a noun; of those that are two words, as `audit list`, the first is a group."""
 
     def __init__(self, name: str, about: str) -> None:
         self.name, self.about = name, about
@@ -79,6 +81,15 @@ class Commands:
             return function
 
         return named
+
+    @property
+    def groups(self) -> dict[str, list[str]]:
+        """The first words of verbs of two, and what comes after each."""
+        found: dict[str, list[str]] = {}
+        for first, _, second in (name.partition(" ") for name in self.commands):
+            if second:
+                found.setdefault(first, []).append(second)
+        return found
 
 
 def call(path: str, function: Callable[..., int | None], words: list[str]) -> int | None:
@@ -132,28 +143,11 @@ def options_of(function: Callable[..., int | None]) -> list[str]:
     return [*(one.shown for one in _words_of(function) if not one.positional), "--help"]
 
 
-def section(heading: str, rows: Iterable[tuple[str, str]]) -> list[str]:
-    """The lines of a table of a help text; none for no rows."""
-    rows = list(rows)
-    if not rows:
-        return []
-    width = min(max(len(name) for name, _ in rows), 26)
-    lines = ["", f"{heading}:"]
-    for name, text in rows:
-        first, *more = wrap(text, WIDTH - width - 4) or [""]
-        if len(name) > width:
-            lines.append(f"  {name}")
-            name = ""
-        lines += [f"  {name:{width}}  {first}".rstrip(), *(f"  {'':{width}}  {line}" for line in more)]
-    return lines
-
-
-def nearest(word: str, known: Iterable[str]) -> str:
-    """A question after what may have been meant; empty if nothing is near."""
-    import difflib
-
-    near = difflib.get_close_matches(word, list(known), n=1)
-    return f": is it {near[0]}?" if near else ""
+def named_by(function: Callable[..., int | None]) -> tuple[str, dict[str, str]]:
+    """The nouns whose names complete a command: for its first word, and for the values of its options."""
+    found = _words_of(function)
+    first = next((one.option.names for one in found if one.positional), "")
+    return first, {one.shown: one.option.names for one in found if not one.positional and one.option.names}
 
 
 class _Parser(ArgumentParser):
@@ -223,7 +217,7 @@ def _stripped(annotation: Any) -> tuple[Any, Option, bool]:
     option, several = Option(), False
     if get_origin(annotation) is Annotated:
         annotation, option = get_args(annotation)[:2]
-    if get_origin(annotation) is UnionType:
+    if get_origin(annotation) in (UnionType, Union):
         (annotation,) = (one for one in get_args(annotation) if one is not NoneType)
     if get_origin(annotation) is list:
         (annotation,), several = get_args(annotation), True

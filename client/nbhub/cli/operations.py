@@ -2,7 +2,7 @@
 
 import json as json_format
 import sys
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import msgspec
 
@@ -10,14 +10,21 @@ from nbhub.cli.exits import UsageProblem
 from nbhub.cli.following import follow
 from nbhub.cli.grammar import Commands, Option
 from nbhub.cli.options import COMMON, Common, Limit, Watch
+from nbhub.cli.watching import show_again
 
 operations = Commands("ops", "Operations: what was asked for, and how far it is.")
+
+
+COLUMNS = "id kind status actor created_at"
+Status = Annotated[
+    Literal["queued", "running", "succeeded", "failed", "cancelled"] | None, Option("in this state alone")
+]
 
 
 @operations.command("list")
 def list_operations(
     *,
-    status: Annotated[str | None, Option("queued, running, succeeded, failed or cancelled")] = None,
+    status: Status = None,
     subject: Annotated[str | None, Option("the id of what it is about")] = None,
     kind: Annotated[str | None, Option("such as server.start")] = None,
     limit: Limit = 50,
@@ -27,7 +34,10 @@ def list_operations(
     """List operations, newest first."""
     with common.hub() as hub:
         found = hub.operations.list(subject=subject, status=status, kind=kind)
-        common.list(found, "id kind status actor created_at", limit, watch=watch)
+        if watch:
+            show_again(hub, found, COLUMNS, "operation", limit, common)
+        else:
+            common.list(found, COLUMNS, limit)
 
 
 @operations.command("show")
@@ -50,6 +60,13 @@ def watch(
         state = follow(hub.operations.get(id), timeout)
         if common.json:
             common.show(state)
+
+
+@operations.command("results")
+def results(id: str, /, *, limit: Limit = None, common: Common = COMMON) -> None:
+    """List what a share or a revoke came to for each person, group and organisation."""
+    with common.hub() as hub:
+        common.list(hub.operations.get(id).results(), "entity type outcome detail", limit)
 
 
 @operations.command("cancel")

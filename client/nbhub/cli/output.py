@@ -23,18 +23,20 @@ def print_json(value: object) -> None:
     print(text.decode())
 
 
-def print_table(rows: Sequence[Struct], columns: Sequence[str]) -> None:
+def print_table(rows: Sequence[Struct], columns: Sequence[str], output: TextIO | None = None) -> None:
     """A line to a record. In a terminal it is as wide as that; elsewhere nothing is cut off."""
+    output = output or sys.stdout
     if not rows:
         print("nothing here", file=sys.stderr)
         return
     cells = [[word(getattr(row, column)) for column in columns] for row in rows]
     lines = [[column.replace("_", " ").upper() for column in columns], *cells]
     widths = [max(len(line[number]) for line in lines) for number in range(len(columns))]
-    if sys.stdout.isatty():
+    if output.isatty():
         _narrow(widths, shutil.get_terminal_size().columns)
     for line in lines:
-        print(_GAP.join(_cut(text, width).ljust(width) for text, width in zip(line, widths, strict=True)).rstrip())
+        cut = (_cut(text, width).ljust(width) for text, width in zip(line, widths, strict=True))
+        print(_GAP.join(cut).rstrip(), file=output)
 
 
 def print_record(record: Struct) -> None:

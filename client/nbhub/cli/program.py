@@ -5,25 +5,30 @@ stands for is called without arguments.
 """
 
 import os
-import signal
 import sys
-from typing import TYPE_CHECKING, NoReturn
 
 from nbhub.version import __version__
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
+    from typing import NoReturn
 
 GROUP = "nbhub.commands"
+_NAMES = "__names"
+"""What completion scripts ask for: no command that people type."""
 
 
-def run() -> NoReturn:
+def run() -> "NoReturn":
     """The program."""
-    sys.exit(main(sys.argv[1:]))
+    code = main(sys.argv[1:])
+    sys.stderr.flush()
+    # All is said and closed: to take the interpreter apart piece by piece would take as long as all of a small command.
+    os._exit(code)
 
 
 def main(words: list[str]) -> int:
-    """Run a command; its exit code."""
+    """Run a command; its exit code. One that is added by others ends the program itself."""
     try:
         try:
             return _run(words)
@@ -31,6 +36,8 @@ def main(words: list[str]) -> int:
             sys.stdout.flush()
     except BrokenPipeError:
         # Whoever read has seen enough, as `head` has.
+        import signal
+
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 128 + signal.SIGPIPE
 
@@ -38,6 +45,11 @@ def main(words: list[str]) -> int:
 def _run(words: list[str]) -> int:
     if words in (["--version"], ["-V"]):
         print(f"nbhub {__version__}")
+        return 0
+    if words[:1] == [_NAMES] and len(words) == 2:
+        from nbhub.cli.completion import print_names
+
+        print_names(words[1])
         return 0
     from nbhub.cli.application import MORE, NOUNS, SIGN_IN, run
     from nbhub.cli.exits import Exit, SignedOut, UsageProblem, exit_of, tell
@@ -47,8 +59,8 @@ def _run(words: list[str]) -> int:
         # To look for them takes longer than all else.
         added = _added()
         if words and words[0] in added:
-            added[words[0]].load()()
-            return 0
+            # What is not ours ends as it likes to.
+            sys.exit(added[words[0]].load()())
     try:
         code = run(words, tuple(sorted(added)))
     except (UsageProblem, SignedOut) as error:

@@ -1,120 +1,31 @@
-"""`nbhub templates`, `datasets`, `modules`, `secrets` and `groups`."""
+"""`nbhub datasets`, `modules` and `secrets`, and what of them is in the trash."""
 
+import shlex
 import sys
-from collections.abc import Callable
-from datetime import UTC, datetime
-from typing import Annotated, Any
+from pathlib import Path
+from typing import Annotated, Any, Literal
 
 from nbhub import Hub
-from nbhub.cli.exits import Exit, UsageProblem
-from nbhub.cli.following import follow
+from nbhub.cli.exits import UsageProblem
 from nbhub.cli.grammar import Commands, Option
-from nbhub.cli.options import COMMON, WAITING, Common, Limit, Waiting, Yes
-from nbhub.cli.working import begun, deleted, require_yes, shared
-from nbhub.synchronous.groups import Groups
-from nbhub.synchronous.records import Deletable, Records, Shared, Trashed
-from nbhub.synchronous.templates import Templates
+from nbhub.cli.nouns import Rename, changed, deleting, restoring, sharing, showing
+from nbhub.cli.options import COMMON, NARROWED, Common, Limit, Narrowed, Owner
+from nbhub.models import ModuleCall
+from nbhub.synchronous.records import Shared, Trashed
 
-templates = Commands("templates", "Templates: what servers are made of.")
 datasets = Commands("datasets", "Datasets: directories of data.")
 modules = Commands("modules", "Modules: software that servers load.")
 secrets = Commands("secrets", "Secrets: values that servers are given.")
-groups = Commands("groups", "Groups: people whom one shares with under one name.")
 
 trash = Commands("trash", "Trash: what was deleted, and can be taken out again for a time.")
 
-With = Annotated[str, Option(name="--with", help="e-mails, @groups and org:organisations, with commas between them")]
-Write = Annotated[bool, Option("writing, not reading alone")]
-Until = Annotated[datetime | None, Option("when it ends, such as 2027-01-31")]
-
-
-def _reading(app: Commands, of: Callable[[Hub], Records[Any]], columns: str) -> None:
-    @app.command("list")
-    def list_records(*, limit: Limit = None, common: Common = COMMON) -> None:
-        """List them, newest first."""
-        with common.hub() as hub:
-            common.list(of(hub)._all(), columns, limit)
-
-    @app.command("show")
-    def show(name: str, /, *, common: Common = COMMON) -> None:
-        """Show one."""
-        with common.hub() as hub:
-            common.show(of(hub).find(name, prefix=True))
-
-
-def _deleting(app: Commands, of: Callable[[Hub], Deletable[Any]]) -> None:
-    @app.command("delete")
-    def delete(name: str, /, *, yes: Yes = False, waiting: Waiting = WAITING, common: Common = COMMON) -> int:
-        """Delete one, by its whole name or id."""
-        with common.hub() as hub:
-            found = of(hub).find(name)
-            require_yes(found.name, yes=yes)
-            return deleted(of(hub).delete(found), common, waiting)
-
-
-def _sharing(app: Commands, of: Callable[[Hub], Shared[Any]]) -> None:
-    @app.command("share")
-    def share(
-        name: str,
-        /,
-        *,
-        principals: With,
-        write: Write = False,
-        until: Until = None,
-        waiting: Waiting = WAITING,
-        common: Common = COMMON,
-    ) -> int:
-        """Let people, groups and organisations read it, or write it."""
-        named = _principals(principals)
-        with common.hub() as hub:
-            operation = of(hub).share(
-                of(hub).find(name, prefix=True),
-                **named,
-                relation="write" if write else "read",
-                expires_at=None if until is None else _aware(until),
-            )
-            return shared(operation, common, waiting)
-
-    @app.command("unshare")
-    def unshare(
-        name: str,
-        /,
-        *,
-        principals: With,
-        write: Annotated[bool, Option("writing alone: they go on reading")] = False,
-        waiting: Waiting = WAITING,
-        common: Common = COMMON,
-    ) -> int:
-        """Take it back from people, groups and organisations."""
-        named = _principals(principals)
-        with common.hub() as hub:
-            found = of(hub).find(name, prefix=True)
-            operation = of(hub).revoke(found, **named, relation="write" if write else "read")
-            return shared(operation, common, waiting)
-
-    @app.command("access")
-    def access(
-        name: str,
-        /,
-        *,
-        explain: Annotated[str | None, Option("why this e-mail has access")] = None,
-        common: Common = COMMON,
-    ) -> None:
-        """Show who has access."""
-        with common.hub() as hub:
-            found = of(hub).find(name, prefix=True)
-            if explain is not None:
-                common.show(of(hub).explain(found, explain))
-            else:
-                common.list(of(hub).access(found), "entity type access expires_at granted_by")
-
-
-def _restoring(app: Commands, of: Callable[[Hub], Trashed[Any]]) -> None:
-    @app.command("restore")
-    def restore(id: str, /, *, common: Common = COMMON) -> None:
-        """Take one out of the trash, by its id."""
-        with common.hub() as hub:
-            common.show(of(hub).restore(id))
+Description = Annotated[str | None, Option("what it is, for people")]
+For = Annotated[str | None, Option("whose it is to be, for admins")]
+Calls = Annotated[
+    list[str] | None,
+    Option("'FUNCTION ARGUMENT …': a call of its modulefile; may come several times, and all are in this order"),
+]
+Place = Annotated[str | None, Option("where servers see it: the file of a raw one, the directory of files")]
 
 
 @trash.command("list")
@@ -122,10 +33,6 @@ def list_trash(*, limit: Limit = None, common: Common = COMMON) -> None:
     """List what is in one's trash, the latest first. `nbhub datasets restore ID` takes it out."""
     with common.hub() as hub:
         common.list(hub.trash(), "id kind name trashed_at purged_at", limit)
-
-
-def _templates(hub: Hub) -> Templates:
-    return hub.templates
 
 
 def _datasets(hub: Hub) -> Trashed[Any]:
@@ -140,83 +47,131 @@ def _secrets(hub: Hub) -> Shared[Any]:
     return hub.secrets
 
 
-def _groups(hub: Hub) -> Groups:
-    return hub.groups
-
-
-_reading(templates, _templates, "name type application_type hardware creator public tags")
-
-
-@templates.command("create")
-def create_template(
-    name: str,
-    /,
-    *,
-    description: str = "",
-    application: str = "jupyterlab",
-    hardware: Annotated[str | None, Option("by default what is marked so")] = None,
-    public: Annotated[bool, Option("everybody sees it")] = False,
-    dataset: Annotated[list[str] | None, Option("a dataset of it; may come several times")] = None,
-    module: Annotated[list[str] | None, Option("a module of it; may come several times")] = None,
-    secret: Annotated[list[str] | None, Option("a secret of it; may come several times")] = None,
-    tag: Annotated[list[str] | None, Option("a tag; may come several times")] = None,
-    common: Common = COMMON,
-) -> None:
-    """Make a template."""
+@datasets.command("list")
+def list_datasets(*, narrowed: Narrowed = NARROWED, owner: Owner = None, common: Common = COMMON) -> None:
+    """List datasets: one's own, and those that are shared with one."""
     with common.hub() as hub:
-        common.show(
-            hub.templates.create(
-                name,
-                description=description,
-                application_type=application,
-                hardware=hardware or next((one.id for one in hub.hardware() if one.default), ""),
-                public=public,
-                datasets=[hub.datasets.find(one).id for one in dataset or []],
-                modules=[hub.modules.find(one).id for one in module or []],
-                secrets=[hub.secrets.find(one).id for one in secret or []],
-                tags=tag or [],
-            )
-        )
+        found = hub.datasets.list(owner=owner, **narrowed.query())
+        common.list(found, "name owner write_access description", narrowed.limit)
 
 
-@templates.command("delete")
-def delete_template(name: str, /, *, yes: Yes = False, common: Common = COMMON) -> None:
-    """Delete one, by its whole name or id."""
-    with common.hub() as hub:
-        found = hub.templates.find(name)
-        require_yes(found.name, yes=yes)
-        hub.templates.delete(found)
-
-
-_reading(datasets, _datasets, "name owner write_access description")
+showing(datasets, _datasets)
 
 
 @datasets.command("create")
-def create_dataset(name: str, /, *, description: str | None = None, common: Common = COMMON) -> None:
+def create_dataset(
+    name: str, /, *, description: Description = None, owner: For = None, common: Common = COMMON
+) -> None:
     """Make a dataset."""
     with common.hub() as hub:
-        common.show(hub.datasets.create(name, description=description))
+        common.show(hub.datasets.create(name, description=description, owner=owner))
 
 
-_deleting(datasets, _datasets)
-_restoring(datasets, _datasets)
-_sharing(datasets, _datasets)
+@datasets.command("edit")
+def edit_dataset(
+    name: Annotated[str, Option(names="datasets")],
+    /,
+    *,
+    rename: Rename = None,
+    description: Description = None,
+    common: Common = COMMON,
+) -> None:
+    """Change a dataset."""
+    fields = changed({"name": rename, "description": description})
+    with common.hub() as hub:
+        common.show(hub.datasets.update(hub.datasets.find(name, prefix=True), **fields))
 
-_reading(modules, _modules, "name version owner featured write_access")
+
+deleting(datasets, _datasets)
+restoring(datasets, _datasets)
+sharing(datasets, _datasets)
+
+
+@modules.command("list")
+def list_modules(*, narrowed: Narrowed = NARROWED, owner: Owner = None, common: Common = COMMON) -> None:
+    """List modules: one's own, those that are shared with one, and featured ones."""
+    with common.hub() as hub:
+        found = hub.modules.list(owner=owner, **narrowed.query())
+        common.list(found, "name version owner featured write_access", narrowed.limit)
+
+
+showing(modules, _modules)
 
 
 @modules.command("create")
-def create_module(name: str, version: str, /, *, description: str | None = None, common: Common = COMMON) -> None:
+def create_module(
+    name: str,
+    version: str,
+    /,
+    *,
+    description: Description = None,
+    call: Calls = None,
+    featured: Annotated[bool, Option("shown to everybody first; for admins")] = False,
+    owner: For = None,
+    common: Common = COMMON,
+) -> None:
     """Make a module, with an empty directory for its binaries."""
+    calls = None if call is None else _calls(call)
     with common.hub() as hub:
-        common.show(hub.modules.create(name, version, description=description))
+        made = hub.modules.create(
+            name, version, lua_module_file=calls, description=description, featured=featured or None, owner=owner
+        )
+        common.show(made)
 
 
-_deleting(modules, _modules)
-_restoring(modules, _modules)
-_sharing(modules, _modules)
+@modules.command("edit")
+def edit_module(
+    name: Annotated[str, Option(names="modules")],
+    /,
+    *,
+    rename: Rename = None,
+    version: Annotated[str | None, Option("its new version")] = None,
+    description: Description = None,
+    call: Calls = None,
+    featured: Annotated[Literal["yes", "no"] | None, Option("whether it is shown to everybody first")] = None,
+    common: Common = COMMON,
+) -> None:
+    """Change a module. The calls of its modulefile are replaced by those that are given."""
+    fields = changed(
+        {
+            "name": rename,
+            "version": version,
+            "description": description,
+            "lua_module_file": None if call is None else _calls(call),
+            "featured": None if featured is None else featured == "yes",
+        }
+    )
+    with common.hub() as hub:
+        common.show(hub.modules.update(hub.modules.find(name, prefix=True), **fields))
 
-_reading(secrets, _secrets, "name type owner version mount_path")
+
+@modules.command("functions")
+def functions(*, common: Common = COMMON) -> None:
+    """List the functions that a modulefile may call."""
+    with common.hub() as hub:
+        common.lines(hub.lua_functions())
+
+
+deleting(modules, _modules)
+restoring(modules, _modules)
+sharing(modules, _modules)
+
+
+@secrets.command("list")
+def list_secrets(
+    *,
+    narrowed: Narrowed = NARROWED,
+    type: Annotated[Literal["env_var", "raw", "file"] | None, Option("of this type alone")] = None,
+    owner: Owner = None,
+    common: Common = COMMON,
+) -> None:
+    """List secrets, without their values: one's own, and those that are shared with one."""
+    with common.hub() as hub:
+        found = hub.secrets.list(type=type, owner=owner, **narrowed.query())
+        common.list(found, "name type owner version mount_path", narrowed.limit)
+
+
+showing(secrets, _secrets)
 
 
 @secrets.command("create")
@@ -224,90 +179,88 @@ def create_secret(
     name: str,
     /,
     *,
-    type: Annotated[str, Option("env_var, or raw: one file")] = "env_var",
-    description: str | None = None,
+    type: Annotated[
+        Literal["env_var", "raw", "file"], Option("a variable, one file, or a directory of files")
+    ] = "env_var",
+    file: Annotated[list[str] | None, Option("NAME=PATH: a file of --type file; may come several times")] = None,
+    description: Description = None,
+    mount_path: Place = None,
+    owner: For = None,
     common: Common = COMMON,
 ) -> None:
-    """Make a secret, whose value is read from stdin."""
+    """Make a secret, whose value is read from stdin, or of files."""
+    value = _value(file)
     with common.hub() as hub:
-        common.show(hub.secrets.create(name, type=type, value=_value(), description=description))
+        made = hub.secrets.create(
+            name, type=type, value=value, description=description, mount_path=mount_path, owner=owner
+        )
+        common.show(made)
+
+
+@secrets.command("edit")
+def edit_secret(
+    name: Annotated[str, Option(names="secrets")],
+    /,
+    *,
+    rename: Rename = None,
+    description: Description = None,
+    mount_path: Place = None,
+    common: Common = COMMON,
+) -> None:
+    """Change what is known of a secret; `nbhub secrets replace` changes its value."""
+    fields = changed({"name": rename, "description": description, "mount_path": mount_path})
+    with common.hub() as hub:
+        common.show(hub.secrets.update(hub.secrets.find(name, prefix=True), **fields))
 
 
 @secrets.command("replace")
-def replace_secret(name: str, /, *, common: Common = COMMON) -> None:
+def replace_secret(
+    name: Annotated[str, Option(names="secrets")],
+    /,
+    *,
+    file: Annotated[list[str] | None, Option("NAME=PATH: a file of it; may come several times")] = None,
+    common: Common = COMMON,
+) -> None:
     """Give a secret another value, which is read from stdin; servers get it at their next start."""
+    value = _value(file)
     with common.hub() as hub:
-        common.show(hub.secrets.update(hub.secrets.find(name), value=_value()))
+        common.show(hub.secrets.update(hub.secrets.find(name), value=value))
 
 
-_deleting(secrets, _secrets)
-_sharing(secrets, _secrets)
-
-_reading(groups, _groups, "name member manager")
+deleting(secrets, _secrets)
+sharing(secrets, _secrets)
 
 
-@groups.command("create")
-def create_group(name: str, /, *, common: Common = COMMON) -> None:
-    """Make a group, of which one is the manager."""
-    with common.hub() as hub:
-        common.show(hub.groups.create(name))
+def _calls(texts: list[str]) -> list[ModuleCall]:
+    """The calls of a modulefile, as they were typed."""
+    calls = []
+    for text in texts:
+        try:
+            words = shlex.split(text)
+        except ValueError as problem:
+            raise UsageProblem(f"{text} cannot be read: {problem}") from None
+        if not words:
+            raise UsageProblem("--call names no function\n  What there is: nbhub modules functions")
+        calls.append(ModuleCall(id=words[0], arguments=words[1:]))
+    return calls
 
 
-@groups.command("members")
-def members(name: str, /, *, common: Common = COMMON) -> None:
-    """List the members of a group."""
-    with common.hub() as hub:
-        found = hub.groups.members(hub.groups.find(name, prefix=True)).all()
-        if common.json:
-            common.list(found, "")
-        else:
-            print(*found, sep="\n")
-
-
-@groups.command("add")
-def add(name: str, email: str, /, *, waiting: Waiting = WAITING, common: Common = COMMON) -> int:
-    """Make somebody a member."""
-    with common.hub() as hub:
-        operation = hub.groups.add(hub.groups.find(name, prefix=True), email)
-        if waiting.no_wait:
-            return begun(operation, common)
-        follow(operation, waiting.timeout)
-        return Exit.DONE
-
-
-@groups.command("remove")
-def remove(name: str, email: str, /, *, waiting: Waiting = WAITING, common: Common = COMMON) -> int:
-    """End somebody's membership."""
-    with common.hub() as hub:
-        return deleted(hub.groups.remove(hub.groups.find(name, prefix=True), email), common, waiting)
-
-
-_deleting(groups, _groups)
-
-
-def _principals(text: str) -> dict[str, Any]:
-    """People, groups and organisations, of one text."""
-    found: dict[str, list[str]] = {"users": [], "groups": [], "orgs": []}
-    for one in filter(None, (word.strip() for word in text.split(","))):
-        if one.startswith("@"):
-            found["groups"].append(one[1:])
-        elif one.startswith("org:"):
-            found["orgs"].append(one[4:])
-        else:
-            found["users"].append(one)
-    if not any(found.values()):
-        raise UsageProblem("--with names nobody")
-    return found
-
-
-def _aware(moment: datetime) -> datetime:
-    return moment if moment.tzinfo is not None else moment.astimezone(UTC)
-
-
-def _value() -> str:
+def _value(files: list[str] | None) -> str | dict[str, str]:
     """The value of a secret: never an argument, which every process of the machine may read."""
+    if files:
+        return dict(map(_named_file, files))
     if sys.stdin.isatty():
         from getpass import getpass
 
         return getpass("value: ")
     return sys.stdin.read().removesuffix("\n")
+
+
+def _named_file(text: str) -> tuple[str, str]:
+    name, equals, path = text.partition("=")
+    if not name or not equals:
+        raise UsageProblem(f"{text} is no file: NAME=PATH")
+    try:
+        return name, Path(path).read_text()
+    except UnicodeDecodeError:
+        raise UsageProblem(f"{path} is no text: a secret is") from None

@@ -1,57 +1,108 @@
 """`nbhub servers`."""
 
 import sys
-from typing import Annotated
+import time
+from typing import Annotated, Literal
 
 from nbhub import Hub
+from nbhub.cli.contents import Changes, Contents
 from nbhub.cli.exits import Exit, UsageProblem
 from nbhub.cli.following import follow
 from nbhub.cli.grammar import Commands, Option
-from nbhub.cli.options import COMMON, WAITING, Common, Limit, Waiting, Watch, Yes
+from nbhub.cli.options import COMMON, NARROWED, WAITING, Common, DryRun, Limit, Narrowed, Owner, Waiting, Watch, Yes
 from nbhub.cli.output import print_json, word
-from nbhub.cli.working import begun, deleted, require_yes
+from nbhub.cli.watching import show_again
+from nbhub.cli.working import begun, deleted, previewed, require_yes
+from nbhub.errors import Conflict, NotFound
 from nbhub.models import Server
 from nbhub.synchronous.operations import show as show_url
 
 servers = Commands("servers", "Servers: where one works.")
 COLUMNS = "name status owner application_type url"
+CONTENTS, CHANGES = Contents(), Changes()
+Name = Annotated[str, Option(names="servers")]
+Status = Annotated[Literal["stopped", "starting", "running", "stopping"] | None, Option("in this state alone")]
 Opens = Annotated[bool, Option("show it in a browser")]
+_LOOK_SECONDS = 2.0
 
 
 @servers.command("list")
 def list_servers(
     *,
-    owner: Annotated[str | None, Option("of somebody else, for admins")] = None,
-    name: Annotated[str | None, Option("with this in its name")] = None,
-    limit: Limit = None,
+    narrowed: Narrowed = NARROWED,
+    status: Status = None,
+    owner: Owner = None,
     watch: Watch = False,
     common: Common = COMMON,
 ) -> None:
-    """List servers, newest first."""
+    """List servers, by default one's own."""
     with common.hub() as hub:
-        common.list(hub.servers.list(owner=owner, name=name), COLUMNS, limit, watch=watch)
+        found = hub.servers.list(owner=owner, status=status, **narrowed.query())
+        if watch:
+            show_again(hub, found, COLUMNS, "server", narrowed.limit, common)
+        else:
+            common.list(found, COLUMNS, narrowed.limit)
 
 
 @servers.command("show")
-def show(server: str, /, *, common: Common = COMMON) -> None:
+def show(server: Name, /, *, common: Common = COMMON) -> None:
     """Show a server."""
     with common.hub() as hub:
         common.show(hub.servers.find(server, prefix=True))
 
 
 @servers.command("log")
-def log(server: str, /, *, common: Common = COMMON) -> None:
-    """Print why a server ended or failed to start: on stderr in a sentence, on stdout the last lines of its log."""
+def log(
+    server: Name,
+    /,
+    *,
+    watch: Annotated[bool, Option("go on with what it writes, until it has stopped or Ctrl-C")] = False,
+    common: Common = COMMON,
+) -> None:
+    """Print the last lines that a server has written, and on stderr why it ended, if it has."""
     with common.hub() as hub:
-        found = hub.servers.find(server, prefix=True)
-        error = hub.servers.get(found.id).last_error
+        found = hub.servers.get(hub.servers.find(server, prefix=True).id)
+        told: list[str] = []
+        while (lines := _log_of(hub, found)) is not None:
+            if not common.json:
+                _print_new(told, lines)
+            told = lines
+            if not watch:
+                break
+            sys.stdout.flush()
+            time.sleep(_LOOK_SECONDS)
+        ended = lines is None
+        found = hub.servers.get(found.id) if ended else found
+    error, reason = found.last_error, found.stopped_reason
+    kept = (error and error.log) or (reason and reason.log_tail)
+    last = kept.splitlines() if ended and kept else told
     if common.json:
-        print_json(error)
-    elif error is None:
-        print(f"nbhub: {found.name} is {found.status}, and has not failed", file=sys.stderr)
-    else:
-        print(f"{word(error.at)}  {word(error.message)}", file=sys.stderr)
-        print(*map(word, (error.log or "").splitlines()), sep="\n")
+        print_json({"status": found.status, "log": last, "stopped_reason": reason, "last_error": error})
+    elif ended:
+        why = error or reason
+        said = f"{word(why.at)}  {word(why.message)}" if why else f"nbhub: {found.name} is {found.status}"
+        print(said, *([f"  {word(error.hint)}"] if error and error.hint else []), sep="\n", file=sys.stderr)
+        _print_new(told, last)
+
+
+def _log_of(hub: Hub, server: Server) -> list[str] | None:
+    """The last lines of a server; None of one that does not run. Raises `NotFound` for one that is gone."""
+    try:
+        return hub.servers.log(server).splitlines()
+    except Conflict:
+        return None
+    except NotFound as refusal:
+        if refusal.code != "LOG_MISSING":
+            raise
+        print(f"nbhub: {refusal}", file=sys.stderr)
+        return []
+
+
+def _print_new(told: list[str], lines: list[str]) -> None:
+    """Print what has come after the lines that were told: the longest end of those is where it goes on."""
+    start = next((size for size in range(min(len(told), len(lines)), 0, -1) if told[-size:] == lines[:size]), 0)
+    for line in lines[start:]:
+        print(word(line))
 
 
 @servers.command("create")
@@ -59,34 +110,61 @@ def create(
     name: str | None = None,
     /,
     *,
-    template: Annotated[str | None, Option("make it of this template, in place of a name")] = None,
-    application: str = "jupyterlab",
-    hardware: Annotated[str | None, Option("by default what is marked so")] = None,
+    template: Annotated[str | None, Option("make it of this template, in place of a name", names="templates")] = None,
+    contents: Contents = CONTENTS,
     start: Annotated[bool, Option("start it too, and wait until it runs")] = False,
     open: Annotated[bool, Option("start it too, and show it in a browser")] = False,
+    dry_run: DryRun = False,
     waiting: Waiting = WAITING,
     common: Common = COMMON,
 ) -> int:
     """Make a server: of a template, or with one of its own that has its name."""
     if (name is None) is (template is None):
         raise UsageProblem("a server has either a NAME, or that of its --template")
+    if template is not None and contents != CONTENTS:
+        raise UsageProblem("what a template has is changed there: nbhub templates edit")
     with common.hub() as hub:
         if template is not None:
-            made = hub.servers.launch(hub.templates.find(template, prefix=True))
+            of = hub.templates.find(template, prefix=True)
+            if dry_run:
+                return previewed(hub.servers.preview_launch(of), common)
+            made = hub.servers.launch(of)
+        elif dry_run:
+            return previewed(hub.servers.preview_create(name or "", **contents.fields(hub)), common)
         else:
-            hardware = hardware or next((one.id for one in hub.hardware() if one.default), "")
-            made = hub.servers.create(name or "", application_type=application, hardware=hardware)
+            made = hub.servers.create(name or "", **contents.fields(hub))
         if start or open:
             return _started(hub, made, open, waiting, common)
         common.show(made)
         return Exit.DONE
 
 
+@servers.command("edit")
+def edit(server: Name, /, *, changes: Changes = CHANGES, common: Common = COMMON) -> None:
+    """Change what a server is made of, from its next start on: its template, which others of one's servers may have."""
+    with common.hub() as hub:
+        found = hub.servers.find(server, prefix=True)
+        common.show(changes.made(hub, hub.templates.get(found.template_id)))
+        if found.status != "stopped":
+            print(f"nbhub: {found.name} has it from its next start on: nbhub servers restart", file=sys.stderr)
+
+
 @servers.command("start")
-def start(server: str, /, *, open: Opens = False, waiting: Waiting = WAITING, common: Common = COMMON) -> int:
+def start(
+    server: Name,
+    /,
+    *,
+    open: Opens = False,
+    dry_run: DryRun = False,
+    waiting: Waiting = WAITING,
+    common: Common = COMMON,
+) -> int:
     """Start a server, and wait until it runs."""
     with common.hub() as hub:
-        return _started(hub, hub.servers.find(server, prefix=True), open, waiting, common)
+        found = hub.servers.find(server, prefix=True)
+        if dry_run:
+            return previewed(hub.servers.preview_start(found), common)
+        return _started(hub, found, open, waiting, common)
 
 
 def _started(hub: Hub, server: Server, open: bool, waiting: Waiting, common: Common) -> int:
@@ -103,11 +181,26 @@ def _started(hub: Hub, server: Server, open: bool, waiting: Waiting, common: Com
     return Exit.DONE
 
 
+@servers.command("restart")
+def restart(server: Name, /, *, open: Opens = False, waiting: Waiting = WAITING, common: Common = COMMON) -> int:
+    """Stop a server, and start it again with what its template has by now."""
+    with common.hub() as hub:
+        found = hub.servers.find(server, prefix=True)
+        stop = hub.servers.stop(found)
+        if not waiting.no_wait:
+            follow(stop, waiting.timeout)
+        # One that is stopping starts once it has stopped. The version that was found is an older one by now.
+        return _started(hub, hub.servers.get(found.id), open, waiting, common)
+
+
 @servers.command("stop")
-def stop(server: str, /, *, waiting: Waiting = WAITING, common: Common = COMMON) -> int:
+def stop(server: Name, /, *, dry_run: DryRun = False, waiting: Waiting = WAITING, common: Common = COMMON) -> int:
     """Stop a server; a start that is under way is cancelled."""
     with common.hub() as hub:
-        operation = hub.servers.stop(hub.servers.find(server, prefix=True))
+        found = hub.servers.find(server, prefix=True)
+        if dry_run:
+            return previewed(hub.servers.preview_stop(found), common)
+        operation = hub.servers.stop(found)
         if waiting.no_wait:
             return begun(operation, common)
         stopped = follow(operation, waiting.timeout)
@@ -117,16 +210,26 @@ def stop(server: str, /, *, waiting: Waiting = WAITING, common: Common = COMMON)
 
 
 @servers.command("delete")
-def delete(server: str, /, *, yes: Yes = False, waiting: Waiting = WAITING, common: Common = COMMON) -> int:
+def delete(
+    server: Name,
+    /,
+    *,
+    yes: Yes = False,
+    dry_run: DryRun = False,
+    waiting: Waiting = WAITING,
+    common: Common = COMMON,
+) -> int:
     """Delete a server, by its whole name or id. One that runs is stopped first."""
     with common.hub() as hub:
         found = hub.servers.find(server)
+        if dry_run:
+            return previewed(hub.servers.preview_delete(found), common)
         require_yes(found.name, yes=yes)
         return deleted(hub.servers.delete(found), common, waiting)
 
 
 @servers.command("open")
-def open(server: str, /, *, common: Common = COMMON) -> None:
+def open(server: Name, /, *, common: Common = COMMON) -> None:
     """Show a server in a browser, and print its address."""
     with common.hub() as hub:
         print(hub.servers.open(hub.servers.find(server, prefix=True)).url)
@@ -134,7 +237,7 @@ def open(server: str, /, *, common: Common = COMMON) -> None:
 
 @servers.command("share")
 def share(
-    server: str,
+    server: Name,
     /,
     *,
     look: Annotated[bool, Option("make no link if there is none")] = False,
@@ -147,20 +250,38 @@ def share(
 
 @servers.command("unshare")
 def unshare(
-    server: str,
+    server: Name,
     /,
     *,
     email: Annotated[str | None, Option("from this person alone")] = None,
+    dry_run: DryRun = False,
     waiting: Waiting = WAITING,
     common: Common = COMMON,
 ) -> int:
     """Take back the link, and everybody's access."""
     with common.hub() as hub:
-        return deleted(hub.servers.unshare(hub.servers.find(server, prefix=True), email=email), common, waiting)
+        found = hub.servers.find(server, prefix=True)
+        if dry_run:
+            return previewed(hub.servers.preview_unshare(found, email=email), common)
+        return deleted(hub.servers.unshare(found, email=email), common, waiting)
 
 
 @servers.command("shares")
-def shares(*, limit: Limit = None, common: Common = COMMON) -> None:
+def shares(*, owner: Owner = None, limit: Limit = None, common: Common = COMMON) -> None:
     """List the servers that are shared."""
     with common.hub() as hub:
-        common.list(hub.servers.shares(), "name users groups url expires_at", limit)
+        common.list(hub.servers.shares(owner=owner), "name users groups url expires_at", limit)
+
+
+@servers.command("applications")
+def applications(*, common: Common = COMMON) -> None:
+    """List what a server may run, for --application."""
+    with common.hub() as hub:
+        common.list(hub.applications(), "id title default file")
+
+
+@servers.command("hardware")
+def hardware(*, common: Common = COMMON) -> None:
+    """List what a server may have, for --hardware."""
+    with common.hub() as hub:
+        common.list(hub.hardware(), "id title cpu memory gpu default")

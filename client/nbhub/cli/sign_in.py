@@ -3,6 +3,8 @@
 A sign-in begins and ends at the API, which keeps the verifier of the code; what comes in between happens in a browser,
 which the provider sends back to a port of this machine. The code is of use to nobody else: the sign-in is known by the
 cookie that this program alone has.
+
+Where there is no browser a code is typed in one elsewhere (RFC 8628); what the sign-in is known by is shown to nobody.
 """
 
 import os
@@ -10,7 +12,6 @@ import secrets
 import select
 import sys
 import time
-import webbrowser
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from typing import Annotated
 from urllib.parse import parse_qs, urlsplit
@@ -21,10 +22,10 @@ from nbhub import Hub
 from nbhub.cli.exits import UsageProblem
 from nbhub.cli.grammar import Option
 from nbhub.cli.options import COMMON, Common
-from nbhub.cli.output import print_json, print_table
+from nbhub.cli.output import print_json, print_table, word
 from nbhub.credentials import DEFAULT_URL, URL_VARIABLE
 from nbhub.display import is_link
-from nbhub.errors import Invalid, NotebooksHubError
+from nbhub.errors import Conflict, Invalid, NotebooksHubError
 from nbhub.models import Tokens
 from nbhub.profiles import FILE, KEYRING, Profile, Profiles
 
@@ -37,22 +38,31 @@ def login(
     url: Annotated[str | None, Option("of Notebooks Hub")] = None,
     /,
     *,
+    device: Annotated[bool, Option("sign in by a code that is typed in a browser elsewhere")] = False,
     with_token: Annotated[bool, Option("read an access token from stdin instead")] = False,
     no_browser: Annotated[bool, Option("sign in with a browser elsewhere, and paste the address it ends at")] = False,
     common: Common = COMMON,
 ) -> None:
     """Sign in, in a browser. Commands and programs of this machine are signed in from then on.
 
-    Where there is no browser, such as over ssh, the address to sign in at is printed. The browser ends at a page of its
-    own machine that it cannot show: the address of that page is pasted here.
+    Where there is no browser, such as over ssh, a code is printed, and where to type it in a browser elsewhere. With
+    --no-browser, and if the provider has no such codes, it is the address to sign in at: the browser ends at a page of
+    its own machine that it cannot show, and the address of that page is pasted here.
     """
+    if device + with_token + no_browser > 1:
+        raise UsageProblem("--device, --no-browser and --with-token are three ways to sign in: choose one")
     profiles = Profiles()
     name = common.profile or profiles.current() or "default"
     known = next((one for one in profiles.all() if one.name == name), None)
     place = url or os.environ.get(URL_VARIABLE) or (known.url if known else DEFAULT_URL)
     if not is_link(place):
         raise UsageProblem(f"{place} is no address: it begins with https:// or http://")
-    tokens = _given() if with_token else _through_browser(place, elsewhere=no_browser or not _has_browser())
+    if with_token:
+        tokens = _given()
+    elif device or not (no_browser or _has_browser()):
+        tokens = _by_code(place, alone=device)
+    else:
+        tokens = _through_browser(place, elsewhere=no_browser)
     with Hub(place, tokens.access_token, agent="(+cli)") as hub:
         email = hub.whoami()
     profile = Profile(name=name, url=place.rstrip("/"), email=email, store=_store())
@@ -138,6 +148,31 @@ def _has_browser() -> bool:
     return sys.platform in ("darwin", "win32") or bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
 
 
+def _by_code(url: str, *, alone: bool) -> Tokens:
+    """Sign in by a code that is typed elsewhere; unless `alone`, by a browser elsewhere if there are no codes."""
+    with Hub(url, agent="(+cli)") as hub:
+        try:
+            begun = hub.sign_in.begin_on_device()
+        except Conflict as refusal:
+            if not alone:
+                return _through_browser(url, elsewhere=True)
+            raise NotebooksHubError(
+                f"the sign-in provider of {url} gives no codes to type elsewhere\n  Sign in with a browser of any "
+                "machine: nbhub login --no-browser, or with a token: nbhub login --with-token"
+            ) from refusal
+        if not is_link(begun.verification_uri):
+            raise NotebooksHubError(f"{url} sends browsers to no address")
+        print(f"Open  {begun.verification_uri}  in a browser of any machine, and type", file=sys.stderr)
+        print(f"  {word(begun.user_code)}", file=sys.stderr)
+        if begun.verification_uri_complete and is_link(begun.verification_uri_complete):
+            print(f"or open  {begun.verification_uri_complete}", file=sys.stderr)
+        try:
+            return hub.sign_in.complete_on_device(begun)
+        except Invalid as refusal:
+            minutes = begun.expires_in / 60
+            raise NotebooksHubError(f"nobody has signed in within {minutes:.0f} minutes: begin again") from refusal
+
+
 def _through_browser(url: str, *, elsewhere: bool) -> Tokens:
     with _Listener() as listener, Hub(url, agent="(+cli)") as hub:
         try:
@@ -153,6 +188,8 @@ def _through_browser(url: str, *, elsewhere: bool) -> Tokens:
         if elsewhere:
             print("and paste here the address at which the browser ends:", file=sys.stderr, flush=True)
         else:
+            import webbrowser
+
             webbrowser.open(address)
         listener.state = parse_qs(urlsplit(address).query).get("state", [""])[0]
         code = listener.code(time.monotonic() + _MINUTES * 60, pasted=elsewhere)

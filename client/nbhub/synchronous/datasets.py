@@ -13,9 +13,9 @@ class Datasets(Trashed[Dataset]):
 
     kind, noun, collection, single = Dataset, "dataset", "/datasets", "/datasets"
 
-    def list(self, *, owner: str | None = None) -> Pages[Dataset]:
-        """All that one may see, newest first; for admins, what one `owner` has."""
-        return self._all({"owner": owner})
+    def list(self, *, owner: str | None = None, q: str | None = None, sort: str | None = None) -> Pages[Dataset]:
+        """All that one may see, newest first; for admins, what one `owner` has. With `q` in the name."""
+        return self._all({"owner": owner, "q": q, "sort": sort})
 
     def create(
         self, name: str, *, description: str | None = None, owner: str | None = None, wait: float | None = None

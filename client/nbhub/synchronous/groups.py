@@ -1,7 +1,7 @@
 # Made of nbhub/asynchronous/groups.py by `make client`: change it there.
 """Groups: people whom one shares with under one name, with a directory of their own."""
 
-from nbhub.models import Group
+from nbhub.models import Group, Preview
 from nbhub.synchronous.lists import Pages
 from nbhub.synchronous.operations import Deletion, PlainOperation
 from nbhub.synchronous.records import Deletable, etag_of
@@ -13,9 +13,9 @@ class Groups(Deletable[Group]):
 
     kind, noun, collection, single = Group, "group", "/groups", "/groups"
 
-    def list(self) -> Pages[Group]:
-        """All of them, newest first."""
-        return self._all()
+    def list(self, *, q: str | None = None, sort: str | None = None) -> Pages[Group]:
+        """All of them, newest first; with `q` in the name."""
+        return self._all({"q": q, "sort": sort})
 
     def create(self, name: str, *, wait: float | None = None) -> Group:
         """Make one, of which one is the manager and first member."""
@@ -44,6 +44,11 @@ class Groups(Deletable[Group]):
         identity = self._id_of(reference)
         path = self._path(identity, "members", segment(email))
         return self._begun(Deletion, "DELETE", path, subject=identity, wait=wait)
+
+    def preview_remove(self, reference: str | Group, email: str) -> Preview:
+        """What `remove` would come to: how many servers would be stopped when."""
+        identity = self._id_of(reference)
+        return self._preview("DELETE", self._path(identity, "members", segment(email)))
 
     def set_manager(
         self, reference: str | Group, email: str, manager: bool = True, *, wait: float | None = None

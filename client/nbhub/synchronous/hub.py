@@ -2,7 +2,9 @@
 """The client: everything begins here."""
 
 import builtins
+import time
 from collections.abc import Callable, Generator
+from time import sleep
 from typing import Any, Self
 
 import httpx2
@@ -10,9 +12,11 @@ import msgspec
 
 from nbhub.answers import read
 from nbhub.credentials import found
+from nbhub.errors import ConnectionFailed, Invalid, RateLimited, Unavailable
 from nbhub.models import (
     Application,
     Change,
+    DeviceCode,
     Hardware,
     Health,
     Me,
@@ -25,6 +29,7 @@ from nbhub.models import (
     Use,
     Version,
 )
+from nbhub.synchronous.audit import Audit
 from nbhub.synchronous.datasets import Datasets
 from nbhub.synchronous.files import Files
 from nbhub.synchronous.following import follow
@@ -37,6 +42,11 @@ from nbhub.synchronous.servers import Servers
 from nbhub.synchronous.templates import Templates
 from nbhub.synchronous.transport import MOST_RETRIES, TIMEOUT_SECONDS, Transport, segment
 
+PENDING = "AUTHORIZATION_PENDING"
+LONGEST_PAUSE_SECONDS = 60.0
+SLOWER_SECONDS = 5.0
+"""So much longer is waited, from then on, by who has asked too often (RFC 8628)."""
+
 
 class Operations:
     """What was asked for: by oneself, or about what is one's own."""
@@ -45,12 +55,16 @@ class Operations:
         self._transport = transport
 
     def list(
-        self, *, subject: str | None = None, status: str | None = None, kind: str | None = None
+        self,
+        *,
+        subject: str | None = None,
+        status: str | None = None,
+        kind: str | None = None,
+        sort: str | None = None,
     ) -> Pages[OperationState]:
         """Newest first: about one record, in one status, or of one kind such as `server.start`."""
-        return Pages(
-            self._transport, "/operations", OperationState, {"subject": subject, "status": status, "kind": kind}
-        )
+        query = {"subject": subject, "status": status, "kind": kind, "sort": sort}
+        return Pages(self._transport, "/operations", OperationState, query)
 
     def get(self, id: str) -> PlainOperation:
         """One by its id, to be followed or cancelled."""
@@ -73,6 +87,35 @@ class SignIn:
     def complete(self, code: str, state: str) -> Tokens:
         """The tokens for the code that the browser came back with."""
         return self._transport.call("POST", "/auth/token", Tokens, body={"code": code, "state": state})
+
+    def begin_on_device(self) -> DeviceCode:
+        """What somebody types in a browser elsewhere. Raises `Conflict` if the provider has no such codes."""
+        return self._transport.call("POST", "/auth/device", DeviceCode)
+
+    def complete_on_device(self, begun: DeviceCode) -> Tokens:
+        """The tokens, as soon as somebody has typed the code and said yes: it is waited for.
+
+        Raises `Forbidden` if the person said no or may not sign in, `Invalid` if the time is over.
+        """
+        body = {"device_code": begun.device_code}
+        deadline = time.monotonic() + begun.expires_in
+        interval = pause = float(begun.interval)
+        while True:
+            sleep(pause)
+            pause = interval
+            try:
+                return self._transport.call("POST", "/auth/device/token", Tokens, body=body)
+            except Invalid as refusal:
+                if refusal.code != PENDING:
+                    raise
+            except RateLimited as refusal:
+                interval += SLOWER_SECONDS
+                pause = max(interval, refusal.retry_after or 0.0)
+            except (ConnectionFailed, Unavailable):
+                # It is asked half as often, and given up when the code has ended.
+                pause = interval = max(interval, min(2 * interval, LONGEST_PAUSE_SECONDS))
+                if time.monotonic() > deadline:
+                    raise
 
     def refresh(self, refresh_token: str) -> Tokens:
         """Fresh tokens; the refresh token is good once."""
@@ -115,6 +158,7 @@ class Hub:
         self.secrets = Secrets(self._transport)
         self.files = Files(self._transport)
         self.operations = Operations(self._transport)
+        self.audit = Audit(self._transport)
         self.sign_in = SignIn(self._transport)
 
     def __repr__(self) -> str:

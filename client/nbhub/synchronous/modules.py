@@ -18,9 +18,9 @@ class Modules(Trashed[Module]):
     def _names(self, record: Module) -> list[str]:
         return [record.name, f"{record.name}/{record.version}"]
 
-    def list(self, *, owner: str | None = None) -> Pages[Module]:
-        """All that one may see, newest first; for admins, what one `owner` has."""
-        return self._all({"owner": owner})
+    def list(self, *, owner: str | None = None, q: str | None = None, sort: str | None = None) -> Pages[Module]:
+        """All that one may see, newest first; for admins, what one `owner` has. With `q` in the name."""
+        return self._all({"owner": owner, "q": q, "sort": sort})
 
     def create(
         self,

@@ -3,7 +3,6 @@
 
 import math
 import time
-import webbrowser
 from abc import abstractmethod
 from collections.abc import Generator
 from contextlib import closing
@@ -187,4 +186,6 @@ class ServerOperation(Operation[Server]):
 
 def show(url: str) -> bool:
     """Open an address in a browser; whether there is one. What is no address of the web is not opened."""
+    import webbrowser
+
     return is_link(url) and webbrowser.open(url)

@@ -11,7 +11,7 @@ from msgspec import UNSET
 
 from nbhub.answers import operation_of
 from nbhub.errors import Ambiguous, NotFound
-from nbhub.models import Access, Explanation, OperationState, Versioned
+from nbhub.models import Access, Explanation, OperationState, Preview, Versioned
 from nbhub.synchronous.lists import Pages
 from nbhub.synchronous.operations import Deletion, Operation, PlainOperation, Sharing
 from nbhub.synchronous.transport import Query, Transport, segment
@@ -90,8 +90,10 @@ class Records(Generic[R]):
         wanted = reference.casefold()
         named: list[R] = []
         begun: list[R] = []
+        seen: list[str] = []
         for record in self._candidates(reference, prefix=prefix):
             names = [one.casefold() for one in self._names(record)]
+            seen += names
             if wanted in names:
                 named.append(record)
             elif prefix and (
@@ -106,7 +108,11 @@ class Records(Generic[R]):
                 return found[0]
             if found:
                 raise Ambiguous(reference, found)  # type: ignore[arg-type]
-        raise NotFound(f"there is no {self.noun} {reference}", status=404, code="ENTITY_NOT_FOUND")
+        from difflib import get_close_matches
+
+        near = get_close_matches(wanted, seen, n=1)
+        hint = f"Is it {near[0]}?" if near else None
+        raise NotFound(f"there is no {self.noun} {reference}", status=404, code="ENTITY_NOT_FOUND", hint=hint)
 
     def _id_of(self, reference: str | R) -> str:
         if isinstance(reference, str):
@@ -123,6 +129,10 @@ class Records(Generic[R]):
             PlainOperation(self._transport, state).wait(PATIENCE_SECONDS)
             return self.get(record.id)
         return msgspec.structs.replace(record, etag=response.headers.get("etag"))
+
+    def _preview(self, method: str, path: str, query: Query | None = None, **request: Any) -> Preview:
+        """What a write would come to."""
+        return self._transport.call(method, path, Preview, query={**(query or {}), "dry_run": True}, **request)
 
     def _begun(self, shape: type[O], method: str, path: str, *, subject: str, **request: Any) -> O:
         """The operation that a write has begun."""
@@ -143,6 +153,10 @@ class Deletable(Records[R]):
         """Delete it. The work goes on whether or not one waits for it."""
         identity = self._id_of(reference)
         return self._begun(Deletion, "DELETE", self._path(identity), subject=identity, wait=wait, if_match=if_match)
+
+    def preview_delete(self, reference: str | R, *, if_match: str | None = None) -> Preview:
+        """What deleting it would come to: which servers would be stopped, and when."""
+        return self._preview("DELETE", self._path(self._id_of(reference)), if_match=if_match)
 
 
 class Shared(Deletable[R]):
@@ -180,6 +194,33 @@ class Shared(Deletable[R]):
         body = _principals(users, groups, orgs, relation)
         path = self._path(identity, "revoke")
         return self._begun(Sharing, "POST", path, subject=identity, body=body, wait=wait)
+
+    def preview_share(
+        self,
+        reference: str | R,
+        *,
+        users: Names = (),
+        groups: Names = (),
+        orgs: Names = (),
+        relation: str = "read",
+        expires_at: datetime | None = None,
+    ) -> Preview:
+        """What `share` would come to."""
+        body = _principals(users, groups, orgs, relation) | only(expires_at=expires_at)
+        return self._preview("POST", self._path(self._id_of(reference), "share"), body=body)
+
+    def preview_revoke(
+        self,
+        reference: str | R,
+        *,
+        users: Names = (),
+        groups: Names = (),
+        orgs: Names = (),
+        relation: str = "read",
+    ) -> Preview:
+        """What `revoke` would come to: for whom, and how many servers would be stopped when."""
+        body = _principals(users, groups, orgs, relation)
+        return self._preview("POST", self._path(self._id_of(reference), "revoke"), body=body)
 
     def access(self, reference: str | R, *, type: str | None = None) -> Pages[Access]:
         """Who has access; of one `type` only: `user`, `group` or `org`."""

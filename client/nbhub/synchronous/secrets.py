@@ -21,9 +21,17 @@ class Secrets(Shared[Secret]):
     def _candidates(self, reference: str, *, prefix: bool) -> Pages[Secret]:
         return self._all() if prefix else self.list(name=reference)
 
-    def list(self, *, owner: str | None = None, type: str | None = None, name: str | None = None) -> Pages[Secret]:
-        """All that one may see, newest first, of one type, or with such a part of their name."""
-        return self._all({"owner": owner, "type": type, "name": name})
+    def list(
+        self,
+        *,
+        owner: str | None = None,
+        type: str | None = None,
+        name: str | None = None,
+        q: str | None = None,
+        sort: str | None = None,
+    ) -> Pages[Secret]:
+        """All that one may see, newest first, of one type, or with `name` or `q`, which are the same, in their name."""
+        return self._all({"owner": owner, "type": type, "name": name, "q": q, "sort": sort})
 
     def create(
         self,

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from nbhub.models import Server, ServerLog, ServerShare, SharedServer, Template
+from nbhub.models import Preview, Server, ServerLog, ServerShare, SharedServer, Template
 from nbhub.synchronous.lists import Pages
 from nbhub.synchronous.operations import Deletion, ServerOperation, show
 from nbhub.synchronous.records import Deletable
@@ -24,9 +24,22 @@ class Servers(Deletable[Server]):
     def _candidates(self, reference: str, *, prefix: bool) -> Pages[Server]:
         return self._all() if prefix else self.list(name=reference)
 
-    def list(self, *, owner: str | None = None, type: str | None = None, name: str | None = None) -> Pages[Server]:
-        """One's own, newest first: of a type of template, or with such a part of their or their template's name."""
-        return self._all({"owner": owner, "type": type, "name": name})
+    def list(
+        self,
+        *,
+        owner: str | None = None,
+        type: str | None = None,
+        name: str | None = None,
+        status: str | None = None,
+        q: str | None = None,
+        sort: str | None = None,
+    ) -> Pages[Server]:
+        """One's own, newest first: of a type of template, in one status, or with a part of their or its name.
+
+        `name` and `q` are the same. Admins have everybody's, or those of one `owner`.
+        """
+        query = {"owner": owner, "type": type, "name": name, "status": status, "q": q, "sort": sort}
+        return self._all(query)
 
     def create(self, name: str, **fields: Any) -> Server:
         """Make one, stopped, with a template of its own, of the fields that `template_fields` has."""
@@ -48,6 +61,23 @@ class Servers(Deletable[Server]):
     ) -> ServerOperation:
         """Ask for it to stop. A start that is under way is cancelled."""
         return self._intend(reference, "stop", wait, if_match)
+
+    def preview_create(self, name: str, **fields: Any) -> Preview:
+        """What `create` and a start would come to: what the server would have, and what not and why."""
+        return self._preview("POST", "/servers", body=template_fields(name, **fields))
+
+    def preview_launch(self, template: str | Template) -> Preview:
+        """What `launch` and a start would come to: what the server would have, and what not and why."""
+        identity = Templates(self._transport)._id_of(template)
+        return self._preview("PUT", "/servers", {"templateId": identity})
+
+    def preview_start(self, reference: str | Server, *, if_match: str | None = None) -> Preview:
+        """What a start would come to: what the server would have, and what not and why."""
+        return self._preview("PUT", self._path(self._id_of(reference), "start"), if_match=if_match)
+
+    def preview_stop(self, reference: str | Server, *, if_match: str | None = None) -> Preview:
+        """What a stop would come to."""
+        return self._preview("PUT", self._path(self._id_of(reference), "stop"), if_match=if_match)
 
     def _intend(self, reference: str | Server, verb: str, wait: float | None, if_match: str | None) -> ServerOperation:
         identity = self._id_of(reference)
@@ -84,6 +114,11 @@ class Servers(Deletable[Server]):
         identity = self._id_of(reference)
         path, query = self._path(identity, "share"), {"email": email}
         return self._begun(Deletion, "DELETE", path, subject=identity, query=query, wait=wait)
+
+    def preview_unshare(self, reference: str | Server, *, email: str | None = None) -> Preview:
+        """What `unshare` would come to."""
+        path = self._path(self._id_of(reference), "share")
+        return self._preview("DELETE", path, {"email": email})
 
     def shares(self, *, owner: str | None = None) -> Pages[SharedServer]:
         """Servers that have a link or are shared, newest first."""

@@ -7,7 +7,7 @@ from typing import Any
 
 from msgspec import UNSET, UnsetType
 
-from nbhub.models import Tag, Template
+from nbhub.models import Preview, Tag, Template
 from nbhub.synchronous.lists import Pages
 from nbhub.synchronous.records import Records, etag_of, given, only
 
@@ -21,9 +21,17 @@ class Templates(Records[Template]):
         """One template by its id, with its `etag`."""
         return self._transport.call("GET", "/template", Template, query={"templateId": id})
 
-    def list(self, *, type: str | None = None, creator: str | None = None) -> Pages[Template]:
-        """All that one may see, newest first; of one type, or of one creator."""
-        return self._all({"type": type, "email": creator})
+    def list(
+        self,
+        *,
+        type: str | None = None,
+        creator: str | None = None,
+        tag: str | None = None,
+        q: str | None = None,
+        sort: str | None = None,
+    ) -> Pages[Template]:
+        """All that one may see, newest first; of one type, of one creator, with one tag, or with `q` in the name."""
+        return self._all({"type": type, "email": creator, "tag": tag, "q": q, "sort": sort})
 
     def tags(self, *, type: str | None = None, creator: str | None = None) -> Pages[Tag]:
         """Their tags, the most used first."""
@@ -79,6 +87,10 @@ class Templates(Records[Template]):
         """Delete it. Refused while servers of its creator use it; those of others keep what they have."""
         identity = self._id_of(reference)
         self._transport.send("DELETE", "/template", query={"id": identity}, if_match=if_match)
+
+    def preview_delete(self, reference: str | Template, *, if_match: str | None = None) -> Preview:
+        """What deleting it would come to; refused as the deletion would be."""
+        return self._preview("DELETE", "/template", {"id": self._id_of(reference)}, if_match=if_match)
 
 
 def template_fields(

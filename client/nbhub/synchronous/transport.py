@@ -1,6 +1,7 @@
 # Made of nbhub/asynchronous/transport.py by `make client`: change it there.
 """Sends requests: with the token, again where that is safe, and once more with a fresh token when it has expired."""
 
+import logging
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -21,9 +22,13 @@ from nbhub.version import __version__
 
 T = TypeVar("T")
 
+log = logging.getLogger("nbhub")
+
 TIMEOUT_SECONDS = 30.0
 MOST_RETRIES = 5
 """Through a restart of Notebooks Hub: about a quarter of a minute."""
+LONG_SECONDS = 2.0
+"""Of longer pauses the log tells: somebody may wait."""
 _LOCK_SECONDS = 30.0
 _IDEMPOTENT = frozenset({"POST", "PUT", "PATCH", "DELETE"})
 
@@ -179,7 +184,7 @@ class Transport:
                 lost = True
                 if attempt > retries:
                     raise ConnectionFailed(f"{self.url} does not answer: {error or type(error).__name__}") from error
-                pause = seconds_until(attempt, None)
+                pause, why = seconds_until(attempt, None), "does not answer"
             else:
                 if response.status_code == 401 and token is not None and not renewed:
                     renewed = True
@@ -190,10 +195,13 @@ class Transport:
                 if attempt > retries or not is_worth_another(response.status_code, after_loss=lost):
                     break
                 pause = seconds_until(attempt, read_retry_after(response.headers.get("retry-after")))
+                why = "wants fewer requests" if response.status_code == 429 else "is busy"
                 if pause is None:
                     break
                 response.close()
             attempt += 1
+            if pause and pause >= LONG_SECONDS:
+                log.info("%s %s: trying again in %.0f s", self.url, why, pause)
             sleep(pause or 0)
         try:
             yield response

@@ -35,6 +35,6 @@ async def hub(postgres: str, provider: Provider) -> AsyncIterator[Place]:
     settings = Settings(database_url=postgres, database_pool_size=8)
     async with pool(settings), place(postgres, provider) as found:
         # Each of the two providers has its own accounts of the same people.
-        for table in ("session", "login_transaction", "operation", "person_org", "person"):
+        for table in ("session", "login_transaction", "device_sign_in", "operation", "person_org", "person"):
             await row(f'DELETE FROM "{table}"')  # noqa: S608 - a constant
         yield found

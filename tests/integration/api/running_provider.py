@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
+from urllib.parse import urljoin
 
 import httpx
 from cryptography.fernet import Fernet
@@ -17,6 +18,7 @@ from litestar import Litestar
 from api.app import assemble
 from api.auth import AuthController
 from api.browser_session import BrowserSessionController
+from api.device_sign_in import DeviceSignInController
 from api.http.authentication import Authentication
 from api.http.operation_events import OperationEvents
 from api.http.rates import Rates
@@ -26,7 +28,8 @@ from integrations.vault import Vault
 from models.domain.profiles import load_profiles
 from models.domain.settings import Settings
 from stack import programs, tools
-from stack.sign_in import sign_in
+from stack.parts import DEVICE_CODES
+from stack.sign_in import Form, sign_in
 from tests.unit.api.bench import RecordedWakes
 
 CALLBACK = "https://ui.example.org/callback"
@@ -38,6 +41,7 @@ CLIENTS = [
     {
         "client_id": "notebooks-hub",
         "client_secret": "a secret: with/odd+characters",
+        "grant_types": ["authorization_code", "refresh_token", DEVICE_CODES],
         "redirect_uris": [CALLBACK, OTHER_CALLBACK],
         "post_logout_redirect_uris": [HOME],
     },
@@ -98,7 +102,7 @@ class Provider:
             self._process = subprocess.Popen(  # noqa: ASYNC220 - starting takes no time
                 [str(node.path), str(PROVIDER)], env=self._values, stdout=log, stderr=log
             )
-        async with httpx.AsyncClient() as client:
+        async with httpx.AsyncClient(timeout=30) as client:
             for _ in range(300):
                 assert self._process.poll() is None, (self.directory / "log").read_text()
                 try:
@@ -121,7 +125,7 @@ class Provider:
         oidc = OidcClient(self.issuer, client_id, str(client["client_secret"]), scopes="openid profile email")
         try:
             begun = await oidc.begin(HUB_CALLBACK)
-            async with httpx.AsyncClient() as browser:
+            async with httpx.AsyncClient(timeout=30) as browser:
                 landed = httpx.URL(await sign_in(begun.url, email, client=browser, until=HUB_CALLBACK))
             tokens = await oidc.exchange(landed.params["code"], HUB_CALLBACK, begun.code_verifier)
         finally:
@@ -172,6 +176,25 @@ class Browser:
         """What the provider sends the browser back with."""
         until = httpx.URL(url).params["redirect_uri"]
         return httpx.URL(await sign_in(url, email, client=self.web, until=until)).params
+
+    async def type_code(self, begun: dict[str, Any], email: str, *, button: str = "") -> str:
+        """Type the code of a terminal, and sign in; `button` is pressed instead of the one that says yes. The page."""
+        page = await self.web.get(begun["verification_uri"])
+        page = await self._submit(page, user_code=begun["user_code"])
+        assert begun["user_code"] in page.text
+        page = await self._submit(page, **({button: "yes"} if button else {}))
+        if page.is_redirect:
+            issuer = begun["verification_uri"].removesuffix("/device")
+            landed = await sign_in(
+                urljoin(issuer, page.headers["location"]), email, client=self.web, until=f"{issuer}/device/"
+            )
+            page = await self.web.get(landed)
+        return page.text
+
+    async def _submit(self, page: httpx.Response, **fields: str) -> httpx.Response:
+        form = Form()
+        form.feed(page.text)
+        return await self.web.post(form.action, data=form.fields | fields)
 
     async def exchange(self, **body: str) -> httpx.Response:
         """Complete the sign-in."""
@@ -227,7 +250,11 @@ async def place(postgres: str, provider: Provider, **changes: Any) -> AsyncItera
         vault=Vault.from_settings(settings),
         rates=Rates(settings),
     )
-    app = assemble([AuthController, BrowserSessionController], settings=settings, middleware=[Authentication()])
+    app = assemble(
+        [AuthController, BrowserSessionController, DeviceSignInController],
+        settings=settings,
+        middleware=[Authentication()],
+    )
     app.state.services = services
     try:
         yield Place(settings, provider, services, app)

@@ -400,6 +400,8 @@ async def test_a_logout_ends_all_of_its_login_at_once(hub: Place, by: str) -> No
             assert (await browser.whoami(one["access_token"])).status_code == 200
         done = await browser.sign_out(tokens[by]["id_token"])
         assert done.status_code == 200
+        [audited] = await rows("SELECT request_id FROM audit WHERE action = 'person.sign_out' ORDER BY id DESC LIMIT 1")
+        assert audited["request_id"] == done.headers["x-request-id"]
         url = httpx.URL(done.json()["logoutUrl"])
         assert str(url).startswith(hub.provider.issuer)
         assert (url.params["id_token_hint"], url.params["post_logout_redirect_uri"]) == (tokens[by]["id_token"], HOME)

@@ -101,7 +101,9 @@ class HubUnderTest:
             base_url=f"{self.url}/hub/api/", headers={"Authorization": f"token {self.worker_token}"}, timeout=30
         )
         self.truth = httpx.Client(
-            base_url=f"{self.url}/services/nbhub-truth/", headers={"Authorization": f"token {self.worker_token}"}
+            base_url=f"{self.url}/services/nbhub-truth/",
+            headers={"Authorization": f"token {self.worker_token}"},
+            timeout=30,
         )
         self.process: subprocess.Popen[bytes] | None = None
         self.log_file = directory / "hub.log"

@@ -177,7 +177,11 @@ async def test_nothing_of_the_hubs_is_open_inside(kernel: Notebook) -> None:
     code = """
 import os
 for pid in (name for name in os.listdir("/proc") if name.isdigit()):
-    for number in os.listdir(f"/proc/{pid}/fd"):
+    try:
+        numbers = os.listdir(f"/proc/{pid}/fd")
+    except PermissionError:
+        continue  # of what nobody may read
+    for number in numbers:
         try:
             print(os.readlink(f"/proc/{pid}/fd/{number}"))
         except OSError:
@@ -185,6 +189,7 @@ for pid in (name for name in os.listdir("/proc") if name.isdigit()):
 """
     places = {line for line in (await kernel.run(code)).splitlines() if line.startswith("/")}
     allowed = ("/dev/", "/home/jovyan/", "/tmp/", "/usr/", "/memfd:", "/proc/")
+    assert places
     assert [place for place in places if not place.startswith(allowed)] == []
 
 

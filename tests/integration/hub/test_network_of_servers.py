@@ -110,7 +110,7 @@ async def test_a_page_that_asks_for_no_sign_in_is_its_own_servers_alone(hub: Hub
             assert (await kernel.run(TRY + asked)).strip() == "[]"
             # The way in is the machine's, for the proxy, and asks for a sign-in.
             path = urlsplit(hub.url_of(other)).path
-            async with httpx.AsyncClient() as stranger:
+            async with httpx.AsyncClient(timeout=30) as stranger:
                 for of_machine in way_in - {int(port)}:
                     answer = await stranger.get(f"http://127.0.0.1:{of_machine}{path}/api/contents")
                     assert answer.status_code == 403

@@ -125,7 +125,7 @@ def test_people_cannot_start_servers_themselves(hub: HubUnderTest) -> None:
 
 
 def test_the_hubs_own_pages_start_nothing(hub: HubUnderTest) -> None:
-    with httpx.Client(base_url=hub.url, follow_redirects=True) as browser:
+    with httpx.Client(base_url=hub.url, follow_redirects=True, timeout=30) as browser:
         browser.get("/hub/login")
         form = {"username": USER, "password": "any", "_xsrf": browser.cookies["_xsrf"]}
         home = browser.post("/hub/login", data=form)
@@ -226,7 +226,7 @@ def test_what_is_left_of_a_start_that_could_not_begin_is_cleared_by_a_stop(hub: 
     (hub.roots["notebooks"] / user).mkdir()
     spec = hub.spec(hub_user=user)
     hub.spawn(spec)
-    with httpx.Client(headers={"Authorization": f"token {hub.admin_token}"}) as operator:
+    with httpx.Client(headers={"Authorization": f"token {hub.admin_token}"}, timeout=30) as operator:
         renamed = operator.patch(f"{hub.url}/hub/api/users/{user}", json={"name": f"renamed-{user}"})
     assert renamed.status_code == 200, renamed.text
     again = msgspec.structs.replace(spec, generation=2)

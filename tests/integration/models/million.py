@@ -5,9 +5,8 @@ Ids grow with `n`, as in life with time; what is rare is old, so that it is far 
 
 from uuid import UUID
 
-import asyncpg
-
 from models.domain.values import Caller
+from tests.fast_fill import fill
 
 MILLION = 1_000_000
 PERSONS = 200_000
@@ -49,6 +48,9 @@ _SNAPSHOT = """jsonb_build_object('_id', 't', 'name', 'Template ' || n % 1000, '
                  'serverName', 'template', 'timestamp', '2026-01-01T00:00:00Z')"""
 # Of the records some are rare and old, some are many.
 _TYPE = """CASE WHEN n < 100 THEN 'rare' WHEN n % 10 < 7 THEN 'user' ELSE 'featured' END AS type"""
+
+# One each second of a fortnight. Ids are of that time.
+_AUDIT_ID = "(lpad(to_hex((1767225600 + {}) * 1000::bigint), 12, '0') || repeat('0', 20))::uuid"
 
 # In no order that another has.
 _UPDATED = "timestamptz '2026-01-01' + make_interval(secs => (n * 7919::bigint) % 1000003)"
@@ -146,6 +148,26 @@ _STATEMENTS = {
                CASE WHEN n % 2000 <> 1 THEN now() END, now() - make_interval(mins => {MILLION} - n)
           FROM generate_series(0, {MILLION - 1}) n
     """,
+    # Most was done by one of a few, what is rare long ago, and the last of it waits for a seal.
+    "audit": f"""
+        INSERT INTO audit (id, at, actor_name, action, subject_kind, subject, detail)
+        SELECT {_AUDIT_ID.format("n")}, to_timestamp(1767225600 + n),
+               CASE WHEN n % 500 = 0 THEN 'p{OWNER}@example.org' WHEN n % 3 = 0 THEN 'system'
+                    ELSE 'p' || 5 + n % {PERSONS - 5} || '@example.org' END,
+               CASE WHEN n < 100 THEN 'module.create' WHEN n % 2 = 0 THEN 'server.start' ELSE 'server.stop' END,
+               'server', {_id("server", "n / 2")}, CASE WHEN n % 10 = 0 THEN '{{"fields": ["name"]}}'::jsonb END
+          FROM generate_series(0, {MILLION - 1}) n
+    """,
+    "audit_unsealed": f"""
+        INSERT INTO audit_unsealed (id)
+        SELECT {_AUDIT_ID.format("n")} FROM generate_series({MILLION - 1000}, {MILLION - 1}) n
+    """,
+    "audit_seal": f"""
+        INSERT INTO audit_seal (number, at, previous, ids, digests, hash)
+        SELECT n, now(), '', ARRAY(SELECT {_AUDIT_ID.format("i")} FROM generate_series(n * 20, n * 20 + 19) i),
+               decode(repeat('5e', 20 * 32), 'hex'), ''
+          FROM generate_series(1, 49949) n
+    """,
     "operation_step": f"""
         INSERT INTO operation_step (id, operation, position, name, status, ended_at)
         SELECT gen_random_uuid(), {_id("operation")}, 1, 'Start', 'succeeded', now()
@@ -160,23 +182,10 @@ _STATEMENTS = {
 }
 
 
-LARGE = {*_STATEMENTS} - {"server_mount"}
-"""The tables that nothing reads as a whole. Only servers that run hold something."""
+LARGE = {*_STATEMENTS} - {"server_mount", "audit_unsealed"}
+"""The tables that nothing reads as a whole. Only servers that run hold something, and what was done just now waits."""
 
 
 async def make(address: str) -> None:
     """Fill the migrated database at `address`."""
-    connection = await asyncpg.connect(address)
-    try:
-        # Nobody listens, and nothing is to survive a crash.
-        await connection.execute("SET session_replication_role = replica; SET maintenance_work_mem = '256MB'")
-        for table, statement in _STATEMENTS.items():
-            await connection.execute(f"ALTER TABLE {table} SET UNLOGGED")
-            # Indexes are made of all rows at once: many times faster than row by row.
-            await connection.execute(
-                "UPDATE pg_index SET indisready = false, indisvalid = false WHERE indrelid = $1::text::regclass", table
-            )
-            await connection.execute(statement)
-            await connection.execute(f"REINDEX TABLE {table}; ANALYZE {table}")
-    finally:
-        await connection.close()
+    await fill(address, _STATEMENTS)

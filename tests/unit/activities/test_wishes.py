@@ -98,16 +98,16 @@ async def test_a_server_that_runs_as_wished_is_ended_by_nothing_that_is_told_its
 
 async def test_what_is_told_the_generation_that_is_wished_does_it(scene: Scene) -> None:
     start = await scene.wish(Wish.RUNNING)
-    assert await scene.run(scene.starts.spawn_server, start) == Done(done=True)
+    assert await scene.run(scene.starts.spawn_server, start) == Done(done=True, settled=True)
     await scene.run(scene.links.note_shares, start)
     assert (await scene.seen()).share_as_of
     assert scene.hub.living
-    assert await scene.run(scene.stops.stop_server, await scene.wish(Wish.STOPPED)) == Done(done=True)
+    assert await scene.run(scene.stops.stop_server, await scene.wish(Wish.STOPPED)) == Done(done=True, settled=True)
     assert scene.hub.living == {}
     failed = FailedStart(server_id=scene.server, generation=(await scene.wish(Wish.RUNNING)).generation, error=FAILURE)
-    assert await scene.run(scene.stops.fail_start, failed) == Done(done=True)
+    assert await scene.run(scene.stops.fail_start, failed) == Done(done=True, settled=True)
     assert (await scene.operation()).status is OperationStatus.FAILED
-    assert await scene.run(scene.stops.delete_server, await scene.wish(Wish.DELETED)) == Done(done=True)
+    assert await scene.run(scene.stops.delete_server, await scene.wish(Wish.DELETED)) == Done(done=True, settled=True)
     with pytest.raises(RecordMissing):
         await scene.seen()
 

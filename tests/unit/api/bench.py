@@ -2,7 +2,9 @@
 
 import asyncio
 import contextlib
+import copy
 import dataclasses
+import functools
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -55,14 +57,12 @@ class HeaderIdentity(ASGIMiddleware):
 
     exclude_opt_key = "exclude_from_auth"
 
-    def __init__(self, callers: dict[str, Caller]) -> None:
-        self.callers = callers
-
     async def handle(self, scope: Scope, receive: Receive, send: Send, next_app: ASGIApp) -> None:
+        callers = scope["litestar_app"].state.callers
         given = dict(scope["headers"]).get(b"x-caller", b"").decode()
-        if given not in self.callers:
+        if given not in callers:
             raise IdentityUnknown("A valid access token is needed.")
-        scope["user"] = self.callers[given]
+        scope["user"] = callers[given]
         scope["state"]["token_expires_at"] = datetime.now(UTC) + timedelta(hours=1)
         await next_app(scope, receive, send)
 
@@ -85,6 +85,20 @@ class RecordedWakes:
         self.subjects.append(subject)
         self.woken.set()
         return not self.away
+
+
+_OF_A_TEST = {
+    "database_url": "postgresql:///unused",
+    "session_key": "",
+    **{f"{name}_location": "" for name in ("notebook", "dataset", "group", "module")},
+}
+"""Settings that each test has of its own, and no application is assembled by."""
+
+
+@functools.lru_cache(maxsize=16)
+def _assembled(handlers: tuple[ControllerRouterHandler, ...], settings: Settings) -> Litestar:
+    """An application without services: half a second of work, and hundreds of tests ask the same."""
+    return assemble(handlers, settings=settings, middleware=[HeaderIdentity()])
 
 
 @dataclass
@@ -110,8 +124,10 @@ class Bench:
                 settings=changed,
                 services=dataclasses.replace(self.services, settings=changed, rates=Rates(changed)),
             )
-        app = assemble(handlers, settings=bench.settings, middleware=[HeaderIdentity(self.callers)])
-        app.state.services = bench.services
+        of_no_test = msgspec.structs.replace(bench.settings, **_OF_A_TEST)
+        app = copy.copy(_assembled(tuple(handlers), of_no_test))
+        app.state = app.state.copy()
+        app.state.services, app.state.callers = bench.services, bench.callers
         return Api(bench, app)
 
     async def join(self, name: str, *, admin: bool = False) -> Caller:

@@ -7,7 +7,8 @@ import httpx
 import pytest
 
 from api.app import assemble
-from api.page import CONTENT_POLICY, MOST_BYTES, page_routes
+from api.built_files import CONTENT_POLICY, MOST_BYTES
+from api.page import page_routes
 from models.domain.environment import SettingsInvalid
 from models.domain.settings import Settings
 from tests.unit.api.bench import Client

@@ -71,7 +71,7 @@ class Documented:
         identity, described = self._operation(request)
         self.asked.append(identity)
         self._check(request, described)
-        return self._answer(identity, described)
+        return self._answer(identity, described, request, previewed="dry_run" in request.url.params)
 
     def _operation(self, request: httpx2.Request) -> tuple[str, dict[str, Any]]:
         path_asked = request.url.raw_path.decode().partition("?")[0]
@@ -105,7 +105,11 @@ class Documented:
             if "properties" in refused:
                 assert body.keys() <= refused["properties"].keys()
 
-    def _answer(self, identity: str, described: dict[str, Any]) -> httpx2.Response:
+    def _answer(
+        self, identity: str, described: dict[str, Any], request: httpx2.Request, *, previewed: bool
+    ) -> httpx2.Response:
+        if previewed:
+            return httpx2.Response(200, json=sample(SCHEMAS["PreviewView"]))
         if identity == "followOperation":
             state = sample(SCHEMAS["OperationView"]) | {"status": "succeeded"}
             text = f"event: outcome\nid: 7\ndata: {json.dumps(state)}\n\n"
@@ -113,9 +117,14 @@ class Documented:
         if identity == "followEvents":
             text = described["responses"]["200"]["content"]["text/event-stream"]["example"]
             return httpx2.Response(200, text=text, headers={"Content-Type": "text/event-stream"})
-        status = next(code for code in ("200", "202", "204") if code in described["responses"])
+        # Of what is deleted or removed nothing but a preview is 200.
+        goes = request.method == "DELETE"
+        status = next(
+            code for code in (("202", "204") if goes else ("200", "202", "204")) if code in described["responses"]
+        )
         content = described["responses"][status].get("content", {})
         if "application/json" not in content:
             return httpx2.Response(int(status), content=b"" if status == "204" else b"bytes")
         body = sample(content["application/json"]["schema"])
-        return httpx2.Response(int(status), json=body, headers={"ETag": '"7-x"'})
+        counted = {"Total-Count": "7"} if "count" in request.url.params else {}
+        return httpx2.Response(int(status), json=body, headers={"ETag": '"7-x"', **counted})

@@ -53,7 +53,7 @@ def test_the_beginning_of_a_name_or_id_is_enough_for_who_says_so() -> None:
 
 def test_where_several_are_meant_none_is_taken() -> None:
     hub = hub_with(ICEBERG, dataset(IDS[3], "icecream"))
-    with pytest.raises(Ambiguous, match=rf"iceberg \({IDS[1]}\), icecream \({IDS[3]}\)") as caught:
+    with pytest.raises(Ambiguous, match=rf"{IDS[1]}  iceberg\n  {IDS[3]}  icecream") as caught:
         hub.datasets.find("ice", prefix=True)
     assert [one.id for one in caught.value.candidates] == [IDS[1], IDS[3]]
     with pytest.raises(Ambiguous):

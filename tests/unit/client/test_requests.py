@@ -11,6 +11,7 @@ import httpx2
 import pytest
 
 import nbhub.asynchronous.transport
+import nbhub.synchronous.hub
 import nbhub.synchronous.transport
 from nbhub import AsyncHub, Hub
 from nbhub.errors import (
@@ -26,7 +27,7 @@ from nbhub.errors import (
     Unavailable,
     UnexpectedAnswer,
 )
-from nbhub.models import Secret, Tokens
+from nbhub.models import DeviceCode, Secret, Tokens
 from nbhub.profiles import Profile, Profiles
 from nbhub.retries import read_retry_after
 from tests.unit.client.documented import ID, SCHEMAS, URL, sample
@@ -66,6 +67,7 @@ def slept(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """The pauses that were made, in no time."""
     pauses: list[float] = []
     monkeypatch.setattr(nbhub.synchronous.transport, "sleep", pauses.append)
+    monkeypatch.setattr(nbhub.synchronous.hub, "sleep", pauses.append)
 
     async def sleep(seconds: float) -> None:
         pauses.append(seconds)
@@ -163,6 +165,51 @@ def test_a_sign_in_is_never_sent_twice(slept: list[float]) -> None:
         hub_of(script).sign_in.refresh("token")
     assert script.keys == [None]
     assert "authorization" not in script.requests[0].headers
+
+
+def coded(status: int, code: str, **headers: str) -> httpx2.Response:
+    error = {"statusCode": status, "name": "AnError", "code": code, "message": "no"}
+    return httpx2.Response(status, json={"error": error}, headers=headers)
+
+
+BEGUN = DeviceCode(device_code="secret", user_code="BCDF", verification_uri=URL, expires_in=600, interval=5)
+PENDING = coded(400, "AUTHORIZATION_PENDING")
+
+
+def test_a_code_that_is_typed_elsewhere_is_asked_about_no_faster_than_is_wanted(slept: list[float]) -> None:
+    script = Script(
+        PENDING,
+        coded(429, "SLOW_DOWN", **{"retry-after": "10"}),
+        PENDING,
+        coded(429, "THROTTLED", **{"retry-after": "40"}),
+        PENDING,
+        httpx2.ReadError("cut off"),
+        coded(503, "PROVIDER_UNAVAILABLE"),
+        httpx2.Response(200, json=sample(SCHEMAS["TokenView"])),
+    )
+    assert hub_of(script).sign_in.complete_on_device(BEGUN).access_token == "text"
+    assert slept == [5, 5, 10, 10, 40, 15, 30, 60]
+    assert script.keys == [None] * 8
+    assert not any("authorization" in one.headers for one in script.requests)
+    assert "secret" not in repr(BEGUN)
+
+
+@pytest.mark.parametrize(
+    ("answer", "kind"),
+    [(coded(403, "SIGN_IN_DENIED"), Forbidden), (coded(400, "SIGN_IN_UNKNOWN"), Invalid)],
+)
+def test_a_code_that_was_decided_is_asked_about_no_more(
+    slept: list[float], answer: httpx2.Response, kind: type[ApiError]
+) -> None:
+    script = Script(PENDING, answer)
+    with pytest.raises(kind):
+        hub_of(script).sign_in.complete_on_device(BEGUN)
+
+
+def test_nobody_waits_longer_for_an_answer_than_the_code_lasts(slept: list[float]) -> None:
+    over = DeviceCode(device_code="x", user_code="x", verification_uri=URL, expires_in=-1, interval=5)
+    with pytest.raises(ConnectionFailed):
+        hub_of(Script(httpx2.ConnectError("down"))).sign_in.complete_on_device(over)
 
 
 @pytest.mark.parametrize(

@@ -54,6 +54,7 @@ def make_order(profiles: Profiles, make_spec: MakeSpec) -> MakeOrder:
             application=profiles.application_named(spec.application),
             hardware=profiles.hardware_named(spec.hardware),
             file_path=profiles.check_file_path(spec.application, spec.file_path),
+            let_in_seconds=30,
         )
 
     return make

@@ -41,6 +41,7 @@ class Scene:
             lambda: {"1": self._keys[1]},
             lambda _, order: self.taken.append(order),
             open_secrets,
+            let_in_seconds=7,
         )
 
     def options(self, wrapped: object = (), **changes: Any) -> dict[str, object]:
@@ -71,6 +72,7 @@ def test_a_signed_order_is_admitted_with_its_profiles(scene: Scene) -> None:
     assert order.application.title == "Voilà dashboard"
     assert order.hardware.cpu == 1
     assert order.file_path == "/home/jovyan/a.ipynb"
+    assert order.let_in_seconds == 7
     # JupyterHub lower-cases; an identity provider may not.
     assert scene.admit(hub_user="Alice@Example.org")
     assert scene.admit(user="jürgen.o'neil@bücher.example", hub_user="jürgen.o'neil@bücher.example")

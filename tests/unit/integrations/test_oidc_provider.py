@@ -8,8 +8,14 @@ import httpx
 import pytest
 from joserfc.jwk import RSAKey
 
-from integrations.oidc import OidcClient
-from models.domain.errors import IdentityUnknown, ProviderUnavailable, RequestMalformed
+from integrations.oidc import OidcClient, TokenAnswer, Undecided
+from models.domain.errors import (
+    ActionForbidden,
+    IdentityUnknown,
+    ProviderUnavailable,
+    RequestMalformed,
+    StateConflict,
+)
 from tests.unit.integrations.fake_provider import (
     CLIENT,
     ISSUER,
@@ -182,6 +188,67 @@ async def test_what_the_token_endpoint_refuses(provider: FakeProvider, oidc: Oid
     provider.says("/token", {"token_type": "Bearer"})
     with pytest.raises(ProviderUnavailable):
         await oidc.refresh("token", known=True)
+
+
+CODES = {
+    "device_code": "d",
+    "user_code": "BCDF-GHJK",
+    "verification_uri": f"{ISSUER}/device",
+    # As a text: some write numbers so.
+    "expires_in": "1800",
+}
+
+
+async def test_a_sign_in_by_a_code_begins_with_a_verifier_of_its_own(provider: FakeProvider) -> None:
+    provider.says(DISCOVERY, metadata(device_authorization_endpoint=f"{ISSUER}/device/begin"))
+    provider.says("/device/begin", CODES)
+    oidc = provider.client()
+    login, other = await oidc.begin_on_device(), await oidc.begin_on_device()
+    assert (login.code.user_code, login.code.expires_in, login.code.interval) == ("BCDF-GHJK", 1800, 5)
+    assert login.code.verification_uri_complete is None
+    assert login.code_verifier != other.code_verifier
+    await oidc.close()
+
+
+async def test_a_provider_or_a_client_without_codes_is_told_from_one_that_is_away(provider: FakeProvider) -> None:
+    oidc = provider.client()
+    with pytest.raises(StateConflict) as refused:
+        await oidc.begin_on_device()
+    assert refused.value.code == "DEVICE_CODES_UNAVAILABLE"
+    await oidc.close()
+    provider.says(DISCOVERY, metadata(device_authorization_endpoint=f"{ISSUER}/device/begin"))
+    oidc = provider.client()
+    provider.says("/device/begin", {"error": "unauthorized_client"}, 400)
+    with pytest.raises(StateConflict):
+        await oidc.begin_on_device()
+    provider.says("/device/begin", {}, 503)
+    with pytest.raises(ProviderUnavailable):
+        await oidc.begin_on_device()
+    provider.says("/device/begin", CODES)
+    assert (await oidc.begin_on_device()).code.device_code == "d"
+    await oidc.close()
+
+
+async def test_what_a_provider_says_of_a_code_that_was_typed_or_not(provider: FakeProvider, oidc: OidcClient) -> None:
+    async def said(error: str, status: int = 400) -> object:
+        provider.says("/token", {"error": error}, status)
+        return await oidc.exchange_device_code("d", "verifier")
+
+    assert await said("authorization_pending") == Undecided(slower=False)
+    assert await said("authorization_pending", 428) == Undecided(slower=False)
+    assert await said("slow_down") == Undecided(slower=True)
+    with pytest.raises(ActionForbidden) as denied:
+        await said("access_denied")
+    assert denied.value.code == "SIGN_IN_DENIED"
+    for error in ("expired_token", "invalid_grant", "unauthorized_client", ""):
+        with pytest.raises(RequestMalformed):
+            await said(error)
+    with pytest.raises(ProviderUnavailable):
+        await said("authorization_pending", 502)
+    provider.says("/token", {"access_token": "a", "token_type": "Bearer", "id_token": "i"})
+    found = await oidc.exchange_device_code("d", "verifier")
+    assert isinstance(found, TokenAnswer)
+    assert found.access_token == "a"
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 from cryptography.hazmat.primitives.hashes import SHA256
 from joserfc.jwk import RSAKey
 
-from integrations.oidc import LARGEST_TOKEN, OidcClient
+from integrations.oidc import KEYS_SECONDS, LARGEST_TOKEN, OidcClient, has_email
 from models.domain.errors import ActionForbidden, IdentityUnknown
 from tests.unit.integrations.fake_provider import (
     CLIENT,
@@ -67,8 +67,31 @@ def with_text(**values: str) -> str:
 
 @pytest.mark.parametrize("alg", ["RS256", "ES256", "EdDSA"])
 async def test_good_tokens_are_believed(oidc: OidcClient, alg: str) -> None:
+    good = token(access_claims(), alg=alg)
+    assert at_hand(oidc, good) is None, "the keys were not asked for yet"
     assert (await oidc.read_id_token(token(id_claims(), alg=alg), nonce="n"))["sub"] == "s-1"
-    assert (await oidc.read_access_token(token(access_claims(), alg=alg)))["email"] == "alice@example.org"
+    assert (await oidc.read_access_token(good))["email"] == "alice@example.org"
+    assert at_hand(oidc, good) == await oidc.read_access_token(good)
+
+
+def at_hand(oidc: OidcClient, token: str) -> dict[str, Any] | None:
+    """What is known of a token without asking anybody."""
+    return oidc.read_at_hand(token, says_all=has_email)
+
+
+async def test_what_is_at_hand_says_all_and_is_of_keys_that_are_known_and_not_old(
+    provider: FakeProvider, oidc: OidcClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    good = token(access_claims())
+    await oidc.read_access_token(good)
+    asked = len(provider.asked)
+    assert at_hand(oidc, good)
+    for other in (token(access_claims(email=...)), token(access_claims(), kid="another"), "opaque"):
+        assert at_hand(oidc, other) is None
+    later = time.monotonic() + KEYS_SECONDS + 1
+    monkeypatch.setattr("integrations.oidc.time.monotonic", lambda: later)
+    assert at_hand(oidc, good) is None
+    assert len(provider.asked) == asked
 
 
 FORGED = {
@@ -124,6 +147,8 @@ async def test_what_the_provider_did_not_sign_is_refused(oidc: OidcClient, forge
         await oidc.read_id_token(forged, nonce=None)
     with pytest.raises(IdentityUnknown):
         await oidc.read_logout_hint(forged)
+    await oidc.read_access_token(token(access_claims()))
+    assert at_hand(oidc, forged) is None
 
 
 BAD_ACCESS: dict[str, str] = {
@@ -166,6 +191,8 @@ BAD_ACCESS: dict[str, str] = {
 async def test_access_tokens_that_are_not_for_us_are_refused(oidc: OidcClient, bad: str) -> None:
     with pytest.raises(IdentityUnknown):
         await oidc.read_access_token(bad)
+    await oidc.read_access_token(token(access_claims()))
+    assert at_hand(oidc, bad) is None
 
 
 # Times as seconds from the moment of the test, which may be long after this file was read.

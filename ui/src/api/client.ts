@@ -38,6 +38,13 @@ async function sent(request: Request): Promise<Response> {
 
 export const api = createClient<paths>({ baseUrl: location.origin, fetch: authorised })
 
+/** A request whose body, or answer, is the content of a file; raises `Refused`. */
+export async function content(address: string, init: RequestInit = {}): Promise<Response> {
+  const answer = await authorised(new Request(new URL(address, location.origin), init))
+  if (!answer.ok) throw await refusalOf(answer)
+  return answer
+}
+
 /** What a request of `api` answers; raises `Refused`. */
 export async function told<T>(asked: Promise<{ data?: T; error?: unknown; response: Response }>): Promise<T> {
   const { data, error, response } = await asked

@@ -1,11 +1,21 @@
 /** What the pages know: each question once, under one key. */
 import { QueryClient, useMutation, useQuery, useQueryClient } from "@tanstack/react-query"
 
+import { datasets, paged } from "./kinds"
+import { at, usePages } from "./pages"
 import { type Operation, Refused, type Server, type TemplateCreate, api, onceKey, told } from "./client"
 
+import { follows } from "../live/following"
+
+/** How many of a list are read at once. */
+const SOME = 100
 const BUSY_MS = 1000
 const IDLE_MS = 10_000
 const STEP_MS = 700
+/** Changes are told; this is for what nobody tells, such as the log of a start. */
+const TOLD_MS = 60_000
+
+const often = (milliseconds: number) => (follows.now ? TOLD_MS : milliseconds)
 
 export const queries = new QueryClient({
   defaultOptions: {
@@ -28,19 +38,33 @@ export function isBusy(server: Server): boolean {
 }
 
 /** One's own servers; looked at often while one of them is on its way. */
-export function useServers(owner: string) {
-  return useQuery({
-    queryKey: ["servers", owner],
-    queryFn: () => told(api.GET("/servers", { params: { query: { owner } } })),
-    refetchInterval: ({ state }) => (state.data?.some(isBusy) ? BUSY_MS : IDLE_MS),
-  })
+export function useServers(owner: string, { q = "", status }: { q?: string; status?: Server["status"] | undefined } = {}) {
+  return usePages(
+    ["servers", owner, q, status],
+    (cursor) =>
+      paged(
+        api.GET("/servers", { params: { query: { owner, limit: SOME, ...(q && { q }), ...(status && { status }), ...at(cursor) } } }),
+      ),
+    { enabled: owner !== "", every: (servers) => often(servers.some(isBusy) ? BUSY_MS : IDLE_MS) },
+  )
 }
+
+/** What one's servers are called that have this in their name. */
+const takenBy = (owner: string, name: string) => ({
+  queryKey: ["servers", owner, "names", name],
+  queryFn: async () => {
+    const named = await told(api.GET("/servers", { params: { query: { owner, q: name.slice(0, 128), fields: ["name"] } } }))
+    return named.map((one) => one.name)
+  },
+})
+
+export const useTaken = (owner: string, name: string) => useQuery({ ...takenBy(owner, name), enabled: owner !== "" && name !== "" })
 
 export function useServer(id: string) {
   return useQuery({
     queryKey: ["server", id],
     queryFn: () => told(api.GET("/servers/{id}", { params: { path: { id } } })),
-    refetchInterval: ({ state }) => (state.data && isBusy(state.data) ? BUSY_MS : IDLE_MS),
+    refetchInterval: ({ state }) => often(state.data && isBusy(state.data) ? BUSY_MS : IDLE_MS),
   })
 }
 
@@ -49,27 +73,46 @@ export function useOperation(id: string | undefined) {
     queryKey: ["operation", id],
     queryFn: () => told(api.GET("/operations/{id}", { params: { path: { id: id ?? "" } } })),
     enabled: id !== undefined,
-    refetchInterval: ({ state }) => (state.data && hasEnded(state.data) ? false : STEP_MS),
+    refetchInterval: ({ state }) => (state.data && hasEnded(state.data) ? false : often(STEP_MS)),
   })
 }
 
 /** What was done with one record, the latest first. */
 export function useOperations(subject: string, live: boolean) {
-  return useQuery({
-    queryKey: ["operations", subject],
-    queryFn: () => told(api.GET("/operations", { params: { query: { subject, limit: 20 } } })),
-    refetchInterval: live ? STEP_MS : IDLE_MS,
-  })
+  return usePages(
+    ["operations", subject],
+    (cursor) => paged(api.GET("/operations", { params: { query: { subject, limit: 20, ...at(cursor) } } })),
+    { every: () => often(live ? STEP_MS : IDLE_MS) },
+  )
 }
 
 export function hasEnded(operation: Operation): boolean {
   return operation.ended_at !== undefined
 }
 
-export function useTemplates() {
+/** Templates for the first page: those that are meant to stand there, then the newest that everybody may use; and how many there are. */
+export function useOffered() {
   return useQuery({
-    queryKey: ["templates"],
-    queryFn: () => told(api.GET("/templates", { params: { query: { limit: 200 } } })),
+    queryKey: ["template", "offered"],
+    queryFn: async () => {
+      const some = (type?: string) => paged(api.GET("/templates", { params: { query: type ? { type, limit: SOME } : { limit: SOME, count: true } } }))
+      const [featured, quick, newest] = await Promise.all([some("featured"), some("quick-launch"), some()])
+      const others = newest.items.filter((one) => one.type === "user" && one.public)
+      return { items: [...featured.items, ...quick.items, ...others], total: newest.total }
+    },
+    staleTime: 30_000,
+  })
+}
+
+/** The secrets that one's templates name, once for each; as many templates as the API tells at once. */
+export function useUsedSecrets(creator: string | undefined) {
+  return useQuery({
+    queryKey: ["template", "secrets", creator],
+    queryFn: async () => {
+      const { items, next } = await paged(api.GET("/templates", { params: { query: { email: creator ?? "", fields: ["secrets"] } } }))
+      return { used: items.flatMap((one) => [...new Set(one.secrets)]), more: next !== undefined }
+    },
+    enabled: creator !== undefined,
     staleTime: 30_000,
   })
 }
@@ -82,16 +125,14 @@ export function useHardware() {
   return useQuery({ queryKey: ["hardware"], queryFn: () => told(api.GET("/hardware")), staleTime: Infinity })
 }
 
+/** Datasets that one may use, by name: as many as the API tells at once. */
 export function useDatasets() {
-  return useQuery({
-    queryKey: ["datasets"],
-    queryFn: () => told(api.GET("/datasets", { params: { query: { limit: 200 } } })),
-  })
+  return useQuery({ queryKey: ["dataset", "many"], queryFn: () => datasets.list({}) })
 }
 
 export function useGroups() {
   return useQuery({
-    queryKey: ["groups"],
+    queryKey: ["group", "all"],
     queryFn: () => told(api.GET("/groups", { params: { query: { limit: 1000 } } })),
     staleTime: 30_000,
   })
@@ -107,10 +148,7 @@ export function useOrganisations() {
 
 /** What one owns and is in the trash, of all kinds. */
 export function useTrash() {
-  return useQuery({
-    queryKey: ["trash"],
-    queryFn: () => told(api.GET("/trash", { params: { query: { limit: 200 } } })),
-  })
+  return usePages(["trash"], (cursor) => paged(api.GET("/trash", { params: { query: { ...(cursor && { cursor }) } } })))
 }
 
 /** Ask something of a server; what is shown of it is looked at again at once. */
@@ -133,15 +171,33 @@ export function useWish() {
   })
 }
 
+/** A template, or what one of its own is made of; with `owner`, under a name that none of their servers has. */
+type Launched = { template: string; key: string } | { made: TemplateCreate; key: string; owner?: string }
+
+/** A name that none of these is yet. */
+export function freeName(name: string, taken: readonly string[]): string {
+  for (let number = 1; ; number++) {
+    const tried = number === 1 ? name : `${name} ${number}`
+    if (!taken.includes(tried)) return tried
+  }
+}
+
+const named = async (made: TemplateCreate, owner: string): Promise<TemplateCreate> => ({
+  ...made,
+  name: freeName(made.name, await queries.fetchQuery({ ...takenBy(owner, made.name), staleTime: 0 })),
+})
+
 /** Make a server, of a template or with a template of its own, and have it start; the server. */
 export function useLaunch() {
   const known = useQueryClient()
   return useMutation({
-    mutationFn: async (what: { template: string; key: string } | { made: TemplateCreate; key: string }) => {
+    mutationFn: async (what: Launched) => {
       const header = { "Idempotency-Key": what.key }
-      const server = await ("template" in what
+      const made = await ("template" in what
         ? told(api.PUT("/servers", { params: { query: { templateId: what.template }, header } }))
-        : told(api.POST("/servers", { params: { header }, body: what.made })))
+        : told(api.POST("/servers", { params: { header }, body: what.owner ? await named(what.made, what.owner) : what.made })))
+      // A preview is answered with something else, and this is none.
+      const server = made as Server
       await told(api.PUT("/servers/{id}/start", { params: { path: { id: server._id } } }))
       return server
     },

@@ -96,6 +96,8 @@ export async function signOut(): Promise<void> {
   })
   if (!answer.ok) throw await refusalOf(answer)
   session = null
+  // Whoever sits here next finds nothing that was typed.
+  sessionStorage.clear()
   sessionStorage.setItem(SIGNED_OUT, "1")
   const { logoutUrl } = (await answer.json()) as { logoutUrl: string }
   location.assign(logoutUrl)

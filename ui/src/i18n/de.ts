@@ -1,10 +1,28 @@
-import type { Words } from "./en"
+import { type Words, keyOf } from "./en"
+
+const zahlen = new Intl.NumberFormat("de-DE")
+const zahl = (viele: number) => zahlen.format(viele)
 
 const anzahl = (viele: number, eins: string, mehr: string) => `${viele} ${viele === 1 ? eins : mehr}`
 
 export const de: Words = {
   locale: "de-DE",
-  nav: { main: "Hauptmenü", servers: "Server", datasets: "Datensätze", signOut: "Abmelden", account: "Konto", skip: "Zum Inhalt springen" },
+  nav: {
+    main: "Hauptmenü",
+    servers: "Server",
+    templates: "Vorlagen",
+    datasets: "Datensätze",
+    modules: "Module",
+    secrets: "Geheimnisse",
+    groups: "Gruppen",
+    files: "Dateien",
+    admin: "Verwaltung",
+    find: "Suchen oder springen …",
+    findKeys: keyOf("K", "Strg"),
+    signOut: "Abmelden", account: "Konto",
+    help: "Hilfe (englisch)",
+    skip: "Zum Inhalt springen",
+  },
   look: { label: "Aussehen", system: "Wie das System", light: "Hell", dark: "Dunkel" },
   language: "English",
   common: {
@@ -20,6 +38,17 @@ export const de: Words = {
     remove: "Löschen",
     restore: "Wiederherstellen",
     undo: "Rückgängig",
+    undoKeys: keyOf("Z", "Strg"),
+    create: "Anlegen",
+    edit: "Bearbeiten",
+    save: "Speichern",
+    filter: "Filtern",
+    nothing: "Nichts hat das im Namen.",
+    rest: "Mehr zeigen",
+    shown: (many, total) =>
+      total === undefined ? `${zahl(many)} sind gezeigt: Es gibt mehr.` : `${zahl(many)} von ${zahl(total)} sind gezeigt.`,
+    up: (of) => `${of} nach oben`,
+    down: (of) => `${of} nach unten`,
   },
   time: { now: "jetzt", since: (when) => `seit ${when}`, seconds: (many) => `${many} s` },
   trouble: {
@@ -29,6 +58,30 @@ export const de: Words = {
     missing: "Unter dieser Adresse ist nichts, oder nichts, was Sie sehen dürfen.",
     home: "Zu Ihren Servern",
     request: "Das hat nicht geklappt",
+  },
+  parts: {
+    away: (name, when) => `${name} ist weg, mindestens seit ${when}.`,
+    back: (name) => `${name} ist wieder da.`,
+    of: {
+      database: { name: "Die Datenbank", more: "Bis sie wieder da ist, lässt sich nichts lesen oder ändern. Laufende Server laufen weiter." },
+      temporal: {
+        name: "Temporal",
+        more: "Was Sie wünschen, ist vermerkt und geschieht, sobald es wieder da ist: Starten, Stoppen, Teilen. Alles andere geht.",
+      },
+      workers: {
+        name: "Der Teil, der Wünsche ausführt,",
+        more: "Was Sie wünschen, ist vermerkt und geschieht, sobald er wieder da ist: Starten, Stoppen, Teilen. Alles andere geht.",
+      },
+      jupyterhub: {
+        name: "JupyterHub",
+        more: "Server starten, stoppen und verschwinden, sobald es wieder da ist. Laufende laufen weiter, und alles andere geht.",
+      },
+      vault: {
+        name: "Vault",
+        more: "Neue Werte von Geheimnissen lassen sich nicht speichern, und Starts mit Geheimnissen warten darauf. Laufende Server behalten ihre; alles andere geht.",
+      },
+      volumes: { name: "Das Dateisystem", more: "Dateien lassen sich nicht lesen oder schreiben. Alles andere geht." },
+    },
   },
   signIn: {
     leading: "Sie werden zur Anmeldung geführt …",
@@ -55,14 +108,20 @@ export const de: Words = {
       "Ein Server ist Ihr eigenes JupyterLab, VS Code oder Dashboard, mit Ihren Dateien und allem, was mit Ihnen geteilt ist. Starten Sie unten einen: Es dauert wenige Sekunden.",
     start: "Etwas starten",
     startMore: "Jedes macht einen eigenen Server für Sie.",
-    templates: "Vorlagen",
-    noTemplates: "Noch hat niemand eine öffentliche Vorlage gemacht.",
+    allTemplates: (many) => (many === undefined ? "Alle Vorlagen" : `Alle ${zahl(many)} Vorlagen`),
     shared: "Mit mir geteilt",
     sharedMore: "Datensätze, die andere Sie benutzen lassen. Sie sind in jedem Server, dessen Vorlage sie nennt.",
     noneShared: "Noch ist nichts mit Ihnen geteilt.",
+    noneSharedOf: (many) => `Von den ersten ${zahl(many)} Datensätzen, die Sie benutzen dürfen, gehört keiner anderen.`,
+    moreShared: (many) => `${zahl(many)} weitere`,
     filter: "Server filtern",
     nothingFound: (what) => `Kein Server hat „${what}“ im Namen.`,
     clear: "Filter löschen",
+    state: "Zustand",
+    anyState: "Jeder Zustand",
+    nothingLike: "So ist kein Server.",
+    narrow: "Der Filter findet die anderen nach dem Namen.",
+    allDatasets: "Alle Datensätze",
   },
   server: {
     usually: (time) => `meist ${time}`,
@@ -105,17 +164,6 @@ export const de: Words = {
     facts: { title: "Zum Server", application: "Anwendung", hardware: "Hardware", file: "Öffnet", template: "Vorlage", owner: "Gehört", inside: "Darin" },
     attempt: (many) => `Versuch ${many}`,
   },
-  datasets: {
-    title: "Datensätze",
-    more: "Verzeichnisse, die Server in sich haben. Jedes liegt in jedem Server am selben Ort.",
-    create: "Neuer Datensatz",
-    none: "Es gibt noch keinen Datensatz",
-    noneMore: "Ein Datensatz ist ein Verzeichnis für Daten, die mehrere Server oder Menschen benutzen. Legen Sie einen an; nennen Sie ihn dann in einer Vorlage, oder teilen Sie ihn.",
-    trashed: (name) => `${name} ist im Papierkorb`,
-    restored: (name) => `${name} ist wieder da`,
-    trash: "Papierkorb",
-    purged: (when) => `ist am ${when} endgültig weg`,
-  },
   share: {
     button: "Teilen",
     title: (name) => `${name} teilen`,
@@ -126,6 +174,7 @@ export const de: Words = {
     until: "Bis (wenn nicht für immer)",
     give: "Teilen",
     given: (many) => `Mit ${many} geteilt`,
+    suggested: "Vorschläge",
     has: "Wer Zugriff hat",
     types: { user: "Person", group: "Gruppe", org: "Organisation" },
     ends: (when) => `bis ${when}`,
@@ -154,6 +203,7 @@ export const de: Words = {
   },
   launch: {
     start: "Starten",
+    adjust: "Anpassen",
     quick: "Ihr Home, sonst nichts.",
     creator: (who) => `von ${who}`,
     yours: "Ihre",

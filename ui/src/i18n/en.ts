@@ -1,10 +1,32 @@
 /** Every word of the page, in English. `de.ts` has the same, and does not compile where one is missing. */
 
+/** A letter with the key that commands have here. */
+export const keyOf = (letter: string, control = "Ctrl") =>
+  navigator.platform.startsWith("Mac") ? `⌘${letter}` : `${control} ${letter}`
+
+const figures = new Intl.NumberFormat("en-US")
+const figure = (many: number) => figures.format(many)
+
 const count = (many: number, one: string, more: string) => `${many} ${many === 1 ? one : more}`
 
 export const en = {
   locale: "en-US",
-  nav: { main: "Main", servers: "Servers", datasets: "Datasets", signOut: "Sign out", account: "Account", skip: "Skip to the content" },
+  nav: {
+    main: "Main",
+    servers: "Servers",
+    templates: "Templates",
+    datasets: "Datasets",
+    modules: "Modules",
+    secrets: "Secrets",
+    groups: "Groups",
+    files: "Files",
+    admin: "Administration",
+    find: "Search or jump to …",
+    findKeys: keyOf("K"),
+    signOut: "Sign out", account: "Account",
+    help: "Help",
+    skip: "Skip to the content",
+  },
   look: { label: "Look", system: "As the system", light: "Light", dark: "Dark" },
   language: "Deutsch",
   common: {
@@ -20,6 +42,17 @@ export const en = {
     remove: "Delete",
     restore: "Restore",
     undo: "Undo",
+    undoKeys: keyOf("Z"),
+    create: "Create",
+    edit: "Edit",
+    save: "Save",
+    filter: "Filter",
+    nothing: "Nothing has that in its name.",
+    rest: "Show more",
+    shown: (many: number, total: number | undefined) =>
+      total === undefined ? `${figure(many)} are shown: there are more.` : `${figure(many)} of ${figure(total)} are shown.`,
+    up: (of: string) => `Move ${of} up`,
+    down: (of: string) => `Move ${of} down`,
   },
   time: { now: "now", since: (when: string) => `since ${when}`, seconds: (many: string) => `${many} s` },
   trouble: {
@@ -29,6 +62,30 @@ export const en = {
     missing: "There is nothing at this address, or it is not yours to see.",
     home: "Go to your servers",
     request: "That did not work",
+  },
+  parts: {
+    away: (name: string, when: string) => `${name} is away, since ${when} at least.`,
+    back: (name: string) => `${name} is back.`,
+    of: {
+      database: { name: "The database", more: "Nothing can be read or changed until it is back. Running servers go on." },
+      temporal: {
+        name: "Temporal",
+        more: "What you ask for is noted, and done when it is back: starts, stops, sharing. Everything else works.",
+      },
+      workers: {
+        name: "The part that carries out what is asked",
+        more: "What you ask for is noted, and done when it is back: starts, stops, sharing. Everything else works.",
+      },
+      jupyterhub: {
+        name: "JupyterHub",
+        more: "Servers start, stop and are deleted when it is back. Running ones go on, and everything else works.",
+      },
+      vault: {
+        name: "Vault",
+        more: "New values of secrets cannot be saved, and starts with secrets wait for it. Running servers keep theirs; everything else works.",
+      },
+      volumes: { name: "The file system", more: "Files cannot be read or written. Everything else works." },
+    },
   },
   signIn: {
     leading: "Leading you to the sign-in …",
@@ -55,14 +112,20 @@ export const en = {
       "A server is your own JupyterLab, VS Code or dashboard, with your files and whatever is shared with you. Start one below: it takes a few seconds.",
     start: "Start something",
     startMore: "Each makes a server of your own.",
-    templates: "Templates",
-    noTemplates: "Nobody has made a public template yet.",
+    allTemplates: (many: number | undefined) => (many === undefined ? "All templates" : `All ${figure(many)} templates`),
     shared: "Shared with me",
     sharedMore: "Datasets that others let you use. They are there in a server whose template names them.",
     noneShared: "Nothing is shared with you yet.",
+    noneSharedOf: (many: number) => `Nothing of the first ${figure(many)} datasets that you may use is somebody else's.`,
+    moreShared: (many: number) => `${figure(many)} more`,
     filter: "Filter servers",
     nothingFound: (what: string) => `No server has “${what}” in its name.`,
     clear: "Clear the filter",
+    state: "State",
+    anyState: "Any state",
+    nothingLike: "No server is like that.",
+    narrow: "The filter finds the others by name.",
+    allDatasets: "All datasets",
   },
   server: {
     usually: (time: string) => `usually ${time}`,
@@ -105,17 +168,6 @@ export const en = {
     facts: { title: "About it", application: "Application", hardware: "Hardware", file: "Opens", template: "Template", owner: "Owner", inside: "Inside" },
     attempt: (many: number) => `attempt ${many}`,
   },
-  datasets: {
-    title: "Datasets",
-    more: "Directories that servers have in them. Each is at the same place in every server.",
-    create: "New dataset",
-    none: "There is no dataset yet",
-    noneMore: "A dataset is a directory for data that several servers or people use. Make one, then name it in a template or share it.",
-    trashed: (name: string) => `${name} is in the trash`,
-    restored: (name: string) => `${name} is back`,
-    trash: "Trash",
-    purged: (when: string) => `is gone for good on ${when}`,
-  },
   share: {
     button: "Share",
     title: (name: string) => `Share ${name}`,
@@ -126,6 +178,7 @@ export const en = {
     until: "Until (if not for ever)",
     give: "Share",
     given: (many: number) => `Shared with ${many}`,
+    suggested: "Suggested",
     has: "Who has access",
     types: { user: "person", group: "group", org: "organisation" },
     ends: (when: string) => `until ${when}`,
@@ -154,6 +207,7 @@ export const en = {
   } as Record<string, string>,
   launch: {
     start: "Start",
+    adjust: "Adjust",
     quick: "Your home, and nothing else.",
     creator: (who: string) => `by ${who}`,
     yours: "yours",

@@ -42,6 +42,11 @@ export function Speaking({ children }: { children: ReactNode }) {
   )
 }
 
+/** The words of one page, which come with it. */
+export function useSpoken<W>(table: { en: W; de: W }): W {
+  return useWords().locale === de.locale ? table.de : table.en
+}
+
 export const useWords = (): Words => useContext(Spoken).words
 export const useOtherLanguage = () => useContext(Spoken).change
 

@@ -14,7 +14,7 @@ export function Notice({ mood = "busy", title, children }: { mood?: "busy" | "ba
 export function Empty({ title, children, action }: { title?: string; children: ReactNode; action?: ReactNode }) {
   return (
     <div className="empty">
-      {title && <h3>{title}</h3>}
+      {title && <strong>{title}</strong>}
       <p>{children}</p>
       {action}
     </div>

@@ -1,3 +1,4 @@
+import { useEffect } from "react"
 import { Button } from "react-aria-components/Button"
 import { Text } from "react-aria-components/Text"
 import { UNSTABLE_Toast as Toast, UNSTABLE_ToastContent as ToastContent, UNSTABLE_ToastQueue as ToastQueue, UNSTABLE_ToastRegion as ToastRegion } from "react-aria-components/Toast"
@@ -26,8 +27,27 @@ export function complain(title: string, error: unknown): void {
   said.add({ title, more, mood: "bad" })
 }
 
+/** What is said last and can be undone is, by Ctrl or ⌘ and Z: a toast is far away for who uses the keyboard. */
+function useUndoKeys(): void {
+  useEffect(() => {
+    const keys = (event: KeyboardEvent) => {
+      if (event.key.toLowerCase() !== "z" || !(event.ctrlKey || event.metaKey) || event.altKey || event.shiftKey) return
+      // What is typed has an undo of its own.
+      if (event.target instanceof Element && event.target.closest("input, textarea, select")) return
+      const last = said.visibleToasts.find((toast) => toast.content.action)
+      if (!last) return
+      event.preventDefault()
+      last.content.action?.run()
+      said.close(last.key)
+    }
+    addEventListener("keydown", keys)
+    return () => removeEventListener("keydown", keys)
+  }, [])
+}
+
 export function Toasts() {
   const words = useWords()
+  useUndoKeys()
   return (
     <ToastRegion queue={said} className="toasts">
       {({ toast }) => (
@@ -45,6 +65,7 @@ export function Toasts() {
               }}
             >
               {toast.content.action.label}
+              <kbd aria-hidden="true">{words.common.undoKeys}</kbd>
             </Button>
           )}
           <Button slot="close" className="button quiet icon" aria-label={words.common.dismiss}>

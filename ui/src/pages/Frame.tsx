@@ -1,22 +1,24 @@
-import { useQueryClient } from "@tanstack/react-query"
-import { type ReactNode, useState, useSyncExternalStore } from "react"
-import { Link, useRoute } from "wouter"
+import { type ReactNode, Suspense, lazy, useEffect, useRef, useState } from "react"
+import { Link, useLocation, useRoute } from "wouter"
 
-import { Refused } from "../api/errors"
 import { useMe } from "../api/queries"
 import { signOut } from "../api/session"
 import { useOtherLanguage, useWords } from "../i18n"
 import { Button } from "../kit/Button"
 import { Header, Menu, MenuItem, MenuSection, Separator } from "../kit/Menu"
-import { Notice } from "../kit/Notice"
+import { follow } from "../live/events"
 import { complain } from "../kit/toasts"
 import { type Look, applyLook, chosenLook } from "../look"
+import { AwayNotice } from "./AwayNotice"
 import { Brand } from "./Brand"
 
 /** What is around every page: where one can go, who one is, and whether something is away. */
 export function Frame({ children }: { children: ReactNode }) {
   const words = useWords()
-  const away = useAway()
+  const me = useMe().data
+  const person = me?._id
+  useEffect(() => (person ? follow(person) : undefined), [person])
+  const content = useArrival()
   return (
     <>
       <a className="skip" href="#content">
@@ -28,24 +30,88 @@ export function Frame({ children }: { children: ReactNode }) {
         </Link>
         <nav aria-label={words.nav.main}>
           <Place to="/">{words.nav.servers}</Place>
-          <Place to="/datasets">{words.nav.datasets}</Place>
+          {PLACES.map((place) => (
+            <Place key={place} to={`/${place}`}>
+              {words.nav[place]}
+            </Place>
+          ))}
+          {me?.admin && <Place to="/admin">{words.nav.admin}</Place>}
         </nav>
+        <Find />
         <Account />
       </header>
-      <main id="content" tabIndex={-1}>
-        <div aria-live="polite">{away && <Notice title={words.trouble.away}>{words.trouble.awayMore}</Notice>}</div>
+      <main id="content" tabIndex={-1} ref={content}>
+        <AwayNotice />
         {children}
       </main>
     </>
   )
 }
 
+/** Another page begins at its top, also for who uses the keyboard and whose link is gone. */
+function useArrival() {
+  const content = useRef<HTMLElement>(null)
+  const [place] = useLocation()
+  const before = useRef(place)
+  const back = useRef(false)
+  useEffect(() => {
+    const goesBack = () => {
+      back.current = true
+    }
+    addEventListener("popstate", goesBack)
+    return () => removeEventListener("popstate", goesBack)
+  }, [])
+  useEffect(() => {
+    if (before.current === place) return
+    before.current = place
+    // Who goes back is where they were.
+    if (!back.current) scrollTo(0, 0)
+    back.current = false
+    if (document.activeElement === document.body) content.current?.focus({ preventScroll: true })
+  }, [place])
+  return content
+}
+
+export const PLACES = ["templates", "datasets", "modules", "secrets", "groups", "files"] as const
+
 function Place({ to, children }: { to: string; children: string }) {
-  const [here] = useRoute(to)
+  const [exactly] = useRoute(to)
+  const [beneath] = useRoute(`${to}/*`)
+  const here = exactly || (to !== "/" && beneath)
   return (
     <Link href={to} aria-current={here ? "page" : undefined}>
       {children}
     </Link>
+  )
+}
+
+const Palette = lazy(() => import("./Palette"))
+
+/** Opens what finds everything, also by Ctrl or ⌘ and K. */
+function Find() {
+  const words = useWords()
+  const [open, setOpen] = useState(false)
+  useEffect(() => {
+    const keys = (event: KeyboardEvent) => {
+      if (event.key.toLowerCase() !== "k" || !(event.ctrlKey || event.metaKey) || event.altKey || event.shiftKey) return
+      event.preventDefault()
+      setOpen(true)
+    }
+    addEventListener("keydown", keys)
+    return () => removeEventListener("keydown", keys)
+  }, [])
+  return (
+    <>
+      <Button className="find" onPress={() => setOpen(true)} aria-label={words.nav.find}>
+        <span className="text">{words.nav.find}</span>
+        <kbd aria-hidden="true">{words.nav.findKeys}</kbd>
+      </Button>
+      {open && (
+        <Suspense>
+          <Palette onClose={() => setOpen(false)} />
+        </Suspense>
+      )}
+    </>
   )
 }
 
@@ -94,6 +160,9 @@ function Account() {
       <MenuItem id="language" onAction={() => choose("language")}>
         {words.language}
       </MenuItem>
+      <MenuItem href="/help" target="_blank">
+        {words.nav.help}
+      </MenuItem>
       <MenuItem id="out" onAction={() => choose("out")}>
         {words.nav.signOut}
       </MenuItem>
@@ -105,17 +174,4 @@ function initials(name: string): string {
   const parts = name.replace(/@.*/, "").split(/[\s._-]+/).filter(Boolean)
   const letters = parts.length > 1 ? [parts[0]?.[0], parts.at(-1)?.[0]] : [parts[0]?.slice(0, 2)]
   return letters.join("").toUpperCase()
-}
-
-/** Whether something that is shown could not be looked at lately. */
-function useAway(): boolean {
-  const cache = useQueryClient().getQueryCache()
-  return useSyncExternalStore(
-    (watcher) => cache.subscribe(watcher),
-    () =>
-      cache.getAll().some((query) => {
-        const reason = query.state.fetchFailureReason ?? query.state.error
-        return query.isActive() && reason instanceof Refused && reason.away
-      }),
-  )
 }

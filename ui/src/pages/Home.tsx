@@ -1,5 +1,5 @@
-import { useState } from "react"
-import { Link, useLocation, useSearchParams } from "wouter"
+import { memo, useDeferredValue, useState } from "react"
+import { Link, useLocation } from "wouter"
 import { Input } from "react-aria-components/Input"
 import { SearchField } from "react-aria-components/SearchField"
 
@@ -10,15 +10,23 @@ import {
   useHardware,
   useLaunch,
   useMe,
+  useOffered,
   useServers,
-  useTemplates,
 } from "../api/queries"
 import { useWords } from "../i18n"
-import { Button } from "../kit/Button"
+import { Button, ButtonLink } from "../kit/Button"
 import { Empty, Notice } from "../kit/Notice"
+import { Rest } from "../kit/Rest"
 import { complain } from "../kit/toasts"
+import { useAddress } from "./address"
 import { Because, Progress, ServerActions, StatusOf, gigabytes, insideOf, nameOf, useMakeOf } from "./servers"
 import { useTitle } from "./title"
+
+/** So many templates are on the first page; a link leads to the others. */
+const MOST_CARDS = 12
+
+/** So many datasets of others are on the first page. */
+const MOST_SHARED = 20
 
 /** From so many on a list has a box to filter it. */
 const MANY = 8
@@ -40,50 +48,73 @@ export function Home() {
 
 function MyServers({ me }: { me: Me }) {
   const words = useWords()
-  const servers = useServers(me.email)
-  const [query, setQuery] = useSearchParams()
+  const [query, turn] = useAddress()
   const wanted = query.get("q") ?? ""
-  const all = servers.data ?? []
-  const found = all.filter((one) => nameOf(one).toLowerCase().includes(wanted.toLowerCase()))
+  const q = useDeferredValue(wanted)
+  const status = STATES.find((one) => one === query.get("state"))
+  const servers = useServers(me.email, { q, status })
+  const all = servers.all ?? []
+  const narrowed = wanted !== "" || status !== undefined
   const use = me.usage["running_servers"]
+  const clear = () => turn({ q: null, state: null })
   return (
     <section aria-labelledby="servers">
       <div className="heading">
         <div>
           <h1 id="servers">{words.home.title}</h1>
-          {all.length > 0 && use && <p className="muted num">{words.home.running(running(all), use.limit)}</p>}
+          {(all.length > 0 || narrowed) && use && (
+            <p className="muted num">{words.home.running(narrowed || servers.hasMore ? use.used : running(all), use.limit)}</p>
+          )}
         </div>
-        {(all.length >= MANY || wanted) && (
-          <SearchField
-            className="search"
-            aria-label={words.home.filter}
-            value={wanted}
-            onChange={(text) => setQuery(text ? { q: text } : {}, { replace: true })}
-          >
-            <Input placeholder={words.home.filter} />
-          </SearchField>
-        )}
+        <div className="actions">
+          {(all.length >= MANY || narrowed) && (
+            <label className="field">
+              <span className="only-heard">{words.home.state}</span>
+              <select value={status ?? ""} onChange={(event) => turn({ state: event.target.value || null })}>
+                <option value="">{words.home.anyState}</option>
+                {STATES.map((one) => (
+                  <option key={one} value={one}>
+                    {words.server.status[one]}
+                  </option>
+                ))}
+              </select>
+            </label>
+          )}
+          {(all.length >= MANY || narrowed) && (
+            <SearchField className="search" aria-label={words.home.filter} value={wanted} onChange={(text) => turn({ q: text || null })}>
+              <Input placeholder={words.home.filter} maxLength={128} />
+            </SearchField>
+          )}
+          <ButtonLink to="/launch" weight="primary">
+            {words.home.create}
+          </ButtonLink>
+        </div>
       </div>
-      {servers.error && !servers.data ? (
+      {servers.error && !servers.all ? (
         <Trouble error={servers.error} />
-      ) : !servers.data ? (
+      ) : !servers.all ? (
         <Loading />
-      ) : all.length === 0 ? (
-        <div className="panel">
-          <Empty title={words.home.none}>{words.home.noneMore}</Empty>
-        </div>
-      ) : found.length === 0 ? (
-        <div className="panel">
-          <Empty action={<Button onPress={() => setQuery({}, { replace: true })}>{words.home.clear}</Button>}>
-            {words.home.nothingFound(wanted)}
-          </Empty>
-        </div>
+      ) : all.length > 0 ? (
+        <>
+          <ServerTable servers={all} />
+          <Rest list={servers} narrow={words.home.narrow} />
+        </>
       ) : (
-        <ServerTable servers={found} />
+        <div className="panel">
+          {narrowed ? (
+            <Empty action={<Button onPress={clear}>{words.home.clear}</Button>}>
+              {status ? words.home.nothingLike : words.home.nothingFound(wanted)}
+            </Empty>
+          ) : (
+            <Empty title={words.home.none}>{words.home.noneMore}</Empty>
+          )}
+        </div>
       )}
     </section>
   )
 }
+
+const STATES = ["running", "starting", "stopping", "stopped"] as const
 
 const running = (servers: Server[]) => servers.filter((one) => one.status !== "stopped").length
 
@@ -112,7 +143,7 @@ function ServerTable({ servers }: { servers: Server[] }) {
   )
 }
 
-function ServerRow({ server }: { server: Server }) {
+const ServerRow = memo(function ServerRow({ server }: { server: Server }) {
   const words = useWords()
   const makeOf = useMakeOf()
   const [, go] = useLocation()
@@ -141,13 +172,12 @@ function ServerRow({ server }: { server: Server }) {
       </td>
     </tr>
   )
-}
+})
 
 function Start({ me }: { me: Me }) {
   const words = useWords()
-  const templates = useTemplates()
+  const templates = useOffered().data
   const applications = useApplications()
-  const offered = (templates.data ?? []).filter((one) => one.public || one.type !== "user").sort(byWeight)
   const plain = (applications.data ?? []).filter((one) => !one.file)
   return (
     <section aria-labelledby="start">
@@ -156,9 +186,10 @@ function Start({ me }: { me: Me }) {
           <h2 id="start">{words.home.start}</h2>
           <p className="muted small">{me.can.create_server ? words.home.startMore : words.launch.limit}</p>
         </div>
+        <Link href="/templates">{words.home.allTemplates(templates?.total)}</Link>
       </div>
       <div className="cards">
-        {offered.map((template) => (
+        {templates?.items.slice(0, MOST_CARDS).map((template) => (
           <TemplateCard key={template._id} template={template} me={me} />
         ))}
         {plain.map((application) => (
@@ -167,13 +198,6 @@ function Start({ me }: { me: Me }) {
       </div>
     </section>
   )
-}
-
-const WEIGHTS = ["featured", "quick-launch"]
-
-function byWeight(a: Template, b: Template): number {
-  const weigh = (one: Template) => (WEIGHTS.includes(one.type) ? WEIGHTS.indexOf(one.type) : WEIGHTS.length)
-  return weigh(a) - weigh(b)
 }
 
 function TemplateCard({ template, me }: { template: Template; me: Me }) {
@@ -192,6 +216,7 @@ function TemplateCard({ template, me }: { template: Template; me: Me }) {
       sign={template.applicationType}
       lines={[template.description, makeOf(template), parts.join(" · ")]}
       what={(key) => ({ template: template._id, key })}
+      adjust={`/launch?template=${template._id}`}
       me={me}
     />
   )
@@ -200,9 +225,8 @@ function TemplateCard({ template, me }: { template: Template; me: Me }) {
 function ApplicationCard({ application, me }: { application: Application; me: Me }) {
   const words = useWords()
   const hardware = useHardware().data?.find((one) => one.default)
-  const servers = useServers(me.email).data ?? []
   const made = {
-    name: freeName(application.title, servers.map(nameOf)),
+    name: application.title,
     description: "",
     type: "user",
     applicationType: application._id,
@@ -216,18 +240,11 @@ function ApplicationCard({ application, me }: { application: Application; me: Me
       about={figures ?? ""}
       sign={application.icon}
       lines={[words.launch.quick]}
-      what={(key) => ({ made, key })}
+      what={(key) => ({ made, key, owner: me.email })}
+      adjust={`/launch?application=${application._id}`}
       me={me}
     />
   )
-}
-
-/** A name that none of these is yet. */
-function freeName(name: string, taken: string[]): string {
-  for (let number = 1; ; number++) {
-    const tried = number === 1 ? name : `${name} ${number}`
-    if (!taken.includes(tried)) return tried
-  }
 }
 
 function Card({
@@ -236,6 +253,7 @@ function Card({
   sign,
   lines,
   what,
+  adjust,
   me,
 }: {
   title: string
@@ -243,6 +261,7 @@ function Card({
   sign: string
   lines: (string | undefined)[]
   what: (key: string) => Parameters<ReturnType<typeof useLaunch>["mutate"]>[0]
+  adjust: string
   me: Me
 }) {
   const words = useWords()
@@ -283,6 +302,9 @@ function Card({
         >
           {words.launch.start}
         </Button>
+        <Link href={adjust} className="button quiet" aria-label={`${words.launch.adjust} ${title}`}>
+          {words.launch.adjust}
+        </Link>
       </div>
     </article>
   )
@@ -291,7 +313,7 @@ function Card({
 function Shared({ me }: { me: Me }) {
   const words = useWords()
   const datasets = useDatasets()
-  const shared = (datasets.data ?? []).filter((one) => one.owner !== me.email)
+  const shared = (datasets.data?.items ?? []).filter((one) => one.owner !== me.email)
   return (
     <section aria-labelledby="shared">
       <div className="heading">
@@ -304,16 +326,32 @@ function Shared({ me }: { me: Me }) {
         {datasets.error && !datasets.data ? (
           <Trouble error={datasets.error} />
         ) : shared.length === 0 ? (
-          <Empty>{datasets.data ? words.home.noneShared : words.common.loading}</Empty>
+          <Empty action={datasets.data?.next && <Link href="/datasets">{words.home.allDatasets}</Link>}>
+            {!datasets.data
+              ? words.common.loading
+              : datasets.data.next
+                ? words.home.noneSharedOf(datasets.data.items.length)
+                : words.home.noneShared}
+          </Empty>
         ) : (
           <ul className="lines">
-            {shared.map((one) => (
+            {shared.slice(0, MOST_SHARED).map((one) => (
               <li key={one._id}>
                 <span className="name">{one.name}</span>
                 <span className="small muted">{words.common.by(one.owner)}</span>
                 <span className="small muted end">{one.write_access ? words.access.write : words.access.read}</span>
               </li>
             ))}
+            {(shared.length > MOST_SHARED || datasets.data?.next) && (
+              <li>
+                <span className="small muted">
+                  {shared.length > MOST_SHARED && words.home.moreShared(shared.length - MOST_SHARED)}
+                </span>
+                <Link className="end" href="/datasets">
+                  {words.home.allDatasets}
+                </Link>
+              </li>
+            )}
           </ul>
         )}
       </div>

@@ -1,12 +1,14 @@
 import { useWords } from "../i18n"
 import { ButtonLink } from "../kit/Button"
-import { Empty } from "../kit/Notice"
 import { useTitle } from "./title"
 
 export function Missing() {
   const words = useWords()
   useTitle("404")
   return (
-    <Empty action={<ButtonLink to="/">{words.trouble.home}</ButtonLink>}>{words.trouble.missing}</Empty>
+    <div className="empty">
+      <h1>{words.trouble.missing}</h1>
+      <ButtonLink to="/">{words.trouble.home}</ButtonLink>
+    </div>
   )
 }

@@ -6,7 +6,9 @@ import { Refused } from "../api/errors"
 import { hasEnded, isBusy, useMe, useOperations, useServer, useUsualStart } from "../api/queries"
 import { useTimes, useWords } from "../i18n"
 import { Status, type Mood } from "../kit/Status"
+import { CopyAs } from "../kit/CopyAs"
 import { Notice } from "../kit/Notice"
+import { Rest } from "../kit/Rest"
 import { Loading, Trouble } from "./Home"
 import { Missing } from "./Missing"
 import { Because, ServerActions, StatusOf, hasFailed, insideOf, nameOf, spentOn, stepName, useMakeOf, useNow } from "./servers"
@@ -26,7 +28,8 @@ function Found({ server }: { server: Server }) {
   const name = nameOf(server)
   const waiting = useOpening(server)
   const failed = hasFailed(server)
-  const operations = useOperations(server._id, isBusy(server)).data ?? []
+  const history = useOperations(server._id, isBusy(server))
+  const operations = history.all ?? []
   useTitle(
     `${failed ? words.server.status.failed : words.server.status[server.status]} – ${name}`,
     failed ? "failed" : isBusy(server) ? "busy" : server.status === "running" ? "ready" : "idle",
@@ -79,6 +82,7 @@ function Found({ server }: { server: Server }) {
             ))}
           </ol>
         )}
+        <Rest list={history} />
       </section>
       <section aria-labelledby="facts">
         <h2 id="facts">{words.server.facts.title}</h2>
@@ -97,8 +101,19 @@ function Found({ server }: { server: Server }) {
           <dd>{server.owner}</dd>
         </dl>
       </section>
+      <CopyAs ways={commandsOf(server)} />
     </div>
   )
+}
+
+/** What the next button of a server does, for a terminal and a program. */
+function commandsOf({ _id, status }: Server): Record<string, string> {
+  const verb = status === "stopped" || status === "stopping" ? "start" : "stop"
+  return {
+    nbhub: `nbhub servers ${verb} ${_id}`,
+    curl: `curl -X PUT -H "Authorization: Bearer $NBHUB_TOKEN" ${location.origin}/servers/${_id}/${verb}`,
+    Python: `from nbhub import Hub; Hub("${location.origin}").servers.${verb}("${_id}").wait()`,
+  }
 }
 
 /** Turn into the server once it runs, if that was wanted and somebody looks. */

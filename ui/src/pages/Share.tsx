@@ -1,24 +1,29 @@
 import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query"
 import { useRef, useState } from "react"
-import { Input } from "react-aria-components/Input"
-import { Label } from "react-aria-components/Label"
-import { TextField } from "react-aria-components/TextField"
-import { Text } from "react-aria-components/Text"
 
-import { type Access, type Shareable, api, onceKey, told } from "../api/client"
-import { useGroups, useOrganisations } from "../api/queries"
-import { useTimes, useWords } from "../i18n"
+import { type Access, type Operation, type Shareable, api, onceKey, told } from "../api/client"
+import { paged } from "../api/kinds"
+import { at, usePages } from "../api/pages"
+import { hasEnded, useGroups, useOperation, useOrganisations } from "../api/queries"
+import { useSpoken, useTimes, useWords } from "../i18n"
 import { Button } from "../kit/Button"
 import { Window } from "../kit/Ask"
+import { Rest } from "../kit/Rest"
 import { complain, say } from "../kit/toasts"
+import { Addresses, wordsOf } from "./Addresses"
 import { Trouble } from "./Home"
+import { ServerLink } from "./ServerLink"
+import { words as table } from "./sharing.words"
 
 /** What is shared: its kind as the API's addresses have it, its id, and what people call it. */
 export interface Shared {
-  kind: Shareable
+  kind: Shareable | "servers"
   id: string
   name: string
 }
+
+/** What is shared with people, groups and organisations. */
+export type Granted = Shared & { kind: Shareable }
 
 type Level = "read" | "write"
 
@@ -27,8 +32,14 @@ export function Share({ what, open, onClose }: { what: Shared; open: boolean; on
   const words = useWords()
   return (
     <Window title={words.share.title(what.name)} open={open} onClose={onClose} wide>
-      <Give what={what} />
-      <Who what={what} />
+      {isGranted(what) ? (
+        <>
+          <Give what={what} />
+          <Who what={what} />
+        </>
+      ) : (
+        <ServerLink id={what.id} />
+      )}
       <div className="actions end">
         <Button onPress={onClose}>{words.common.close}</Button>
       </div>
@@ -36,20 +47,25 @@ export function Share({ what, open, onClose }: { what: Shared; open: boolean; on
   )
 }
 
-function Give({ what }: { what: Shared }) {
+const isGranted = (what: Shared): what is Granted => what.kind !== "servers"
+
+const ENDED_MS = 86_399_000
+
+function Give({ what }: { what: Granted }) {
   const words = useWords()
   const known = useQueryClient()
-  const groups = useGroups().data ?? []
-  const organisations = useOrganisations().data ?? []
+  const groups = (useGroups().data ?? []).map((one) => one.name)
+  const organisations = (useOrganisations().data ?? []).map((one) => one.name)
   const [text, setText] = useState("")
   const [level, setLevel] = useState<Level>("read")
   const [until, setUntil] = useState("")
   const [key, setKey] = useState(onceKey)
-  const names = text.split(/[\s,;]+/).filter(Boolean)
-  const found = sorted(names, groups.map((one) => one.name), organisations.map((one) => one.name))
+  const names = wordsOf(text)
+  const found = sorted(names, groups, organisations)
   const give = useMutation({
-    mutationFn: () =>
-      told(
+    mutationFn: async () =>
+      // A preview is answered with something else, and this is none.
+      (await told(
         api.POST(`/${what.kind}/{id}/share`, {
           params: { path: { id: what.id }, header: { "Idempotency-Key": key, Prefer: "wait=5" } },
           body: {
@@ -58,38 +74,39 @@ function Give({ what }: { what: Shared }) {
             groupArray: found.groups,
             orgArray: found.organisations,
             // The whole of the day that was chosen.
-            ...(until && { expires_at: new Date(`${until}T23:59:59`).toISOString() }),
+            ...(until && { expires_at: new Date(Date.parse(`${until}T00:00:00`) + ENDED_MS).toISOString() }),
           },
         }),
-      ),
+      )) as Operation,
     onSuccess: () => {
       say(words.share.given(names.length))
       setText("")
       return known.invalidateQueries({ queryKey: ["access", what.id] })
     },
-    onError: (error) => complain(words.trouble.request, error),
     onSettled: () => setKey(onceKey()),
   })
+  // Whoever still types the last of them is not told that it is wrong.
+  const wrong = /[\s,;]$/.test(text) || names.length > 1 || found.people.length > 0 ? found.unknown : []
   return (
     <form
       className="form"
       onSubmit={(event) => {
         event.preventDefault()
-        if (names.length && found.unknown.length === 0) give.mutate()
+        if (names.length && found.unknown.length === 0 && !give.isPending) give.mutate()
       }}
     >
-      <TextField className="field" value={text} onChange={setText} autoFocus isInvalid={found.unknown.length > 0}>
-        <Label>{words.share.who}</Label>
-        <Input placeholder="bob@example.org, …" list="principals" autoComplete="off" />
-        <Text slot="description" className="small muted">
-          {found.unknown.length > 0 ? words.share.unknown(found.unknown.join(", ")) : words.share.whoMore}
-        </Text>
-      </TextField>
-      <datalist id="principals">
-        {[...groups, ...organisations].map((one) => (
-          <option key={one.name} value={one.name} />
-        ))}
-      </datalist>
+      <Addresses
+        label={words.share.who}
+        more={wrong.length > 0 ? words.share.unknown(wrong.join(", ")) : words.share.whoMore}
+        value={text}
+        onChange={(typed) => {
+          setText(typed)
+          // What was refused may be right now.
+          if (give.error) give.reset()
+        }}
+        invalid={wrong.length > 0}
+        names={[...groups, ...organisations]}
+      />
       <div className="pair">
         <label className="field">
           <span>{words.share.level}</span>
@@ -106,41 +123,89 @@ function Give({ what }: { what: Shared }) {
           {words.share.give}
         </Button>
       </div>
+      {give.error && <Trouble error={give.error} />}
+      {give.data && <Results operation={give.data} />}
     </form>
   )
 }
 
-function Who({ what }: { what: Shared }) {
+/** What sharing came to, for each. */
+function Results({ operation: asked }: { operation: Operation }) {
+  const sayings = useSpoken(table)
+  const operation = useOperation(asked._id).data ?? asked
+  const ended = hasEnded(operation)
+  const results = useQuery({
+    queryKey: ["operation", asked._id, "results", ended],
+    queryFn: () => told(api.GET("/operations/{id}/results", { params: { path: { id: asked._id }, query: { limit: 1000 } } })),
+    placeholderData: (before) => before,
+  }).data
+  return (
+    <div aria-live="polite">
+      {!ended && <p className="small muted">{sayings.underway}</p>}
+      {operation.error && <p className="small bad">{operation.error.message}</p>}
+      <ul className="results small">
+        {results?.map((one) => (
+          <li key={`${one.type} ${one.entity}`}>
+            {one.entity}: <span className="muted">{sayings.outcomes[one.outcome] ?? one.outcome}</span>
+            {one.detail && <span className="muted"> – {one.detail}</span>}
+          </li>
+        ))}
+      </ul>
+    </div>
+  )
+}
+
+function Who({ what }: { what: Granted }) {
   const words = useWords()
+  const sayings = useSpoken(table)
   const times = useTimes()
   const known = useQueryClient()
-  const access = useQuery({
-    queryKey: ["access", what.id],
-    queryFn: () => told(api.GET(`/${what.kind}/{id}/access`, { params: { path: { id: what.id }, query: { limit: 200 } } })),
-  })
+  const [why, setWhy] = useState("")
+  const access = usePages(["access", what.id], (cursor) =>
+    paged(api.GET(`/${what.kind}/{id}/access`, { params: { path: { id: what.id }, query: { limit: 200, ...at(cursor) } } })),
+  )
   const here = useRef<HTMLElement>(null)
+  const looked = () => known.invalidateQueries({ queryKey: ["access", what.id] })
+  const params = { path: { id: what.id } }
+  const giveBack = useMutation({
+    mutationFn: (one: Access) =>
+      told(
+        api.POST(`/${what.kind}/{id}/share`, {
+          params: { ...params, header: { Prefer: "wait=5" } },
+          body: {
+            relation: one.access === "write" ? "write" : "read",
+            [LISTS[one.type]]: [one.entity],
+            ...(one.expires_at && { expires_at: one.expires_at }),
+          },
+        }),
+      ),
+    onSuccess: (_, one) => say(sayings.givenBack(one.entity)),
+    onError: (error) => complain(words.trouble.request, error),
+    onSettled: looked,
+  })
   const take = useMutation({
     mutationFn: (one: Access) =>
       told(
         api.POST(`/${what.kind}/{id}/revoke`, {
-          params: { path: { id: what.id }, header: { "Idempotency-Key": onceKey(), Prefer: "wait=2" } },
+          params: { ...params, header: { "Idempotency-Key": onceKey(), Prefer: "wait=2" } },
           body: { relation: "read", [LISTS[one.type]]: [one.entity] },
         }),
       ),
     onSuccess: (_, one) => {
       // The button that was pressed goes: whoever uses the keyboard stays in the dialog.
       here.current?.focus()
-      say(words.share.taken(one.entity))
+      say(words.share.taken(one.entity), { label: words.common.undo, run: () => giveBack.mutate(one) })
     },
     onError: (error) => complain(words.trouble.request, error),
-    onSettled: () => known.invalidateQueries({ queryKey: ["access", what.id] }),
+    onSettled: looked,
   })
-  if (access.error && !access.data) return <Trouble error={access.error} />
+  if (access.error && !access.all) return <Trouble error={access.error} />
+  const all = access.all ?? []
   return (
     <section aria-label={words.share.has} ref={here} tabIndex={-1}>
       <h3>{words.share.has}</h3>
-      <ul className="lines plain">
-        {(access.data ?? []).map((one) => (
+      <ul className="lines plain long" tabIndex={all.length > MANY ? 0 : undefined}>
+        {all.map((one) => (
           <li key={`${one.type} ${one.entity}`}>
             <span className="name">{one.entity}</span>
             <span className="small muted">
@@ -148,22 +213,87 @@ function Who({ what }: { what: Shared }) {
                 .filter(Boolean)
                 .join(" · ")}
             </span>
-            {one.access !== "owner" && (
-              <Button
-                weight="quiet"
-                className="end"
-                aria-label={`${words.share.take}: ${one.entity}`}
-                isDisabled={take.isPending}
-                onPress={() => take.mutate(one)}
-              >
-                {words.share.take}
-              </Button>
-            )}
+            <div className="actions end">
+              {one.type === "user" && one.access !== "owner" && (
+                <Button weight="quiet" aria-label={`${sayings.why} ${one.entity}`} onPress={() => setWhy(one.entity)}>
+                  {sayings.why}
+                </Button>
+              )}
+              {one.access !== "owner" && (
+                <Button
+                  weight="quiet"
+                  aria-label={`${words.share.take}: ${one.entity}`}
+                  isDisabled={take.isPending}
+                  onPress={() => take.mutate(one)}
+                >
+                  {words.share.take}
+                </Button>
+              )}
+            </div>
           </li>
         ))}
       </ul>
+      <Rest list={access} />
+      <Why what={what} email={why} onEmail={setWhy} />
       <p className="small muted">{words.share.takeMore}</p>
     </section>
+  )
+}
+
+/** From so many on the list is scrolled. */
+const MANY = 5
+
+/** Why a person has access, or that they have none: one finds out also about whom no line names. */
+function Why({ what, email, onEmail }: { what: Granted; email: string; onEmail: (email: string) => void }) {
+  const words = useWords()
+  const sayings = useSpoken(table)
+  const times = useTimes()
+  const [typed, setTyped] = useState("")
+  const explained = useQuery({
+    queryKey: ["access", what.id, "why", email],
+    queryFn: () =>
+      told(api.GET(`/${what.kind}/{id}/access/explain`, { params: { path: { id: what.id }, query: { email } } })),
+    enabled: email !== "",
+    retry: false,
+  })
+  return (
+    <div className="why">
+      <form
+        className="pair"
+        onSubmit={(event) => {
+          event.preventDefault()
+          onEmail(typed.trim())
+        }}
+      >
+        <label className="field">
+          <span>{sayings.whoHas}</span>
+          <input type="email" value={typed} placeholder="bob@example.org" autoComplete="off" onChange={(event) => setTyped(event.target.value)} />
+        </label>
+        <Button type="submit" isDisabled={!typed.includes("@")}>
+          {sayings.why}
+        </Button>
+      </form>
+      <div aria-live="polite" className="small">
+        {explained.error && <p className="bad">{explained.error.message}</p>}
+        {email && explained.data && (
+          <>
+            <p>
+              <b>{explained.data.email}</b>{" "}
+              {explained.data.access ? words.access[explained.data.access === "owner" ? "write" : explained.data.access] : sayings.none}
+            </p>
+            <ul>
+              {explained.data.via.map((way) => (
+                <li key={`${way.type} ${way.entity}`} className="muted">
+                  {sayings.via[way.access === "owner" ? "owner" : way.type](way.entity ?? "")}
+                  {way.access !== "owner" && `: ${words.access[way.access]}`}
+                  {way.expires_at && ` · ${words.share.ends(times.day(way.expires_at))}`}
+                </li>
+              ))}
+            </ul>
+          </>
+        )}
+      </div>
+    </div>
   )
 }
 

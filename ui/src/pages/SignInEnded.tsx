@@ -20,9 +20,6 @@ export function noteRefusal(error: unknown): void {
   if (error instanceof Refused && error.status === 401 && !ended) tell(true)
 }
 
-queries.getQueryCache().config.onError = noteRefusal
-queries.getMutationCache().config.onError = noteRefusal
-
 /** Asks for the sign-in, in another tab, over whatever is shown: it is still there afterwards. */
 export function SignInEnded() {
   const words = useWords()

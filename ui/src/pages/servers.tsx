@@ -1,5 +1,5 @@
 /** What the list of servers and the page of one show alike. */
-import { type ReactNode, useEffect, useState } from "react"
+import { type ReactNode, Suspense, lazy, useEffect, useState } from "react"
 import { useLocation } from "wouter"
 
 import type { Operation, Server } from "../api/client"
@@ -11,6 +11,8 @@ import { Button, ButtonAway } from "../kit/Button"
 import { Menu, MenuItem } from "../kit/Menu"
 import { type Mood, Status } from "../kit/Status"
 import { complain, say } from "../kit/toasts"
+
+const Share = lazy(() => import("./Share").then(({ Share }) => ({ default: Share })))
 
 export const nameOf = (server: Server): string => server.templateData.name
 
@@ -107,6 +109,7 @@ export function useNow(ticking: boolean): number {
 export function ServerActions({ server, onDetails }: { server: Server; onDetails?: () => void }) {
   const words = useWords()
   const [, go] = useLocation()
+  const [sharing, setSharing] = useState(false)
   const [deleting, setDeleting] = useState(false)
   const wish = useWish()
   const name = nameOf(server)
@@ -153,8 +156,14 @@ export function ServerActions({ server, onDetails }: { server: Server; onDetails
         }
       >
         {onDetails && <MenuItem onAction={onDetails}>{words.server.details}</MenuItem>}
+        <MenuItem onAction={() => setSharing(true)}>{words.share.button}</MenuItem>
         <MenuItem onAction={() => setDeleting(true)}>{words.server.delete}</MenuItem>
       </Menu>
+      {sharing && (
+        <Suspense>
+          <Share what={{ kind: "servers", id: server._id, name }} open onClose={() => setSharing(false)} />
+        </Suspense>
+      )}
       <Ask
         title={words.server.deleteTitle(name)}
         yes={words.server.deleteButton}

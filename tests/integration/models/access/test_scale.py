@@ -32,7 +32,7 @@ def recorded(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Statement]]:
 
 @pytest.fixture(scope="module")
 async def somebody(bench: Bench) -> Caller:
-    return await crowd.make(100, 1_000, 100, groups_of_first=10)
+    return await crowd.make(bench.settings.database_url, 100, 1_000, 100, groups_of_first=10)
 
 
 def owner_of_dataset_5(bench: Bench) -> Client:

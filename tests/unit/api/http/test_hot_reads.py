@@ -22,7 +22,7 @@ from models.domain.values import OperationStatus
 from models.ledger import operations
 from models.records.sessions import digest
 from tests.unit.api.bench import NOBODY, Api, Client, Json, answered, end, unique
-from tests.unit.api.http.signed_in import signed_in
+from tests.unit.api.http.signed_in import SignedIn, signed_in
 
 
 @contextlib.contextmanager
@@ -68,7 +68,16 @@ async def made(api: Api) -> list[str]:
         "/me/usage",
         "/people?q=ali",
         "/trash",
+        *(f"/{kind}?count=true&fields=_id&limit=1" for kind in LISTED),
     ]
+
+
+LISTED = ("servers", "templates", "datasets", "modules", "groups", "secrets", "operations")
+"""What is counted by the statement that reads it."""
+
+
+AUDIT = ("/audit", "/audit?actor=x&count=true", "/audit?actor=x&action=y&since=2026-01-01T00:00:00Z", "/audit/seals")
+"""What admins alone can read."""
 
 
 async def test_a_read_is_one_statement_and_nothing_else_is_sent(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -85,12 +94,88 @@ async def test_a_read_is_one_statement_and_nothing_else_is_sent(api: Api, monkey
             # They say what the token does, which is more here than of the bench's caller.
             assert '"org"' in (await alice.get(path)).text
             assert len(sent) == 1, (path, sent)
+    admin, _ = await signed_in(api, "admin")
+    for path in AUDIT:
+        wanted = answered(await api.admin.get(path), 200)
+        answered(await admin.get(path), 200)
+        with counted(monkeypatch) as sent:
+            assert answered(await admin.get(path), 200) == wanted
+        assert len(sent) == 1, (path, sent)
     with counted(monkeypatch) as sent:
         # What nobody has: the statement that did not find it has found the session.
         assert (await alice.get(f"/servers/{NOBODY}")).status_code == 404
         assert len(sent) == 1, sent
         await alice.server()
         assert len(sent) > 1
+
+
+async def with_jwts(api: Api, name: str, count: int) -> tuple[SignedIn, list[str]]:
+    """Somebody whom another service signs in, and tokens that nobody has seen."""
+    await row(
+        "UPDATE person SET issuer = :issuer, subject = email WHERE email = :email",
+        issuer=api.bench.settings.oidc_issuer,
+        email=api.person(name).email,
+    )
+    jwts = [unique("jwt") for _ in range(count)]
+    return (await signed_in(api, name, dict.fromkeys(jwts, api.person(name).email)))[0], jwts
+
+
+async def test_a_read_with_a_token_of_another_service_is_one_statement_too(
+    api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paths = await made(api)
+    alice, jwts = await with_jwts(api, "alice", 1 + len(paths))
+    alice.bring(jwts.pop())
+    answered(await alice.get("/servers"), 200)
+    for path, jwt in zip(paths, jwts, strict=True):
+        wanted = answered(await alice.get(path), 200)
+        alice.bring(jwt)
+        with counted(monkeypatch) as sent:
+            assert answered(await alice.get(path), 200) == wanted
+        assert len(sent) == 1, (path, sent)
+
+
+@pytest.mark.parametrize(
+    ("change", "status"),
+    [
+        ("UPDATE person SET released_at = now() WHERE id = :person", 200),
+        ("UPDATE person SET email = 'x' || email WHERE id = :person", 403),
+        ("UPDATE person SET issuer = 'another', email = 'x' || email WHERE id = :person", 200),
+        ("UPDATE person SET seen_at = now() - interval '2 minutes' WHERE id = :person", 200),
+        ("INSERT INTO person_org (id, person, org) VALUES (gen_random_uuid(), :person, 'gone')", 200),
+        (
+            """INSERT INTO session (token_hash, person, admin, orgs, expires_at)
+               SELECT :token, :person, false, ARRAY[]::text[], now() + interval '1 hour'""",
+            401,
+        ),
+        (
+            """INSERT INTO session (token_hash, person, admin, orgs, expires_at, id_token_hash)
+               SELECT :token, :person, true, ARRAY[]::text[], now() + interval '1 hour', :token""",
+            200,
+        ),
+    ],
+    ids=["released", "renamed", "another", "not seen", "organisations", "signed out", "an admin's session"],
+)
+async def test_whom_a_token_of_another_service_names_is_looked_at_by_each_read(
+    api: Api, change: str, status: int
+) -> None:
+    others = await api.bob.server()
+    for path in ("/servers", f"/servers/{others['_id']}", "/whoami"):
+        person = await api.bench.join("leaver")
+        await api.person("leaver").server()
+        leaver, (first, second) = await with_jwts(api, "leaver", 2)
+        leaver.bring(first)
+        for _ in range(2):
+            answered(await leaver.get("/servers"), 200)
+        given = {"person": person.id} | ({"token": digest(second)} if ":token" in change else {})
+        await row(change, **given)
+        leaver.bring(second)
+        known = await leaver.get(path)
+        leaver.forget()
+        unknown = await leaver.get(path)
+        assert (known.status_code, known.content) == (unknown.status_code, unknown.content), path
+        if path == "/servers":
+            assert known.status_code == status, known.text
 
 
 # They follow, carry files, count what this process has, or ask others.
@@ -137,6 +222,8 @@ _ENDLESS = "/events"
 WITHOUT_A_STATEMENT = (
     *("/authenticated", "/whoami", "/volume/lua", "/volume/hardware", "/volume/files?root=notebooks"),
     *("/applications", "/hardware"),
+    # To who is no admin.
+    *("/audit", "/audit/seals"),
     *("/servers?limit=0", "/servers?nonsense=1", "/servers/nonsense"),
 )
 """What is answered, or refused, without one."""

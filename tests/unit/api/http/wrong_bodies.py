@@ -68,7 +68,8 @@ def _fields(annotation: Any) -> tuple[str, ...]:
 def _app() -> Litestar:
     caller = Caller(id=new_id(), email="alice@example.org", admin=True)
     settings = Settings(database_url="postgresql:///unused", auth_per_minute=0)
-    app = assemble(HANDLERS, settings=settings, middleware=[HeaderIdentity({"alice": caller})])
+    app = assemble(HANDLERS, settings=settings, middleware=[HeaderIdentity()])
+    app.state.callers = {"alice": caller}
     app.state.services = SimpleNamespace(rates=Rates(settings))
     return app
 

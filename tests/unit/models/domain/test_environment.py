@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from hub.settings import HubSettings
-from models.domain.environment import SettingsInvalid, parse_origin
+from models.domain.environment import SettingsInvalid, parse_address, parse_origin
 from models.domain.settings import Settings
 
 OURS = {"NBHUB_DATABASE_URL": "postgresql:///x"}
@@ -103,3 +103,14 @@ def test_an_origin_is_taken_as_browsers_send_it(origin: str) -> None:
 def test_what_no_browser_sends_as_an_origin_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match="is no origin"):
         parse_origin(text)
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1:9464", "0.0.0.0:1", "[::]:65535", ""])
+def test_where_to_listen_is_an_address_with_a_port_or_nothing(address: str) -> None:
+    assert parse_address(address) == address
+
+
+@pytest.mark.parametrize("text", ["9464", "localhost:9464", "127.0.0.1", "127.0.0.1:", "127.0.0.1:65536", ":1"])
+def test_what_nobody_can_listen_at_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="is no IP address with a port"):
+        parse_address(text)

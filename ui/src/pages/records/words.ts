@@ -1,0 +1,46 @@
+/** What the lists of all kinds say alike. */
+const en = {
+  saved: (name: string) => `${name} is saved`,
+  made: (name: string) => `${name} is made`,
+  trashed: (name: string) => `${name} is in the trash`,
+  parting: (name: string) => `${name} is deleted in a moment`,
+  gone: (name: string) => `${name} is deleted`,
+  restored: (name: string) => `${name} is back`,
+  trash: "Trash",
+  purged: (when: string) => `is gone for good on ${when}`,
+  search: "Search",
+  nothingFound: (what: string) => `Nothing here has “${what}” in its name.`,
+  clear: "Clear the search",
+  narrow: "The search finds the others by name.",
+  moreTrash: "There is more in your trash, of this or another kind.",
+  before: "This is what you typed before.",
+  over: "Start over",
+  theirs: "Somebody else changed it meanwhile.",
+  theirsMore: "What you typed is still here: save again to put it over theirs.",
+  takeTheirs: "Take theirs",
+  limit: "You have as many as you may have: delete one first.",
+}
+
+const de: typeof en = {
+  saved: (name) => `${name} ist gespeichert`,
+  made: (name) => `${name} ist angelegt`,
+  trashed: (name) => `${name} ist im Papierkorb`,
+  parting: (name) => `${name} wird gleich gelöscht`,
+  gone: (name) => `${name} ist gelöscht`,
+  restored: (name) => `${name} ist wieder da`,
+  trash: "Papierkorb",
+  purged: (when) => `ist am ${when} endgültig weg`,
+  search: "Suchen",
+  nothingFound: (what) => `Hier hat nichts „${what}“ im Namen.`,
+  clear: "Suche löschen",
+  narrow: "Die Suche findet die anderen nach dem Namen.",
+  moreTrash: "In Ihrem Papierkorb ist mehr, von dieser oder anderer Art.",
+  before: "Das haben Sie vorhin eingegeben.",
+  over: "Neu beginnen",
+  theirs: "Jemand anderes hat das inzwischen geändert.",
+  theirsMore: "Was Sie eingegeben haben, ist noch da: Speichern Sie noch einmal, um es an die Stelle zu setzen.",
+  takeTheirs: "Das andere nehmen",
+  limit: "Sie haben so viele, wie Sie haben dürfen: Löschen Sie zuerst etwas.",
+}
+
+export const words = { en, de }
