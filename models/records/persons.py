@@ -15,7 +15,7 @@ from models.domain.ids import new_id
 from models.domain.values import Caller, Subject, Wish
 from models.ledger import operations, quotas
 from models.ledger.operations import ENDS_NOW
-from models.records import servers, sessions
+from models.records import server_shares, servers, sessions
 from models.records.servers import ServerError, Stop, stopped_because
 
 # An invited person has no issuer yet (see `models.access.principals`), and is whoever proves to have the address.
@@ -290,8 +290,11 @@ async def settle(person_id: UUID, run_id: str, *, released: bool) -> bool:
            WHERE id = :person AND (released_at IS NOT NULL) = :released RETURNING id),
         unshared AS (
           UPDATE server s SET share_url = NULL, share_expires_at = NULL, shared_with = NULL, version = version + 1
-            FROM seen WHERE s.owner = seen.id AND :released AND s.share_url IS NOT NULL
+            FROM seen WHERE s.owner = seen.id AND :released AND {server_shares.SHARED}
           RETURNING {servers.CHANGED}),
+        without_guests AS (
+          DELETE FROM server_guest g USING seen, server s
+           WHERE g.server = s.id AND s.owner = seen.id AND :released),
         ended AS (
           UPDATE operation o SET {ENDS_NOW},
                  status = CASE WHEN (o.kind = 'person.release') = :released THEN 'succeeded' ELSE 'cancelled' END

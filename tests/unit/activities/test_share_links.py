@@ -10,7 +10,7 @@ from activities.messages import AccessScope, WorkflowRun
 from integrations.jupyterhub import ShareCode
 from models.access import principals, sharing
 from models.access.permissions import Level
-from models.database.sql import row
+from models.database.sql import exists, row
 from models.database.transactions import Transaction
 from models.domain.errors import HubUnavailable
 from models.domain.values import Caller, OperationStatus, Subject, Wish
@@ -143,6 +143,24 @@ async def test_whose_address_nobody_has_any_more_loses_the_server_all_the_same(s
     ended = await worked_on(scene, operation)
     assert (ended.status, await outcome(ended)) == (OperationStatus.SUCCEEDED, "revoked")
     assert scene.hub.guests == {await persons.hub_user_of(carol.id)}
+
+
+@pytest.mark.parametrize("link", [True, False])
+async def test_who_gives_the_address_up_shares_nothing_any_more(scene: Scene, link: bool) -> None:
+    await scene.started()
+    await ask(scene)
+    bob = await guest(scene, "bob")
+    if not link:
+        await take_back(scene, (await make_person("carol")).email)
+    await scene.run(scene.watching.observe_servers)
+    owner = Subject("person", scene.caller.id)
+    async with Transaction():
+        await persons.release(scene.caller.email, scene.caller)
+    await operations.begin(owner, "w", "r")
+    # What the stop of the servers and the end of the JupyterHub user leave to be written.
+    assert await persons.settle(owner.id, "r", released=True)
+    assert await server_shares.list_shared(owner=owner.id, before=None, limit=10) == []
+    assert not await exists("SELECT 1 FROM server_guest WHERE person = :bob", bob=bob.id)
 
 
 async def test_whom_jupyterhub_alone_knows_loses_the_server_by_the_name_there(scene: Scene) -> None:
