@@ -47,8 +47,13 @@ def spawner(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     monkeypatch.setattr("importlib.util.find_spec", lambda name: name)
     (tmp_path / "homes" / "alice").mkdir(parents=True)
     (tmp_path / "hub").mkdir()
+    # Limits by cgroups are no part of what is tested here, and not everybody may make those.
     settings = HubSettings(
-        data_dir=tmp_path / "hub", allowed_roots=(str(tmp_path),), spawner="bubblewrap", lmod_init=str(LMOD)
+        data_dir=tmp_path / "hub",
+        allowed_roots=(str(tmp_path),),
+        spawner="bubblewrap",
+        limits="none",
+        lmod_init=str(LMOD),
     )
     user = SimpleNamespace(name="alice@example.org", url="/user/alice@example.org/", settings={}, id=1)
     return Sandboxes(
