@@ -222,6 +222,8 @@ async def bring_up(deployment: Deployment) -> list[str]:
     expect(len(version.get("commit", "")) == 40, "/version does not tell the commit")
     password = (deployment.directory / "deploy/secrets/keycloak-admin-password").read_text().strip()
     await people.make(KEYCLOAK, password, PEOPLE)
+    with step("a sign-in that ends at a port of the person's own machine, as that of `nbhub login`"):
+        expect(await people.api_token(API, ALICE, "http://127.0.0.1:54321/callback"), "no token")
     with step("the story, through Keycloak's forms and the published ports"):
         await demo.tell(_Deployed())
     return keys

@@ -106,10 +106,10 @@ async def again(sign_in: Callable[[], Awaitable[T]]) -> T:
     raise AssertionError("unreachable")
 
 
-async def api_token(api: str, email: str) -> str:
-    """An access token of the API, through the provider's form."""
+async def api_token(api: str, email: str, back_to: str | None = None) -> str:
+    """An access token of the API, through the provider's form, which leads back to the page or to a program."""
     async with browser() as client:
-        begun = await client.post(f"{api}/auth/authorize")
+        begun = await client.post(f"{api}/auth/authorize", json={"redirect_uri": back_to} if back_to else {})
         begun.raise_for_status()
         url = begun.json()["authorizationUrl"]
         back = httpx.URL(url).params["redirect_uri"]

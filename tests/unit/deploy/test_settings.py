@@ -3,13 +3,17 @@
 import json
 import re
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 
+from api.signing_in import redirect_uri_of
 from hub.settings import HubSettings
+from models.domain.errors import RequestInvalid
 from models.domain.server_spec import verify_spec
 from models.domain.settings import Settings
-from stack import vault_setup
+from nbhub.cli import sign_in
+from stack import parts, vault_setup
 from tests.unit.deploy.deployment import COMPOSE, DEPLOY, environment_of, signed, worker_settings
 
 
@@ -61,3 +65,31 @@ def test_api_and_provider_share_the_client_secrets_and_addresses(made: Path) -> 
         "${HUB_CLIENT_SECRET}",
         "${TEMPORAL_UI_CLIENT_SECRET}",
     }
+
+
+def test_api_and_provider_send_browsers_back_to_the_same_places(made: Path) -> None:
+    realm = json.loads((DEPLOY / "keycloak" / "realm.json").read_text())
+    told = environment_of("keycloak", made)
+    clients = {client["clientId"]: client for client in realm["clients"]}
+    api = Settings.from_environment(environment_of("api", made))
+    places = [
+        re.sub(r"\$\{(\w+)\}", lambda name: told[name[1]], one) for one in clients["notebooks-hub"]["redirectUris"]
+    ]
+
+    assert list(api.oidc_redirect_uris) == places
+    assert redirect_uri_of(api, None) == places[0] == told["OIDC_REDIRECT_URI"]
+
+
+def test_nbhub_login_comes_back_to_any_port_of_its_machine(made: Path) -> None:
+    api = Settings.from_environment(environment_of("api", made))
+    # Keycloak, too, takes any port of 127.0.0.1 where none is registered.
+    assert parts.OF_PROGRAMS in api.oidc_redirect_uris
+    assert urlsplit(parts.OF_PROGRAMS).path == sign_in.CALLBACK
+
+    assert redirect_uri_of(api, f"http://127.0.0.1:54321{sign_in.CALLBACK}")
+    for elsewhere in (
+        f"http://127.0.0.1:54321{sign_in.CALLBACK}/more",
+        f"http://127.0.0.1.example.org{sign_in.CALLBACK}",
+    ):
+        with pytest.raises(RequestInvalid):
+            redirect_uri_of(api, elsewhere)
