@@ -202,7 +202,7 @@ _SHOWN = f"""
     s.id, p.email AS owner, p.hub_user, s.name,
     {_STATUS} AS status,
     s.template, s.template_data ->> 'applicationType' AS application_type,
-    jsonb_strip_nulls(s.template_data) AS snapshot, s.last_error AS error,
+    s.template_data AS snapshot, s.last_error AS error,
     (SELECT o.id FROM operation o WHERE o.subject = s.id AND o.subject_kind = 'server'
         AND o.status IN ('queued', 'running') ORDER BY o.id DESC LIMIT 1) AS operation,
     (SELECT min(m.lost_at) FROM server_mount m WHERE m.server = s.id) AS lost_at,

@@ -12,6 +12,7 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from uuid import UUID
 
 from models.database import engine
 from models.domain.process import leave
@@ -19,7 +20,7 @@ from models.domain.settings import Settings
 from tests.bench import sizes
 from tests.bench.another_api import environment_of_api
 from tests.bench.filled import fill
-from tests.bench.judge import TOKEN, Subject
+from tests.bench.judge import TOKEN, Question, Subject
 from tests.bench.reads import LISTS, READS
 from tests.bench.writes import servers_of
 from tests.project import PROJECT
@@ -44,8 +45,7 @@ async def main(directory: Path, seconds: int) -> None:
                 ids = (await fill()).ids
                 starts = await servers_of(_PERSONS, _SERVERS)
             questions: dict[str, Requests] = {
-                question.name.replace(" ", "-"): (("GET", question.path(ids), TOKEN) for _ in itertools.count())
-                for question in (*READS, *LISTS)
+                question.name.replace(" ", "-"): again_and_again(question, ids) for question in (*READS, *LISTS)
             }
             questions["start"] = (
                 ("PUT", f"/servers/{server}/start", token) for token, servers in starts.items() for server in servers
@@ -55,6 +55,12 @@ async def main(directory: Path, seconds: int) -> None:
                 for name, requests in questions.items():
                     picture = directory / f"{name}.svg"
                     await asyncio.to_thread(profile, subject, process.pid, requests, picture, seconds)
+
+
+def again_and_again(question: Question, ids: dict[str, list[UUID]]) -> Requests:
+    """The same question without end."""
+    while True:
+        yield "GET", question.path(ids), TOKEN
 
 
 def profile(subject: Subject, pid: int, requests: Requests, picture: Path, seconds: int) -> None:

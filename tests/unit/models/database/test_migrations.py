@@ -166,6 +166,27 @@ async def test_people_keep_the_name_in_jupyterhub_under_which_their_servers_run(
     }
 
 
+async def test_templates_of_servers_have_no_nulls_whoever_wrote_them_and_when(database: Database) -> None:
+    address, connection = database
+    step = "2026-11-28T05:41:05:681619"
+    ended = run(address, "piccolo.main", "migrations", "backwards", "notebooks_hub", step, "--auto_agree")
+    assert ended.returncode == 0, ended.stderr
+    owner = await connection.fetchval(
+        "INSERT INTO person (id, email) VALUES (gen_random_uuid(), 'ada@example.org') RETURNING id"
+    )
+    make = """INSERT INTO server (id, owner, name, template, template_data)
+              VALUES (gen_random_uuid(), $1, $2, gen_random_uuid(), $3)"""
+    with_nulls = '{"name": "lab", "filePath": null, "tags": []}'
+    await connection.execute(make, owner, "before", with_nulls)
+    assert migrate(address).returncode == 0
+    # As a process of the version before does, which goes on meanwhile.
+    await connection.execute(make, owner, "after", with_nulls)
+    found = await connection.fetch("SELECT name, template_data FROM server ORDER BY name DESC")
+    assert [tuple(one) for one in found] == [(name, '{"name": "lab", "tags": []}') for name in ("before", "after")]
+    await connection.execute("UPDATE server SET template_data = $1", with_nulls)
+    assert not await connection.fetch("SELECT id FROM server WHERE template_data ? 'filePath'")
+
+
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
     """A copy of what a migration is made from."""
