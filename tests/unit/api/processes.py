@@ -22,6 +22,26 @@ def free_url() -> str:
         return f"http://127.0.0.1:{probe.getsockname()[1]}"
 
 
+def free_neighbours() -> tuple[str, str]:
+    """An address and port where nobody listens yet, nor at the next port."""
+    while True:
+        url = free_url()
+        host, port = url.removeprefix("http://").split(":")
+        with socket.socket() as probe, contextlib.suppress(OSError, OverflowError):
+            probe.bind((host, int(port) + 1))
+            return f"{host}:{port}", f"{host}:{int(port) + 1}"
+
+
+async def answers(url: str) -> None:
+    """Return once a process answers there."""
+    async with asyncio.timeout(60), httpx.AsyncClient(timeout=60) as client:
+        while True:
+            with contextlib.suppress(httpx.TransportError):
+                if (await client.get(url)).status_code == 200:
+                    return
+            await asyncio.sleep(0.1)
+
+
 @contextlib.asynccontextmanager
 async def running(environment: dict[str, str], url: str) -> AsyncIterator[asyncio.subprocess.Process]:
     """A process of the API that answers."""
@@ -29,12 +49,7 @@ async def running(environment: dict[str, str], url: str) -> AsyncIterator[asynci
         sys.executable, "-m", "api", cwd=PROJECT, env=environment, stdout=asyncio.subprocess.DEVNULL
     )
     try:
-        async with asyncio.timeout(60), httpx.AsyncClient() as client:
-            while True:
-                with contextlib.suppress(httpx.TransportError):
-                    if (await client.get(f"{url}/version")).status_code == 200:
-                        break
-                await asyncio.sleep(0.1)
+        await answers(f"{url}/version")
         yield process
     finally:
         if process.returncode is None:

@@ -7,7 +7,7 @@ import httpx
 from prometheus_client.parser import text_string_to_metric_families
 
 from models.domain.ids import new_id
-from tests.unit.api.processes import free_url, running
+from tests.unit.api.processes import answers, free_neighbours, free_url, running
 
 Samples = dict[tuple[str, tuple[tuple[str, str], ...]], float]
 
@@ -73,11 +73,13 @@ async def test_requests_are_counted_by_route_and_no_asker_makes_series(
 
 
 async def test_each_of_several_processes_has_a_port_of_its_own(environment: dict[str, str], url: str) -> None:
-    host, _, port = free_url().removeprefix("http://").partition(":")
-    environment |= {"NBHUB_METRICS_ADDRESS": f"{host}:{port}", "NBHUB_API_PROCESSES": "2"}
+    first, second = free_neighbours()
+    environment |= {"NBHUB_METRICS_ADDRESS": first, "NBHUB_API_PROCESSES": "2"}
     async with running(environment, url):
-        for number in range(2):
-            assert await scraped(f"{host}:{int(port) + number}")
+        for address in (first, second):
+            # One of the two answers requests; the other may still begin.
+            await answers(f"http://{address}/metrics")
+            assert await scraped(address)
 
 
 async def test_a_port_that_is_taken_turns_no_request_away(environment: dict[str, str], url: str) -> None:
