@@ -34,9 +34,9 @@ class AuditView(AnswerBody, frozen=True, kw_only=True):
 
     id: Annotated[UUID, Meta(description="Id of the row. Ids grow with time.")] = msgspec.field(name="_id")
     at: Annotated[datetime, Meta(description="When it was done.")]
-    actor: Annotated[str, Meta(description="E-mail of who did it, as it was then, or `system`.")]
+    actor: Annotated[str, Meta(description="E-mail of who did it, as it was then; or `system`, or `unknown`.")]
     actor_id: Annotated[UUID, Meta(description="Id of the person who did it.")] | None = None
-    action: Annotated[str, Meta(description="What was done, as `server.start` or `dataset.share`.")]
+    action: Annotated[str, Meta(description="What was done, as `server.start`; or refused: `request.denied`.")]
     subject_kind: Annotated[str, Meta(description="Kind of the record that it was done to.")]
     subject: Annotated[UUID, Meta(description="Id of the record that it was done to.")]
     operation: Annotated[UUID, Meta(description="Id of the operation that does it.")] | None = None
@@ -108,9 +108,11 @@ class AuditController(Controller):
         request: Request[Caller, Any, Any],
         page: NamedDependency[Page],
         actor: Annotated[
-            str | None, QueryParameter(max_length=320, description="E-mail of who did it, or `system`.")
+            str | None, QueryParameter(max_length=320, description="E-mail of who did it, or `system`, or `unknown`.")
         ] = None,
-        action: Annotated[str | None, QueryParameter(max_length=64, description="For example `server.start`.")] = None,
+        action: Annotated[
+            str | None, QueryParameter(max_length=64, description="As `server.start`, or `request.denied`.")
+        ] = None,
         subject: Annotated[
             str | None, QueryParameter(max_length=64, description="Id of the record that it was done to.")
         ] = None,
@@ -119,6 +121,10 @@ class AuditController(Controller):
         sort: SortByAgeQuery = SortByAge.NEWEST,
     ) -> Response[list[AuditView]]:
         """What was done, by whom and to what: for admins. No value and no secret is in it.
+
+        What was refused is `request.denied`: the `detail` says what was `asked` for, with which `code` it was
+        refused, and how many more were `left_out` before it. It is about the record, also where the person could not
+        see that, or else about the person. Whoever was not let in is a person or, unknown here, an `account`.
 
         `Accept: text/csv` or `application/x-ndjson` asks for the same page as a table or as lines of JSON, with the
         same `Link` to the next: put one after the other they are one file, the names of the columns before the first.

@@ -123,7 +123,9 @@ class GroupsController(Controller):
         """E-mails of the members, for members and admins."""
         found = await groups.read(id, page.caller)
         if not (found.member or page.caller.admin):
-            raise ActionForbidden("Only members of the group see its members.", hint="Ask one of its managers.")
+            raise ActionForbidden(
+                "Only members of the group see its members.", hint="Ask one of its managers.", about=Subject(KIND, id)
+            )
         listed = await groups.list_members(
             id, after=page.after[0] if page.after else None, limit=page.limit + 1, count=page.count
         )
@@ -170,7 +172,9 @@ class GroupsController(Controller):
             elif data.shown is not UNSET and data.manager is UNSET:
                 found = await groups.read(id, write.caller, lock=True)
                 if memberEmail != write.caller.email:
-                    raise ActionForbidden("Only the member says what its servers show.", hint="Ask the member.")
+                    raise ActionForbidden(
+                        "Only the member says what its servers show.", hint="Ask the member.", about=Subject(KIND, id)
+                    )
                 operation = await groups.set_shown(found, data.shown, write.caller)
             else:
                 raise RequestInvalid.of("/manager", "required", "say one of `manager` and `shown`")

@@ -173,11 +173,13 @@ async def _keep_session(
     browser: bytes | None = None,
 ) -> None:
     """Bind the person of an id token, and keep the session of the access token that came with it."""
-    if not says_all(claims, services.settings):
-        claims = joined(claims, await services.oidc.read_more(tokens.access_token, str(claims["sub"])))
-    identity = identity_of(claims, services.settings)
-    person = await persons.bind(identity)
-    fernet = Fernet(services.settings.session_key)
+    settings = services.settings
+    async with services.denials.letting_in(settings.oidc_issuer, claims):
+        if not says_all(claims, settings):
+            claims = joined(claims, await services.oidc.read_more(tokens.access_token, str(claims["sub"])))
+        identity = identity_of(claims, settings)
+        person = await persons.bind(identity)
+    fernet = Fernet(settings.session_key)
     # A provider need not give a fresh refresh token: then the old one goes on.
     refresh_token = tokens.refresh_token or refreshed
     kept = await sessions.keep(

@@ -168,18 +168,23 @@ async def authenticate(request: Request[Any, Any, Any]) -> Caller:
     services = request.app.state.services
     settings = services.settings
     rates, address = services.rates, address_of(request)
-    try:
-        claims = await services.oidc.read_access_token(
-            token,
-            says_all=lambda claims: says_all(claims, settings),
-            admit=lambda: rates.require(REFUSED, address),
-            address=address,
-        )
-    except IdentityUnknown:
-        await rates.spend(REFUSED, address)
-        raise
-    identity = identity_of(claims, settings)
-    person = await persons.bind(identity)
+    said: dict[str, Any] = {}
+
+    def noted(claims: Mapping[str, Any]) -> bool:
+        said.update(claims)
+        return says_all(claims, settings)
+
+    async with services.denials.letting_in(settings.oidc_issuer, said):
+        try:
+            claims = await services.oidc.read_access_token(
+                token, says_all=noted, admit=lambda: rates.require(REFUSED, address), address=address
+            )
+        except IdentityUnknown:
+            await rates.spend(REFUSED, address)
+            raise
+        said.update(claims)
+        identity = identity_of(claims, settings)
+        person = await persons.bind(identity)
     request.scope["state"].update({_EXPIRY: _expiry(claims), _SUBJECT: identity.subject})
     return identity.caller(person, token_hash)
 

@@ -24,6 +24,7 @@ from api.http.large_bodies import LargeBodies
 from api.http.policy import check_policy
 from api.http.rates import check_address, check_person
 from api.http.validation import RequestReader, check_request, has_body
+from models.domain.errors import ActionForbidden, RecordMissing
 
 Values = Mapping[str, object]
 """What was read of a request, by the names that parameters have there; the body is `data`."""
@@ -107,9 +108,13 @@ class Calls:
         call = self._calls[request.route_handler]
         await check_address(request)
         values = await check_request(request, call.reader)
-        check_policy(request)
-        await check_person(request)
-        return call.sent(await call.returned(request, values), request)
+        try:
+            check_policy(request)
+            await check_person(request)
+            return call.sent(await call.returned(request, values), request)
+        except (ActionForbidden, RecordMissing) as error:
+            await request.app.state.services.denials.record(request, error)
+            raise
 
 
 def _methods(request: Request[Any, Any, Any]) -> ASGIApp:

@@ -4,6 +4,7 @@ import asyncio
 from dataclasses import dataclass, field
 from typing import Any
 
+from api.http.denials import Denials
 from api.http.operation_events import OperationEvents
 from api.http.rates import Rates
 from api.http.shared_look import SharedLook
@@ -27,6 +28,7 @@ class Services:
     oidc: OidcClient
     vault: Vault
     rates: Rates
+    denials: Denials = field(default_factory=Denials)
     file_threads: FileThreads = field(default_factory=FileThreads)
     health: SharedLook[Any] = field(default_factory=SharedLook)
     readiness: SharedLook[bool] = field(default_factory=SharedLook)

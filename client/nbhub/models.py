@@ -634,9 +634,10 @@ class AuditEntry(Model, frozen=True, kw_only=True):
     id: str = field(name="_id")
     at: datetime
     actor: str
-    """E-mail of who did it, as it was then, or `system`."""
+    """E-mail of who did it, as it was then; or `system`, or `unknown`: an account that was not let in."""
     actor_id: str | None = None
     action: str
+    """What was done, such as `server.start`; `request.denied`: nothing, it was refused."""
     subject_kind: str
     subject: str
     operation: str | None = None
@@ -650,6 +651,11 @@ class AuditEntry(Model, frozen=True, kw_only=True):
     def name(self) -> str:
         """What was done, in place of a name."""
         return self.action
+
+    @property
+    def asked(self) -> str:
+        """Of what was refused, what was asked for, by the name that the API's document has for it."""
+        return str((self.detail or {}).get("asked", ""))
 
 
 class SealedRow(Model, frozen=True, kw_only=True):

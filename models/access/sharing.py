@@ -15,7 +15,7 @@ from models.access.principals import Principals
 from models.database.sql import records, row, rows, with_total
 from models.domain.errors import ActionForbidden, RecordMissing
 from models.domain.kinds import TABLES
-from models.domain.values import Caller
+from models.domain.values import Caller, Subject
 from models.ledger import events
 from models.ledger.events import Change
 
@@ -71,7 +71,7 @@ async def read(kind: str, identity: UUID, caller: Caller, needs: Level, *, hold:
     if found is None:
         raise RecordMissing.of(kind, identity)
     shareable = msgspec.convert(found, Shareable)
-    require(shareable.level, caller, needs, kind)
+    require(shareable.level, caller, needs, Subject(kind, identity))
     return shareable
 
 
@@ -88,12 +88,12 @@ async def usable(identities: list[str], caller: Caller) -> set[tuple[str, str]]:
     return {(one["kind"], str(one["id"])) for one in found}
 
 
-def require(level: Level | None, caller: Caller, needs: Level, kind: str) -> None:
-    """Refuse (`ActionForbidden`) a caller who sees an object of a kind but may not do this to it."""
+def require(level: Level | None, caller: Caller, needs: Level, about: Subject) -> None:
+    """Refuse (`ActionForbidden`) a caller who sees an object but may not do this to it."""
     if caller.admin or (level is not None and level >= needs):
         return
     whom = {Level.OWNER: "its owner", Level.WRITE: "its owner and those who may write it", Level.READ: "its readers"}
-    raise ActionForbidden(f"Only {whom[needs]} may do this to the {kind}.", hint="Ask its owner.")
+    raise ActionForbidden(f"Only {whom[needs]} may do this to the {about.kind}.", hint="Ask its owner.", about=about)
 
 
 _TYPES = {"person": "uuid", "user_group": "uuid", "org": "text"}

@@ -86,6 +86,12 @@ class guarded:  # noqa: N801 - a function to whoever uses it
         _GUARD.reset(self._token)
 
 
+async def guard_holds() -> bool:
+    """Whether what has to hold of who reads here does; true where nothing has to."""
+    guard = _GUARD.get()
+    return guard is None or await guard.look()
+
+
 _GUARDED = "guarded"
 """The last column of what is read under a guard: null in the one row that says no more than that the guard holds."""
 

@@ -7,8 +7,11 @@ is of use, is a `DependencyUnavailable`.
 from collections.abc import Iterable
 from itertools import islice
 from typing import ClassVar
+from uuid import UUID
 
 from msgspec import Struct
+
+from models.domain.values import Subject
 
 MOST_PROBLEMS = 100
 """How many problems of one request are looked for, and told."""
@@ -94,20 +97,29 @@ class IdentityUnknown(DomainError):
 
 
 class ActionForbidden(DomainError):
-    """The caller sees the object, and may not do this to it."""
+    """The caller sees the object, and may not do this to it. It is `about` the record, if it is about one."""
 
     status, name, code = 403, "ForbiddenError", "FORBIDDEN"
+
+    def __init__(self, message: str, *, hint: str = "", code: str | None = None, about: Subject | None = None) -> None:
+        super().__init__(message, hint=hint, code=code)
+        self.about = about
 
 
 class RecordMissing(DomainError):
     """No such object, or none that the caller may know of."""
 
     status, name, code = 404, "NotFoundError", "ENTITY_NOT_FOUND"
+    about: Subject | None = None
+    """What was looked for by an id that a record can have."""
 
     @classmethod
     def of(cls, kind: str, identity: object) -> "RecordMissing":
         """The error for the record `identity` of a kind such as `server`."""
-        return cls(f"There is no {kind} with the id {str(identity)[:64]!r}.")
+        error = cls(f"There is no {kind} with the id {str(identity)[:64]!r}.")
+        if isinstance(identity, UUID):
+            error.about = Subject(kind, identity)
+        return error
 
 
 class StateConflict(DomainError):

@@ -1,4 +1,4 @@
-"""The audit trail: who changed what, when. Written in the transaction of the change itself."""
+"""The audit trail: who changed what, when, in the transaction of the change itself; and who was refused what."""
 
 from datetime import datetime, timedelta
 from typing import Any
@@ -7,12 +7,17 @@ from uuid import UUID
 from msgspec import Struct
 
 from models.database.lists import NEWEST_FIRST, Filter, Order, narrowed_page
-from models.database.sql import decoded, given, made_of, page, records, rows, to_json, with_total
+from models.database.sql import decoded, exists, given, made_of, page, records, rows, to_json, with_total
 from models.database.tables import Audit
 from models.domain.ids import FIRST_ID, LAST_ID, first_id_of, new_id
+from models.domain.kinds import KINDS
+from models.domain.logging import REQUEST
 from models.domain.values import Caller, Subject
 
-SYSTEM = "system"
+SYSTEM, UNKNOWN = "system", "unknown"
+"""Who did it, where that was no person, or nobody who is known here."""
+DENIED = "request.denied"
+"""The action of whoever was refused."""
 
 
 class AuditRecord(Struct, frozen=True, kw_only=True):
@@ -54,6 +59,63 @@ async def record(
             client_request_id=actor.client_request_id if actor else None,
             detail=to_json(detail),
         )
+    )
+
+
+_HIDDEN_OF_OWNER = "SELECT FROM {table} WHERE id = :subject AND wish = 'present' AND owner <> :actor::uuid"
+HIDDEN = {
+    "server": "SELECT FROM server WHERE id = :subject AND wish <> 'deleted' AND owner <> :actor::uuid",
+    "template": "SELECT FROM template WHERE id = :subject AND creator <> :actor::uuid",
+    "operation": "SELECT FROM operation WHERE id = :subject AND actor IS DISTINCT FROM :actor::uuid",
+    "person": "SELECT FROM person WHERE id = :subject AND id <> :actor::uuid",
+    **{kind.word: _HIDDEN_OF_OWNER.format(table=kind.table) for kind in KINDS.values() if kind.shared},
+}
+"""By kind, SQL: has a row if a record is there and somebody else's, so that who does not find it may not see it."""
+
+
+async def record_denial(about: Subject, caller: Caller, detail: dict[str, object], *, hidden: bool) -> bool:
+    """Add a row for what a caller was refused; of what is `hidden` from them only if it is there, which is returned."""
+    asked = REQUEST.get() or {}
+    condition = f"EXISTS ({HIDDEN[about.kind]})" if hidden else "true"
+    return await exists(
+        f"""INSERT INTO audit (id, at, actor, actor_name, action, subject_kind, subject, request_id,
+                               client_request_id, detail)
+            SELECT :id, now(), :actor::uuid, :actor_name, :action, :kind, :subject, :request_id, :client_request_id,
+                   :detail::jsonb
+             WHERE {condition} RETURNING id""",
+        id=new_id(),
+        actor=caller.id,
+        actor_name=caller.email,
+        action=DENIED,
+        kind=about.kind,
+        subject=about.id,
+        request_id=asked.get("request_id"),
+        client_request_id=asked.get("client_request_id"),
+        detail=to_json(detail),
+    )
+
+
+async def record_refused_account(account: UUID, issuer: str, subject: str, detail: dict[str, object]) -> bool:
+    """Add a row for an account of the provider's that was not let in: about the person whose account it is, or about
+    the account itself, by an id that is made of it. True."""
+    asked = REQUEST.get() or {}
+    return await exists(
+        """INSERT INTO audit (id, at, actor, actor_name, action, subject_kind, subject, request_id,
+                              client_request_id, detail)
+           SELECT :id, now(), known.id, coalesce(known.email, :unknown), :action,
+                  CASE WHEN known.id IS NULL THEN 'account' ELSE 'person' END, coalesce(known.id, :account),
+                  :request_id, :client_request_id, :detail::jsonb
+             FROM (SELECT) one LEFT JOIN person known ON known.issuer = :issuer AND known.subject = :account_subject
+           RETURNING id""",
+        id=new_id(),
+        unknown=UNKNOWN,
+        action=DENIED,
+        account=account,
+        request_id=asked.get("request_id"),
+        client_request_id=asked.get("client_request_id"),
+        detail=to_json(detail),
+        issuer=issuer,
+        account_subject=subject,
     )
 
 

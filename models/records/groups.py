@@ -65,7 +65,9 @@ async def read_managed(group_id: UUID, caller: Caller) -> GroupRecord:
     """A group that the caller may change, locked; raises `RecordMissing` or `ActionForbidden`."""
     group = await read(group_id, caller, lock=True)
     if not (group.manager or caller.admin):
-        raise ActionForbidden("Only managers of the group may do this.", hint="Ask one of its managers.")
+        raise ActionForbidden(
+            "Only managers of the group may do this.", hint="Ask one of its managers.", about=Subject(KIND, group_id)
+        )
     return group
 
 

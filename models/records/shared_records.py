@@ -94,7 +94,7 @@ class SharedRecords(Generic[R]):
         if found is None:
             raise RecordMissing.of(self.kind, identity)
         record = self._converted(found)
-        require(record.level, caller, needs, self.kind)
+        require(record.level, caller, needs, Subject(self.kind, identity))
         return record
 
     async def read_owned(self, identity: UUID, caller: Caller) -> R:
@@ -118,7 +118,7 @@ class SharedRecords(Generic[R]):
         )
         if record is None or not visible:
             raise RecordMissing.of(self.kind, identity)
-        require(record.level, caller, Level.OWNER, self.kind)
+        require(record.level, caller, Level.OWNER, Subject(self.kind, identity))
         if record.wish is Presence.PRESENT:
             raise StateConflict(f"The {self.kind} is not in the trash.", hint="There is nothing to do.")
         return record

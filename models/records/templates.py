@@ -14,7 +14,7 @@ from models.database.sql import given, one_value, page, records, row, rows, to_j
 from models.database.tables import Template
 from models.domain.errors import ActionForbidden, RecordMissing, StateConflict
 from models.domain.ids import new_id
-from models.domain.values import Caller
+from models.domain.values import Caller, Subject
 from models.records.servers import CHANGED, TemplateData, told
 
 MOST_TAGS = 1000
@@ -117,7 +117,11 @@ async def read_changeable(template_id: UUID, caller: Caller) -> TemplateRecord:
     """A template that the caller may change, locked; raises `RecordMissing` or `ActionForbidden`."""
     found = await read_visible(template_id, caller, for_update=True)
     if not (caller.admin or found.creator_id == caller.id):
-        raise ActionForbidden("Only its creator may change this template.", hint="Make a template of your own from it.")
+        raise ActionForbidden(
+            "Only its creator may change this template.",
+            hint="Make a template of your own from it.",
+            about=Subject("template", template_id),
+        )
     return found
 
 

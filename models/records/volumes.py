@@ -100,7 +100,11 @@ async def require(root: Root, identity: UUID, caller: Caller, needs: Level) -> N
         group = await groups.read(identity, caller)
         # Names of groups are known to all, so this is no secret. Members may write.
         if not (group.member or caller.admin):
-            raise ActionForbidden("Only members of the group may do this.", hint="Ask one of its managers.")
+            raise ActionForbidden(
+                "Only members of the group may do this.",
+                hint="Ask one of its managers.",
+                about=Subject(ROOTS[root], identity),
+            )
     elif identity != caller.id and not caller.admin:
         raise RecordMissing.of(ROOTS[root], identity)
 

@@ -31,8 +31,8 @@ Owner = Annotated[str | None, Option("of this owner alone")]
 class Audited:
     """Options that say which part of the audit is meant."""
 
-    actor: Annotated[str | None, Option("by whom: an e-mail, or system")] = None
-    action: Annotated[str | None, Option("such as server.start")] = None
+    actor: Annotated[str | None, Option("by whom: an e-mail, system, or unknown")] = None
+    action: Annotated[str | None, Option("such as server.start, or request.denied")] = None
     subject: Annotated[str | None, Option("the id of what it was done to")] = None
     since: Annotated[datetime | None, Option("from this time on, such as 2027-01-31 or 2027-01-31T12:00")] = None
     until: Annotated[datetime | None, Option("before this time")] = None
@@ -166,9 +166,9 @@ def release(email: str, /, *, yes: Yes = False, waiting: Waiting = WAITING, comm
 
 @admin.command("audit list")
 def list_audit(*, which: Audited = _AUDITED, limit: Limit = 50, common: Common = COMMON) -> None:
-    """List what was done, by whom and to what, newest first."""
+    """List what was done or refused, by whom and to what, newest first."""
     with common.hub() as hub:
-        common.list(hub.audit.list(**which.query()), "at actor action subject_kind subject request_id", limit)
+        common.list(hub.audit.list(**which.query()), "at actor action asked subject_kind subject request_id", limit)
 
 
 @admin.command("audit export")

@@ -31,7 +31,8 @@ class Audit:
         sort: str | None = None,
     ) -> Pages[AuditEntry]:
         """Newest first: what somebody (an e-mail, or `system`) did, of one action such as `server.start`, to one record
-        by its id, from a time on, before a time. A time without a zone is one of UTC."""
+        by its id, from a time on, before a time. A time without a zone is one of UTC. What was refused is of the action
+        `request.denied`."""
         query = _query(actor, action, subject, since, until, sort)
         return Pages(self._transport, "/audit", AuditEntry, query)
 

@@ -16,6 +16,7 @@ from integrations.oidc import OidcClient, TokenAnswer
 from models.database.sql import row, rows
 from models.domain.errors import ActionForbidden
 from models.domain.values import Caller, Subject
+from models.ledger import audit
 from models.records import persons, sessions
 from models.records.persons import Identity
 from stack.sign_in import sign_in
@@ -529,6 +530,9 @@ async def test_an_email_belongs_to_one_account_until_it_is_released(hub: Place) 
         bob = {"Authorization": f"Bearer {(await bobs.sign_in('bob@example.org'))['access_token']}"}
         landed = await browser.land(await browser.begin(), "alice@example.org")
         assert error_of(await browser.exchange(code=landed["code"], state=landed["state"]), 403) == "EMAIL_TAKEN"
+        denied, *_ = await audit.list_rows(action=audit.DENIED, limit=2)
+        assert (denied.actor, denied.actor_name, denied.subject_kind) == (None, audit.UNKNOWN, "account")
+        assert denied.detail == {"code": "EMAIL_TAKEN", "email": "alice@example.org"}
 
         async def release(headers: dict[str, str], email: str = "Alice@example.org") -> httpx.Response:
             return await chief.api.post("/persons/release", params={"email": email}, headers=headers)

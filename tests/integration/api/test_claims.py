@@ -16,6 +16,7 @@ from models.access import principals
 from models.database.engine import pool
 from models.database.sql import row, rows
 from models.domain.settings import Settings
+from models.ledger import audit
 from models.records import persons
 from tests.integration.api.running_provider import Place, Provider, place
 
@@ -177,6 +178,8 @@ async def test_organisations_that_cannot_be_read_are_said_so(told: Any, postgres
             error = answer.json()["error"]
             assert (answer.status_code, error["code"]) == (403, "CLAIM_UNREADABLE")
             assert "`orgs`" in error["message"]
+            denied, *_ = await audit.list_rows(action=audit.DENIED, limit=2)
+            assert (denied.detail or {})["code"] == "CLAIM_UNREADABLE"
         assert (await sign_in(hub, "bob@example.org")).status_code == 200
 
 

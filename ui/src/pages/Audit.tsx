@@ -21,12 +21,12 @@ type Audited = components["schemas"]["AuditView"]
 
 const en = {
   title: "Audit",
-  more: "What was done, by whom and to what. No value and no secret is in it.",
+  more: "What was done or refused, by whom and to what. No value and no secret is in it.",
   back: "Administration",
   actor: "Who",
-  actorMore: "a whole address, or system",
+  actorMore: "a whole address, system or unknown",
   action: "What",
-  actionMore: "such as server.start",
+  actionMore: "such as server.start or request.denied",
   subject: "To what",
   subjectMore: "the id of a record",
   since: "From the day",
@@ -37,16 +37,21 @@ const en = {
   csv: "Save as CSV",
   only: (id: string) => `Only what was done to ${id}`,
   unsealed: "has no seal yet",
+  denied: (asked: string) => `refused: ${asked}`,
+  notLetIn: "not let in",
+  leftOut: (many: number) => `and ${many} before it that are not shown`,
+  /** What the reasons of a refusal are called. */
+  codes: { FORBIDDEN: "not allowed", ENTITY_NOT_FOUND: "hidden from them" } as Record<string, string>,
 }
 
 const de: typeof en = {
   title: "Protokoll",
-  more: "Was getan wurde, von wem und womit. Darin ist kein Wert und kein Geheimnis.",
+  more: "Was getan oder abgelehnt wurde, von wem und womit. Darin ist kein Wert und kein Geheimnis.",
   back: "Verwaltung",
   actor: "Wer",
-  actorMore: "eine ganze Adresse, oder system",
+  actorMore: "eine ganze Adresse, system oder unknown",
   action: "Was",
-  actionMore: "etwa server.start",
+  actionMore: "etwa server.start oder request.denied",
   subject: "Womit",
   subjectMore: "die Id eines Eintrags",
   since: "Vom Tag",
@@ -57,6 +62,10 @@ const de: typeof en = {
   csv: "Als CSV speichern",
   only: (id) => `Nur was mit ${id} getan wurde`,
   unsealed: "hat noch kein Siegel",
+  denied: (asked) => `abgelehnt: ${asked}`,
+  notLetIn: "nicht eingelassen",
+  leftOut: (many) => `und ${many} davor, die nicht gezeigt werden`,
+  codes: { FORBIDDEN: "nicht erlaubt", ENTITY_NOT_FOUND: "vor dieser Person verborgen" },
 }
 
 const FIELDS = ["actor", "action", "subject", "since", "until"] as const
@@ -134,11 +143,16 @@ function Row({ one, onSubject }: { one: Audited; onSubject: () => void }) {
   const sayings = useSpoken({ en, de })
   const words = useWords()
   const times = useTimes()
-  const detail = Object.entries(one.detail ?? {}).map(([name, value]) => `${name}: ${typeof value === "string" ? value : JSON.stringify(value)}`)
+  const denied = one.action === "request.denied"
+  const { asked, code, left_out: leftOut, ...rest } = (one.detail ?? {}) as Record<string, unknown>
+  const shown = denied ? rest : (one.detail ?? {})
+  const detail = Object.entries(shown).map(([name, value]) => `${name}: ${typeof value === "string" ? value : JSON.stringify(value)}`)
+  if (denied && code) detail.unshift(sayings.codes[String(code)] ?? String(code))
+  if (denied && leftOut) detail.push(sayings.leftOut(Number(leftOut)))
   return (
     <li>
       <div className="what">
-        <span className="name">{one.action}</span>
+        <span className="name">{!denied ? one.action : asked ? sayings.denied(String(asked)) : sayings.notLetIn}</span>
         <div className="small muted">
           {[words.common.by(one.actor), ...detail, !one.sealed && sayings.unsealed].filter(Boolean).join(" · ")}
         </div>

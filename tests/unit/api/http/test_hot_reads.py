@@ -102,9 +102,9 @@ async def test_a_read_is_one_statement_and_nothing_else_is_sent(api: Api, monkey
             assert answered(await admin.get(path), 200) == wanted
         assert len(sent) == 1, (path, sent)
     with counted(monkeypatch) as sent:
-        # What nobody has: the statement that did not find it has found the session.
+        # What nobody has: the statement that did not find it has found the session. Another looks whether it is hidden.
         assert (await alice.get(f"/servers/{NOBODY}")).status_code == 404
-        assert len(sent) == 1, sent
+        assert len(sent) == 2, sent
         await alice.server()
         assert len(sent) > 1
 

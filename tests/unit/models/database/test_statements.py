@@ -21,7 +21,7 @@ from models.access import directory
 from models.database.sql import translated
 from models.domain.kinds import TABLES, TRASHABLE
 from models.domain.values import Caller, Subject
-from models.ledger import expiry
+from models.ledger import audit, expiry
 from models.ledger.events import Change
 from models.ledger.idempotency import WriteKey
 from models.records import datasets, modules, mounts, secrets
@@ -72,6 +72,7 @@ ANY_OF: dict[str, list[Any]] = {
     "statement": list(expiry.STATEMENTS),
     "plan": [_plan(kind, wish) for kind in _LIVED for wish in Presence],
     "purge.subject": [Subject(kind, _NOBODY) for kind in TRASHABLE],
+    "record_denial.condition": ["true", *(f"EXISTS ({hidden})" for hidden in audit.HIDDEN.values())],
     "restore.self": _TRASHED,
     "subject": [Subject(kind, _NOBODY) for kind in TABLES],
     "trash.self": _TRASHED,
