@@ -20,7 +20,7 @@ from models.domain.ids import parse_id
 from models.domain.settings import Settings
 from models.domain.values import Subject
 from models.ledger import operations
-from models.records import server_shares, server_watch
+from models.records import server_shares, server_watch, unavailable
 from models.records.server_watch import ACTIVITY_STEP, MOST_WATCHED, ObservedServer
 
 log = structlog.get_logger(__name__)
@@ -71,6 +71,9 @@ class Watching:
         for server in await server_shares.take_to_look_at(_SHARED) if some_are_shared else ():
             with _others_go_on(server), suppress(DomainError):
                 await self._links.look(server)
+        told = await self._truth.unavailable()
+        if told is not None:
+            await unavailable.note(told)
         metrics.UNKNOWN_SERVERS.set(unknown)
         metrics.reconciled()
         return Seen(watched=len(rows), vanished=len(vanished), unwanted=unwanted, unknown=unknown)

@@ -12,7 +12,8 @@ from pathlib import Path
 
 from hub.launch import ARGUMENTS_FD, FILTER_FD, FIRST_FILE_FD, INFO_FD, READY_FD, REPORTS_FD, LaunchPlan
 from hub.network import NetworkMissing, network_for
-from hub.order import Order, OrderRefused, check_mount_targets, check_program, file_on_machine, resolve_source
+from hub.offered import check_offered
+from hub.order import Order, OrderRefused, check_mount_targets, file_on_machine, resolve_source
 from hub.program import DASHBOARD, INSIDE, SEARCH_PATH, SINGLEUSER, program_for
 from hub.recorded import RecordedSpawner
 from hub.seccomp import FilterMissing, compiled_filter
@@ -101,9 +102,7 @@ class BubblewrapSpawner(RecordedSpawner):
         if network is not None:
             # Where it is in there; the rest of the address stays.
             self.hub_connect_url = network.hub_url
-        if order.hardware.gpu:
-            raise OrderRefused("hardware-refused", "sandboxes of this machine have no GPU: choose other hardware")
-        check_program(order, SEARCH_PATH)
+        check_offered(order, "bubblewrap")
         check_mount_targets(spec.mounts)
         home = resolve_source(spec.home, HOME, settings.allowed_roots)
         mounts = tuple(

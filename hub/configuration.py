@@ -18,7 +18,6 @@ from hub.settings import HubSettings
 from hub.warm import start_warming
 from models.domain.environment import SettingsInvalid
 from models.domain.origins import TRUTH_SERVICE, subdomain
-from models.domain.profiles import load_profiles
 
 WORKER_SERVICE, STACK_SERVICE = "nbhub-worker", "nbhub-stack"
 _PROJECT = Path(__file__).resolve().parent.parent
@@ -125,6 +124,7 @@ def configure_services(c: Any, settings: HubSettings) -> None:
                 "NBHUB_HUB_DATA_DIR": str(settings.data_dir),
                 "NBHUB_HUB_SPAWNER": settings.spawner,
                 "NBHUB_HUB_KUBE_NAMESPACE": settings.kube_namespace,
+                "NBHUB_PROFILES_FILE": settings.profiles_file,
             },
             "display": False,
         },
@@ -145,7 +145,7 @@ def configure_spawner(c: Any, settings: HubSettings) -> None:
     records.tidy(_KEEP_LOGS_SECONDS)
     plugin = Plugin(
         records,
-        load_profiles(Path(settings.profiles_file) if settings.profiles_file else None),
+        settings.profiles(),
         settings.public_keys,
         apply,
         open_secrets.get(settings.spawner, no_secrets),

@@ -2,7 +2,7 @@
 
 from pathlib import PurePosixPath
 
-from hub.order import Order, OrderRefused, check_mount_targets
+from hub.order import Order, check_mount_targets
 from hub.program import DASHBOARD, ISOLATED, load_modules
 from models.domain.profiles import HOME
 from models.domain.server_spec import Mount
@@ -20,13 +20,6 @@ def labels(order: Order) -> dict[str, str]:
 def names(order: Order) -> dict[str, str]:
     """Return what JupyterHub calls the server; for annotations, since an e-mail is no label's value."""
     return {HUB_USER_LABEL: order.spec.hub_user, HUB_NAME_LABEL: order.spec.hub_name}
-
-
-def image(order: Order) -> str:
-    """Return the image, or refuse an application that has none."""
-    if not order.application.image:
-        raise OrderRefused("program-missing", f"{order.application.title} has no container image in the profiles file")
-    return order.application.image
 
 
 def mounts(order: Order) -> tuple[Mount, ...]:

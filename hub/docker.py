@@ -11,6 +11,7 @@ from docker.types import DeviceRequest  # type: ignore[import-untyped]
 from hub import containers
 from hub.backend import Report
 from hub.containers import literal
+from hub.offered import check_offered
 from hub.order import NOT_VISIBLE, Order, OrderRefused
 from hub.records import Failure, Records
 from hub.settings import HubSettings
@@ -29,8 +30,9 @@ class DockerTranslation:
 
     def apply(self, spawner: Any, order: Order) -> None:
         """Set on `spawner` everything that makes the container of this order."""
+        check_offered(order, "docker")
         base_url = spawner.server.base_url
-        spawner.image = containers.image(order)
+        spawner.image = order.application.image
         spawner.cmd = containers.command(order, base_url, self._lmod)
         spawner.environment = {"HOME": str(HOME), **containers.environment(order, base_url)}
         spawner.notebook_dir = str(HOME)

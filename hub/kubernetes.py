@@ -11,6 +11,7 @@ from kubernetes_asyncio import client, config
 from hub import containers
 from hub.backend import Report
 from hub.containers import literal
+from hub.offered import check_offered
 from hub.order import Order, OrderRefused
 from hub.program import ISOLATED
 from hub.records import Failure, Records
@@ -44,8 +45,9 @@ class KubernetesTranslation:
 
     def apply(self, spawner: Any, order: Order) -> None:
         """Set on `spawner` everything that makes the pod of this order."""
+        check_offered(order, "kube")
         base_url = spawner.server.base_url
-        spawner.image = containers.image(order)
+        spawner.image = order.application.image
         plain = containers.command(order, base_url, self._lmod)
         spawner.cmd = [*PYTHON, ENTER.read_text(), VARIABLES, *plain] if order.handed_over else plain
         spawner.environment = {

@@ -5,7 +5,8 @@ from pathlib import Path, PurePosixPath
 
 from hub.launch import LaunchPlan
 from hub.machine import SERVER_ID_VARIABLE
-from hub.order import Order, OrderRefused, check_program, resolve_source
+from hub.offered import check_offered
+from hub.order import Order, OrderRefused, resolve_source
 from hub.program import DASHBOARD, SEARCH_PATH, program_for
 from hub.recorded import RecordedSpawner
 from models.domain.profiles import HOME
@@ -22,14 +23,9 @@ class LocalSpawner(RecordedSpawner):
                 "this JupyterHub starts servers without a sandbox (bubblewrap): those with datasets, modules or groups "
                 "are refused",
             )
-        if order.file_path or order.hardware.gpu:
-            raise OrderRefused(
-                "sandbox-missing",
-                "this JupyterHub starts servers without a sandbox (bubblewrap), and then notebooks only",
-            )
+        check_offered(order, "local")
         if os.geteuid() == 0:
             self.log.warning("Without a sandbox, started as root: people's code runs as root of this machine")
-        check_program(order, SEARCH_PATH)
         home = resolve_source(spec.home, HOME, settings.allowed_roots)
         self.mem_limit, self.cpu_limit = order.hardware.memory_bytes, order.hardware.cpu
         self.notebook_dir, self.default_url = str(home), order.application.default_url

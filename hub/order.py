@@ -4,10 +4,8 @@ Also what every spawner asks of an order: the command of its application, and wh
 lies outside it.
 """
 
-import importlib.util
 import os
 import re
-import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -104,19 +102,6 @@ def _format_of_port(argument: str, values: Mapping[str, str]) -> str:
     """
     parts = (expand(part, values).replace("{", "{{").replace("}", "}}") for part in argument.split(_PORT))
     return _PORT.join(parts)
-
-
-def check_program(order: Order, search_path: str) -> None:
-    """Refuse an order whose program this machine does not have."""
-    program = order.application.command[0]
-    missing = [name for name in order.application.python_modules if importlib.util.find_spec(name) is None]
-    if shutil.which(program, path=search_path) is None:
-        missing.insert(0, program)
-    if missing:
-        raise OrderRefused(
-            "program-missing",
-            f"{order.application.title} cannot run here: {', '.join(missing)} is not installed on this machine",
-        )
 
 
 def check_mount_targets(mounts: Sequence[Mount]) -> None:

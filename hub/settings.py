@@ -9,6 +9,7 @@ import msgspec
 
 from models.domain.environment import Words, about, read, shown
 from models.domain.origins import require_domain
+from models.domain.profiles import Profiles, load_profiles
 
 SPAWNERS = ("bubblewrap", "local", "kube", "docker")
 LIMITS = ("cgroup", "none")
@@ -115,6 +116,10 @@ class HubSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
         Read at each start of a server, so that a new key needs no restart of the hub.
         """
         return {file.stem: file.read_bytes() for file in self.spec_keys.glob("*.pem")}
+
+    def profiles(self) -> Profiles:
+        """Read the application types and hardware options; raises `ProfilesInvalid`."""
+        return load_profiles(Path(self.profiles_file) if self.profiles_file else None)
 
     def __repr__(self) -> str:
         return shown(self)

@@ -23,8 +23,10 @@ from tornado import web
 from hub.backend import Backend, Report
 from hub.last_used import database_of, last_used
 from hub.machine import Machine
+from hub.offered import unavailable
 from hub.records import Failure, Record, Records
 from hub.settings import HubSettings
+from models.domain.profiles import Profiles
 from models.domain.server_spec import SERVER_ID
 
 # How long a revoked token may still be believed.
@@ -70,9 +72,11 @@ def _report(record: Record) -> Report:
 class TruthHandler(web.RequestHandler):
     """What all requests share: who may ask, and JSON."""
 
-    def initialize(self, auth: HubAuth, backend: Backend, records: Records, spawner: str, database: Path) -> None:
+    def initialize(
+        self, auth: HubAuth, backend: Backend, records: Records, spawner: str, database: Path, profiles: Profiles
+    ) -> None:
         self.auth, self.backend, self.records, self.spawner = auth, backend, records, spawner
-        self.database = database
+        self.database, self.profiles = database, profiles
 
     async def prepare(self) -> None:
         scheme, _, token = self.request.headers.get("Authorization", "").partition(" ")
@@ -160,11 +164,21 @@ class EndingHandler(TruthHandler):
         self.answer_failure(await self.backend.ending(server_id, self.number("generation")))
 
 
+class UnavailableHandler(TruthHandler):
+    """`GET /unavailable`: what of the profiles no server can be started with here at the moment."""
+
+    async def get(self) -> None:
+        self.answer(await asyncio.to_thread(unavailable, self.profiles, self.spawner))
+
+
 def make_app(
-    auth: HubAuth, backend: Backend, records: Records, spawner: str, database: Path, prefix: str
+    auth: HubAuth, backend: Backend, records: Records, spawner: str, database: Path, profiles: Profiles, prefix: str
 ) -> web.Application:
     """Return the service below `prefix` (which ends with a slash), beside the hub's `database`."""
-    shared = {"auth": auth, "backend": backend, "records": records, "spawner": spawner, "database": database}
+    shared = {
+        **{"auth": auth, "backend": backend, "records": records, "spawner": spawner, "database": database},
+        "profiles": profiles,
+    }
     server = f"({SERVER_ID.pattern})"
     routes: list[tuple[str, type[TruthHandler]]] = [
         ("servers", ServersHandler),
@@ -172,6 +186,7 @@ def make_app(
         (f"log/{server}", LogHandler),
         (f"failure/{server}", FailureHandler),
         (f"ending/{server}", EndingHandler),
+        ("unavailable", UnavailableHandler),
     ]
     return web.Application([(prefix + path, handler, shared) for path, handler in routes])
 
@@ -207,7 +222,8 @@ async def main() -> None:
     address = urlparse(os.environ["JUPYTERHUB_SERVICE_URL"])
     prefix = os.environ["JUPYTERHUB_SERVICE_PREFIX"]
     records, database = Records(settings.data_dir), database_of(settings.data_dir)
-    app = make_app(auth, await backend_for(settings), records, settings.spawner, database, prefix)
+    backend = await backend_for(settings)
+    app = make_app(auth, backend, records, settings.spawner, database, settings.profiles(), prefix)
     app.listen(address.port or 80, address.hostname or "127.0.0.1")
     ended = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):

@@ -9,6 +9,7 @@ import msgspec
 from msgspec import Struct
 
 from integrations.hub_connection import HubConnection, decoded
+from models.domain.profiles import Unavailable
 
 
 class Process(Struct, frozen=True, kw_only=True):
@@ -82,6 +83,11 @@ class Truth:
         """The last lines of the log of a server that lives, free of secrets; None where there is none to be read."""
         answer = await self._ask("GET", f"/log/{quote(server_id, safe='')}")
         return None if answer.status_code == 404 else decoded(answer, _Log).log
+
+    async def unavailable(self) -> Unavailable | None:
+        """What of the profiles no server can be started with there; None of a service too old to tell."""
+        answer = await self._ask("GET", "/unavailable")
+        return None if answer.status_code == 404 else decoded(answer, Unavailable)
 
     async def _told(self, what: str, server_id: str, generation: int) -> Failure | None:
         path = f"/{what}/{quote(server_id, safe='')}"

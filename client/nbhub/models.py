@@ -518,17 +518,18 @@ class FileRule(Model, frozen=True, kw_only=True):
 
 
 class Application(Model, frozen=True, kw_only=True):
-    """An application type that a template may have."""
+    """An application type that a template may have. `unavailable`: why no server is started with it."""
 
     id: str = field(name="_id")
     title: str
     icon: str
     default: bool
     file: FileRule | None = None
+    unavailable: str | None = None
 
 
 class Hardware(Model, frozen=True, kw_only=True):
-    """What a server may have: CPUs, bytes of memory, GPUs."""
+    """What a server may have: CPUs, bytes of memory, GPUs. `unavailable`: why no server is started with it."""
 
     id: str = field(name="_id")
     title: str
@@ -536,6 +537,7 @@ class Hardware(Model, frozen=True, kw_only=True):
     memory: int
     gpu: int
     default: bool
+    unavailable: str | None = None
 
 
 class Version(Model, frozen=True, kw_only=True):

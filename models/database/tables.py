@@ -361,6 +361,14 @@ class FiguresSeen(Table, db=DB):
     until = Timestamptz()
 
 
+class Unavailable(Table, db=DB):
+    """One row: the applications and hardware that JupyterHub's side starts no server with, by name, and why."""
+
+    id = SmallInt(primary_key=True)
+    applications = JSONB()
+    hardware = JSONB()
+
+
 class OperationStep(Table, db=DB):
     """A step of an operation, told to people. What hinders it stays until it succeeds: `detail` is the last trouble."""
 

@@ -140,6 +140,13 @@ class Hardware(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         return int(float(match[1]) * _UNITS[match[2]])
 
 
+class Unavailable(msgspec.Struct, frozen=True, kw_only=True):
+    """The applications and hardware that no server is started with, by name, and why, for people."""
+
+    applications: dict[str, str] = {}
+    hardware: dict[str, str] = {}
+
+
 class Profiles(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """All that is configured."""
 

@@ -14,6 +14,7 @@ import msgspec
 from integrations.jupyterhub import HubGroup, HubServer, Progress, ShareCode
 from integrations.truth import Failure, Process
 from models.domain.errors import HubRefused, HubUnavailable, HubUserMissing
+from models.domain.profiles import Unavailable
 
 
 class SimulatedHub:
@@ -28,6 +29,7 @@ class SimulatedHub:
         self.ignores_removals = False
         self.processes_are_immortal = False
         self.looked = 0
+        self.cannot: Unavailable | None = None
         self.ready = asyncio.Event()
         self.ready.set()
         self.users: set[str] = set()
@@ -158,6 +160,10 @@ class SimulatedHub:
     async def all_processes(self) -> list[Process]:
         self._answer()
         return list(self.living.values())
+
+    async def unavailable(self) -> Unavailable | None:
+        self._answer()
+        return self.cannot
 
     async def end_processes(self, server_id: str, up_to_generation: int) -> list[Process]:
         self._answer()

@@ -275,13 +275,13 @@ def shares(*, owner: Owner = None, limit: Limit = None, common: Common = COMMON)
 
 @servers.command("applications")
 def applications(*, common: Common = COMMON) -> None:
-    """List what a server may run, for --application."""
+    """List what a server may run, for --application, and why not where it does not run here."""
     with common.hub() as hub:
-        common.list(hub.applications(), "id title default file")
+        common.list(hub.applications(), "id title default unavailable file")
 
 
 @servers.command("hardware")
 def hardware(*, common: Common = COMMON) -> None:
-    """List what a server may have, for --hardware."""
+    """List what a server may have, for --hardware, and why not where there is none."""
     with common.hub() as hub:
-        common.list(hub.hardware(), "id title cpu memory gpu default")
+        common.list(hub.hardware(), "id title cpu memory gpu default unavailable")

@@ -153,6 +153,17 @@ def test_a_failed_start_says_why(hub: HubUnderTest) -> None:
     assert "is not inside a directory that servers may see" in refusal(escape)
 
 
+def test_what_cannot_be_started_is_told_beforehand_in_the_same_words(hub: HubUnderTest) -> None:
+    told = hub.truth.get("unavailable").raise_for_status().json()
+    assert list(told["hardware"]) == ["gpuSmall"]
+    assert not {"jupyterlab", "streamlit"} & told["applications"].keys()
+    for reason, spec in (
+        (told["hardware"]["gpuSmall"], hub.spec(hardware="gpuSmall")),
+        (told["applications"]["rshiny"], hub.spec(application="rshiny", file_path="app.R")),
+    ):
+        assert reason == hub.order(spec).json()["message"]
+
+
 def test_a_server_that_ends_by_itself_leaves_its_last_words(hub: HubUnderTest) -> None:
     spec = hub.spec()
     hub.spawn(spec)

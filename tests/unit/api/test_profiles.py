@@ -5,7 +5,8 @@ import re
 
 import pytest
 
-from models.domain.profiles import Application, Hardware, Profiles
+from models.domain.profiles import Application, Hardware, Profiles, Unavailable
+from models.records import unavailable
 from tests.unit.api.bench import TEMPLATE, Api, Bench, problems
 
 
@@ -47,6 +48,21 @@ async def test_an_icon_is_named_after_the_application_unless_it_says_otherwise(
     services = dataclasses.replace(bench.services, profiles=profiles)
     api = dataclasses.replace(bench, services=services).api()
     assert (await api.alice.got("/applications"))[0]["icon"] == shown
+
+
+async def test_what_no_server_is_started_with_says_why(api: Api) -> None:
+    reasons = Unavailable(applications={"vscode": "not installed"}, hardware={"gpuSmall": "no GPU", "gone": "removed"})
+    for told, applications, hardware in (
+        (reasons, {"vscode": "not installed"}, {"gpuSmall": "no GPU"}),
+        (Unavailable(), {}, {}),
+    ):
+        await unavailable.note(told)
+        # What may change until a server is started, a template may name.
+        await api.alice.template(applicationType="vscode", hardware="gpuSmall", public=False)
+        for path, expected in (("/applications", applications), ("/hardware", hardware)):
+            listed = await api.alice.got(path)
+            assert {one["_id"]: one["unavailable"] for one in listed if "unavailable" in one} == expected
+            assert len(listed) > 3
 
 
 @pytest.mark.parametrize("path", ["/applications", "/hardware"])

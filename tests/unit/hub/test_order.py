@@ -8,7 +8,6 @@ import pytest
 from hub.order import (
     OrderRefused,
     check_mount_targets,
-    check_program,
     expand,
     file_on_machine,
     resolve_source,
@@ -123,14 +122,6 @@ def test_files_are_found_where_they_are_mounted(make_order: MakeOrder, home: Pat
     (home / "notes.txt").touch()
     with pytest.raises(OrderRefused, match="is a file that R Shiny app cannot open"):
         file_on_machine(make_order(application="rshiny", file_path="notes.txt/", home=str(home)))
-
-
-def test_a_missing_program_is_named(make_order: MakeOrder, monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(OrderRefused, match="Rscript is not installed"):
-        check_program(make_order(application="rshiny", file_path="app.R"), "/nowhere")
-    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    with pytest.raises(OrderRefused, match="python, dash is not installed"):
-        check_program(make_order(application="dash", file_path="app.py"), "/nowhere")
 
 
 def test_placeholders(make_order: MakeOrder) -> None:

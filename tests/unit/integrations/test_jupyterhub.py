@@ -12,6 +12,7 @@ from integrations.hub_connection import HubConnection
 from integrations.jupyterhub import PAGE_SIZE, JupyterHub, Progress
 from integrations.truth import Failure, Process, Truth
 from models.domain.errors import DomainError, HubRefused, HubThrottled, HubUnavailable, HubUserMissing, SpawnFailed
+from models.domain.profiles import Unavailable
 from workflows.plugin import raise_as_application_error
 
 TOKEN = "t0ken-of-the-worker"
@@ -585,6 +586,13 @@ async def test_processes_are_those_that_live() -> None:
     assert await service.end_processes("s", 3) == []
     assert await service.all_processes() == [process]
     assert script.asked[1] == "DELETE /services/nbhub-truth/servers/s?up_to_generation=3"
+
+
+async def test_what_no_server_is_started_with_is_told_by_name() -> None:
+    told = {"applications": {"vscode": "not installed"}, "hardware": {}}
+    service = truth(Script(httpx.Response(200, json=told), httpx.Response(404, json={"status": 404})))
+    assert await service.unavailable() == Unavailable(applications={"vscode": "not installed"})
+    assert await service.unavailable() is None, "one that is older than the question"
 
 
 async def events(*answers: Answer) -> list[Progress]:

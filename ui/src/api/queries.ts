@@ -118,11 +118,11 @@ export function useUsedSecrets(creator: string | undefined) {
 }
 
 export function useApplications() {
-  return useQuery({ queryKey: ["applications"], queryFn: () => told(api.GET("/applications")), staleTime: Infinity })
+  return useQuery({ queryKey: ["applications"], queryFn: () => told(api.GET("/applications")), staleTime: 60_000 })
 }
 
 export function useHardware() {
-  return useQuery({ queryKey: ["hardware"], queryFn: () => told(api.GET("/hardware")), staleTime: Infinity })
+  return useQuery({ queryKey: ["hardware"], queryFn: () => told(api.GET("/hardware")), staleTime: 60_000 })
 }
 
 /** Datasets that one may use, by name: as many as the API tells at once. */

@@ -205,6 +205,7 @@ export const de: Words = {
     start: "Starten",
     adjust: "Anpassen",
     quick: "Ihr Home, sonst nichts.",
+    unavailable: "Hier nicht",
     creator: (who) => `von ${who}`,
     yours: "Ihre",
     usually: "dauert wenige Sekunden",

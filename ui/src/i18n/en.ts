@@ -209,6 +209,7 @@ export const en = {
     start: "Start",
     adjust: "Adjust",
     quick: "Your home, and nothing else.",
+    unavailable: "Not here",
     creator: (who: string) => `by ${who}`,
     yours: "yours",
     usually: "takes a few seconds",

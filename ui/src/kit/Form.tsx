@@ -124,7 +124,8 @@ export function Cards<V extends string>({
   path: string
   label: string
   value: V
-  options: readonly { value: V; title: string; more?: ReactNode }[]
+  /** `not`: why it cannot be had. It can be chosen all the same, since that may change. */
+  options: readonly { value: V; title: string; more?: ReactNode; not?: string | undefined }[]
   onChange: (value: V) => void
 }) {
   const problem = useProblem(path)
@@ -139,6 +140,7 @@ export function Cards<V extends string>({
             <span>
               <b>{one.title}</b>
               {one.more && <span className="small muted">{one.more}</span>}
+              {one.not && <span className="small busy">{one.not}</span>}
             </span>
           </label>
         ))}

@@ -114,7 +114,7 @@ export function Contents({ draft, set }: { draft: Inside; set: (part: Partial<In
         path="applicationType"
         label={sayings.application}
         value={draft.applicationType}
-        options={applications.map((one) => ({ value: one._id, title: one.title, more: one.file && sayings.opens }))}
+        options={applications.map((one) => ({ value: one._id, title: one.title, more: one.file && sayings.opens, not: one.unavailable }))}
         onChange={(applicationType) => set({ applicationType })}
       />
       {rule && (
@@ -138,6 +138,7 @@ export function Contents({ draft, set }: { draft: Inside; set: (part: Partial<In
           // The figures that some write into a title are beneath it.
           title: one.title.replace(/\s*\([^)]*CPU[^)]*\)$/, ""),
           more: words.hardware(one.cpu, gigabytes(one.memory, words.locale), one.gpu),
+          not: one.unavailable,
         }))}
         onChange={(value) => set({ hardware: value })}
       />

@@ -19,7 +19,7 @@ import { Empty, Notice } from "../kit/Notice"
 import { Rest } from "../kit/Rest"
 import { complain } from "../kit/toasts"
 import { useAddress } from "./address"
-import { Because, Progress, ServerActions, StatusOf, gigabytes, insideOf, nameOf, useMakeOf } from "./servers"
+import { Because, Progress, ServerActions, StatusOf, gigabytes, insideOf, nameOf, useMakeOf, useWhyNot } from "./servers"
 import { useTitle } from "./title"
 
 /** So many templates are on the first page; a link leads to the others. */
@@ -203,6 +203,7 @@ function Start({ me }: { me: Me }) {
 function TemplateCard({ template, me }: { template: Template; me: Me }) {
   const words = useWords()
   const makeOf = useMakeOf()
+  const whyNot = useWhyNot()
   const { inside } = words.server
   const parts = [
     template.datasets?.length && inside.datasets(template.datasets.length),
@@ -215,6 +216,7 @@ function TemplateCard({ template, me }: { template: Template; me: Me }) {
       about={template.creator === me.email ? words.launch.yours : words.launch.creator(template.creator)}
       sign={template.applicationType}
       lines={[template.description, makeOf(template), parts.join(" · ")]}
+      unavailable={whyNot(template)}
       what={(key) => ({ template: template._id, key })}
       adjust={`/launch?template=${template._id}`}
       me={me}
@@ -240,6 +242,7 @@ function ApplicationCard({ application, me }: { application: Application; me: Me
       about={figures ?? ""}
       sign={application.icon}
       lines={[words.launch.quick]}
+      unavailable={application.unavailable ?? hardware?.unavailable}
       what={(key) => ({ made, key, owner: me.email })}
       adjust={`/launch?application=${application._id}`}
       me={me}
@@ -252,6 +255,7 @@ function Card({
   about,
   sign,
   lines,
+  unavailable,
   what,
   adjust,
   me,
@@ -260,6 +264,8 @@ function Card({
   about: string
   sign: string
   lines: (string | undefined)[]
+  /** Why nothing is started with it, if nothing is. */
+  unavailable: string | undefined
   what: (key: string) => Parameters<ReturnType<typeof useLaunch>["mutate"]>[0]
   adjust: string
   me: Me
@@ -293,11 +299,16 @@ function Card({
           {line}
         </p>
       ))}
+      {unavailable && (
+        <p className="small busy">
+          <b>{words.launch.unavailable}:</b> {unavailable}
+        </p>
+      )}
       <div className="actions">
         <Button
           weight="primary"
           onPress={start}
-          isDisabled={launch.isPending || !me.can.create_server}
+          isDisabled={launch.isPending || !me.can.create_server || unavailable !== undefined}
           aria-label={`${words.launch.start} ${title}`}
         >
           {words.launch.start}

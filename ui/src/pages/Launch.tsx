@@ -12,7 +12,7 @@ import { Line, Refusing, standing } from "../kit/Form"
 import { Notice } from "../kit/Notice"
 import { Contents, type Inside, insideOf, suggested, useChoices } from "./Contents"
 import { Trouble } from "./Home"
-import { useMakeOf } from "./servers"
+import { useMakeOf, useWhyNot } from "./servers"
 import { useTitle } from "./title"
 
 const en = {
@@ -132,6 +132,7 @@ function Chosen({ template, begun, free }: { template: Template | undefined; beg
   const differs = (Object.keys(base) as (keyof Draft)[]).some((one) => String(draft[one]) !== String(base[one]))
   const mine = (kind: (typeof LISTS)[number]) => draft[kind].filter((one) => choices[kind]?.some((choice) => choice.id === one) ?? true)
   const left = LISTS.reduce((many, kind) => many + draft[kind].length - mine(kind).length, 0)
+  const unavailable = useWhyNot()(draft)
   const needsFile = applications.find((one) => one._id === draft.applicationType)?.file !== undefined
   const titleOf = (id: string) => LISTS.flatMap((kind) => choices[kind] ?? []).find((one) => one.id === id)?.title
   const whole = draft.name.trim() !== "" && (!needsFile || draft.filePath !== "")
@@ -161,7 +162,7 @@ function Chosen({ template, begun, free }: { template: Template | undefined; beg
       className="beside"
       onSubmit={(event) => {
         event.preventDefault()
-        if (whole && me?.can.create_server && !launch.isPending) start()
+        if (whole && unavailable === undefined && me?.can.create_server && !launch.isPending) start()
       }}
     >
       <div className="form roomy">
@@ -188,8 +189,13 @@ function Chosen({ template, begun, free }: { template: Template | undefined; beg
           </p>
         ))}
         {template && differs && <p className="small muted">{sayings.own}</p>}
+        {unavailable && (
+          <p className="small busy">
+            <b>{words.launch.unavailable}:</b> {unavailable}
+          </p>
+        )}
         {refusal && <Trouble error={refusal} />}
-        <Button type="submit" weight="primary" isDisabled={!whole || launch.isPending || !me?.can.create_server}>
+        <Button type="submit" weight="primary" isDisabled={!whole || unavailable !== undefined || launch.isPending || !me?.can.create_server}>
           {launch.isPending ? sayings.starting : sayings.start}
         </Button>
         {me?.can.create_server === false && <p className="small muted">{words.launch.limit}</p>}

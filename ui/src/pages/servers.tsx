@@ -46,6 +46,15 @@ export function insideOf(server: Server, words: Words): string {
   return parts.length ? parts.join(" · ") : inside.nothing
 }
 
+/** Why no server is started with this application or hardware, if none is. */
+export function useWhyNot(): (made: { applicationType: string; hardware: string }) => string | undefined {
+  const applications = useApplications().data
+  const hardware = useHardware().data
+  return (made) =>
+    applications?.find((one) => one._id === made.applicationType)?.unavailable ??
+    hardware?.find((one) => one._id === made.hardware)?.unavailable
+}
+
 /** Application and hardware, in a line. */
 export function useMakeOf(): (made: { applicationType: string; hardware: string }) => string {
   const words = useWords()

@@ -55,6 +55,8 @@ async def made(api: Api) -> list[str]:
         f"/template?templateId={server['templateId']}",
         "/templates",
         "/templates/tags",
+        "/applications",
+        "/hardware",
         "/datasets",
         f"/datasets/{dataset['_id']}",
         "/modules",
