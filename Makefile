@@ -10,7 +10,7 @@ export PATH := $(CURDIR)/.tools/bin:$(PATH)
 unexport PYTHONDONTWRITEBYTECODE
 BIN := .venv/bin
 
-.PHONY: help setup packages demo up down test test-fast test-slow compose-test test-vault test-lists test-kills test-bodies audit lint types types-of-python types-of-page arch migrate migration openapi api-lint fuzz histories bench profile client docs
+.PHONY: help setup packages demo up down test test-fast test-slow compose-test test-vault test-lists test-kills test-page test-bodies audit lint types types-of-python types-of-page arch migrate migration openapi api-lint fuzz histories bench profile client docs
 
 help: ## List the commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -73,6 +73,9 @@ test-lists: packages ## Lists of a million rows, narrowed by every combination o
 
 test-kills: packages ## Every crash point of starts and of what is shared; `make test` kills at a third of them (minutes)
 	@$(BIN)/pytest -q tests/e2e/test_faults.py tests/e2e/test_sharing_faults.py --every-kill $(ARGS)
+
+test-page: packages ## The page in a real browser, its ten journeys in all eight manners; `make test` takes two (minutes)
+	@$(BIN)/pytest -q tests/e2e/test_page.py tests/e2e/test_journeys.py --every-manner $(ARGS)
 
 test-bodies: setup ## Wrong bodies, five hundred times each, with a debugging allocator (minutes of one core)
 	@PYTHONMALLOC=debug $(BIN)/python -X faulthandler -m tests.unit.api.http.wrong_bodies 500

@@ -48,6 +48,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
     parser.addoption("--every-combination", action="store_true", help="narrow lists by all combinations of filters")
     parser.addoption("--every-kill", action="store_true", help="kill at every crash point, and not at a third of them")
+    parser.addoption("--every-manner", action="store_true", help="make the page's journeys in all manners, not in two")
     parser.addoption("--screenshots", action="store_true", help="write the screenshots of the documentation")
 
 

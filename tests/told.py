@@ -1,4 +1,4 @@
-"""Tells how long files of tests take while several processes run them: a log that was cut off says where time went."""
+"""Tells what tests measured, and how long files of them take: a log that was cut off says where time went."""
 
 import time
 
@@ -9,7 +9,7 @@ LONG = 10.0
 
 
 class FilesTold:
-    """A line to each file that took long, as soon as its process goes on to another."""
+    """A line to each file that took long, as soon as its process goes on to another, and to what a test recorded."""
 
     def __init__(self, reporter: pytest.TerminalReporter) -> None:
         self._reporter = reporter
@@ -19,6 +19,9 @@ class FilesTold:
         self._heard: dict[str, float] = {}
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        if report.when == "teardown":
+            for name, value in report.user_properties:
+                self._reporter.write_line(f"\n== {name}: {value}")
         # Only who hears the reports of other processes knows whose they are.
         if (node := getattr(report, "node", None)) is None:
             return

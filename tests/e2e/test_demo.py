@@ -1,18 +1,23 @@
-"""The demo as a newcomer starts it: its story, the links that it ends with, and what its processes weigh then."""
+"""The demo as a newcomer starts it, in a clone: its story, its page, its links, and what its processes weigh then."""
 
 import asyncio
+import os
 import signal
-import sys
-from collections.abc import AsyncIterator
+import time
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
 import pytest
+from playwright.async_api import Browser, expect
 
 from stack.state import Info, processes_of, read_state
+from tests.e2e.visitors import SECONDS, visiting
+from tests.project import PROJECT
 
-PROGRAM = Path(sys.executable).with_name("nbhub")
+STEPS = 8
+"""To a notebook that waits for code: two commands, an address, two fields, two buttons, and a kind of notebook."""
 
 
 @dataclass
@@ -23,6 +28,8 @@ class Demo:
     process: asyncio.subprocess.Process
     told: str
     links: list[str]
+    took: float
+    """Seconds from `git clone` to the links."""
 
     @property
     def info(self) -> Info:
@@ -34,8 +41,15 @@ class Demo:
 
 @pytest.fixture(scope="module")
 async def demo(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Demo]:
-    directory = tmp_path_factory.mktemp("demo")
-    process = await asyncio.create_subprocess_exec(PROGRAM, "demo", "--dir", directory, stdout=asyncio.subprocess.PIPE)
+    """`git clone` of what is committed, and in it what `make demo` does."""
+    directory, clone = tmp_path_factory.mktemp("demo"), tmp_path_factory.mktemp("clone")
+    began = time.monotonic()
+    await _done("git", "clone", "--quiet", f"file://{PROJECT}", clone)
+    # Who has uv is not given another.
+    path = f"{PROJECT}/.tools/bin:{os.environ['PATH']}"
+    await _done("make", "--silent", "-C", clone, "setup", env={**os.environ, "PATH": path})
+    program = clone / ".venv" / "bin" / "nbhub"
+    process = await asyncio.create_subprocess_exec(program, "demo", "--dir", directory, stdout=asyncio.subprocess.PIPE)
     assert process.stdout is not None
     told, links = "", list[str]()
     try:
@@ -45,11 +59,16 @@ async def demo(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Demo]:
                 told += line
             while "People" not in (line := (await process.stdout.readline()).decode()):
                 links += [word for word in line.split() if word.startswith("http")]
-        yield Demo(directory, process, told.partition("The story")[2], links)
+        yield Demo(directory, process, told.partition("The story")[2], links, time.monotonic() - began)
     finally:
         if process.returncode is None:
             process.send_signal(signal.SIGINT)
             await process.wait()
+
+
+async def _done(*command: str | Path, env: dict[str, str] | None = None) -> None:
+    process = await asyncio.create_subprocess_exec(*command, env=env)
+    assert await process.wait() == 0, command
 
 
 def test_the_story_is_told_to_its_end(demo: Demo) -> None:
@@ -61,6 +80,33 @@ def test_the_story_is_told_to_its_end(demo: Demo) -> None:
     assert told.count("secret: fingerprint") == 2, "of the owner and of the recipient"
     assert told.count("secret: not there") == 2, "of who was not given it, and after the revoke"
     assert told.count(demo.info.temporal_ui) == 21, "each operation with the link to its workflow"
+
+
+async def test_the_page_alone_leads_a_newcomer_to_code_that_runs(
+    demo: Demo, browser: Browser, record_property: Callable[[str, object], None]
+) -> None:
+    began = time.monotonic()
+    (address,) = [link for link in demo.links if link.endswith("/ui")]
+    async with visiting(browser, demo.info.api) as visitor:
+        page = visitor.page
+        await page.goto(address)
+        await visitor.write(page.locator("input[name=email]"), "alice@example.org")
+        await visitor.write(page.locator("input[name=password]"), "alice")
+        await visitor.press(page.get_by_role("button"))
+        await visitor.press(page.get_by_role("button", name="Start JupyterLab"))
+        printed = await visitor.runs("print(6 * 7)", demo.info.jupyterhub)
+        await expect(printed).to_have_text("42", timeout=SECONDS)
+        spent = time.monotonic() - began
+        # `git clone` and `make demo`; the address; and the notebook of JupyterLab's launcher.
+        steps = 2 + 1 + visitor.steps + 1
+        record_property(
+            "from git clone to code in one's own JupyterLab",
+            f"{steps} steps, {demo.took:.0f} s until all is up and the story is told, {spent:.0f} s in the page",
+        )
+        assert steps <= STEPS
+        await visitor.comes_back()
+        await visitor.press(page.get_by_role("button", name="Stop JupyterLab"))
+        await expect(page.get_by_text("Stopped", exact=True)).to_be_visible(timeout=SECONDS)
 
 
 @pytest.mark.parametrize(("part", "megabytes"), [("api", 200), ("worker", 250)])

@@ -1,10 +1,10 @@
 import { QueryClientProvider } from "@tanstack/react-query"
-import { Component, type ReactNode, Suspense, lazy, use } from "react"
+import { Component, type ReactNode, Suspense, lazy, startTransition, use, useCallback, useState } from "react"
 import { Route, Router, Switch } from "wouter"
 
 import { Refused } from "./api/errors"
 import { queries } from "./api/queries"
-import type { Begun } from "./begin"
+import { type Begun, begin } from "./begin"
 import { Speaking, useWords } from "./i18n"
 import { Toasts } from "./kit/toasts"
 import { lookSoon } from "./live/parts"
@@ -45,11 +45,13 @@ export function App({ begun }: { begun: Promise<Begun> }) {
   )
 }
 
-function Gate({ begun }: { begun: Promise<Begun> }) {
+function Gate({ begun: first }: { begun: Promise<Begun> }) {
+  const [begun, setBegun] = useState(first)
+  const again = useCallback(() => startTransition(() => setBegun(begin())), [])
   const how = use(begun)
   if (how.as === "leading") return <Waiting />
   if (how.as === "signed-out") return <SignedOut />
-  if (how.as === "refused") return <SignInRefused refusal={how.refusal} />
+  if (how.as === "refused") return <SignInRefused refusal={how.refusal} onAgain={again} />
   return (
     <QueryClientProvider client={queries}>
       <Router base="/ui">

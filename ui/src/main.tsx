@@ -11,8 +11,13 @@ import { begin } from "./begin"
 
 applyLook()
 
-// A part of an older build is gone: the page of now has its own.
-addEventListener("vite:preloadError", () => location.reload())
+// A part of an older build is gone: the page of now has its own. Or nobody answered: then it is there a moment later.
+addEventListener("vite:preloadError", () => void reloadOnceThereIsAnAnswer())
+
+async function reloadOnceThereIsAnAnswer(): Promise<void> {
+  while (!(await fetch("/livez").catch(() => undefined))?.ok) await new Promise((wake) => setTimeout(wake, 2000))
+  location.reload()
+}
 
 const root = document.getElementById("root")
 if (root) {

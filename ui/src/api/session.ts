@@ -22,7 +22,8 @@ const SIGNED_OUT = "nbhub-signed-out"
 const PAGE = "/ui"
 /** A token is exchanged so long before it ends. */
 const EARLY_MS = 60_000
-const PATIENCE = 10
+/** Tries, a second apart: what another page was given and never used is another's after fifteen seconds. */
+const PATIENCE = 20
 
 let session: Session | null = null
 let asking: Promise<Session> | null = null

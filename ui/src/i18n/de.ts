@@ -87,6 +87,7 @@ export const de: Words = {
     leading: "Sie werden zur Anmeldung geführt …",
     coming: "Sie werden angemeldet …",
     failed: "Die Anmeldung hat nicht geklappt",
+    awayMore: "Sobald die Antwort da ist, geht es hier von selbst weiter.",
     elsewhere: "Notebooks Hub hat eine andere Adresse",
     again: "Neu anmelden",
     out: "Sie sind abgemeldet",

@@ -91,6 +91,7 @@ export const en = {
     leading: "Leading you to the sign-in …",
     coming: "Signing you in …",
     failed: "The sign-in did not work",
+    awayMore: "As soon as it does, this page goes on by itself.",
     elsewhere: "Notebooks Hub is at another address",
     again: "Sign in again",
     out: "You are signed out",

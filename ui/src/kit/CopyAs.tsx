@@ -16,8 +16,24 @@ const de: typeof en = {
   copied: "Kopiert",
 }
 
-/** What a button does, for a terminal and a program: `ways` are lines by the name of their language. */
-export function CopyAs({ ways }: { ways: Record<string, string> }) {
+/** Lines for a terminal and a program, by the name of their language. */
+export type Ways = Record<"nbhub" | "curl" | "Python", string>
+
+/** A text as a shell takes it. */
+export const quoted = (text: string) => (/^[\w@:,./+-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`)
+
+/** An action in three ways: as a command of `nbhub`, as what is sent, and as what is asked of a `Hub` of the client. */
+export function waysOf(command: string, method: string, path: string, call: string, body?: object): Ways {
+  const sent = body ? ` --json ${quoted(JSON.stringify(body))}` : ""
+  return {
+    nbhub: `nbhub ${command}`,
+    curl: `curl -X ${method} -H "Authorization: Bearer $NBHUB_TOKEN"${sent} ${location.origin}${path}`,
+    Python: `from nbhub import Hub; Hub("${location.origin}").${call}`,
+  }
+}
+
+/** What a button does, for a terminal and a program. */
+export function CopyAs({ ways }: { ways: Ways }) {
   const sayings = useSpoken({ en, de })
   const words = useWords()
   return (

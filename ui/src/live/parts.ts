@@ -53,6 +53,8 @@ export function look(tell: (away: readonly Away[]) => void, ended: AbortSignal):
   let timer: ReturnType<typeof setTimeout> | undefined
   let last = 0
   let looking = false
+  // A look may be answered by what was seen a moment before: what had trouble is looked into twice.
+  let wary = false
   let suspected: readonly Away[] = []
   const next = (milliseconds: number) => {
     clearTimeout(timer)
@@ -69,12 +71,14 @@ export function look(tell: (away: readonly Away[]) => void, ended: AbortSignal):
       suspected = away.map((part) => before.find((one) => one.part === part) ?? { part, since: Date.now() })
       tell(suspected.filter((one) => before.includes(one)))
     }
-    const unsure = suspected.length > known.length
+    const unsure = suspected.length > known.length || wary
+    wary = false
     next(unsure ? SURE_MS : known.length > 0 ? AWAY_MS : CALM_MS)
   }
   ended.addEventListener("abort", () => clearTimeout(timer))
   void once()
   return () => {
+    wary = true
     if (!looking) next(Math.max(0, last + SOONEST_MS - Date.now()))
   }
 }

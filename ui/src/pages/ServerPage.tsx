@@ -6,7 +6,7 @@ import { Refused } from "../api/errors"
 import { hasEnded, isBusy, useMe, useOperations, useServer, useUsualStart } from "../api/queries"
 import { useTimes, useWords } from "../i18n"
 import { Status, type Mood } from "../kit/Status"
-import { CopyAs } from "../kit/CopyAs"
+import { CopyAs, type Ways, waysOf } from "../kit/CopyAs"
 import { Notice } from "../kit/Notice"
 import { Rest } from "../kit/Rest"
 import { Loading, Trouble } from "./Home"
@@ -107,13 +107,9 @@ function Found({ server }: { server: Server }) {
 }
 
 /** What the next button of a server does, for a terminal and a program. */
-function commandsOf({ _id, status }: Server): Record<string, string> {
+function commandsOf({ _id, status }: Server): Ways {
   const verb = status === "stopped" || status === "stopping" ? "start" : "stop"
-  return {
-    nbhub: `nbhub servers ${verb} ${_id}`,
-    curl: `curl -X PUT -H "Authorization: Bearer $NBHUB_TOKEN" ${location.origin}/servers/${_id}/${verb}`,
-    Python: `from nbhub import Hub; Hub("${location.origin}").servers.${verb}("${_id}").wait()`,
-  }
+  return waysOf(`servers ${verb} ${_id}`, "PUT", `/servers/${_id}/${verb}`, `servers.${verb}("${_id}").wait()`)
 }
 
 /** Turn into the server once it runs, if that was wanted and somebody looks. */

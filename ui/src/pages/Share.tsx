@@ -8,6 +8,7 @@ import { hasEnded, useGroups, useOperation, useOrganisations } from "../api/quer
 import { useSpoken, useTimes, useWords } from "../i18n"
 import { Button } from "../kit/Button"
 import { Window } from "../kit/Ask"
+import { CopyAs, type Ways, quoted, waysOf } from "../kit/CopyAs"
 import { Rest } from "../kit/Rest"
 import { complain, say } from "../kit/toasts"
 import { Addresses, wordsOf } from "./Addresses"
@@ -62,20 +63,21 @@ function Give({ what }: { what: Granted }) {
   const [key, setKey] = useState(onceKey)
   const names = wordsOf(text)
   const found = sorted(names, groups, organisations)
+  const body = {
+    relation: level,
+    userArray: found.people,
+    groupArray: found.groups,
+    orgArray: found.organisations,
+    // The whole of the day that was chosen.
+    ...(until && { expires_at: new Date(Date.parse(`${until}T00:00:00`) + ENDED_MS).toISOString() }),
+  }
   const give = useMutation({
     mutationFn: async () =>
       // A preview is answered with something else, and this is none.
       (await told(
         api.POST(`/${what.kind}/{id}/share`, {
           params: { path: { id: what.id }, header: { "Idempotency-Key": key, Prefer: "wait=5" } },
-          body: {
-            relation: level,
-            userArray: found.people,
-            groupArray: found.groups,
-            orgArray: found.organisations,
-            // The whole of the day that was chosen.
-            ...(until && { expires_at: new Date(Date.parse(`${until}T00:00:00`) + ENDED_MS).toISOString() }),
-          },
+          body,
         }),
       )) as Operation,
     onSuccess: () => {
@@ -123,10 +125,32 @@ function Give({ what }: { what: Granted }) {
           {words.share.give}
         </Button>
       </div>
+      {names.length > 0 && found.unknown.length === 0 && <CopyAs ways={sharingOf(what, body)} />}
       {give.error && <Trouble error={give.error} />}
       {give.data && <Results operation={give.data} />}
     </form>
   )
+}
+
+type Given = { relation: Level; userArray: string[]; groupArray: string[]; orgArray: string[]; expires_at?: string }
+
+/** Sharing for a terminal and a program. */
+function sharingOf({ kind, id }: Granted, body: Given): Ways {
+  const { relation, userArray, groupArray, orgArray, expires_at } = body
+  const noun = kind === "secret" ? "secrets" : kind
+  const ends = expires_at?.replace(/\.\d+Z$/, "+00:00")
+  const whom = [...userArray, ...groupArray.map((name) => `@${name}`), ...orgArray.map((name) => `org:${name}`)].join(",")
+  const command = [noun, "share", id, "--with", quoted(whom), relation === "write" && "--write", ends && `--until ${ends}`]
+  const call = [
+    `"${id}"`,
+    ...Object.entries({ users: userArray, groups: groupArray, orgs: orgArray }).flatMap(([name, all]) =>
+      all.length > 0 ? `${name}=${JSON.stringify(all)}` : [],
+    ),
+    ...(relation === "write" ? ['relation="write"'] : []),
+    ...(ends ? [`expires_at=datetime.fromisoformat("${ends}")`] : []),
+  ]
+  const ways = waysOf(command.filter(Boolean).join(" "), "POST", `/${kind}/${id}/share`, `${noun}.share(${call.join(", ")}).wait()`, body)
+  return ends ? { ...ways, Python: `from datetime import datetime; ${ways.Python}` } : ways
 }
 
 /** What sharing came to, for each. */

@@ -1,3 +1,5 @@
+import { useEffect } from "react"
+
 import type { Refused } from "../api/errors"
 import { signIn } from "../api/session"
 import { CALLBACK } from "../begin"
@@ -29,20 +31,23 @@ export function SignedOut() {
   )
 }
 
-/** The sign-in stays where it is when it fails: going on by itself would be a circle. */
-export function SignInRefused({ refusal }: { refusal: Refused }) {
+const AGAIN_MS = 2000
+
+/** The sign-in stays where it is when it fails: going on by itself would be a circle. What had no answer is tried again. */
+export function SignInRefused({ refusal, onAgain }: { refusal: Refused; onAgain: () => void }) {
   const words = useWords()
+  useEffect(() => {
+    if (!refusal.away) return
+    const timer = setTimeout(onAgain, AGAIN_MS)
+    return () => clearTimeout(timer)
+  }, [refusal, onAgain])
   const elsewhere = refusal.code === "OTHER_ORIGIN"
   const title = refusal.away ? words.trouble.away : elsewhere ? words.signIn.elsewhere : words.signIn.failed
   return (
     <main className="alone" role="alert">
       <Brand />
       <h1>{title}</h1>
-      {!refusal.away && (
-        <p className="muted">
-          {refusal.message} {refusal.hint}
-        </p>
-      )}
+      <p className="muted">{refusal.away ? words.signIn.awayMore : `${refusal.message} ${refusal.hint ?? ""}`}</p>
       {!elsewhere && (
         <a className="button primary" href={location.pathname === CALLBACK ? "/ui" : location.href}>
           {words.common.again}
