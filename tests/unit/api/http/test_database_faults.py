@@ -23,10 +23,10 @@ from models.database.sql import row
 from tests.slow_link import SlowLink
 from tests.unit.api.bench import Bench, Client
 
-# A patience that tests can wait for.
-PATIENCE = 1.5
+# A patience that a test can wait for, and in which all is done that can be done, also where the machine is busy.
+PATIENCE = 6
 # What takes this long did not end in time: it waited for several things, one after another.
-TOO_LONG = 8
+TOO_LONG = 2.5 * PATIENCE
 
 
 class FaultsController(Controller):
@@ -86,7 +86,7 @@ async def own(own_database: str, bench: Bench, link: SlowLink, monkeypatch: pyte
 
 @pytest.fixture
 async def alice(own: Bench) -> AsyncIterator[Client]:
-    async with pool(own.settings, patience=PATIENCE):
+    async with pool(own.settings):
         yield own.api([FaultsController]).alice
 
 
@@ -143,14 +143,14 @@ def messages(answers: bytes) -> Iterator[int]:
 
 async def test_a_connection_that_ends_at_any_step_is_503_and_the_next_request_works(own: Bench, link: SlowLink) -> None:
     alice = own.api([FaultsController]).alice
-    async with pool(own.settings, patience=PATIENCE * 4):
+    async with pool(own.settings, patience=PATIENCE):
         assert (await alice.post("/write")).status_code == 200
         assert (await alice.get("/read")).status_code == 200
     steps = [cut for start in messages(link.answered) for cut in (start, start + 3)]
     assert len(steps) > 40
     seen = {}
     for cut in steps:
-        async with pool(own.settings, patience=PATIENCE * 4):
+        async with pool(own.settings, patience=PATIENCE):
             link.allowed = cut
             seen[cut] = [(await alice.post("/write")).status_code, (await alice.get("/read")).status_code]
             link.allowed = None
@@ -178,15 +178,17 @@ async def test_ending_connections_under_load_is_never_a_bare_500(alice: Client, 
     assert await statuses(alice) == {200}
 
 
-async def test_a_silent_server_keeps_nobody_longer_than_the_patience(alice: Client, link: SlowLink) -> None:
-    assert await statuses(alice) == {200}
-    loop = asyncio.get_running_loop()
-    began = loop.time()
-    link.hold()
-    assert await statuses(alice) == {503}
-    assert loop.time() - began < TOO_LONG
-    link.release()
-    assert await statuses(alice) == {200}
+async def test_a_silent_server_keeps_nobody_longer_than_the_patience(own: Bench, link: SlowLink) -> None:
+    alice = own.api([FaultsController]).alice
+    async with pool(own.settings, patience=PATIENCE):
+        assert await statuses(alice) == {200}
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        link.hold()
+        assert await statuses(alice) == {503}
+        assert loop.time() - began < TOO_LONG
+        link.release()
+        assert await statuses(alice) == {200}
 
 
 async def test_a_process_ends_while_the_server_is_silent(own: Bench, link: SlowLink) -> None:
