@@ -2,6 +2,7 @@
 
 import os
 import signal
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,17 +24,23 @@ class ServerProcess:
 
 
 def processes_of(server: Json) -> list[ServerProcess]:
-    """Processes that JupyterHub's environment marks as this server's and whose parents are not marked so."""
+    """Processes that JupyterHub's environment marks as this server's and that come of none that is marked so."""
+    living = {pid: found for pid in _pids() if (found := _parent_and_start(pid)) is not None}
     # Names of servers are unique to the end of their record's id.
-    marked = {pid: _parent_and_start(pid) for pid in _pids() if _serves(pid, server["name"])}
-    alive = {pid: found for pid, found in marked.items() if found is not None}
-    return [ServerProcess(pid, started) for pid, (parent, started) in sorted(alive.items()) if parent not in alive]
+    marked = {pid for pid in living if _serves(pid, server["name"])}
+    return [ServerProcess(pid, living[pid][1]) for pid in sorted(marked) if marked.isdisjoint(_ancestors(pid, living))]
 
 
 def living(process: ServerProcess) -> bool:
     """Whether that very process still lives."""
     found = _parent_and_start(process.pid)
     return found is not None and found[1] == process.started
+
+
+def _ancestors(pid: int, living: Mapping[int, tuple[int, int]]) -> Iterator[int]:
+    # Past those between them whose environment only root may read: bubblewrap's own.
+    while (pid := living.get(pid, (0, 0))[0]) in living:
+        yield pid
 
 
 def _pids() -> list[int]:
