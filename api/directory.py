@@ -10,7 +10,7 @@ from msgspec import Meta
 from api.http.dependencies import Read
 from api.http.fields import AnswerBody
 from api.http.openapi import shown
-from api.http.pagination import Page
+from api.http.pagination import LISTED, Page
 from api.http.policy import Policy, needs
 from models.access import directory
 from models.domain.emails import LONGEST_EMAIL
@@ -69,6 +69,7 @@ class DirectoryController(Controller):
         opt=needs(Policy.SIGNED_IN) | shown(_EXAMPLE_ORGS),
         operation_id="listOrganisations",
         summary="List organisations",
+        dependencies=LISTED,
     )
     async def orgs(self, page: NamedDependency[Page]) -> Response[list[OrgView]]:
         """Organisations by name: one's own, those with which one shares something, and all where they may be told."""
@@ -78,6 +79,7 @@ class DirectoryController(Controller):
             page.settings.known_orgs,
             after=page.after[0] if page.after else "",
             limit=page.limit + 1,
+            count=page.count,
         )
         return page.answer(
             found, key=lambda one: (one.name,), view=lambda one: OrgView(name=one.name, member=one.member)

@@ -20,7 +20,7 @@ from api.http.etag import VERSIONED
 from api.http.event_streams import EVENTS, KEEP_ALIVE_SECONDS, LastEventId, Stream
 from api.http.operation_events import OperationEvents
 from api.http.operation_view import OperationView, view_of
-from api.http.pagination import COUNTED, LISTED, Page, SortByAgeQuery
+from api.http.pagination import LISTED, Page, SortByAgeQuery
 from api.http.policy import Policy, needs
 from api.http.services import Services
 from api.http.write import Write
@@ -78,7 +78,7 @@ class OperationsController(Controller):
         opt=needs(Policy.RECORD),
         operation_id="listOperationResults",
         summary="List results",
-        dependencies=COUNTED,
+        dependencies=LISTED,
     )
     async def results(self, id: FromPath[UUID], page: NamedDependency[Page]) -> Response[list[ResultRecord]]:
         """What the operation came to for each person, group or organisation, by type and name."""

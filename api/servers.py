@@ -313,11 +313,17 @@ class ServersController(Controller):
         """Stop a server. A start that is under way is cancelled."""
         return await _intend(id, Wish.STOPPED, write)
 
-    @get("/shares", opt=needs(Policy.SIGNED_IN), operation_id="listServerShares", summary="List shared servers")
+    @get(
+        "/shares",
+        opt=needs(Policy.SIGNED_IN),
+        operation_id="listServerShares",
+        summary="List shared servers",
+        dependencies=LISTED,
+    )
     async def shares(self, page: NamedDependency[Page], owner: OwnerQuery = None) -> Response[list[SharedServerView]]:
         """One's own servers that have a link or are shared, newest first. Admins see everybody's."""
         found = await server_shares.list_shared(
-            owner=await _owner(owner, page.caller), before=page.before, limit=page.limit + 1
+            owner=await _owner(owner, page.caller), before=page.before, limit=page.limit + 1, count=page.count
         )
         return page.answer(found, key=lambda one: (str(one.id),), view=_shared_view)
 

@@ -13,7 +13,7 @@ from msgspec import Meta
 
 from api.http.fields import EMAIL, AnswerBody, Email, RequestBody
 from api.http.operation_view import OperationView
-from api.http.pagination import COUNTED, Page
+from api.http.pagination import LISTED, Page
 from api.http.policy import Policy, needs
 from api.http.write import PREVIEWED, Write
 from models.access import principals, sharing
@@ -211,7 +211,7 @@ def sharing_routes(kind: str, path: str, *, share_at: str = "") -> list[HTTPRout
         f"{path}/access",
         opt=needs(Policy.RECORD),
         operation_id=f"get{noun}Access",
-        dependencies=COUNTED,
+        dependencies=LISTED,
         summary="Who has access",
         description="Users, groups and organisations with access, and how far it goes.",
         tags=tags,

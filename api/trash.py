@@ -11,7 +11,7 @@ from msgspec import Meta
 
 from api.http.fields import AnswerBody
 from api.http.openapi import shown
-from api.http.pagination import Page
+from api.http.pagination import LISTED, Page
 from api.http.policy import Policy, needs
 from models.domain.kinds import TRASHABLE
 from models.records import lifecycles
@@ -45,11 +45,16 @@ class TrashController(Controller):
     path = "/trash"
     tags = ("Persons",)
 
-    @get(opt=needs(Policy.SIGNED_IN) | shown(_EXAMPLE), operation_id="listTrash", summary="List what is in one's trash")
+    @get(
+        opt=needs(Policy.SIGNED_IN) | shown(_EXAMPLE),
+        operation_id="listTrash",
+        summary="List what is in one's trash",
+        dependencies=LISTED,
+    )
     async def index(self, page: NamedDependency[Page]) -> Response[list[TrashedView]]:
         """What the caller owns and is in the trash, of all kinds, the latest first."""
         after = None if page.after is None else (datetime.fromisoformat(page.after[0]), UUID(page.after[1]))
-        found = await lifecycles.list_trashed(page.caller.id, after=after, limit=page.limit + 1)
+        found = await lifecycles.list_trashed(page.caller.id, after=after, limit=page.limit + 1, count=page.count)
         kept = timedelta(days=page.settings.trash_days)
         return page.answer(
             found, key=lambda one: (one.trashed_at.isoformat(), str(one.id)), view=lambda one: _view(one, kept)

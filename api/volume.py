@@ -40,7 +40,7 @@ from api.file_paths import (
 from api.http.errors import answer_for
 from api.http.etag import DOWNLOADED, Conditions
 from api.http.fields import AnswerBody, RequestBody
-from api.http.pagination import Page
+from api.http.pagination import SPARSE, Page
 from api.http.policy import Policy, needs
 from api.http.ranges import RangeUnsatisfiable, range_of
 from api.http.services import Services
@@ -255,7 +255,13 @@ class VolumeController(Controller):
             content = await transfer.run(Content, place, path_of(identity, below))
         return _answer_with(content, request, names[-1], transfer)
 
-    @get("/files", opt=needs(Policy.RECORD), operation_id="listFiles", summary="List files and directories")
+    @get(
+        "/files",
+        opt=needs(Policy.RECORD),
+        operation_id="listFiles",
+        summary="List files and directories",
+        dependencies=SPARSE,
+    )
     async def files(
         self,
         root: RootQuery,

@@ -5,7 +5,8 @@ for another list. A controller takes the dependency `page: NamedDependency[Page]
 than `page.limit` in `page.order(sort)`, or from `page.before` (lists by id) or `page.after` (by another key) on, and
 answers with `page.answer(rows, key=..., view=...)`. The order is part of the query that a cursor is signed with.
 
-A route whose `page` is `LISTED` takes `count=true`, and hands `page.count` on to what reads the rows, and `fields`.
+A route whose `page` is `LISTED` takes `count=true`, and hands `page.count` on to what reads the rows, and `fields`;
+`COUNTED` and `SPARSE` take one of the two.
 """
 
 import base64
@@ -167,10 +168,19 @@ def provide_listed(
     return page if fields is None else replace(page, fields=_known_fields(fields, request.route_handler))
 
 
+def provide_sparse(
+    request: Request[Caller, Any, Any], limit: Limit = LARGEST_PAGE, cursor: Cursor = None, fields: Fields = None
+) -> Page:
+    """The dependency `page` of a list of which fields can be asked for, and nobody knows how long it is."""
+    return provide_listed(request, limit, cursor, fields=fields)
+
+
 COUNTED: Dependencies = {"page": Provide(provide_counted, sync_to_thread=False)}
 """The `dependencies` of a list that takes `count=true`."""
+SPARSE: Dependencies = {"page": Provide(provide_sparse, sync_to_thread=False)}
+"""Those of one that takes `fields`: it answers a list of one struct."""
 LISTED: Dependencies = {"page": Provide(provide_listed, sync_to_thread=False)}
-"""Those of a list that takes `fields` too: it answers a list of one struct."""
+"""Those of one that takes both."""
 
 
 def fields_of(handler: HTTPRouteHandler) -> list[str]:

@@ -11,7 +11,7 @@ import unicodedata
 from msgspec import Struct
 
 from models.access.permissions import CALLER, UNEXPIRED, values_of
-from models.database.sql import records, rows
+from models.database.sql import records, rows, with_total
 from models.domain.values import Caller
 
 MOST_PEOPLE = 20
@@ -97,15 +97,18 @@ async def find_people(caller: Caller, beginning: str, scope: str) -> list[Person
 # Of many people few organisations are read, each by a step along an index.
 _SEEN = """
     seen AS (
-      (SELECT org FROM person_org WHERE org > :after ORDER BY org LIMIT 1)
+      (SELECT org FROM person_org WHERE org > {after} ORDER BY org LIMIT 1)
       UNION ALL
       SELECT (SELECT o.org FROM person_org o WHERE o.org > seen.org ORDER BY o.org LIMIT 1) FROM seen
        WHERE seen.org IS NOT NULL)
 """
 
 
-def _orgs(everybody: bool) -> str:
-    """SQL: organisations that the caller belongs to or shares something with, or all that are seen or configured."""
+def _orgs(everybody: bool, *, columns: str = "count(*)", after: str = "''", some: str = "") -> str:
+    """SQL: organisations that the caller belongs to or shares something with, or all that are seen or configured.
+
+    They are counted, or `some` of them after one have these columns.
+    """
     named = f"""
         SELECT unnest(caller.orgs) AS name FROM caller
         UNION
@@ -113,26 +116,45 @@ def _orgs(everybody: bool) -> str:
            JOIN access_grant g ON g.object = o.id WHERE g.org IS NOT NULL AND {UNEXPIRED} LIMIT {_MOST_KNOWN})
     """
     if everybody:
-        named += """
-            UNION (SELECT org FROM seen WHERE org IS NOT NULL LIMIT :limit)
+        named += f"""
+            UNION (SELECT org FROM seen WHERE org IS NOT NULL {"LIMIT :limit" if some else ""})
             UNION SELECT unnest(:configured::text[])
         """
     return f"""
-        WITH RECURSIVE {CALLER}{f", {_SEEN}" if everybody else ""}
-        SELECT named.name, named.name = ANY(caller.orgs) AS member FROM ({named}) named CROSS JOIN caller
-         WHERE named.name > :after ORDER BY named.name LIMIT :limit
+        WITH RECURSIVE {CALLER}{f", {_SEEN.format(after=after)}" if everybody else ""}
+        SELECT {columns} FROM ({named}) named CROSS JOIN caller WHERE named.name > {after} {some}
     """
 
 
-ALL_ORGS, OWN_ORGS = _orgs(everybody=True), _orgs(everybody=False)
+def _page_of_orgs(everybody: bool) -> str:
+    return _orgs(
+        everybody,
+        columns="named.name, named.name = ANY(caller.orgs) AS member",
+        after=":after",
+        some="ORDER BY named.name LIMIT :limit",
+    )
+
+
+ALL_ORGS, OWN_ORGS = _page_of_orgs(everybody=True), _page_of_orgs(everybody=False)
 
 
 async def list_orgs(
-    caller: Caller, scope: str, configured: tuple[str, ...], *, after: str, limit: int
+    caller: Caller, scope: str, configured: tuple[str, ...], *, after: str, limit: int, count: bool = False
 ) -> list[OrgFound]:
-    """Organisations by name, at most `limit` after one: those that may be told of."""
+    """Organisations by name, at most `limit` after one: those that may be told of. `Counted` if they are to be."""
     if scope == "all":
-        found = await rows(ALL_ORGS, **values_of(caller), configured=list(configured), after=after, limit=limit)
+        found = await rows(
+            with_total(ALL_ORGS, _orgs(everybody=True) if count else None),
+            **values_of(caller),
+            configured=list(configured),
+            after=after,
+            limit=limit,
+        )
     else:
-        found = await rows(OWN_ORGS, **values_of(caller), after=after, limit=limit)
+        found = await rows(
+            with_total(OWN_ORGS, _orgs(everybody=False) if count else None),
+            **values_of(caller),
+            after=after,
+            limit=limit,
+        )
     return records(found, OrgFound)

@@ -12,7 +12,7 @@ from uuid import UUID
 import msgspec
 from msgspec import Struct
 
-from models.database.sql import exists, records, row, rows
+from models.database.sql import exists, records, row, rows, with_total
 from models.domain.errors import RecordMissing
 from models.domain.ids import LAST_ID
 from models.domain.kinds import KINDS, TABLES, TRASHABLE
@@ -208,14 +208,27 @@ _TRASH_OF_ONE = " UNION ALL ".join(
           ORDER BY trashed_at DESC, id DESC LIMIT :limit)"""
     for kind in TRASHABLE
 )
+_SIZE_OF_TRASH = f"""SELECT sum(number)::bigint FROM ({
+    " UNION ALL ".join(
+        f"SELECT count(*) AS number FROM {TABLES[kind]} WHERE owner = :owner AND wish = 'trashed'" for kind in TRASHABLE
+    )
+}) sizes"""
 _NEVER = datetime(9999, 1, 1, tzinfo=UTC)
 
 
-async def list_trashed(owner: UUID, *, after: tuple[datetime, UUID] | None, limit: int) -> list[Trashed]:
-    """What a person owns of all kinds and is in the trash, the latest first; at most `limit`, after one of them."""
+async def list_trashed(
+    owner: UUID, *, after: tuple[datetime, UUID] | None, limit: int, count: bool = False
+) -> list[Trashed]:
+    """What a person owns of all kinds and is in the trash, the latest first; at most `limit`, after one of them.
+
+    It is `Counted` if it is to be.
+    """
     before, before_id = after or (_NEVER, LAST_ID)
     found = await rows(
-        f"SELECT * FROM ({_TRASH_OF_ONE}) trash ORDER BY trashed_at DESC, id DESC LIMIT :limit",
+        with_total(
+            f"SELECT * FROM ({_TRASH_OF_ONE}) trash ORDER BY trashed_at DESC, id DESC LIMIT :limit",
+            _SIZE_OF_TRASH if count else None,
+        ),
         owner=owner,
         before=before,
         before_id=before_id,

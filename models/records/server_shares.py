@@ -12,7 +12,7 @@ import msgspec
 from msgspec import Struct
 
 from models.access.permissions import level_of
-from models.database.sql import decoded, exists, given, page, records, row, rows, to_json
+from models.database.sql import decoded, exists, given, made_of, page, records, row, rows, to_json, with_total
 from models.domain.ids import LAST_ID
 from models.domain.values import Caller, Subject
 from models.ledger import operations
@@ -331,17 +331,25 @@ async def take_to_look_at(limit: int) -> list[UUID]:
 _FILTERS = {"owner": "s.owner = :owner"}
 
 
-async def list_shared(*, owner: UUID | None, before: UUID | None, limit: int) -> list[SharedServer]:
-    """Servers of one owner, or of all, that are shared or have a link, newest first, at most `limit`."""
+async def list_shared(
+    *, owner: UUID | None, before: UUID | None, limit: int, count: bool = False
+) -> list[SharedServer]:
+    """Servers of one owner, or of all, that are shared or have a link, newest first, at most `limit`.
+
+    They are `Counted` if they are to be.
+    """
     narrowed, values = given(_FILTERS, owner=owner)
     found = await rows(
-        page(
-            f"""SELECT s.id, s.name, p.email AS owner, s.share_url, s.share_expires_at, s.shared_with, s.share_as_of
-                  FROM server s JOIN person p ON p.id = s.owner
-                 WHERE {SHARED} AND s.id < :before AND {narrowed} ORDER BY s.id DESC"""
+        with_total(
+            page(
+                f"""SELECT s.id, s.name, p.email AS owner, s.share_url, s.share_expires_at, s.shared_with, s.share_as_of
+                      FROM server s JOIN person p ON p.id = s.owner
+                     WHERE {SHARED} AND s.id < :before AND {narrowed} ORDER BY s.id DESC"""
+            ),
+            f"SELECT count(*) FROM server s WHERE {SHARED} AND {narrowed}" if count else None,
         ),
         **values,
         before=before or LAST_ID,
         limit=limit,
     )
-    return [msgspec.convert(decoded(one, "shared_with"), SharedServer) for one in found]
+    return made_of(found, [msgspec.convert(decoded(one, "shared_with"), SharedServer) for one in found])

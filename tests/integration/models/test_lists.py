@@ -107,8 +107,8 @@ RECORDS = {
 }
 SAME = {"name", "q"}
 """Two names of one filter: nobody gives both."""
-NO_STATEMENT = {"/applications", "/hardware", "/volume/hardware", "/volume/lua"}
-WITHOUT_PAGES = {"/people", "/templates/tags", *NO_STATEMENT}
+NO_STATEMENT = {"/volume/hardware", "/volume/lua"}
+WITHOUT_PAGES = {"/applications", "/hardware", "/people", "/templates/tags", *NO_STATEMENT}
 MOST_TOGETHER = 8
 """Of three filters and more so many values are tried together."""
 NEEDED = {"/people": {"q"}, "/volume/files": {"root"}}

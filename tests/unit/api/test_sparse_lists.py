@@ -1,11 +1,13 @@
 """Lists that are counted, and of whose entries some fields are asked for."""
 
 from typing import Any
+from uuid import UUID
 
 import httpx
 import pytest
 
-from tests.unit.api.bench import Api, Client, answered, problems, unique
+from models.database.sql import row
+from tests.unit.api.bench import Api, Bench, Client, answered, problems, unique
 
 RECORDS = ("/servers", "/templates", "/datasets", "/modules", "/secrets", "/groups", "/operations")
 
@@ -54,6 +56,57 @@ async def test_each_list_says_how_many_there_are_in_all(api: Api) -> None:
     group = await api.alice.group()
     answered(await api.alice.post(f"/groups/{group['_id']}/members", params={"memberEmail": carol.email}), 202)
     assert await counted(api.alice, f"/groups/{group['_id']}/members", limit="1") == (2, [api.alice.email])
+
+
+async def test_the_trash_and_organisations_are_counted(bench: Bench) -> None:
+    api = bench.api(org_names=("biology", "chemistry", "zoology"))
+    name = unique("carol")
+    await bench.join(name)
+    carol = api.person(name)
+    assert await counted(carol, "/trash") == (0, [])
+    for path, made in (("/datasets", await carol.dataset()), ("/modules", await carol.module())):
+        answered(await carol.delete(f"{path}/{made['_id']}"), 202)
+    assert await counted(carol, "/trash", limit="1") == (2, await carol.got("/trash", limit="1"))
+    body = {"relation": "read", "orgArray": ["biology"]}
+    answered(await carol.post(f"/datasets/{(await carol.dataset())['_id']}/share", json=body), 202)
+    assert await counted(carol, "/orgs", limit="1") == (1, [{"name": "biology", "member": False}])
+    orgs = await api.admin.got("/orgs")
+    assert await counted(api.admin, "/orgs", limit="1") == (len(orgs), orgs[:1])
+    assert len(orgs) >= 3
+    second = (await api.admin.get("/orgs", params={"limit": "1"})).links["next"]["url"]
+    cursor = httpx.URL(second).params["cursor"]
+    assert await counted(api.admin, "/orgs", limit="1", cursor=cursor) == (len(orgs), orgs[1:2])
+
+
+async def test_shared_servers_are_counted(api: Api) -> None:
+    shared, other = await api.alice.server(), await api.alice.server()
+    before, _ = await counted(api.alice, "/servers/shares")
+    for server in (shared, other):
+        await row("UPDATE server SET share_url = 'https://hub.example.org/x' WHERE id = :id", id=UUID(server["_id"]))
+    listed = await api.alice.got("/servers/shares", limit="1")
+    assert await counted(api.alice, "/servers/shares", limit="1") == (before + 2, listed)
+    assert (await counted(api.admin, "/servers/shares", owner=api.alice.email))[0] == before + 2
+    assert await counted(api.bob, "/servers/shares") == (0, [])
+    (sparse,) = await api.alice.got("/servers/shares", fields="name,users", limit="1")
+    assert sparse == {name: listed[0][name] for name in ("_id", "name", "users")}
+
+
+async def test_fields_of_what_has_no_id_of_its_own(bench: Bench) -> None:
+    api = bench.api(org_names=("biology",))
+    dataset = await api.alice.dataset()
+    access = f"/datasets/{dataset['_id']}/access"
+    for path, query, field in (
+        ("/orgs", {}, "name"),
+        (access, {}, "entity"),
+        ("/volume/files", {"root": "datasets"}, "title"),
+    ):
+        who = api.admin if path == "/orgs" else api.alice
+        whole = await who.got(path, limit="3", **query)
+        assert whole
+        assert await who.got(path, limit="3", fields=field, **query) == [{field: one[field]} for one in whole]
+        assert problems(await who.get(path, params={**query, "fields": "nonsense"})) == {"fields"}
+    # How many there are in a directory, its file system tells of those that it has read.
+    assert problems(await api.admin.get("/volume/files", params={"root": "datasets", "count": "true"})) == {"count"}
 
 
 async def test_the_number_is_the_same_on_each_page_and_is_asked_for_anew(api: Api) -> None:
