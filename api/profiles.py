@@ -92,7 +92,7 @@ _EXAMPLE_HARDWARE = [
         cpu=4,
         memory=16_106_127_360,
         gpu=1,
-        unavailable="sandboxes of this machine have no GPU: choose other hardware",
+        unavailable="Sandboxes of this machine have no GPU: choose other hardware",
     ),
 ]
 

@@ -12,7 +12,7 @@ from models.domain.profiles import Application, Hardware, Profiles, Unavailable
 
 _ON_THIS_MACHINE = ("bubblewrap", "local")
 _WITHOUT_A_SANDBOX = (
-    "this JupyterHub starts servers without a sandbox (bubblewrap), and then notebooks on processors only"
+    "This JupyterHub starts servers without a sandbox (bubblewrap), and then notebooks on processors only"
 )
 
 
@@ -54,4 +54,4 @@ def why_not_hardware(hardware: Hardware, spawner: str) -> str:
         return ""
     if spawner == "local":
         return _WITHOUT_A_SANDBOX
-    return "sandboxes of this machine have no GPU: choose other hardware"
+    return "Sandboxes of this machine have no GPU: choose other hardware"

@@ -344,7 +344,8 @@ def unfinished_name(maker: Maker | None) -> str:
 
 def _missing() -> DomainError:
     return RecordMissing(
-        "There is no such directory.", hint="That of a new record or person is there once its operation has succeeded."
+        "There is no such directory.",
+        hint="Make it first; that of a new record or person is there once its operation has succeeded.",
     )
 
 

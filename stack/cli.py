@@ -281,6 +281,7 @@ def _layout(directory: Path) -> Layout:
 def _tell(info: Info) -> None:
     rows = {
         "The page": f"{info.api}/ui",
+        "The command": f"nbhub login {info.api}",
         "API, with its documentation": f"{info.api}/docs",
         "JupyterHub": info.jupyterhub,
         "Temporal's web UI": info.temporal_ui,

@@ -31,7 +31,12 @@ class NotebooksHubError(Exception):
 
 
 class ConnectionFailed(NotebooksHubError):
-    """Notebooks Hub did not answer. A write may have taken place all the same; repeated by hand it is another one."""
+    """No answer. With `perhaps_done` a write may have taken place all the same; repeated by hand it is another one."""
+
+    def __init__(self, message: str, *, perhaps_done: bool = False) -> None:
+        super().__init__(message)
+        self.perhaps_done = perhaps_done
+        """Whether a request that changes something was sent, and its answer lost."""
 
 
 class UnexpectedAnswer(NotebooksHubError):
@@ -80,7 +85,9 @@ class ApiError(NotebooksHubError):
         """Seconds after which it may be tried again."""
 
     def __str__(self) -> str:
-        problems = "".join(f"\n  {one.path.lstrip('/') or 'request'}: {one.message}" for one in self.details)
+        # What the message says already is not said again.
+        more = [one for one in self.details if one.message not in self.message]
+        problems = "".join(f"\n  {one.path.lstrip('/') or 'request'}: {one.message}" for one in more)
         return self.message + problems + (f"\n  {self.hint}" if self.hint else "")
 
 

@@ -527,6 +527,11 @@ class Application(Model, frozen=True, kw_only=True):
     file: FileRule | None = None
     unavailable: str | None = None
 
+    @property
+    def opens(self) -> str | None:
+        """Which file or folder it opens, in words, if it opens one."""
+        return None if self.file is None else self.file.description
+
 
 class Hardware(Model, frozen=True, kw_only=True):
     """What a server may have: CPUs, bytes of memory, GPUs. `unavailable`: why no server is started with it."""

@@ -38,6 +38,11 @@ def only(**fields: Any) -> dict[str, Any]:
     return {name: value for name, value in fields.items() if value is not None}
 
 
+def is_id(text: str) -> bool:
+    """Whether a text is an id, and no name."""
+    return _ID.fullmatch(text) is not None
+
+
 def as_list(names: Names) -> list[str]:
     """One name, or several."""
     return [names] if isinstance(names, str) else list(names)
@@ -84,7 +89,7 @@ class AsyncRecords(Generic[R]):
         """
         if not isinstance(reference, str):
             return reference
-        if _ID.fullmatch(reference):
+        if is_id(reference):
             return await self.get(reference)
         wanted = reference.casefold()
         named: list[R] = []

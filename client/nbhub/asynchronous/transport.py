@@ -134,7 +134,8 @@ class AsyncTransport:
                 timeout=self.timeout + (wait or 0),
             )
 
-        async with self._tried(once, path, retries=self.max_retries if repeatable else 0) as response:
+        retries = self.max_retries if repeatable else 0
+        async with self._tried(once, path, retries=retries, changes=method != "GET") as response:
             await response.aread()
             if response.is_success or response.status_code in accept:
                 return response
@@ -170,9 +171,11 @@ class AsyncTransport:
             yield response
 
     @asynccontextmanager
-    async def _tried(self, once: _Once, path: str, *, retries: int) -> AsyncIterator[httpx2.Response]:
-        """The answer to a request, after as many tries as it may have."""
-        attempt, renewed, lost = 1, False, False
+    async def _tried(
+        self, once: _Once, path: str, *, retries: int, changes: bool = False
+    ) -> AsyncIterator[httpx2.Response]:
+        """The answer to a request, after as many tries as it may have; whether it `changes` something."""
+        attempt, renewed, lost, sent = 1, False, False, False
         while True:
             token = None if path.startswith("/auth/") else self.credentials.token()
             try:
@@ -181,8 +184,11 @@ class AsyncTransport:
                 raise ConnectionFailed(f"{self.url} is no address: {error}") from error
             except httpx2.TransportError as error:
                 lost = True
+                sent = sent or not isinstance(error, (httpx2.ConnectError, httpx2.ConnectTimeout))
                 if attempt > retries:
-                    raise ConnectionFailed(f"{self.url} does not answer: {error or type(error).__name__}") from error
+                    raise ConnectionFailed(
+                        f"{self.url} does not answer: {error or type(error).__name__}", perhaps_done=changes and sent
+                    ) from error
                 pause, why = seconds_until(attempt, None), "does not answer"
             else:
                 if response.status_code == 401 and token is not None and not renewed:

@@ -100,7 +100,7 @@ def _verb(noun: "Commands", words: list[str]) -> Typed | str:
         verb, rest = f"{verb} {rest[0]}", rest[1:]
     if verb not in noun.commands:
         hint = nearest(verb, noun.commands)
-        raise UsageProblem(f"{noun.name} have no command {verb}{hint}\n  What there is: {path} --help")
+        raise UsageProblem(f"{path} has no command {verb}{hint}\n  What there is: {path} --help")
     return _command(f"{path} {verb}", noun.commands[verb], rest)
 
 

@@ -1,8 +1,13 @@
 """What the exit code of a command says, and how an error is told."""
 
 import os
+import re
 import sys
 from enum import IntEnum
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from nbhub import errors
 
 
 class Exit(IntEnum):
@@ -78,9 +83,28 @@ def tell(error: Exception) -> None:
         return
     from nbhub import errors
 
-    # The hint of who is not known is for who sends the request.
-    said = error.message if isinstance(error, errors.Unauthorized) else str(error)
+    match error:
+        case errors.Unauthorized():
+            # The hint of who is not known is for who sends the request.
+            said = error.message
+        case errors.Invalid(details=[_, *_]):
+            said = _what_is_wrong(error)
+        case _:
+            said = str(error)
     print(f"nbhub: {said}", *(f"  {line}" for line in _next(error)), sep="\n", file=sys.stderr)
+
+
+def _what_is_wrong(error: "errors.Invalid") -> str:
+    """What of a request is wrong: people typed words, and know nothing of the body that was made of them."""
+    problems = [f"{of}: {one.message}" if (of := _words_of(one.path)) else one.message for one in error.details]
+    lines = problems if len(problems) == 1 else ["this is not valid:", *(f"  {one}" for one in problems)]
+    return "\n".join([*lines, *([f"  {error.hint}"] if error.hint else [])])
+
+
+def _words_of(path: str) -> str:
+    """A field as words, `/userArray/0` as `user`."""
+    names = [part.removesuffix("Array") for part in path.strip("/").split("/") if not part.isdecimal()]
+    return re.sub(r"(?<=[a-z])([A-Z])|_", lambda match: f" {(match[1] or '').lower()}", " ".join(names))
 
 
 def _next(error: Exception) -> list[str]:
@@ -99,8 +123,10 @@ def _next(error: Exception) -> list[str]:
             return [f"Try again in {seconds:.0f} s"]
         case errors.Unavailable() if error.hint is None:
             return ["Try again in a moment; nbhub health says what is away"]
+        case errors.ConnectionFailed(perhaps_done=True):
+            return ["It may be done all the same: look, before you ask for it again"]
         case errors.ConnectionFailed():
-            return ["Is it the right address? nbhub profiles. If so, try again in a moment"]
+            return ["Is it the right address? nbhub profiles, nbhub login ADDRESS. If so, try again in a moment"]
         case errors.OperationFailed(operation=operation) if operation.kind == "server.start":
             return [f"Its log: nbhub servers log {operation.subject}", f"Details: nbhub ops show {operation.id}"]
         case errors.OperationFailed(operation=operation):

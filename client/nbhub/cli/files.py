@@ -10,7 +10,7 @@ from nbhub.cli.grammar import Commands, Option
 from nbhub.cli.options import COMMON, Common, Limit, Yes
 from nbhub.cli.working import require_yes
 from nbhub.errors import NotebooksHubError
-from nbhub.synchronous.files import ROOTS
+from nbhub.synchronous.files import HOME, ROOTS
 
 files = Commands("files", "Files: home:dir/file, or datasets:NAME/file, and so for groups and modules.")
 
@@ -27,7 +27,10 @@ def _is_there(text: str) -> bool:
 def ls(place: str = "home:", /, *, limit: Limit = None, common: Common = COMMON) -> None:
     """List a directory."""
     with common.hub() as hub:
-        common.list(hub.files.list(*hub.files.place(place)), "name type title", limit)
+        root, path = hub.files.place(place)
+        # Beneath most roots first what has a directory there, whose name is its id.
+        columns = "name title" if root != HOME and not path else "name type size modified_at"
+        common.list(hub.files.list(root, path), columns, limit)
 
 
 @files.command("cat")

@@ -6,7 +6,7 @@ in a fraction of what libraries of more looks need.
 """
 
 import inspect
-from argparse import ArgumentParser
+from argparse import ArgumentParser, ArgumentTypeError
 from collections.abc import Callable
 from dataclasses import MISSING, dataclass, fields, is_dataclass
 from datetime import datetime
@@ -185,14 +185,31 @@ def _reading(word: _Word) -> dict[str, Any]:
     """How a value is read."""
     if get_origin(word.kind) is Literal:
         return {"choices": get_args(word.kind)}
-    return {"type": _date if word.kind is datetime else word.kind}
+    return {"type": _READ.get(word.kind, word.kind)}
 
 
 def _date(text: str) -> datetime:
-    return datetime.fromisoformat(text)
+    try:
+        return datetime.fromisoformat(text)
+    except ValueError:
+        raise ArgumentTypeError(f"{text} is no date such as 2027-01-31 or 2027-01-31T18:00") from None
 
 
-_date.__name__ = "date"
+def _number(text: str) -> int:
+    try:
+        return int(text)
+    except ValueError:
+        raise ArgumentTypeError(f"{text} is no whole number") from None
+
+
+def _seconds(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        raise ArgumentTypeError(f"{text} is no number of seconds") from None
+
+
+_READ: dict[Any, Callable[[str], Any]] = {datetime: _date, int: _number, float: _seconds}
 
 
 def _words_of(function: Callable[..., int | None]) -> list[_Word]:

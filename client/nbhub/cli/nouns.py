@@ -1,5 +1,6 @@
 """Commands that several nouns have alike."""
 
+import sys
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Annotated, Any
@@ -9,7 +10,8 @@ from nbhub.cli.exits import UsageProblem
 from nbhub.cli.grammar import Commands, Option
 from nbhub.cli.options import COMMON, WAITING, Common, DryRun, Waiting, Yes
 from nbhub.cli.working import deleted, previewed, require_yes, shared
-from nbhub.synchronous.records import Deletable, Records, Shared, Trashed
+from nbhub.errors import Ambiguous, NotFound
+from nbhub.synchronous.records import Deletable, Records, Shared, Trashed, is_id
 
 With = Annotated[str, Option(name="--with", help="e-mails, @groups and org:organisations, with commas between them")]
 Write = Annotated[bool, Option("writing, not reading alone")]
@@ -114,7 +116,10 @@ def sharing(app: Commands, of: Callable[[Hub], Shared[Any]]) -> None:
         with common.hub() as hub:
             found = of(hub).find(name, prefix=True)
             if explain is not None:
-                common.show(of(hub).explain(found, explain))
+                explained = of(hub).explain(found, explain)
+                common.show(explained)
+                if explained.access is None:
+                    print(f"nbhub: {explained.email} has no access to {name}", file=sys.stderr)
             else:
                 common.list(of(hub).access(found), "entity type access expires_at granted_by")
 
@@ -123,10 +128,21 @@ def restoring(app: Commands, of: Callable[[Hub], Trashed[Any]]) -> None:
     """Give a noun `restore`."""
 
     @app.command("restore")
-    def restore(id: str, /, *, common: Common = COMMON) -> None:
-        """Take one out of the trash, by its id."""
+    def restore(name: str, /, *, common: Common = COMMON) -> None:
+        """Take one out of the trash, by its name or id: nbhub trash list."""
         with common.hub() as hub:
-            common.show(of(hub).restore(id))
+            records = of(hub)
+            common.show(records.restore(name if is_id(name) else _in_trash(hub, records.noun, name)))
+
+
+def _in_trash(hub: Hub, noun: str, name: str) -> str:
+    """The id of what has this name in one's trash. Raises `NotFound`, and `Ambiguous` where several have it."""
+    found = [one for one in hub.trash() if one.kind == noun and one.name == name]
+    if not found:
+        raise NotFound(f"there is no {noun} {name} in the trash\n  What there is: nbhub trash list", status=404)
+    if len(found) > 1:
+        raise Ambiguous(name, found)
+    return found[0].id
 
 
 def _principals(text: str) -> dict[str, Any]:

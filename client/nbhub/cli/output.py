@@ -29,7 +29,7 @@ def print_table(rows: Sequence[Struct], columns: Sequence[str], output: TextIO |
     if not rows:
         print("nothing here", file=sys.stderr)
         return
-    cells = [[word(getattr(row, column)) for column in columns] for row in rows]
+    cells = [[_cell(column, getattr(row, column)) for column in columns] for row in rows]
     lines = [[column.replace("_", " ").upper() for column in columns], *cells]
     widths = [max(len(line[number]) for line in lines) for number in range(len(columns))]
     if output.isatty():
@@ -57,12 +57,31 @@ def clear(output: TextIO, again: bool) -> None:
         output.write("\x1b[H\x1b[2J")
 
 
+_IN_BYTES = ("memory", "size")
+
+
+def _cell(column: str, value: object) -> str:
+    return amount(value) if column in _IN_BYTES and isinstance(value, int) else word(value)
+
+
+def amount(size: float) -> str:
+    """So many bytes, as people say it."""
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        # Three digits, and no more when rounded.
+        if size < 999.5:
+            return f"{size:.3g} {unit}"
+        size /= 1024
+    return f"{size:.0f} TiB"
+
+
 def word(value: object) -> str:
     """A value on one line, with nothing in it that a terminal would obey."""
     if value is None:
         return "-"
     if isinstance(value, bool):
         return "yes" if value else "no"
+    if isinstance(value, float):
+        return f"{value:g}"
     if isinstance(value, datetime):
         return f"{value.astimezone(UTC):%Y-%m-%d %H:%M:%S}Z"
     if isinstance(value, Struct):

@@ -30,7 +30,7 @@ Place = Annotated[str | None, Option("where servers see it: the file of a raw on
 
 @trash.command("list")
 def list_trash(*, limit: Limit = None, common: Common = COMMON) -> None:
-    """List what is in one's trash, the latest first. `nbhub datasets restore ID` takes it out."""
+    """List what is in one's trash, the latest first. `nbhub datasets restore NAME` takes it out."""
     with common.hub() as hub:
         common.list(hub.trash(), "id kind name trashed_at purged_at", limit)
 
@@ -253,7 +253,10 @@ def _value(files: list[str] | None) -> str | dict[str, str]:
         from getpass import getpass
 
         return getpass("value: ")
-    return sys.stdin.read().removesuffix("\n")
+    value = sys.stdin.read().removesuffix("\n")
+    if not value:
+        raise UsageProblem("there is no value on stdin, where it is read from")
+    return value
 
 
 def _named_file(text: str) -> tuple[str, str]:

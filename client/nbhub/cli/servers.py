@@ -146,7 +146,7 @@ def edit(server: Name, /, *, changes: Changes = CHANGES, common: Common = COMMON
         found = hub.servers.find(server, prefix=True)
         common.show(changes.made(hub, hub.templates.get(found.template_id)))
         if found.status != "stopped":
-            print(f"nbhub: {found.name} has it from its next start on: nbhub servers restart", file=sys.stderr)
+            print(f"nbhub: it is there from the next start on: nbhub servers restart {found.name}", file=sys.stderr)
 
 
 @servers.command("start")
@@ -277,7 +277,7 @@ def shares(*, owner: Owner = None, limit: Limit = None, common: Common = COMMON)
 def applications(*, common: Common = COMMON) -> None:
     """List what a server may run, for --application, and why not where it does not run here."""
     with common.hub() as hub:
-        common.list(hub.applications(), "id title default unavailable file")
+        common.list(hub.applications(), "id title default unavailable opens")
 
 
 @servers.command("hardware")

@@ -206,6 +206,9 @@ class _Listener(HTTPServer):
         self.found: str | None = None
         self.refused: str | None = None
 
+    def handle_error(self, request: object, client_address: object) -> None:
+        """Say nothing of a browser that has closed the page: what it brought is taken by then."""
+
     @property
     def address(self) -> str:
         """Where it listens."""

@@ -39,6 +39,11 @@ def only(**fields: Any) -> dict[str, Any]:
     return {name: value for name, value in fields.items() if value is not None}
 
 
+def is_id(text: str) -> bool:
+    """Whether a text is an id, and no name."""
+    return _ID.fullmatch(text) is not None
+
+
 def as_list(names: Names) -> list[str]:
     """One name, or several."""
     return [names] if isinstance(names, str) else list(names)
@@ -85,7 +90,7 @@ class Records(Generic[R]):
         """
         if not isinstance(reference, str):
             return reference
-        if _ID.fullmatch(reference):
+        if is_id(reference):
             return self.get(reference)
         wanted = reference.casefold()
         named: list[R] = []

@@ -135,7 +135,8 @@ class Transport:
                 timeout=self.timeout + (wait or 0),
             )
 
-        with self._tried(once, path, retries=self.max_retries if repeatable else 0) as response:
+        retries = self.max_retries if repeatable else 0
+        with self._tried(once, path, retries=retries, changes=method != "GET") as response:
             response.read()
             if response.is_success or response.status_code in accept:
                 return response
@@ -171,9 +172,9 @@ class Transport:
             yield response
 
     @contextmanager
-    def _tried(self, once: _Once, path: str, *, retries: int) -> Iterator[httpx2.Response]:
-        """The answer to a request, after as many tries as it may have."""
-        attempt, renewed, lost = 1, False, False
+    def _tried(self, once: _Once, path: str, *, retries: int, changes: bool = False) -> Iterator[httpx2.Response]:
+        """The answer to a request, after as many tries as it may have; whether it `changes` something."""
+        attempt, renewed, lost, sent = 1, False, False, False
         while True:
             token = None if path.startswith("/auth/") else self.credentials.token()
             try:
@@ -182,8 +183,11 @@ class Transport:
                 raise ConnectionFailed(f"{self.url} is no address: {error}") from error
             except httpx2.TransportError as error:
                 lost = True
+                sent = sent or not isinstance(error, (httpx2.ConnectError, httpx2.ConnectTimeout))
                 if attempt > retries:
-                    raise ConnectionFailed(f"{self.url} does not answer: {error or type(error).__name__}") from error
+                    raise ConnectionFailed(
+                        f"{self.url} does not answer: {error or type(error).__name__}", perhaps_done=changes and sent
+                    ) from error
                 pause, why = seconds_until(attempt, None), "does not answer"
             else:
                 if response.status_code == 401 and token is not None and not renewed:

@@ -3,9 +3,11 @@
 import functools
 import json
 import shlex
+import socket
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable
 from io import StringIO
 from pathlib import Path
@@ -21,8 +23,10 @@ import nbhub.cli.watching
 import nbhub.synchronous.following
 import nbhub.synchronous.transport
 from nbhub import Hub
+from nbhub.cli import sign_in
 from nbhub.cli.application import MORE, NOUNS, SIGN_IN
 from nbhub.cli.exits import MEANINGS, Exit, exit_of
+from nbhub.cli.output import amount
 from nbhub.cli.program import main
 from nbhub.profiles import FILE, Profile, Profiles
 from tests.project import PROJECT
@@ -667,6 +671,123 @@ def test_a_value_of_a_secret_comes_from_stdin(documented: Documented, monkeypatc
     assert json.loads(sent.content)["value"] == "a value"
 
 
+def test_a_browser_that_is_gone_says_nothing_and_leaves_its_code(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def gone(*_: object) -> None:
+        raise BrokenPipeError
+
+    monkeypatch.setattr(sign_in._Handler, "_answer", gone)
+    with sign_in._Listener() as listener, socket.create_connection(("127.0.0.1", listener.server_port)) as browser:
+        listener.state = "s"
+        browser.sendall(b"GET /callback?state=s&code=c HTTP/1.0\r\n\r\n")
+        assert listener.code(time.monotonic() + 60, pasted=False) == "c"
+    assert capsys.readouterr() == ("", "")
+
+
+def test_a_secret_without_a_value_is_not_asked_for(
+    documented: Documented, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "stdin", StringIO("\n"))
+    assert main(["secrets", "create", "API_KEY"]) == Exit.USAGE
+    assert "no value on stdin" in capsys.readouterr().err
+    assert not documented.requests
+
+
+@pytest.mark.parametrize(
+    ("details", "told"),
+    [
+        ([("/hardware", "must be one of: a, b")], "nbhub: hardware: must be one of: a, b\n"),
+        ([("/groupArray/0", "'x' is no group")], "nbhub: group: 'x' is no group\n"),
+        ([("", "is no object")], "nbhub: is no object\n"),
+        (
+            [("/applicationType", "is wrong"), ("/mount_path", "too")],
+            "nbhub: this is not valid:\n  application type: is wrong\n  mount path: too\n",
+        ),
+    ],
+)
+def test_what_is_not_valid_is_said_once_and_in_words(
+    details: list[tuple[str, str]], told: str, answer: Callable[[Handler], None], capsys: pytest.CaptureFixture[str]
+) -> None:
+    problems = [{"path": path, "code": "enum", "message": message, "info": {}} for path, message in details]
+    message = f"The request is not valid: {details[0][0]} {details[0][1]}"
+    answer(refusing(422, message=message, details=problems, hint="Do otherwise."))
+    assert main(["datasets", "create", "ice"]) == Exit.USAGE
+    assert capsys.readouterr().err == f"{told}  Do otherwise.\n"
+
+
+def test_what_is_in_the_trash_is_restored_by_its_name(
+    answer: Callable[[Handler], None], capsys: pytest.CaptureFixture[str]
+) -> None:
+    moment = "2026-11-20T09:30:00Z"
+    trash = [
+        {"kind": kind, "_id": identity, "name": name, "trashed_at": moment, "purged_at": moment}
+        for kind, identity, name in (("module", ONE, "ice"), ("dataset", ID, "ice"), ("dataset", ONE, "snow"))
+    ]
+    asked: list[str] = []
+
+    def handle(request: httpx2.Request) -> httpx2.Response:
+        asked.append(f"{request.method} {request.url.path}")
+        return httpx2.Response(200, json=trash if request.method == "GET" else sample(SCHEMAS["DatasetView"]))
+
+    answer(handle)
+    assert main(["datasets", "restore", "ice"]) == Exit.DONE
+    assert main(["datasets", "restore", ID]) == Exit.DONE
+    assert asked == ["GET /trash", *[f"POST /datasets/{ID}/restore"] * 2]
+    assert main(["datasets", "restore", "rain"]) == Exit.NOT_FOUND
+    assert "there is no dataset rain in the trash" in capsys.readouterr().err
+    trash.append({**trash[1], "_id": ONE})
+    assert main(["datasets", "restore", "ice"]) == Exit.USAGE
+    err = capsys.readouterr().err
+    assert ID in err
+    assert ONE in err
+
+
+def test_who_has_no_access_is_said_to_have_none(
+    answer: Callable[[Handler], None], capsys: pytest.CaptureFixture[str]
+) -> None:
+    explained = {"email": "bob@example.org", "via": []}
+    answer(
+        lambda request: httpx2.Response(
+            200, json=explained if "explain" in request.url.path else sample(SCHEMAS["DatasetView"])
+        )
+    )
+    assert main(["datasets", "access", ID, "--explain", "bob@example.org"]) == Exit.DONE
+    assert "bob@example.org has no access" in capsys.readouterr().err
+
+
+def test_a_write_whose_answer_was_lost_may_be_done(
+    answer: Callable[[Handler], None], capsys: pytest.CaptureFixture[str]
+) -> None:
+    for error, command, perhaps in (
+        (httpx2.ReadError("cut off"), "create", True),
+        (httpx2.ConnectError("down"), "create", False),
+        (httpx2.ReadError("cut off"), "show", False),
+    ):
+
+        def handle(_: httpx2.Request, error: Exception = error) -> httpx2.Response:
+            raise error
+
+        answer(handle)
+        assert main(["datasets", command, ID]) == Exit.UNAVAILABLE
+        assert ("may be done all the same" in capsys.readouterr().err) is perhaps
+
+
+def test_amounts_are_told_as_people_say_them(documented: Documented, capsys: pytest.CaptureFixture[str]) -> None:
+    for size, told in (
+        (0, "0 B"),
+        (999, "999 B"),
+        (1000, "0.977 KiB"),
+        (1_048_000, "0.999 MiB"),
+        (2 * 2**30, "2 GiB"),
+        (7680 * 2**20, "7.5 GiB"),
+        (5 * 2**50, "5120 TiB"),
+    ):
+        assert amount(size) == told
+    assert main(["servers", "hardware"]) == Exit.DONE
+    assert " B " in capsys.readouterr().out
+
+
 @pytest.mark.parametrize(
     ("typed", "told"),
     [
@@ -676,13 +797,14 @@ def test_a_value_of_a_secret_comes_from_stdin(documented: Documented, monkeypatc
         ("servers list --jsno", "is it --json?"),
         ("servers show", "SERVER"),
         ("servers show a b", "b is not understood here"),
-        ("servers list --limit many", "--limit"),
+        ("servers list --limit many", "--limit: many is no whole number"),
+        ("servers start lab --timeout soon", "--timeout: soon is no number of seconds"),
         ("servers list --limit 0", "at least 1"),
         ("servers create", "either a NAME"),
         ("servers create lab --template lab", "either a NAME"),
         ("datasets share ice", "--with"),
         ("datasets share ice --with ,", "nobody"),
-        ("datasets share ice --with bob@example.org --until later", "--until"),
+        ("datasets share ice --with bob@example.org --until later", "--until: later is no date such as 2027-01-31"),
         ("api GET version", "/version"),
         ("completion tcsh", "tcsh"),
         ("--json servers list", "--json"),
