@@ -137,6 +137,14 @@ class Vault:
         """The ids under which there are values."""
         return await self._run(self._identities)
 
+    async def policies(self) -> list[str]:
+        """The names of the policies of this process's role."""
+        return await self._run(self._policies)
+
+    async def capabilities(self, paths: list[str]) -> dict[str, list[str]]:
+        """What Vault lets this process do at paths."""
+        return await self._run(self._capabilities, paths)
+
     def path(self, identity: UUID) -> str:
         """Where the API of Vault has a value: what a token that hands it over was made for."""
         return f"{self._engine}/data/{DIRECTORY}/{identity}"
@@ -175,6 +183,13 @@ class Vault:
         with _nothing_there():
             answer = self._client.secrets.kv.v2.list_secrets(path=DIRECTORY, mount_point=self._engine)
         return [found for key in answer["data"]["keys"] if (found := parse_id(key)) is not None]
+
+    def _policies(self) -> list[str]:
+        return [str(one) for one in self._client.auth.token.lookup_self()["data"]["policies"]]
+
+    def _capabilities(self, paths: list[str]) -> dict[str, list[str]]:
+        answer = self._client.adapter.post("/v1/sys/capabilities-self", json={"paths": paths})
+        return {path: [str(one) for one in answer["data"][path]] for path in paths}
 
     async def _run(self, call: Callable[..., T], *arguments: object) -> T:
         """Run a call in one of the threads. Its caller waits for a limited time, whatever holds the thread."""

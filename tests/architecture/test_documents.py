@@ -51,7 +51,7 @@ def test_what_is_run_by_make_exists(page: Path) -> None:
 
 @pytest.mark.parametrize("page", PAGES, ids=name_of)
 def test_files_that_are_named_exist(page: Path) -> None:
-    packages = r"(?:api|workflows|activities|integrations|models|hub|stack|client|tests|docs|deploy)"
+    packages = r"(?:api|operating|workflows|activities|integrations|models|hub|stack|client|tests|docs|deploy)"
     for file in re.findall(rf"`({packages}/[\w./-]*)`", page.read_text()):
         assert (PROJECT / file).exists(), file
 

@@ -26,7 +26,7 @@ from workflows.looking import Looking
 from workflows.schedules import converge
 from workflows.server import WISH
 
-PACKAGES = ("api", "workflows", "activities", "integrations", "models", "hub", "stack", "client/nbhub")
+PACKAGES = ("api", "operating", "workflows", "activities", "integrations", "models", "hub", "stack", "client/nbhub")
 # Made by a tool.
 _GENERATED = "migrations"
 AT_AN_API = ["Revocations.revoke_tokens"]

@@ -31,11 +31,11 @@ from workflows.client import Workflows, connect, workflow_id
 from workflows.rules import RULES
 from workflows.schedules import converge
 
-# Histories are recorded and replayed with it; it protects nothing.
-PAYLOAD_KEYS = "test:Tl9YqUuTrZm0Yk5mV2Vwb2c3bG1hYmNkZWZnaGlqa2w="
-
 HISTORIES = PROJECT / "tests" / "histories"
 """A directory to the rules that runs went by; what was recorded is kept until no run goes by it."""
+
+# Histories are recorded and replayed with it; it protects nothing.
+PAYLOAD_KEYS = (HISTORIES / "payload-keys").read_text().strip()
 
 
 @pytest.fixture(scope="session")

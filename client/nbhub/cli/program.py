@@ -1,7 +1,7 @@
 """The program `nbhub`: starts no more than it needs, and says by its exit code how it went.
 
 Other distributions add commands by entry points of the group `nbhub.commands`: the name is the command, and what it
-stands for is called without arguments.
+stands for is called without arguments. One that is called `admin.NAME` is a command of `nbhub admin`.
 """
 
 import os
@@ -61,8 +61,12 @@ def _run(words: list[str]) -> int:
         if words and words[0] in added:
             # What is not ours ends as it likes to.
             sys.exit(added[words[0]].load()())
+    elif words[:1] == ["admin"] and len(words) > 1:
+        command = _added().get(f"admin.{words[1]}")
+        if command is not None:
+            sys.exit(command.load()())
     try:
-        code = run(words, tuple(sorted(added)))
+        code = run(words, tuple(sorted(name for name in added if "." not in name)))
     except (UsageProblem, SignedOut) as error:
         tell(error)
         return exit_of(error)

@@ -9,6 +9,9 @@ import httpx
 import pytest
 
 from models.domain.ids import new_id
+from models.domain.settings import Settings
+from operating.checks import Checks
+from operating.findings import State, taken
 from stack.vault_setup import role_of
 from tests.integration.vault.conftest import ENGINE, Operator
 from tests.stacks import Stack
@@ -185,6 +188,46 @@ async def test_wrappers_live_for_as_long_as_the_policy_says(
     assert VALUE not in answer.text
     if allowed:
         assert answer.json()["wrap_info"]["ttl"] == int(seconds.rstrip("s"))
+
+
+@pytest.mark.parametrize("process", ["api", "worker"])
+async def test_an_operator_is_told_where_vault_allows_other_things_than_the_files_say(
+    vault: Stack, operator: Operator, process: str
+) -> None:
+    settings = Settings(
+        database_url="postgresql:///none",
+        vault_url=vault.info.vault,
+        vault_role_id=role_of(process),
+        vault_secret_id=getattr(vault.secrets, f"vault_{process}_secret_id"),
+    )
+    looks = Checks(settings, {}).parts()
+
+    async def told(name: str) -> tuple[State, str]:
+        (found,) = await taken({name: looks[name]})
+        return found.state, found.text
+
+    path = f"sys/policies/acl/{role_of(process)}"
+    policy = (await operator.ask("GET", path))["data"]["policy"]
+    assert (await told("policies"))[0] is State.OK
+    for allowed in ("metadata/secrets/+", "metadata/other"):
+        try:
+            more = f'path "secret/{allowed}" {{capabilities = ["read"]}}'
+            await operator.ask("PUT", path, {"policy": more})
+            state, text = await told("policies")
+        finally:
+            await operator.ask("PUT", path, {"policy": policy})
+        assert state is State.FAIL
+        assert "secret/data/secrets/+" in text
+        assert ("secret/metadata/secrets/+: read" in text) is (allowed == "metadata/secrets/+")
+    assert (await told("policies"))[0] is State.OK
+    assert (await told("vault"))[0] is State.OK
+    await operator.seal()
+    try:
+        state, text = await told("vault")
+        assert (state, text.endswith("is sealed.")) == (State.FAIL, True)
+        assert (await told("policies"))[0] is State.FAIL
+    finally:
+        await operator.unseal()
 
 
 @pytest.mark.parametrize("up", ["..", "%2e%2e", "%2E.", "..%2f..", "%252e%252e", "..;", "%2e%2e%2f%2e%2e", "."])
