@@ -1,8 +1,9 @@
-"""What operators run where API and workers are: `python -m operating doctor`, or `nbhub admin doctor`."""
+"""What operators run where API and workers are: `python -m operating doctor`, or `nbhub admin doctor`; `settings`."""
 
 import argparse
 import asyncio
 import logging
+import os
 import sys
 from typing import NoReturn
 
@@ -11,7 +12,7 @@ import structlog
 from models.domain.environment import SettingsInvalid
 from models.domain.process import leave
 from models.domain.settings import Settings
-from operating import doctor
+from operating import doctor, settings_shown
 
 _USAGE = 2
 
@@ -25,6 +26,8 @@ def main() -> int:
     """Run a command; the exit code tells how it went."""
     words = sys.argv[1:]
     arguments = _parsed(words[1:] if words[:1] == ["admin"] else words)
+    if arguments.command == "settings":
+        return settings_shown.run(arguments.what, os.environ, as_json=arguments.json)
     # What is printed is the answer; what the SDK says of a replay is in it.
     structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
     for quiet in ("asyncio", "temporalio"):
@@ -41,7 +44,7 @@ def main() -> int:
 
 def _parsed(words: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser("nbhub admin", description="For those who run Notebooks Hub, where it runs.")
-    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND", dest="command")
     examines = commands.add_parser(
         "doctor",
         help="say what is wrong with this installation, and what to do",
@@ -49,6 +52,14 @@ def _parsed(words: list[str]) -> argparse.Namespace:
         "is well, 1 something has failed, 9 something should not stay as it is, 2 the settings cannot be read.",
     )
     examines.add_argument("--json", action="store_true", help="as JSON")
+    settings = commands.add_parser(
+        "settings",
+        help="check the settings, or show them without secrets",
+        description="Read the settings as an API or worker process would here. Exit codes: 0 all is well, 1 a process "
+        "would not start with them, 9 something is set that no process reads.",
+    )
+    settings.add_argument("what", choices=("check", "show"))
+    settings.add_argument("--json", action="store_true", help="as JSON")
     return parser.parse_args(words)
 
 

@@ -88,17 +88,49 @@ def settings_of(kind: type[Struct]) -> list[Setting]:
     return found
 
 
-def read(kind: type[S], variable_of: Callable[[str], str], environment: Mapping[str, str] | None = None) -> S:
-    """Settings from the environment; raises `SettingsInvalid` naming every variable that is wrong or missing."""
+class Given(Struct, frozen=True):
+    """What a file gives, by the names of settings, and what is wrong with the file itself."""
+
+    values: Mapping[str, object] = {}
+    problems: tuple[str, ...] = ()
+
+
+def read_file(kind: type[Struct], path: str) -> Given:
+    """What a TOML file gives: a setting to a name, a secret perhaps as the path of its file in `<name>_file`."""
+    try:
+        values = msgspec.toml.decode(Path(path).read_bytes(), type=dict[str, object])
+    except OSError as error:
+        return Given(problems=(f"{path}: {error.strerror or error}",))
+    except (msgspec.MsgspecError, ValueError):
+        # What it says may quote a line, and so a secret.
+        return Given(problems=(f"{path}: is no TOML file",))
+    settings = settings_of(kind)
+    names = {one.name for one in settings} | {f"{one.name}_file" for one in settings if one.secret}
+    return Given(values, tuple(f"{path}: there is no setting {name!r}" for name in values if name not in names))
+
+
+def read(
+    kind: type[S],
+    variable_of: Callable[[str], str],
+    environment: Mapping[str, str] | None = None,
+    given: Given = Given(),  # noqa: B008 - nothing is given
+) -> S:
+    """Settings from the environment, or else from what a file has given.
+
+    Raises `SettingsInvalid` naming every variable that is wrong or missing.
+    """
     source = os.environ if environment is None else environment
     values: dict[str, object] = {}
-    problems: list[str] = []
+    problems = [*given.problems]
     for setting in settings_of(kind):
         variable = variable_of(setting.name)
-        raw, file = source.get(variable), source.get(f"{variable}_FILE")
+        raw: object = source.get(variable)
+        file: object = source.get(f"{variable}_FILE")
+        if raw is None and not (setting.secret and file):
+            raw, file = given.values.get(setting.name), given.values.get(f"{setting.name}_file")
         try:
             if raw is None and setting.secret and file:
-                raw = Path(file).read_text(encoding="utf-8").strip()
+                raw = Path(str(file)).read_text(encoding="utf-8").strip()
             if raw is not None:
                 values[setting.name] = _value(setting, raw)
             elif setting.required:
@@ -112,13 +144,14 @@ def read(kind: type[S], variable_of: Callable[[str], str], environment: Mapping[
     return kind(**values)
 
 
-def _value(setting: Setting, raw: str) -> object:
-    given: object = raw
-    if setting.json:
-        given = msgspec.json.decode(raw)
-    elif Words in (setting.type, getattr(setting.type, "__origin__", None)):
-        given = tuple(word.strip() for word in raw.split(",") if word.strip())
-    value = msgspec.convert(given, setting.type, strict=False, dec_hook=_to_path)
+def _value(setting: Setting, raw: object) -> object:
+    given = raw
+    if isinstance(raw, str):
+        if setting.json:
+            given = msgspec.json.decode(raw)
+        elif Words in (setting.type, getattr(setting.type, "__origin__", None)):
+            given = tuple(word.strip() for word in raw.split(",") if word.strip())
+    value = msgspec.convert(given, setting.type, strict=not isinstance(raw, str), dec_hook=_to_path)
     if setting.form is None:
         return value
     return tuple(map(setting.form, value)) if isinstance(value, tuple) else setting.form(value)

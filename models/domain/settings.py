@@ -1,9 +1,11 @@
-"""Everything that an operator can set, read from the environment once at start.
+"""Everything that an operator can set, read once at start: from the environment, or else from a TOML file.
 
 Each field `name` is the variable `NBHUB_NAME`; a field marked secret may also be given as
-`NBHUB_NAME_FILE`, the path of a file that holds it. `python -m models.domain.settings` prints the table.
+`NBHUB_NAME_FILE`, the path of a file that holds it. In the file that `NBHUB_SETTINGS` names it is `name`, or `name_file`;
+what the environment has comes before that. `python -m models.domain.settings` prints the table.
 """
 
+import os
 from collections.abc import Mapping
 from functools import lru_cache
 from typing import Annotated
@@ -13,6 +15,7 @@ from msgspec import Meta, Struct
 
 from models.domain.emails import parse_domain, parse_email
 from models.domain.environment import (
+    Given,
     SettingsInvalid,
     Words,
     about,
@@ -21,10 +24,14 @@ from models.domain.environment import (
     parse_origin,
     parse_quota,
     read,
+    read_file,
     settings_of,
     shown,
 )
 from models.domain.origins import TRUTH_SERVICE, origin_of, require_domain
+
+FILE = "NBHUB_SETTINGS"
+"""The variable that names the file."""
 
 LONGEST_WRAPPING = 1800.0
 """Seconds that the workers' policy in Vault allows a wrapped secret to wait."""
@@ -322,8 +329,13 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] | None = None) -> "Settings":
-        """Read the settings; raises `SettingsInvalid` naming every variable that is wrong or missing."""
-        settings = read(cls, _variable, environment)
+        """Read the settings, from the environment and from the file that `NBHUB_SETTINGS` names, if it does.
+
+        Raises `SettingsInvalid` naming every variable that is wrong or missing.
+        """
+        source = os.environ if environment is None else environment
+        path = source.get(FILE)
+        settings = read(cls, variable_of, source, read_file(cls, path) if path else Given())
         if bool(settings.temporal_tls_cert) != bool(settings.temporal_tls_key):
             raise SettingsInvalid("NBHUB_TEMPORAL_TLS_CERT and NBHUB_TEMPORAL_TLS_KEY are given together or not at all")
         if settings.subdomains:
@@ -382,7 +394,8 @@ def _home_url(hub: str, subdomains: bool, hub_user: str) -> str:
     return f"{origin}/user/{quote(hub_user, safe='@~')}"
 
 
-def _variable(field: str) -> str:
+def variable_of(field: str) -> str:
+    """The variable of a setting."""
     return f"NBHUB_{field.upper()}"
 
 
@@ -390,7 +403,7 @@ def table() -> list[tuple[str, str, str]]:
     """Every variable with its default and its meaning, in order."""
     rows: list[tuple[str, str, str]] = []
     for setting in settings_of(Settings):
-        variable = _variable(setting.name)
+        variable = variable_of(setting.name)
         if setting.secret:
             variable += f"` or `{variable}_FILE"
         default = ",".join(setting.default) if isinstance(setting.default, tuple) else str(setting.default)
