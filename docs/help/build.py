@@ -64,7 +64,8 @@ def build(target: Path) -> None:
 def documents() -> Iterator[tuple[Path, str]]:
     """Each document and picture, with its place on the site."""
     docs = PROJECT / "docs"
-    for path in sorted([*docs.rglob("*.md"), *docs.glob("*.png"), *docs.glob("page/*.png")]):
+    pictures = [path for place in ("*.png", "page/*.png", "tutorials/*.png") for path in docs.glob(place)]
+    for path in sorted([*docs.rglob("*.md"), *pictures]):
         if HERE not in path.parents:
             yield path, path.relative_to(docs).as_posix()
     for name, place in ELSEWHERE.items():

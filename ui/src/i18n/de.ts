@@ -109,7 +109,7 @@ export const de: Words = {
       "Ein Server ist Ihr eigenes JupyterLab, VS Code oder Dashboard, mit Ihren Dateien und allem, was mit Ihnen geteilt ist. Starten Sie unten einen: Es dauert wenige Sekunden.",
     start: "Etwas starten",
     startMore: "Jedes macht einen eigenen Server für Sie.",
-    allTemplates: (many) => (many === undefined ? "Alle Vorlagen" : `Alle ${zahl(many)} Vorlagen`),
+    allTemplates: (many) => (!many ? "Alle Vorlagen" : `Alle ${zahl(many)} Vorlagen`),
     shared: "Mit mir geteilt",
     sharedMore: "Datensätze, die andere Sie benutzen lassen. Sie sind in jedem Server, dessen Vorlage sie nennt.",
     noneShared: "Noch ist nichts mit Ihnen geteilt.",

@@ -113,7 +113,7 @@ export const en = {
       "A server is your own JupyterLab, VS Code or dashboard, with your files and whatever is shared with you. Start one below: it takes a few seconds.",
     start: "Start something",
     startMore: "Each makes a server of your own.",
-    allTemplates: (many: number | undefined) => (many === undefined ? "All templates" : `All ${figure(many)} templates`),
+    allTemplates: (many: number | undefined) => (!many ? "All templates" : `All ${figure(many)} templates`),
     shared: "Shared with me",
     sharedMore: "Datasets that others let you use. They are there in a server whose template names them.",
     noneShared: "Nothing is shared with you yet.",

@@ -1,0 +1,32 @@
+"""The tutorials: a reader does what they say, one after the other, and sees what they show."""
+
+from collections.abc import AsyncIterator
+
+import pytest
+from playwright.async_api import Browser
+
+from tests.e2e.reader import Reader
+from tests.project import PROJECT
+from tests.stacks import Stack
+
+TUTORIALS = PROJECT / "docs" / "tutorials"
+
+
+@pytest.fixture(scope="module")
+async def reader(stack: Stack, browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Reader]:
+    async with Reader.at(tmp_path_factory.mktemp("reader"), browser, stack.info.api) as reader:
+        yield reader
+
+
+READ = ("first-server", "command")
+
+
+def test_all_of_them_are_read() -> None:
+    assert {path.stem for path in TUTORIALS.glob("*.md")} == set(READ)
+
+
+@pytest.mark.parametrize("name", READ)
+async def test_what_it_says_is_so(name: str, reader: Reader, request: pytest.FixtureRequest) -> None:
+    """Each goes on where the one before it has ended."""
+    pictures = TUTORIALS if request.config.getoption("--screenshots") else None
+    await reader.follow((TUTORIALS / f"{name}.md").read_text(), pictures=pictures)
