@@ -96,6 +96,32 @@ def test_the_list_names(edit: Edit) -> None:
     assert any(one in the_list for one in (f"`{place}`", *folders[: len(folders) - 2]))
 
 
+def test_the_tutorial_is_this_walk() -> None:
+    """What it has one write is in the toy kind, and what it says that tests say is what they say."""
+    tutorial = (PROJECT / "docs" / "tutorials" / "kind.md").read_text()
+    places = {edit.file: edit for edit in EDITS}
+    blocks = list(re.finditer(r"^```(\w+)\n(.*?)^```$", tutorial, re.MULTILINE | re.DOTALL))
+    assert {block[1] for block in blocks} == {"sh", "python", "text"}
+    for block in blocks:
+        language, text = block.groups()
+        if language == "sh":
+            ran = text.split()[-1]
+            assert all(edit.check.startswith(ran) for edit in EDITS)
+            continue
+        edit = places[
+            [name for name in re.findall(r"[`*]([\w./]+)[`*]", tutorial[: block.start()]) if name in places][-1]
+        ]
+        if language == "text":
+            assert text.strip() in edit.says
+        else:
+            written = [edit.content, *(new for _, new in edit.replaced)]
+            assert any(_unindented(text) in _unindented(one) for one in written), text
+
+
+def _unindented(code: str) -> str:
+    return "\n".join(line.strip() for line in code.strip().splitlines())
+
+
 def test_with_all_of_it_every_fast_check_passes(copy: Path) -> None:
     its_own = [edit.file for edit in EDITS if edit.file.startswith("tests/unit/")]
     # What JupyterHub's image has is the same.
