@@ -280,8 +280,9 @@ async def test_no_server_finds_the_keys_of_another(tmp_path: Path) -> None:
 
 async def test_output_is_kept_whole_up_to_what_a_log_takes(tmp_path: Path) -> None:
     machine = Machine(Records(tmp_path))
-    # More at once than a log takes, in lines; then nothing, and a last word without an end of line.
-    flood = f"yes {'x' * 99} | head -c {monitor.LOG_BYTES_AT_ONCE + 3_000_000}; echo '  '; printf 'the end'"
+    # More at once than a log takes, in whole lines; then nothing, and a last word without an end of line.
+    lines = (monitor.LOG_BYTES_AT_ONCE + 3_000_000) // 100
+    flood = f"yes {'x' * 99} | head -n {lines}; echo '  '; printf 'the end'"
     assert launch(tmp_path, arguments=("sh", "-c", f"echo begins; {flood}"), limits=Limits()) == ""
     until(lambda: not machine.records.is_alive(ID))
     text = machine.records.log_file(ID).read_text()
