@@ -1,10 +1,12 @@
-"""What operators run where API and workers are: `python -m operating doctor`, or `nbhub admin doctor`; `settings`."""
+"""What operators run where API and workers are: `python -m operating doctor`, or `nbhub admin doctor`; and others."""
 
 import argparse
 import asyncio
 import logging
 import os
 import sys
+from datetime import UTC, datetime
+from pathlib import Path
 from typing import NoReturn
 
 import structlog
@@ -12,7 +14,7 @@ import structlog
 from models.domain.environment import SettingsInvalid
 from models.domain.process import leave
 from models.domain.settings import Settings
-from operating import doctor, settings_shown
+from operating import doctor, settings_shown, support_bundle
 
 _USAGE = 2
 
@@ -37,6 +39,13 @@ def main() -> int:
     except SettingsInvalid as error:
         print(error, file=sys.stderr)
         return _USAGE
+    if arguments.command == "support-bundle":
+        file = arguments.file or Path(f"nbhub-support-{datetime.now(UTC):%Y%m%dT%H%M%SZ}.json")
+        try:
+            return support_bundle.run(settings, arguments.log, file)
+        except OSError as error:
+            print(f"nbhub: {error.filename}: {error.strerror}", file=sys.stderr)
+            return 1
     found = asyncio.run(doctor.examine(settings))
     doctor.show(found, as_json=arguments.json)
     return doctor.exit_of(found)
@@ -52,6 +61,15 @@ def _parsed(words: list[str]) -> argparse.Namespace:
         "is well, 1 something has failed, 9 something should not stay as it is, 2 the settings cannot be read.",
     )
     examines.add_argument("--json", action="store_true", help="as JSON")
+    bundle = commands.add_parser(
+        "support-bundle",
+        help="write what whoever helps has to know into a file, without secrets",
+        description="Versions, settings without secrets, what doctor finds, the schema, sizes of tables, operations "
+        "that have not ended, and the ends of logs. Exit codes: 0 it is written, 1 it is not: something in it looks "
+        "like a secret, or a file cannot be read or written; 2 the settings cannot be read.",
+    )
+    bundle.add_argument("file", nargs="?", type=Path, help="where to; by default here, by the time")
+    bundle.add_argument("--log", action="append", default=[], type=Path, help="the end of this log, too")
     settings = commands.add_parser(
         "settings",
         help="check the settings, or show them without secrets",

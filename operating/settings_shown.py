@@ -16,7 +16,7 @@ from models.ledger.quotas import limits_of
 
 DONE, FAILED, WARNED = 0, 1, 9
 HIDDEN = "***"
-_OTHERS = ("NBHUB_HUB_", "NBHUB_STACK_")
+_OTHERS = ("NBHUB_HUB_", "NBHUB_STACK")
 """How variables begin that other processes read."""
 _OF_THE_COMMAND = {"NBHUB_URL", "NBHUB_TOKEN", "NBHUB_PROFILE"}
 

@@ -37,6 +37,23 @@ async def look() -> Condition:
     return records(found, Condition)[0]
 
 
+class TableCondition(Struct, frozen=True):
+    """A table: about how many rows it has, and the bytes that it takes with its indexes."""
+
+    name: str
+    entries: int
+    bytes: int
+
+
+async def tables() -> list[TableCondition]:
+    """All tables, by name, as PostgreSQL's statistics have them: none is read through."""
+    found = await rows(
+        """SELECT relname::text AS name, n_live_tup AS entries, pg_total_relation_size(relid) AS bytes
+             FROM pg_stat_user_tables ORDER BY relname"""
+    )
+    return records(found, TableCondition)
+
+
 async def schema() -> Schema:
     """How far the schema is from what this program works with; nothing is changed."""
     known = sorted(one for path in _MIGRATIONS.glob("*.py") for one in _ID.findall(path.read_text()))

@@ -1,5 +1,8 @@
 """Figures for metrics: how many servers there are, what is under way, what has ended since the last look."""
 
+from datetime import datetime
+from uuid import UUID
+
 from msgspec import Struct
 
 from models.database.sql import decoded, records, row, rows
@@ -50,6 +53,27 @@ async def unsettled() -> list[UnsettledFigure]:
              FROM operation WHERE status IN ('queued', 'running') GROUP BY kind, status"""
     )
     return records(found, UnsettledFigure)
+
+
+class UnsettledOperation(Struct, frozen=True):
+    """An operation that has not ended: which, of what, and since when; nobody's name and no text."""
+
+    id: UUID
+    kind: str
+    status: str
+    subject_kind: str
+    created_at: datetime
+    progressed_at: datetime
+
+
+async def oldest_unsettled(most: int) -> list[UnsettledOperation]:
+    """Operations that have not ended, the oldest first."""
+    found = await rows(
+        """SELECT id, kind, status, subject_kind, created_at, progressed_at FROM operation
+            WHERE status IN ('queued', 'running') ORDER BY created_at LIMIT :most""",
+        most=most,
+    )
+    return records(found, UnsettledOperation)
 
 
 async def ended() -> list[Ended]:

@@ -83,7 +83,7 @@ def test_a_file_that_cannot_be_read_is_said_without_what_is_in_it(tmp_path: Path
     ("more", "problems", "unread"),
     [
         ({}, 0, 0),
-        ({"NBHUB_HUB_DATA_DIR": "/data", "NBHUB_TOKEN": "x", "PATH": "/x"}, 0, 0),
+        ({"NBHUB_HUB_DATA_DIR": "/data", "NBHUB_STACK": "x", "NBHUB_TOKEN": "x", "PATH": "/x"}, 0, 0),
         ({"NBHUB_API_PRT": "1", "NBHUB_LOG_LEVEL_FILE": "/x"}, 0, 2),
         ({"NBHUB_API_PORT": "x", "NBHUB_LOG_LEVEL": "x"}, 2, 0),
         ({"NBHUB_QUOTAS": "planes=1"}, 1, 0),
