@@ -36,7 +36,7 @@ def test_dockerfile_copies_what_is_there_and_runs_as_nobody_special(name: str) -
 def test_every_package_that_runs_is_in_the_image() -> None:
     server, hub = (copied((PROJECT / name).read_text()) for name in DOCKERFILES)
 
-    assert {"worker.py", "activities", "api", "integrations", "models", "workflows"} <= set(server)
+    assert {"worker.py", "activities", "api", "integrations", "models", "operating", "workflows"} <= set(server)
     assert {"hub", "models/__init__.py", "models/domain"} <= set(hub)
 
 
