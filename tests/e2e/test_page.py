@@ -176,24 +176,35 @@ async def _each_line_does_the_same(dialog: Locator, bob: Member, stack: Stack) -
     """What is shown for a terminal and a program shares it as the button would."""
     (dataset,) = [one for one in await bob.call("GET", "/datasets") if one["name"] == "ice-cores"]
     whom = {"userArray": ["alice@example.org", "carol@example.org"]}
-    shells = {"nbhub": ("bash", "-c"), "curl": ("bash", "-c"), "Python": (sys.executable, "-c")}
-    environment = {
-        **os.environ,
-        "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
-        "NBHUB_URL": stack.info.api,
-        "NBHUB_TOKEN": await stack.token(bob.email),
-    }
-    await dialog.get_by_text("The same by a command").click()
-    for way, shell in shells.items():
-        line = await dialog.locator(".way").filter(has_text=way).locator("pre").first.inner_text()
-        process = await asyncio.create_subprocess_exec(*shell, line, env=environment)
-        assert await process.wait() == 0, line
+    for line in (await _lines(dialog)).values():
+        await _done(line, bob, stack)
         access = await bob.call("GET", f"/datasets/{dataset['_id']}/access")
         given = {one["entity"]: (one["access"], one["expires_at"][:10]) for one in access if "expires_at" in one}
         assert given == dict.fromkeys(whom["userArray"], ("read", "2099-01-31")), line
         revoked = {"relation": "read", **whom}
         await bob.call("POST", f"/datasets/{dataset['_id']}/revoke", json=revoked, expect=(200, 202))
     await expect(dialog.get_by_role("button", name="Take back: carol@example.org")).to_have_count(0)
+
+
+async def _lines(shown: Locator) -> dict[str, str]:
+    """What is shown for a terminal and a program, by the name of its language."""
+    await shown.get_by_text("The same by a command").click()
+    ways = [await way.locator("span, pre").all_inner_texts() for way in await shown.locator(".way").all()]
+    assert [name for name, _ in ways] == ["nbhub", "curl", "Python"]
+    return dict(ways)
+
+
+async def _done(line: str, person: Member, stack: Stack) -> None:
+    """Do what a line says, in the terminal of a person, or in Python."""
+    environment = {
+        **os.environ,
+        "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+        "NBHUB_URL": stack.info.api,
+        "NBHUB_TOKEN": await stack.token(person.email),
+    }
+    shell = (sys.executable, "-c") if line.startswith("from ") else ("bash", "-c")
+    process = await asyncio.create_subprocess_exec(*shell, line, env=environment)
+    assert await process.wait() == 0, line
 
 
 async def test_a_server_is_launched_as_its_address_says(
@@ -222,14 +233,24 @@ async def test_a_server_is_launched_as_its_address_says(
         await expect(summary.get_by_text("a template of its own")).to_be_visible()
         if request.config.getoption("--screenshots"):
             await visitor.picture(PICTURES / "launch")
+        for line in (await _lines(summary)).values():
+            # Each of them waits until it runs.
+            await _done(line.replace("--start", "").replace(".wait()", ""), bob, stack)
         await summary.get_by_role("button", name="Start").click()
         await expect(page.get_by_role("heading", name="Firn", exact=True)).to_be_visible()
-        server = (await bob.call("GET", "/servers", params={"q": "Firn"}))[0]
-        assert page.url.startswith(f"{stack.info.api}/ui/servers/{server['_id']}")
-        assert server["templateData"]["datasets"] == [dataset["_id"]]
-        assert server["templateData"]["hardware"] == "cpuLarge"
+        servers = await bob.call("GET", "/servers", params={"q": "Firn"})
+        assert sum(server["_id"] in page.url for server in servers) == 1
+        for server in servers:
+            assert server["templateData"]["datasets"] == [dataset["_id"]]
+            assert server["templateData"]["hardware"] == "cpuLarge"
+        kinds = [
+            {one["kind"] for one in await bob.call("GET", "/operations", params={"subject": server["_id"]})}
+            for server in servers
+        ]
+        assert sum("server.start" in done for done in kinds) == 3, "all but nbhub, which was to start none"
         await page.get_by_role("button", name="Cancel Firn").click()
-    await bob.succeeded(await bob.delete(server))
+    for server in servers:
+        await bob.succeeded(await bob.delete(server))
     await bob.call("DELETE", f"/datasets/{dataset['_id']}", expect=(202, 204))
     await admin.call("DELETE", "/template", params={"id": template["_id"]}, expect=204)
     await admin.call("DELETE", f"/datasets/{ice['_id']}", expect=(202, 204))

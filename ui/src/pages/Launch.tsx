@@ -8,11 +8,13 @@ import { type Template, templates } from "../api/kinds"
 import { freeName, useApplications, useHardware, useLaunch, useMe, useTaken } from "../api/queries"
 import { useSpoken, useWords } from "../i18n"
 import { Button } from "../kit/Button"
+import { CopyAs } from "../kit/CopyAs"
 import { Line, Refusing, standing } from "../kit/Form"
 import { Notice } from "../kit/Notice"
 import { Contents, type Inside, insideOf, suggested, useChoices } from "./Contents"
 import { Trouble } from "./Home"
 import { useMakeOf, useWhyNot } from "./servers"
+import { type Launched, launchingOf } from "./launching"
 import { useTitle } from "./title"
 
 const en = {
@@ -199,13 +201,14 @@ function Chosen({ template, begun, free }: { template: Template | undefined; beg
           {launch.isPending ? sayings.starting : sayings.start}
         </Button>
         {me?.can.create_server === false && <p className="small muted">{words.launch.limit}</p>}
+        {whole && <CopyAs ways={launchingOf(what)} />}
       </aside>
     </form>
   )
 }
 
 /** What a start would come to, asked of the API before it is wished for; nothing is made. */
-function usePreview(what: { template: string } | { made: Parameters<typeof templates.make>[0] }, asks: boolean) {
+function usePreview(what: Launched, asks: boolean) {
   // Whoever types is asked for no more than that.
   const asked = useSettled(JSON.stringify(what), 400)
   return useQuery({
