@@ -17,13 +17,14 @@ from api.http.rates import AUTH, limited
 from api.http.services import Services
 from api.http.write import Write
 from api.signing_in import (
-    LOGIN,
     NO_STORE,
     Token,
     TokenRequest,
     TokenView,
     complete,
     cookie_of,
+    ended_login,
+    login_cookie,
     redirect_uri_of,
     refreshed,
     sid_of,
@@ -107,9 +108,8 @@ class AuthController(Controller):
         begun = BegunLogin(nonce=login.nonce, code_verifier=login.code_verifier, redirect_uri=redirect_uri)
         await sessions.begin_login(login.state, cookie, begun)
         answer = AuthorizeAnswer(authorization_url=login.url)
-        return Response(
-            answer, cookies=[cookie_of(settings, LOGIN, cookie, max_age=sessions.TRANSACTION_SECONDS)], headers=NO_STORE
-        )
+        kept = cookie_of(settings, login_cookie(login.state), cookie, max_age=sessions.TRANSACTION_SECONDS)
+        return Response(answer, cookies=[kept], headers=NO_STORE)
 
     @post(
         "/auth/token",
@@ -125,9 +125,8 @@ class AuthController(Controller):
 
         Its `state` alone is enough from the origins that the settings name.
         """
-        response = Response(await complete(data, request, services), headers=NO_STORE)
-        response.set_cookie(cookie_of(services.settings, LOGIN, "", max_age=0))
-        return response
+        view = await complete(data, request, services)
+        return Response(view, headers=NO_STORE, cookies=ended_login(request, services.settings, data.state))
 
     @post(
         "/auth/refresh",

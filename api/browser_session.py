@@ -15,13 +15,13 @@ from api.http.rates import AUTH, limited
 from api.http.services import Services
 from api.signing_in import (
     BROWSER,
-    LOGIN,
     NO_STORE,
     TokenRequest,
     TokenView,
     complete,
     cookie_name,
     cookie_of,
+    ended_login,
     refreshed,
 )
 from models.domain.errors import ActionForbidden, DependencyUnavailable, IdentityUnknown, RequestThrottled
@@ -62,7 +62,7 @@ class BrowserSessionController(Controller):
             view = await complete(data, request, services, browser=sessions.digest(browser))
             kept = [
                 cookie_of(settings, BROWSER, browser, max_age=_SIGNED_IN_SECONDS, strict=True),
-                cookie_of(settings, LOGIN, "", max_age=0),
+                *ended_login(request, settings, data.state),
             ]
             return Response(_without_refresh_token(view), headers=NO_STORE, cookies=kept)
         known = request.cookies.get(cookie_name(settings, BROWSER))

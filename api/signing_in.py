@@ -30,7 +30,10 @@ Token = Annotated[str, msgspec.Meta(min_length=1, max_length=16_384)]
 _LOOPBACK = re.compile(r"(http://(?:127\.0\.0\.1|\[::1\])):[1-9][0-9]{0,4}(/.*)", re.ASCII)
 NO_STORE = {"Cache-Control": "no-store", "Pragma": "no-cache"}
 LOGIN, BROWSER = "nbhub_login", "nbhub_browser"
-"""The cookies: of a sign-in that a browser has begun, and of a browser that stays signed in."""
+"""The cookies: of the sign-ins that a browser has begun, and of a browser that stays signed in."""
+
+# Digits of its name that tell the cookie of one sign-in from that of another.
+_OF_STATE = 12
 
 
 class TokenRequest(RequestBody, frozen=True, kw_only=True):
@@ -66,6 +69,28 @@ def cookie_name(settings: Settings, name: str) -> str:
     if not _is_https(settings):
         return name
     return f"__Host-{name}" if _has_own_host(settings) else f"__Secure-{name}"
+
+
+def login_cookie(state: str) -> str:
+    """The cookie of one sign-in: another that is begun in the same browser meanwhile has its own."""
+    return f"{LOGIN}_{sessions.digest(state).hex()[:_OF_STATE]}"
+
+
+def begun_login(request: Request[Any, Any, Any], settings: Settings, state: str | None) -> str | None:
+    """The name of the cookie of a sign-in, if there is one; of the last that was begun, where no state is known."""
+    if state is not None:
+        name = login_cookie(state)
+        return name if cookie_name(settings, name) in request.cookies else None
+    begins = cookie_name(settings, f"{LOGIN}_")
+    # Browsers send those first that they have had longest (RFC 6265, 5.4).
+    begun = [key.removeprefix(begins) for key in request.cookies if key.startswith(begins)]
+    return f"{LOGIN}_{begun[-1]}" if begun else None
+
+
+def ended_login(request: Request[Any, Any, Any], settings: Settings, state: str | None) -> list[Cookie]:
+    """What takes the cookie of a sign-in away that has come to its end, and leaves those of others."""
+    name = begun_login(request, settings, state)
+    return [] if name is None else [cookie_of(settings, name, "", max_age=0)]
 
 
 def cookie_of(settings: Settings, name: str, value: str, *, max_age: int, strict: bool = False) -> Cookie:
@@ -117,7 +142,8 @@ async def complete(
     stay signed in by, if it is.
     """
     settings = services.settings
-    cookie = request.cookies.get(cookie_name(settings, LOGIN))
+    name = begun_login(request, settings, data.state)
+    cookie = None if name is None else request.cookies[cookie_name(settings, name)]
     login = None
     # Anybody has a state of a sign-in that they began themselves: alone it does not say whose browser this is.
     if cookie is not None or request.headers.get("origin") in settings.state_checking_origins:

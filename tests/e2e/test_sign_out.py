@@ -155,11 +155,14 @@ class Window:
         """At the API, and then, as that says, at the provider."""
         async with httpx.AsyncClient(base_url=self._stack.info.api, timeout=30) as client:
             answer = await client.post("/auth/logout", json={"id_token": self._id_token})
-        await self._page.goto(answer.raise_for_status().json()["logoutUrl"])
-        confirm = self._page.locator("button[name=logout]")
+        # A page of its own: where a sign-out leads goes on by itself, and would come between it and the next.
+        page = await self._context.new_page()
+        await page.goto(answer.raise_for_status().json()["logoutUrl"])
+        confirm = page.locator("button[name=logout]")
         if await confirm.count():
             await confirm.click()
-            await self._page.wait_for_url(f"{self._stack.info.api}/**")
+            await page.wait_for_url(f"{self._stack.info.api}/**")
+        await page.close()
 
     async def is_asked_to_sign_in(self) -> None:
         """Returns once the page of the server leads to a sign-in: it takes JupyterHub's word for half a minute."""

@@ -89,7 +89,7 @@ async def test_answers_are_kept_nowhere_and_the_cookie_stays_below_auth(hub: Pla
     async with hub.browser() as browser:
         begun = await browser.api.post("/auth/authorize")
         cookie = begun.headers["set-cookie"].lower()
-        assert cookie.startswith("nbhub_login=")
+        assert cookie.startswith("nbhub_login_")
         assert "httponly" in cookie
         assert "samesite=lax" in cookie
         assert "path=/auth" in cookie
@@ -114,17 +114,18 @@ async def test_the_cookie_on_https(postgres: str, hub: Place, hub_url: str, name
     addresses = {"public_url": "https://hub.example.org", "jupyterhub_public_url": hub_url}
     async with place(postgres, hub.provider, **addresses) as secure, secure.browser() as browser:
         begun = await browser.api.post("/auth/authorize")
-        cookie = SimpleCookie(begun.headers["set-cookie"])[name]
+        ((whole, cookie),) = SimpleCookie(begun.headers["set-cookie"]).items()
+        assert whole.startswith(f"{name}_")
         assert (cookie["path"], cookie["domain"], cookie["secure"], cookie["httponly"]) == (path, "", True, True)
         landed = await browser.land(begun.json()["authorizationUrl"], "alice@example.org")
         code = {"code": landed["code"], "state": landed["state"]}
         for other in {"nbhub_login", "__Secure-nbhub_login", "__Host-nbhub_login"} - {name}:
-            set_by_another_host = {"Cookie": f"{other}={cookie.value}"}
+            set_by_another_host = {"Cookie": f"{whole.replace(name, other, 1)}={cookie.value}"}
             refused = await browser.api.post("/auth/token", json=code, headers=set_by_another_host)
             assert error_of(refused, 400) == "SIGN_IN_UNKNOWN"
-        done = await browser.api.post("/auth/token", json=code, headers={"Cookie": f"{name}={cookie.value}"})
+        done = await browser.api.post("/auth/token", json=code, headers={"Cookie": f"{whole}={cookie.value}"})
         assert done.status_code == 200
-        cleared = SimpleCookie(done.headers["set-cookie"])[name]
+        cleared = SimpleCookie(done.headers["set-cookie"])[whole]
         assert (cleared["path"], cleared["max-age"], cleared["secure"]) == (path, "0", True)
 
 
@@ -235,13 +236,29 @@ async def test_where_a_browser_may_come_back_to(hub: Place) -> None:
             assert error_of(answer, 422) == "VALIDATION_FAILED", hostile
 
 
+async def test_two_pages_of_a_browser_sign_in_at_once_and_the_cookie_of_one_leads_to_no_other(hub: Place) -> None:
+    async with hub.browser() as browser:
+        begun = [await browser.begin() for _ in range(3)]
+        first, second, third = [await browser.land(url, "alice@example.org") for url in begun]
+        for landed in (second, first):
+            done = await browser.exchange(code=landed["code"], state=landed["state"])
+            assert done.status_code == 200, done.text
+        # Each is there once, and another's cookie is no key to it.
+        for code, state in ((first["code"], first["state"]), (third["code"], second["state"])):
+            assert error_of(await browser.exchange(code=code, state=state), 400) == "SIGN_IN_UNKNOWN"
+        left = [name for name in browser.api.cookies if name.startswith("nbhub_login_")]
+        assert len(left) == 1
+        done = await browser.exchange(code=third["code"], state=third["state"])
+        assert done.status_code == 200, done.text
+
+
 async def test_where_a_sign_in_and_a_logout_lead_is_set_whatever_a_request_says_of_its_host(hub: Place) -> None:
     seen = []
     for says in ({}, SAYS_ELSEWHERE):
         async with hub.browser() as browser:
             browser.api.headers.update(says)
             begun = await browser.api.post("/auth/authorize")
-            cookie = SimpleCookie(begun.headers["set-cookie"])["nbhub_login"]
+            ((_, cookie),) = SimpleCookie(begun.headers["set-cookie"]).items()
             tokens = await browser.sign_in("alice@example.org")
             left = await browser.sign_out(tokens["id_token"])
             to = [httpx.URL(begun.json()["authorizationUrl"]), httpx.URL(left.json()["logoutUrl"])]

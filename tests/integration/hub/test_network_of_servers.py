@@ -1,5 +1,6 @@
 """What a server can reach, tried from a kernel: itself and the hub, nothing else of the machine, and no neighbour."""
 
+import contextlib
 import os
 import signal
 import socket
@@ -124,10 +125,12 @@ def listening_ports_of(monitor: int) -> set[int]:
     by_inode = {line[9]: int(line[1].rpartition(":")[2], 16) for line in lines if line[3] == "0A"}
     found = set()
     for pid in of_the_server(monitor):
-        for descriptor in Path(f"/proc/{pid}/fd").iterdir():
-            inode = os.readlink(descriptor).removeprefix("socket:[").rstrip("]")
-            if inode in by_inode:
-                found.add(by_inode[inode])
+        # Into bubblewrap's own processes, which listen nowhere, only root may look.
+        with contextlib.suppress(PermissionError):
+            for descriptor in Path(f"/proc/{pid}/fd").iterdir():
+                inode = os.readlink(descriptor).removeprefix("socket:[").rstrip("]")
+                if inode in by_inode:
+                    found.add(by_inode[inode])
     return found
 
 

@@ -237,7 +237,8 @@ def statements(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, tuple[object,
 
     async def record(statement: str, *parameters: object) -> Any:
         ran.append((statement, parameters))
-        return await fetch(statement, *parameters)
+        # A denial's row is written when it is planned, and undone: the same row is not written twice.
+        return [] if "INSERT INTO audit " in statement else await fetch(statement, *parameters)
 
     monkeypatch.setattr(transactions, "fetch", record)
     return ran
