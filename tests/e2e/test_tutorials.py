@@ -1,5 +1,6 @@
 """The tutorials: a reader does what they say, one after the other, and sees what they show."""
 
+import shutil
 from collections.abc import AsyncIterator
 
 import pytest
@@ -14,11 +15,14 @@ TUTORIALS = PROJECT / "docs" / "tutorials"
 
 @pytest.fixture(scope="module")
 async def reader(stack: Stack, browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Reader]:
+    # Who reads them has not been in a JupyterLab before, which remembers what was open there.
+    for kept in (stack.data_root / "notebooks").glob("*/.jupyter"):
+        shutil.rmtree(kept)
     async with Reader.at(tmp_path_factory.mktemp("reader"), browser, stack.info.api) as reader:
         yield reader
 
 
-READ = ("first-server", "command")
+READ = ("first-server", "command", "share", "secret")
 
 
 def test_all_of_them_are_read() -> None:
