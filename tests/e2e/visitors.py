@@ -77,6 +77,7 @@ class Visitor:
         """Press a button, a link, a choice of a menu; turn a box or a choice of several on or off."""
         if self.manner.zoomed:
             assert await self.page.evaluate(_SCROLLED) == []
+            assert await self.page.locator(".toast:visible").count() <= 1, "there is room for one"
         self.steps += 1
         if not self.manner.keyboard:
             await meant.click()
