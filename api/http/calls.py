@@ -25,6 +25,7 @@ from api.http.policy import check_policy
 from api.http.rates import check_address, check_person
 from api.http.validation import RequestReader, check_request, has_body
 from models.domain.errors import ActionForbidden, RecordMissing
+from models.domain.values import Caller
 
 Values = Mapping[str, object]
 """What was read of a request, by the names that parameters have there; the body is `data`."""
@@ -113,7 +114,9 @@ class Calls:
             await check_person(request)
             return call.sent(await call.returned(request, values), request)
         except (ActionForbidden, RecordMissing) as error:
-            await request.app.state.services.denials.record(request, error)
+            # Of nobody known there is nothing to tell; nor is there what tells it in an application that knows nobody.
+            if isinstance(request.scope.get("user"), Caller):
+                await request.app.state.services.denials.record(request, error)
             raise
 
 

@@ -62,9 +62,7 @@ class Denials:
 
         What is missing is a denial if it is there, and somebody else's.
         """
-        caller = request.scope.get("user")
-        if not isinstance(caller, Caller):
-            return
+        caller: Caller = request.scope["user"]
         hidden = isinstance(error, RecordMissing)
         if hidden and (error.about is None or caller.admin or error.about.kind not in audit.HIDDEN):
             return

@@ -16,9 +16,14 @@ const Share = lazy(() => import("./Share").then(({ Share }) => ({ default: Share
 
 export const nameOf = (server: Server): string => server.templateData.name
 
+/** Whether a server does not run although it was to: not one that somebody stopped, or that may not go on. */
 export function hasFailed(server: Server): boolean {
-  return server.status === "stopped" && server.last_error !== undefined && !isBusy(server)
+  if (server.status !== "stopped" || server.last_error === undefined || isBusy(server)) return false
+  const reason = server.stopped_reason?.reason
+  return reason === undefined || !STOPPED.has(reason)
 }
+
+const STOPPED = new Set<string>(["person", "revoke", "release", "cancel", "hub"])
 
 /** How a server is, in a word. A wish is shown as a wish until it is a fact. */
 export function StatusOf({ server }: { server: Server }) {
