@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 import pytest
 from playwright.async_api import Browser
 
+from tests.e2e.people import Member
 from tests.e2e.reader import Reader
 from tests.project import PROJECT
 from tests.stacks import Stack
@@ -14,12 +15,21 @@ TUTORIALS = PROJECT / "docs" / "tutorials"
 
 
 @pytest.fixture(scope="module")
-async def reader(stack: Stack, browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Reader]:
-    # Who reads them has not been in a JupyterLab before, which remembers what was open there.
+async def reader(
+    stack: Stack, browser: Browser, alice: Member, bob: Member, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[Reader]:
+    async def begins_anew() -> None:
+        for person in (alice, bob):
+            for server in await person.call("GET", "/servers"):
+                await person.succeeded(await person.delete(server))
+
+    # Who reads them has no server yet, and has not been in a JupyterLab, which remembers what was open there.
+    await begins_anew()
     for kept in (stack.data_root / "notebooks").glob("*/.jupyter"):
         shutil.rmtree(kept)
     async with Reader.at(tmp_path_factory.mktemp("reader"), browser, stack.info.api) as reader:
         yield reader
+    await begins_anew()
 
 
 READ = ("first-server", "command", "share", "secret")
