@@ -1,5 +1,6 @@
 """Activities that look after what nobody asked for: they wake what was forgotten, and look at what really runs."""
 
+import time
 from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -17,6 +18,7 @@ from integrations.truth import Process, Truth
 from models.domain import metrics
 from models.domain.errors import DomainError
 from models.domain.ids import parse_id
+from models.domain.profiles import Unavailable
 from models.domain.settings import Settings
 from models.domain.values import Subject
 from models.ledger import operations
@@ -29,6 +31,8 @@ log = structlog.get_logger(__name__)
 _WAKE_LIMIT = 500
 # Shared servers that one pass looks at.
 _SHARED = 50
+# Seconds after which it is written again with what no server can be started, whatever the database has.
+_SAID_AGAIN = 600.0
 
 
 class Watching:
@@ -39,6 +43,7 @@ class Watching:
         self._links = links
         self._settings = settings
         self._wake = wake
+        self._unavailable: tuple[Unavailable | None, float] = None, 0.0
 
     @activity.defn
     async def wake_stalled(self) -> Woken:
@@ -57,7 +62,8 @@ class Watching:
         # Versions first: whatever changes while we look makes our write miss.
         rows = await self._watched()
         alive = defaultdict(list)
-        for process in await self._truth.all_processes():
+        found = await self._truth.everything()
+        for process in found.servers:
             alive[process.server_id].append(process)
         vanished = [row for row in rows.values() if row.runs and not alive[str(row.id)]]
         for row in vanished:
@@ -71,12 +77,17 @@ class Watching:
         for server in await server_shares.take_to_look_at(_SHARED) if some_are_shared else ():
             with _others_go_on(server), suppress(DomainError):
                 await self._links.look(server)
-        told = await self._truth.unavailable()
-        if told is not None:
-            await unavailable.note(told)
+        await self._note_unavailable(found.unavailable)
         metrics.UNKNOWN_SERVERS.set(unknown)
         metrics.reconciled()
         return Seen(watched=len(rows), vanished=len(vanished), unwanted=unwanted, unknown=unknown)
+
+    async def _note_unavailable(self, told: Unavailable | None) -> None:
+        """Keep what no server can be started with. What was said before is written again only now and then."""
+        known, until = self._unavailable
+        if told is not None and (told != known or time.monotonic() > until):
+            await unavailable.note(told)
+            self._unavailable = told, time.monotonic() + _SAID_AGAIN
 
     async def _note_vanished(self, row: ObservedServer) -> None:
         # A second look, at this server alone: the first may be older than the start.

@@ -118,7 +118,7 @@ class TruthHandler(web.RequestHandler):
 
 
 class ServersHandler(TruthHandler):
-    """`GET /servers`: everything that lives, and when it was last used."""
+    """`GET /servers`: everything that lives, and when it was last used; and with what none can be started now."""
 
     async def get(self) -> None:
         # What lives is the truth at a moment after this one: nothing that was seen alive is missing.
@@ -127,7 +127,8 @@ class ServersHandler(TruthHandler):
             msgspec.structs.replace(report, last_activity=used.get((report.hub_user, report.hub_name)))
             for report in await self.backend.living()
         ]
-        self.answer({"servers": servers, "spawner": self.spawner, "complete": True})
+        cannot = await asyncio.to_thread(unavailable, self.profiles, self.spawner)
+        self.answer({"servers": servers, "spawner": self.spawner, "complete": True, "unavailable": cannot})
 
 
 class ServerHandler(TruthHandler):
@@ -164,13 +165,6 @@ class EndingHandler(TruthHandler):
         self.answer_failure(await self.backend.ending(server_id, self.number("generation")))
 
 
-class UnavailableHandler(TruthHandler):
-    """`GET /unavailable`: what of the profiles no server can be started with here at the moment."""
-
-    async def get(self) -> None:
-        self.answer(await asyncio.to_thread(unavailable, self.profiles, self.spawner))
-
-
 def make_app(
     auth: HubAuth, backend: Backend, records: Records, spawner: str, database: Path, profiles: Profiles, prefix: str
 ) -> web.Application:
@@ -186,7 +180,6 @@ def make_app(
         (f"log/{server}", LogHandler),
         (f"failure/{server}", FailureHandler),
         (f"ending/{server}", EndingHandler),
-        ("unavailable", UnavailableHandler),
     ]
     return web.Application([(prefix + path, handler, shared) for path, handler in routes])
 

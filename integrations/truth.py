@@ -43,8 +43,11 @@ class _ProcessList(Struct, frozen=True, kw_only=True):
     processes: list[Process]
 
 
-class _AllProcesses(Struct, frozen=True, kw_only=True):
+class Everything(Struct, frozen=True, kw_only=True):
+    """All that lives, and what no server can be started with there; None of a service too old to tell."""
+
     servers: list[Process]
+    unavailable: Unavailable | None = None
 
 
 class Truth:
@@ -67,9 +70,9 @@ class Truth:
         )
         return decoded(answer, _ProcessList).processes
 
-    async def all_processes(self) -> list[Process]:
-        """Living processes of every server."""
-        return decoded(await self._ask("GET", "/servers"), _AllProcesses).servers
+    async def everything(self) -> Everything:
+        """Living processes of every server, and what is told beside them."""
+        return decoded(await self._ask("GET", "/servers"), Everything)
 
     async def failure(self, server_id: str, generation: int) -> Failure | None:
         """Why the start of a generation failed, if JupyterHub noted that it did."""
@@ -83,11 +86,6 @@ class Truth:
         """The last lines of the log of a server that lives, free of secrets; None where there is none to be read."""
         answer = await self._ask("GET", f"/log/{quote(server_id, safe='')}")
         return None if answer.status_code == 404 else decoded(answer, _Log).log
-
-    async def unavailable(self) -> Unavailable | None:
-        """What of the profiles no server can be started with there; None of a service too old to tell."""
-        answer = await self._ask("GET", "/unavailable")
-        return None if answer.status_code == 404 else decoded(answer, Unavailable)
 
     async def _told(self, what: str, server_id: str, generation: int) -> Failure | None:
         path = f"/{what}/{quote(server_id, safe='')}"

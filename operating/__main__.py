@@ -31,7 +31,7 @@ def main() -> int:
     if arguments.command == "settings":
         return settings_shown.run(arguments.what, os.environ, as_json=arguments.json)
     # What is printed is the answer; what the SDK says of a replay is in it.
-    structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
+    structlog.configure(logger_factory=lambda *_: structlog.PrintLogger(sys.stderr))
     for quiet in ("asyncio", "temporalio"):
         logging.getLogger(quiet).setLevel(logging.CRITICAL)
     try:

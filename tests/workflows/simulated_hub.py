@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 
 from integrations.jupyterhub import HubGroup, HubServer, Progress, ShareCode
-from integrations.truth import Failure, Process
+from integrations.truth import Everything, Failure, Process
 from models.domain.errors import HubRefused, HubUnavailable, HubUserMissing
 from models.domain.profiles import Unavailable
 
@@ -157,13 +157,9 @@ class SimulatedHub:
         self._answer()
         return [self.living[server_id]] if server_id in self.living else []
 
-    async def all_processes(self) -> list[Process]:
+    async def everything(self) -> Everything:
         self._answer()
-        return list(self.living.values())
-
-    async def unavailable(self) -> Unavailable | None:
-        self._answer()
-        return self.cannot
+        return Everything(servers=list(self.living.values()), unavailable=self.cannot)
 
     async def end_processes(self, server_id: str, up_to_generation: int) -> list[Process]:
         self._answer()

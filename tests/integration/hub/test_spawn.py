@@ -154,7 +154,7 @@ def test_a_failed_start_says_why(hub: HubUnderTest) -> None:
 
 
 def test_what_cannot_be_started_is_told_beforehand_in_the_same_words(hub: HubUnderTest) -> None:
-    told = hub.truth.get("unavailable").raise_for_status().json()
+    told = hub.truth.get("servers").raise_for_status().json()["unavailable"]
     assert list(told["hardware"]) == ["gpuSmall"]
     assert not {"jupyterlab", "streamlit"} & told["applications"].keys()
     for reason, spec in (

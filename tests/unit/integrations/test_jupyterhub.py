@@ -117,7 +117,7 @@ CALLS: dict[str, Call] = {
     "remove": lambda script: client(script).remove(USER, NAME),
     "processes": lambda script: truth(script).processes("s"),
     "end_processes": lambda script: truth(script).end_processes("s", 3),
-    "all_processes": lambda script: truth(script).all_processes(),
+    "everything": lambda script: truth(script).everything(),
     "failure": lambda script: truth(script).failure("s", 3),
     "make_share_code": lambda script: client(script).make_share_code(USER, NAME, 60, HUB),
     "shared_with": lambda script: client(script).shared_with(USER, NAME),
@@ -372,12 +372,12 @@ async def test_a_404_of_a_proxy_fails_no_start() -> None:
     assert is_retried(error)
 
 
-@pytest.mark.parametrize("name", ["processes", "end_processes", "all_processes", "failure"])
+@pytest.mark.parametrize("name", ["processes", "end_processes", "everything", "failure"])
 async def test_a_404_of_a_proxy_proves_nothing_about_processes(name: str) -> None:
     assert type(await error_of(CALLS[name](Script(html(404))))) is HubUnavailable
 
 
-@pytest.mark.parametrize("name", ["processes", "end_processes", "all_processes"])
+@pytest.mark.parametrize("name", ["processes", "end_processes", "everything"])
 async def test_a_404_of_the_truth_service_is_no_empty_list(name: str) -> None:
     assert type(await error_of(CALLS[name](Script(refusal(404))))) is HubUnavailable
 
@@ -568,7 +568,7 @@ async def test_names_cannot_leave_their_place_in_an_address(raw: str, quoted: st
 async def test_every_request_carries_the_token_and_slashes_do_not_double() -> None:
     script = Script(version("6.1.0"), httpx.Response(200, json={"servers": []}))
     await client(script, f"{HUB}/").major_version()
-    await truth(script, f"{TRUTH}/").all_processes()
+    await truth(script, f"{TRUTH}/").everything()
     assert script.asked == ["GET /hub/api/", "GET /services/nbhub-truth/servers"]
     assert {request.headers["authorization"] for request in script.requests} == {f"token {TOKEN}"}
 
@@ -584,15 +584,16 @@ async def test_processes_are_those_that_live() -> None:
     service = truth(script)
     assert await service.processes("s") == [process]
     assert await service.end_processes("s", 3) == []
-    assert await service.all_processes() == [process]
+    assert (await service.everything()).servers == [process]
     assert script.asked[1] == "DELETE /services/nbhub-truth/servers/s?up_to_generation=3"
 
 
 async def test_what_no_server_is_started_with_is_told_by_name() -> None:
     told = {"applications": {"vscode": "not installed"}, "hardware": {}}
-    service = truth(Script(httpx.Response(200, json=told), httpx.Response(404, json={"status": 404})))
-    assert await service.unavailable() == Unavailable(applications={"vscode": "not installed"})
-    assert await service.unavailable() is None, "one that is older than the question"
+    lives = {"servers": [], "spawner": "local", "complete": True}
+    service = truth(Script(*(httpx.Response(200, json=one) for one in (lives | {"unavailable": told}, lives))))
+    assert (await service.everything()).unavailable == Unavailable(applications={"vscode": "not installed"})
+    assert (await service.everything()).unavailable is None, "one that is older than the question"
 
 
 async def events(*answers: Answer) -> list[Progress]:
