@@ -56,8 +56,9 @@ class Access:
 
         Nothing outside is looked at. Who starts a server meanwhile finds what was taken before it was started.
         """
-        marked = await mounts.mark_lost(scope.kind, scope.object)
-        if marked.lost and await self._stops(scope):
+        await mounts.mark_lost(scope.kind, scope.object)
+        # Asked anew: what another was marking meanwhile, the reconciler for one, the statement that marks may not see.
+        if await mounts.lost(scope.kind, scope.object, 1) and await self._stops(scope):
             return HoldersSeen(some=True)
         taken = await _taken(scope)
         if taken is None:

@@ -1,5 +1,6 @@
 """A real JupyterHub with its proxy and the spawner under test, as a process that tests may kill and start again."""
 
+import contextlib
 import os
 import signal
 import socket
@@ -28,10 +29,13 @@ from tests.terminal import Terminal
 USER, OTHER = "alice@example.org", "bob@example.org"
 
 
-def free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
+def free_ports(count: int) -> list[int]:
+    """Ports where nobody listens yet, no two of them the same: each is held until all are found."""
+    with contextlib.ExitStack() as held:
+        found = [held.enter_context(socket.socket()) for _ in range(count)]
+        for listener in found:
+            listener.bind(("127.0.0.1", 0))
+        return [int(listener.getsockname()[1]) for listener in found]
 
 
 def cgroups_can_be_made() -> bool:
@@ -76,14 +80,15 @@ class HubUnderTest:
         self._keys.mkdir()
         self.private_key = self.new_key("1")
         self.worker_token, self.admin_token = uuid.uuid4().hex, uuid.uuid4().hex
-        self.url = f"http://127.0.0.1:{free_port()}"
+        public, hub, proxy, truth = free_ports(4)
+        self.url = f"http://127.0.0.1:{public}"
         self.environment = {
             **{name: value for name, value in os.environ.items() if name in ("PATH", "HOME", "LANG")},
             "PYTHONPATH": str(PROJECT),
             "NBHUB_HUB_BIND_URL": self.url,
-            "NBHUB_HUB_PORT": str(free_port()),
-            "NBHUB_HUB_PROXY_API_PORT": str(free_port()),
-            "NBHUB_HUB_TRUTH_PORT": str(free_port()),
+            "NBHUB_HUB_PORT": str(hub),
+            "NBHUB_HUB_PROXY_API_PORT": str(proxy),
+            "NBHUB_HUB_TRUTH_PORT": str(truth),
             "NBHUB_HUB_DATA_DIR": str(self.data_dir),
             "NBHUB_HUB_WORKER_TOKEN": self.worker_token,
             "NBHUB_HUB_ADMIN_TOKEN": self.admin_token,

@@ -1,5 +1,7 @@
 """A server's link is made when it is asked for and can be taken back; who loses a right loses what it led to."""
 
+import asyncio
+from contextvars import Context
 from typing import Any
 from uuid import UUID
 
@@ -16,7 +18,7 @@ from models.domain.errors import HubUnavailable
 from models.domain.values import Caller, OperationStatus, Subject, Wish
 from models.ledger import operations
 from models.ledger.operations import OperationRecord
-from models.records import datasets, persons, server_shares
+from models.records import datasets, mounts, persons, server_shares
 from models.records.persons import Identity
 from tests.people import make_person
 from tests.unit.activities.conftest import Scene
@@ -319,6 +321,19 @@ async def shelf(scene: Scene) -> Shelf:
     await scene.started()
     await ask(scene)
     return shelf
+
+
+async def test_what_the_reconciler_marks_at_the_same_moment_is_not_taken_for_nothing(shelf: Shelf) -> None:
+    scene = shelf.scene
+    await shelf.change("revoke", scene.caller)
+    async with Transaction():
+        # A sweep, whose marks nobody else sees yet; who marks the same waits for it.
+        await mounts.mark_lost("all")
+        looked = asyncio.create_task(scene.run(scene.access.find_holders, shelf.scope), context=Context())
+        async with asyncio.timeout(30):
+            while not await exists("SELECT 1 FROM pg_locks WHERE NOT granted"):
+                await asyncio.sleep(0.02)
+    assert (await looked).some
 
 
 @pytest.mark.parametrize(
