@@ -135,7 +135,8 @@ MOST_OF_ONE_RECORD = 60_000
 
 OF_DEALINGS = {"/orgs", "/people"}
 """With whom a caller shares something is looked up for each thing that the caller owns, three thousand at most here."""
-MOST_OF_DEALINGS = 10_000
+MOST_OF_DEALINGS = 4 * 3_000
+"""Of each the page that it is on, where that cannot be spared, and three of the index of a million grants."""
 
 MOST_OF_A_SEARCH = 60_000
 """Among the first five thousand, by the index of what narrows most, and what that finds. The most is read for what
