@@ -117,8 +117,7 @@ def test_a_process_stays_small(demo: Demo, part: str, megabytes: int) -> None:
 
 
 async def test_it_ends_with_links_that_live_and_stays_up_until_ctrl_c(demo: Demo) -> None:
-    # The API's is named once more, with how to sign in to it from a terminal.
-    assert len({*demo.links}) == len(demo.links) - 1 == 6
+    assert len({*demo.links}) == len(demo.links) == 7
     async with httpx.AsyncClient(follow_redirects=True, timeout=30) as client:
         for link in demo.links:
             assert (await client.get(link)).status_code < 500, link
