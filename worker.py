@@ -40,7 +40,7 @@ from models.database.engine import DATABASE_ERRORS
 from models.domain import logging, metrics
 from models.domain.absence import Absence
 from models.domain.environment import SettingsInvalid
-from models.domain.process import leave
+from models.domain.process import leave, meanwhile
 from models.domain.settings import Settings
 from models.ledger import heartbeats, seals
 from models.ledger.heartbeats import Role
@@ -163,12 +163,9 @@ async def run(settings: Settings) -> None:
                 work = [_keep_converged(client, settings), _beat(Workflows(client, settings)), _keep_sealed()]
                 if settings.metrics_address:
                     work += [_measure(), metrics.watch_loop()]
-                tasks = [asyncio.create_task(one) for one in work]
-                await ended.wait()
-                log.info("worker_ending")
-                for task in tasks:
-                    task.cancel()
-                await asyncio.gather(*tasks, return_exceptions=True)
+                async with meanwhile(*work):
+                    await ended.wait()
+                    log.info("worker_ending")
                 with suppress(*DATABASE_ERRORS):
                     async with asyncio.timeout(_SAY_GOODBYE):
                         await heartbeats.stop(Role.WORKER)

@@ -8,6 +8,7 @@ from api.health import Probes, run_checks
 from api.http.services import Services
 from models.database import engine
 from models.domain import metrics
+from models.domain.process import meanwhile
 
 
 @contextlib.asynccontextmanager
@@ -16,13 +17,8 @@ async def measuring(services: Services) -> AsyncIterator[None]:
     if not services.settings.metrics_address:
         yield
         return
-    tasks = [asyncio.create_task(metrics.watch_loop()), asyncio.create_task(_look(services))]
-    try:
+    async with meanwhile(metrics.watch_loop(), _look(services)):
         yield
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 async def _look(services: Services) -> None:

@@ -15,6 +15,7 @@ from api.http.followers import Followers
 from api.http.listening import listen
 from models.database.engine import DATABASE_ERRORS
 from models.domain.ids import parse_id
+from models.domain.process import meanwhile
 from models.domain.settings import Settings
 from models.ledger import events, operations
 from models.ledger.operations import OperationRecord
@@ -37,13 +38,8 @@ class OperationEvents:
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         """Listen and look while the context lives."""
-        tasks = [asyncio.create_task(self._listen()), asyncio.create_task(self._look())]
-        try:
+        async with meanwhile(self._listen(), self._look()):
             yield
-        finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
 
     def close(self) -> None:
         """Let everybody who waits go: the process is about to end."""

@@ -1,10 +1,13 @@
-"""How a process of ours ends, and which of its threads go first."""
+"""What a process of ours does beside its work, how it ends, and which of its threads go first."""
 
+import asyncio
 import logging
 import os
 import sys
+from collections.abc import AsyncIterator, Coroutine
 from concurrent.futures import ThreadPoolExecutor
-from typing import NoReturn
+from contextlib import asynccontextmanager
+from typing import Any, NoReturn
 
 _BEHIND = 10
 
@@ -15,6 +18,18 @@ def threads_behind(number: int, name: str) -> ThreadPoolExecutor:
     In Linux each thread has a niceness of its own. Without it the loop is one of many that wait for their turn.
     """
     return ThreadPoolExecutor(number, thread_name_prefix=name, initializer=os.nice, initargs=(_BEHIND,))
+
+
+@asynccontextmanager
+async def meanwhile(*works: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
+    """Have works done that never end while the context lives; then they are cancelled, and have ended."""
+    tasks = [asyncio.create_task(one) for one in works]
+    try:
+        yield
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 def leave(code: int) -> NoReturn:

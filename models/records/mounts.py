@@ -272,7 +272,10 @@ SCOPES = {
 
 
 class Marked(Struct, frozen=True, kw_only=True):
-    """How many mounts of a scope differed, and whether any of it may be lost: none is for sure if not."""
+    """How many mounts of a scope were changed, and whether any was seen that is lost.
+
+    What another marks at the same moment is neither: it is that one's to go on with, or to be asked for with `lost`.
+    """
 
     changed: int
     lost: bool

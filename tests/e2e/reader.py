@@ -177,7 +177,9 @@ class Reader:
                 field = self._now.get_by_label(found["field"], exact=True)
                 await field.or_(self._now.get_by_placeholder(found["field"], exact=True)).fill(text)
             elif seen := found["seen"]:
-                await expect(self._now.get_by_text(seen).filter(visible=True).first).to_be_visible(timeout=SECONDS)
+                # As it is written: "Stopped" is how a server is, "was stopped" what became of it.
+                written = self._now.get_by_text(re.compile(re.escape(seen)))
+                await expect(written.filter(visible=True).first).to_be_visible(timeout=SECONDS)
             elif pictures is not None:
                 await self._picture(pictures / found["picture"])
 
